@@ -1,0 +1,60 @@
+package problem_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/platform/problem"
+)
+
+func write(t *testing.T, err error) (*http.Response, problem.Answer) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	problem.Write(recorder, httptest.NewRequest(http.MethodGet, "/v1/jobs/7", nil), err)
+	var answer problem.Answer
+	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &answer))
+	return recorder.Result(), answer
+}
+
+func TestAnswerSaysWhatWhyAndHow(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("submit: %w", problem.New(problem.OptionInvalid, "Two options are wrong.").
+		With(problem.Field{Name: "to", Detail: "must be pdf"}).After(1500*time.Millisecond))
+	response, answer := write(t, err)
+	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
+	require.Equal(t, "2", response.Header.Get("Retry-After"), "rounded up: never too early")
+	require.Equal(t, problem.Answer{
+		Type: "tag:docmill,2026:problem:option-invalid", Title: "An option is not valid", Status: 400, Code: problem.OptionInvalid,
+		Detail:   "Two options are wrong. Correct the options that errors[] names.",
+		Instance: "/v1/jobs/7", Errors: []problem.Field{{Name: "to", Detail: "must be pdf"}},
+	}, answer)
+}
+
+func TestForeignErrorsStayInside(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("dial tcp 10.0.0.1: password=hunter2")
+	response, answer := write(t, cause)
+	require.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	require.NotContains(t, fmt.Sprint(answer), "hunter2")
+	require.ErrorIs(t, problem.From(cause), cause, "the log still has the chain")
+}
+
+func TestCatalogueIsComplete(t *testing.T) {
+	t.Parallel()
+	shape := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+	for code, entry := range problem.Codes() {
+		require.Regexp(t, shape, string(code))
+		require.NotEmpty(t, entry.Title, code)
+		require.NotEmpty(t, entry.Remedy, code)
+		require.GreaterOrEqual(t, entry.Status, 400, code)
+	}
+}
