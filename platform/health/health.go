@@ -1,0 +1,107 @@
+// Package health answers on a service's admin port: /healthz (the process runs), /readyz (its dependencies answer),
+// /metrics and /debug/pprof. The port belongs on a private network: nothing on it is authenticated.
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// probeTimeout bounds each probe: below the 5 s after which orchestrators usually give a readiness request up.
+const probeTimeout = 3 * time.Second
+
+// Check asks one dependency whether it would do its work now.
+type Check struct {
+	// Name is the dependency's name in the answer of /readyz.
+	Name string
+	// Probe returns nil when the dependency is usable. It obeys ctx and is called concurrently.
+	Probe func(ctx context.Context) error
+}
+
+// report is the body of /readyz. Error texts stay on this private port; they name hosts.
+type report struct {
+	Ready  bool              `json:"ready"`
+	Checks map[string]string `json:"checks"`
+}
+
+// Handler serves the admin port of a service.
+func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		result := probe(r.Context(), checks)
+		if !result.Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(result)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// probe asks all dependencies at once.
+func probe(ctx context.Context, checks []Check) report {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	errs := make([]error, len(checks))
+	var wait sync.WaitGroup
+	for i, check := range checks {
+		wait.Go(func() { errs[i] = check.Probe(ctx) })
+	}
+	wait.Wait()
+	result := report{Ready: true, Checks: map[string]string{}}
+	for i, check := range checks {
+		result.Checks[check.Name] = "ok"
+		if errs[i] != nil {
+			result.Ready = false
+			result.Checks[check.Name] = errs[i].Error()
+		}
+	}
+	return result
+}
+
+// Ask is the health check of a container that has no HTTP client: it asks the service that listens on the admin
+// address of this machine whether it is ready, and returns nil when it is.
+func Ask(ctx context.Context, adminAddress string) error {
+	host, port, err := net.SplitHostPort(adminAddress)
+	if err != nil {
+		return fmt.Errorf("setting admin-address: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // it listens everywhere, and so here too
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", adminAddress, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", adminAddress, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+		return fmt.Errorf("not ready: %s", body)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+)
+
+// journal notes what parts do, in order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) note(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+func (j *journal) part(name string) Part {
+	return Part{Name: name, Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+		j.note("start " + name)
+		ready()
+		<-drain
+		j.note("stop " + name)
+		return nil
+	}}
+}
+
+func stuck(name string, running chan<- struct{}) Part {
+	return Part{Name: name, Run: func(ctx context.Context, ready func(), _ <-chan struct{}) error {
+		ready()
+		close(running)
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+}
+
+func TestStartsInOrderAndStopsInReverse(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	signals := make(chan os.Signal, 2)
+	last := Part{Name: "c", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		signals <- syscall.SIGTERM
+		<-drain
+		return nil
+	}}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, signals, []Part{j.part("a"), j.part("b"), last})
+	require.NoError(t, err)
+	require.Equal(t, []string{"start a", "start b", "stop b", "stop a"}, j.lines)
+}
+
+func TestFailingPartStopsTheOthers(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	boom := errors.New("boom")
+	failing := Part{Name: "f", Run: func(context.Context, func(), <-chan struct{}) error { return boom }}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{j.part("a"), failing, j.part("never")})
+	require.ErrorIs(t, err, boom)
+	require.ErrorContains(t, err, "f: boom")
+	require.Equal(t, []string{"start a", "stop a"}, j.lines)
+}
+
+func TestEndingUnaskedIsAFailure(t *testing.T) {
+	t.Parallel()
+	quitter := Part{Name: "q", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error { ready(); return nil }}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{quitter})
+	require.ErrorContains(t, err, "q: ended unasked")
+}
+
+func TestContextEndsTheServiceCleanly(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	part := Part{Name: "p", Run: func(hard context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		cancel()
+		<-drain
+		return hard.Err()
+	}}
+	require.NoError(t, run(ctx, zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{part}))
+}
+
+func TestDrainDeadlineAbandons(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	running, signals := make(chan struct{}), make(chan os.Signal)
+	go func() {
+		<-running
+		signals <- syscall.SIGTERM
+	}()
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Millisecond}, signals, []Part{j.part("a"), stuck("s", running)})
+	require.ErrorIs(t, err, ErrAbandoned)
+	require.ErrorContains(t, err, "the drain deadline passed while s was stopping")
+}
+
+func TestSecondSignalAbandons(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	running, signals := make(chan struct{}), make(chan os.Signal)
+	go func() {
+		<-running
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+	}()
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Hour}, signals, []Part{j.part("a"), stuck("s", running)})
+	require.ErrorIs(t, err, ErrAbandoned)
+	require.ErrorContains(t, err, "a second signal came while s was stopping")
+	require.Equal(t, []string{"start a", "stop a"}, j.lines)
+}

@@ -1,0 +1,186 @@
+// Package httpserver is the HTTP edge that services share: a gin engine whose every failure is a problem answer, with
+// traces, metrics and one log line a request; and the server as a part of the host.
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/platform/problem"
+)
+
+// NewEngine makes gin's engine for one service. Handlers report a failure by Fail and by nothing else. X-Forwarded-For is
+// trusted from nobody.
+func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) *gin.Engine {
+	gin.SetMode(gin.ReleaseMode) // gin's debug mode prints routes to standard output
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.ContextWithFallback = true // a gin.Context used as a context is the request's
+	engine.RedirectTrailingSlash = false
+	_ = engine.SetTrustedProxies(nil) // nil cannot be invalid
+	engine.Use(otelgin.Middleware(service), observe(log, registry), recovered(log))
+	engine.NoRoute(func(c *gin.Context) {
+		Fail(c, problem.New(problem.RouteNotFound, "No route has the path of this request."))
+	})
+	engine.NoMethod(func(c *gin.Context) {
+		Fail(c, problem.New(problem.MethodNotAllowed, "This address does not take %s.", c.Request.Method))
+	})
+	return engine
+}
+
+// Fail answers the request with the problem in err's chain, unless an answer has begun, and leaves err for the log line.
+func Fail(c *gin.Context, err error) {
+	_ = c.Error(err)
+	if !c.Writer.Written() {
+		problem.Write(c.Writer, c.Request, err)
+	}
+	c.Abort()
+}
+
+// Handle turns a handler that returns its failure into gin's kind.
+func Handle(handler func(c *gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := handler(c); err != nil {
+			Fail(c, err)
+		}
+	}
+}
+
+// observe counts, times and logs each request. The route's pattern, never the raw path, is the metric's label: clients
+// could grow the latter without bound.
+func observe(log *zap.Logger, registry prometheus.Registerer) gin.HandlerFunc {
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: metrics.Namespace, Subsystem: "http", Name: "request_duration_seconds",
+		Help: "Time from a request's headers to the end of its answer.", Buckets: metrics.DurationBuckets(),
+	}, []string{"method", "route", "status"})
+	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: metrics.Namespace, Subsystem: "http", Name: "requests_in_flight", Help: "Requests being answered now.",
+	})
+	registry.MustRegister(duration, inFlight)
+	return func(c *gin.Context) {
+		begin := time.Now()
+		inFlight.Inc()
+		defer func() {
+			inFlight.Dec()
+			status := c.Writer.Status()
+			route := c.FullPath()
+			duration.WithLabelValues(method(c.Request.Method), route, strconv.Itoa(status)).Observe(time.Since(begin).Seconds())
+			logRequest(c, log, status, time.Since(begin))
+		}()
+		c.Next()
+	}
+}
+
+// method folds methods that clients invent into one label.
+func method(name string) string {
+	switch name {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return name
+	default:
+		return "other"
+	}
+}
+
+func logRequest(c *gin.Context, log *zap.Logger, status int, took time.Duration) {
+	level := zap.DebugLevel
+	switch {
+	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
+		level = zap.ErrorLevel
+	case status >= http.StatusBadRequest:
+		level = zap.InfoLevel
+	}
+	entry := log.Check(level, "request")
+	if entry == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("method", c.Request.Method), zap.String("path", c.Request.URL.Path),
+		zap.Int("status", status), zap.Duration("took", took), logging.Trace(c.Request.Context()),
+	}
+	if last := c.Errors.Last(); last != nil {
+		fields = append(fields, zap.Error(last.Err))
+	}
+	entry.Write(fields...)
+}
+
+// recovered turns a panic into a 500 problem: one bad request must not take its neighbours down.
+func recovered(log *zap.Logger) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(cause) // net/http's own way to break a connection off: httputil.ReverseProxy uses it
+			}
+			log.Error("a handler panicked", zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()), logging.Trace(c.Request.Context()))
+			Fail(c, fmt.Errorf("panic: %v", cause))
+		}()
+		c.Next()
+	}
+}
+
+// The limits that every server has. There is no limit on a whole request or answer: uploads and long polls take as long
+// as they take, and bound themselves.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+)
+
+// Part serves handler on address. Draining, it stops accepting, lets requests in flight end, and tells handlers that
+// wait (long polls) through Draining.
+func Part(name, address string, handler http.Handler, log *zap.Logger) host.Part {
+	return host.Part{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", address, err)
+		}
+		server := &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+			ErrorLog: zap.NewStdLog(log.With(zap.String("part", name))),
+			BaseContext: func(net.Listener) context.Context {
+				return context.WithValue(context.Background(), drainKey{}, drain)
+			},
+		}
+		log.Info("listening", zap.String("part", name), zap.Stringer("address", listener.Addr()))
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(listener) }()
+		ready()
+		select {
+		case err := <-ended:
+			return fmt.Errorf("serve on %s: %w", address, err)
+		case <-drain:
+		}
+		if err := server.Shutdown(ctx); err != nil {
+			_ = server.Close() // cuts off what the deadline found unfinished
+			return fmt.Errorf("drain: %w", err)
+		}
+		return nil
+	}}
+}
+
+type drainKey struct{}
+
+// Draining gives the channel that closes when the server that serves this request begins to drain; a handler that waits
+// for something ends its wait then. Outside a Part it gives nil, which never closes.
+func Draining(ctx context.Context) <-chan struct{} {
+	drain, _ := ctx.Value(drainKey{}).(<-chan struct{})
+	return drain
+}
