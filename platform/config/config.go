@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -40,19 +41,27 @@ type file struct {
 	Config string `name:"config" help:"YAML file with settings: the same names as the flags. Flags and environment win over it." placeholder:"FILE" type:"path"`
 }
 
-// Validator is implemented by settings, and groups of settings, that can be wrong as a whole. Kong calls it after parsing.
+// Validator is implemented by settings, and groups of settings, that can be wrong in ways that a type does not catch.
+// Parse calls it on the settings and on each struct inside them, and reports all errors at once.
 type Validator interface{ Validate() error }
+
+// Defaults are defaults that differ from service to service: a tag default:"${x}" stands for the value of x.
+type Defaults = kong.Vars
 
 // Parse fills settings, a pointer to a struct with kong's tags, from src. Struct fields of the type Secret read their value
 // from the environment or from a file, never from the command line. The error says which setting is wrong and how to
 // mend it, and is meant to be printed as it is.
-func Parse(name, description string, settings any, src Source) error {
+func Parse(name, description string, settings any, src Source, defaults ...Defaults) error {
 	top := file{}
+	vars := kong.Vars{}
+	for _, more := range defaults {
+		maps.Copy(vars, more)
+	}
 	parser, err := kong.New(&top,
+		vars,
 		kong.Name(name),
 		kong.Description(description+"\n\nEvery flag --some-name is also read from the environment variable DOCMILL_SOME_NAME."),
 		kong.Embed(settings),
-		kong.UsageOnError(),
 		kong.Writers(src.Stdout, src.Stdout),
 		kong.Exit(src.Exit),
 		kong.ValueFormatter(withEnvironment),
@@ -71,7 +80,33 @@ func Parse(name, description string, settings any, src Source) error {
 	if _, err := parser.Parse(src.Args); err != nil {
 		return fmt.Errorf("%w (see %s --help)", err, name)
 	}
-	return nil
+	return validate(reflect.ValueOf(settings).Elem())
+}
+
+// validate asks every struct in the tree, inner ones first. Kong itself asks commands and arguments only.
+func validate(settings reflect.Value) error {
+	var problems []error
+	for i := range settings.NumField() {
+		if field := settings.Field(i); field.Kind() == reflect.Struct && settings.Type().Field(i).IsExported() {
+			problems = append(problems, validate(field))
+		}
+	}
+	// Promoted methods of an embedded struct are that struct's own and have been asked.
+	if v, ok := settings.Addr().Interface().(Validator); ok && !promoted(settings.Type()) {
+		problems = append(problems, v.Validate())
+	}
+	return errors.Join(problems...)
+}
+
+// promoted tells whether a struct has its Validate from a struct that it embeds.
+func promoted(t reflect.Type) bool {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if field.Anonymous && reflect.PointerTo(field.Type).Implements(reflect.TypeFor[Validator]()) {
+			return true
+		}
+	}
+	return false
 }
 
 // resolve installs the file and then the environment: kong lets the last resolver win, and flags win over all of them.
