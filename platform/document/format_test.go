@@ -1,0 +1,73 @@
+package document
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFormats(t *testing.T) {
+	t.Parallel()
+
+	t.Run("are those that are promised", func(t *testing.T) {
+		t.Parallel()
+		var ids []string
+		for _, f := range Formats() {
+			ids = append(ids, f.ID)
+		}
+		require.ElementsMatch(t, strings.Fields("pptx ppt odp pps ppsx potx pptm docx doc odt fodt rtf txt xlsx xls ods csv xltx xlsb"), ids)
+	})
+
+	t.Run("are each complete and have one meaning", func(t *testing.T) {
+		t.Parallel()
+		ids, mainTypes := map[string]bool{}, map[string]bool{}
+		for _, f := range table() {
+			require.False(t, ids[f.ID], f.ID)
+			ids[f.ID] = true
+			require.NotEmpty(t, f.Title, f.ID)
+			require.NotEmpty(t, f.MediaType, f.ID)
+			require.NotEmpty(t, f.Family, f.ID)
+			if f.mainType != "" {
+				require.False(t, mainTypes[f.mainType], f.ID)
+				mainTypes[f.mainType] = true
+			}
+		}
+	})
+
+	t.Run("become PDF by the filter of their family", func(t *testing.T) {
+		t.Parallel()
+		filters := map[Family]string{
+			Presentation: "impress_pdf_Export", Text: "writer_pdf_Export", Spreadsheet: "calc_pdf_Export",
+		}
+		for _, f := range Formats() {
+			require.NotEmpty(t, f.Targets(), f.ID)
+			pdf, ok := f.Target("pdf")
+			require.True(t, ok, f.ID)
+			require.Equal(t, Target{
+				ID: "pdf", MediaType: "application/pdf", Title: "PDF", ExportFilter: filters[f.Family],
+			}, pdf, f.ID)
+			_, ok = f.Target("exe")
+			require.False(t, ok)
+		}
+	})
+
+	t.Run("cannot be changed by who lists them", func(t *testing.T) {
+		t.Parallel()
+		Formats()[0].ID = "changed"
+		require.Equal(t, "pptx", Formats()[0].ID)
+	})
+}
+
+func TestFormatByID(t *testing.T) {
+	t.Parallel()
+
+	f, ok := FormatByID("csv")
+	require.True(t, ok)
+	require.Equal(t, Import{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76,1"}, f.Import)
+
+	_, ok = FormatByID("vsdx")
+	require.False(t, ok, "it has a name, but is not offered")
+	_, ok = FormatByID("")
+	require.False(t, ok)
+}

@@ -1,0 +1,60 @@
+package document
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func seed(f *testing.F) {
+	f.Helper()
+	for _, name := range []string{
+		"python-pptx__no-slides.pptx", "open-xml-sdk__FilterByCF.xlsx", "gotenberg__protected_page_1.docx",
+		"unoserver__simple.encrypted.odt", "msoffcrypto-tool__rc4cryptoapi_password.ppt", "synth-png-named.pptx",
+		"gotenberg__libreoffice-linked-external.fodt",
+	} {
+		f.Add(sample(f, name), name)
+	}
+	f.Add(compoundOf(stream{name: "WordDocument", data: "…"}, stream{name: "Workbook", nested: true}), "text.doc")
+	f.Add(compoundOf(stream{name: "Workbook", data: "\x09\x08\x00\x00\x2f\x00\x00\x00"}), "sheet.xls")
+	f.Add(loopingCompound(), "text.doc")
+	f.Add(packageOf(f, "ppsx"), "deck.ppsx")
+	f.Add(openDocument(f, openDoc+"text", plainManifest), "text.odt")
+	f.Add(flat(openDoc+"text"), "text.fodt")
+	f.Add([]byte("a;b\n\xe4;1\n"), "values.csv")
+	f.Add([]byte("\xff\xfea\x00;\x00"), "values.csv")
+	f.Add([]byte(`{\rtf1}`), "text.rtf")
+}
+
+// FuzzRecognise looks for panics, for reading without end, and for documents that their first bytes refuse although they
+// are fine as a whole.
+func FuzzRecognise(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, data []byte, filename string) {
+		got, err := recognise(t, data, filename)
+		if err != nil {
+			var refusal *Refusal
+			require.ErrorAs(t, err, &refusal, "memory can always be read")
+			require.NotEmpty(t, refusal.Error())
+			return
+		}
+		require.NotEmpty(t, got.Format.Targets())
+		require.NoError(t, RecognisePrefix(data[:min(len(data), PrefixSize)], filename))
+	})
+}
+
+// FuzzCountSlides looks for panics, and for reading without end.
+func FuzzCountSlides(f *testing.F) {
+	seed(f)
+	f.Add(deck(f, `<p:sld xmlns:p="p" show="0"/>`), "deck.pptx")
+	f.Fuzz(func(t *testing.T, data []byte, _ string) {
+		c := &counter{ReaderAt: bytes.NewReader(data)}
+		got, err := CountSlides(c, int64(len(data)))
+		require.LessOrEqual(t, c.reads.Load(), int64(slideFetches))
+		if err == nil {
+			require.GreaterOrEqual(t, got.Visible(), 0)
+			require.LessOrEqual(t, got.Total, maxSlides)
+		}
+	})
+}

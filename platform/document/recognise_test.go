@@ -1,0 +1,470 @@
+package document
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRecogniseSamples(t *testing.T) {
+	t.Parallel()
+
+	for _, c := range []struct {
+		file      string
+		format    string
+		encrypted bool
+	}{
+		{"python-pptx__no-slides.pptx", "pptx", false},
+		{"aspose.slides-for-.net__HiddingSlides.pptx", "pptx", false},
+		{"aspose.slides-for-.net__Print.ppt", "ppt", false},
+		{"gembox.presentation.examples__SampleVba.pptm", "pptm", false},
+		{"odftoolkit__Presentation7.odp", "odp", false},
+		{"docling__equations.docx", "docx", false},
+		{"docling__legacy_sample.doc", "doc", false},
+		{"gotenberg__libreoffice-linked-external.fodt", "fodt", false},
+		{"officeimo__SampleFileRTF.rtf", "rtf", false},
+		{"open-xml-sdk__FilterByCF.xlsx", "xlsx", false},
+		{"open-xml-sdk__BusinessPerformancetest21_with_content_TP10209823.xltx", "xltx", false},
+		{"gembox.presentation.examples__PptxEncryption.pptx", "pptx", true},
+		{"gotenberg__protected_page_1.docx", "docx", true},
+		{"excelize__encryptSHA512.xlsx", "xlsx", true},
+		{"msoffcrypto-tool__rc4cryptoapi_password.ppt", "ppt", true},
+		{"unoserver__simple.encrypted.odt", "odt", true},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			t.Parallel()
+			data := sample(t, c.file)
+			got, err := recognise(t, data, c.file)
+			require.NoError(t, err)
+			require.Equal(t, c.format, got.Format.ID)
+			require.Equal(t, c.encrypted, got.Encrypted)
+			require.NoError(t, RecognisePrefix(data[:min(len(data), PrefixSize)], c.file))
+		})
+	}
+}
+
+// TestRecognise holds contents against names: the policy of names that do not fit.
+func TestRecognise(t *testing.T) {
+	t.Parallel()
+
+	var (
+		ppt     = compoundOf(stream{name: "PowerPoint Document", data: "…"}, stream{name: "Workbook", nested: true})
+		doc     = compoundOf(stream{name: "WordDocument", data: "…"})
+		sealed  = compoundOf(stream{name: "EncryptionInfo"}, stream{name: "EncryptedPackage", data: "…"})
+		png     = sample(t, "synth-png-named.pptx")
+		noise   = randomBytes(4 << 10)
+		pdfText = []byte("%PDF-1.4\n% no binary here\n")
+		html    = []byte("<!DOCTYPE html><html><body>Hello</body></html>")
+		encMan  = strings.Replace(plainManifest, "/></manifest:manifest>",
+			"><manifest:encryption-data/></manifest:file-entry></manifest:manifest>", 1)
+	)
+	for _, c := range []struct {
+		does     string
+		data     []byte
+		filename string
+		format   string
+		reason   Reason
+	}{
+		{"nothing", nil, "deck.pptx", "", Empty},
+
+		{"a deck", packageOf(t, "pptx"), "deck.pptx", "pptx", 0},
+		{"a name in capitals", packageOf(t, "pptx"), "Deck.PPTX", "pptx", 0},
+		{"no extension", packageOf(t, "pptx"), "deck", "pptx", 0},
+		{"no name", packageOf(t, "pptx"), "", "pptx", 0},
+		{"an unknown extension", packageOf(t, "pptx"), "deck.bin", "pptx", 0},
+		{"an extension that cannot be one", packageOf(t, "pptx"), "deck.v2 (final)", "pptx", 0},
+		{"a variant of the family", packageOf(t, "ppsx"), "deck.pptx", "ppsx", 0},
+		{"a template named as document", packageOf(t, "xltx"), "sheet.xlsx", "xltx", 0},
+		{"macros under a name without", packageOf(t, "pptm"), "deck.pptx", "pptm", 0},
+		{"a new deck under the old name", packageOf(t, "pptx"), "deck.ppt", "pptx", 0},
+		{"a deck named as text", packageOf(t, "pptx"), "deck.docx", "", Contradiction},
+		{"a text named as deck", packageOf(t, "docx"), "deck.pptx", "", Contradiction},
+		{"a sheet named csv", packageOf(t, "xlsx"), "sheet.csv", "xlsx", 0},
+		{"a text document named csv", packageOf(t, "docx"), "sheet.csv", "", Contradiction},
+		{"what is known but not offered", packageOf(t, "docm"), "text.docm", "", Unsupported},
+		{"what is not offered under a name of its family", packageOf(t, "docm"), "text.docx", "", Unsupported},
+		{"what is not offered under a foreign name", packageOf(t, "docm"), "text.xlsx", "", Contradiction},
+
+		{"a binary deck", ppt, "deck.ppt", "ppt", 0},
+		{"a binary show", ppt, "deck.pps", "pps", 0},
+		{"a binary deck under the new name", ppt, "deck.pptx", "ppt", 0},
+		{"a binary deck without a name", ppt, "", "ppt", 0},
+		{"a binary text", doc, "text.doc", "doc", 0},
+		{"a binary text named as deck", doc, "deck.ppt", "", Contradiction},
+		{"a binary workbook", compoundOf(stream{name: "Workbook"}), "sheet.xls", "xls", 0},
+		{"a workbook of Excel 95", compoundOf(stream{name: "Book"}), "sheet.xls", "xls", 0},
+		{"a deck of PowerPoint 95 and 97", compoundOf(stream{name: "PP97_DUALSTORAGE"}), "deck.ppt", "ppt", 0},
+		{"a document inside of something else", compoundOf(stream{name: "WordDocument", nested: true}), "text.doc", "", Contradiction},
+		{"a mail", compoundOf(stream{name: "__properties_version1.0"}), "mail.msg", "", Unsupported},
+
+		{"a sealed deck", sealed, "deck.pptx", "pptx", 0},
+		{"a sealed template", sealed, "sheet.xltx", "xltx", 0},
+		{"a sealed document under the old name", sealed, "sheet.xls", "xlsx", 0},
+		{"a sealed document under a name of OpenDocument", sealed, "text.odt", "docx", 0},
+		{"a sealed document without an extension", sealed, "deck", "", Unrecognisable},
+		{"a sealed document named as plain text", sealed, "text.txt", "", Contradiction},
+		{"a sealed document that is not offered", sealed, "text.docm", "", Unsupported},
+		{"a sealed document named as drawing", sealed, "drawing.odg", "", Contradiction},
+
+		{"an OpenDocument text", openDocument(t, openDoc+"text", plainManifest), "text.odt", "odt", 0},
+		{"one that ends its type with a line", openDocument(t, openDoc+"text\r\n", plainManifest), "text.odt", "odt", 0},
+		{"one that names itself only in the manifest", zipOf(t, part{"META-INF/manifest.xml", plainManifest}), "text.odt", "odt", 0},
+		{"one that is encrypted", openDocument(t, openDoc+"text", encMan), "text.odt", "odt", 0},
+		{"one without a manifest", zipOf(t, part{"mimetype", openDoc + "text"}), "text.odt", "odt", 0},
+		{"an OpenDocument drawing", openDocument(t, openDoc+"graphics", plainManifest), "drawing.odg", "", Unsupported},
+		{"an OpenDocument formula", openDocument(t, openDoc+"formula", plainManifest), "formula.odf", "", Unsupported},
+		{"a drawing named as text", openDocument(t, openDoc+"graphics", plainManifest), "text.odt", "", Contradiction},
+		{"a flat text", flat(openDoc + "text"), "text.fodt", "fodt", 0},
+		{"a flat text named as XML", flat(openDoc + "text"), "text.xml", "fodt", 0},
+		{"a flat text named as package", flat(openDoc + "text"), "text.odt", "fodt", 0},
+		{"a flat text named as sheet", flat(openDoc + "text"), "text.ods", "", Contradiction},
+		{"a flat sheet", flat(openDoc + "spreadsheet"), "sheet.fods", "", Unsupported},
+
+		{"rich text", []byte(`{\rtf1 Hello}`), "text.rtf", "rtf", 0},
+		{"rich text named as Word does", []byte(`{\rtf1 Hello}`), "text.doc", "rtf", 0},
+		{"rich text named as sheet", []byte(`{\rtf1 Hello}`), "text.xls", "", Contradiction},
+
+		{"text", []byte("Hello"), "text.txt", "txt", 0},
+		{"text without an extension", []byte("Hello"), "README", "txt", 0},
+		{"text with an unknown extension", []byte("Hello"), "README.md", "txt", 0},
+		{"values", []byte("a,b\n1,2\n"), "values.csv", "csv", 0},
+		{"text named as document", []byte("Hello"), "text.docx", "", Contradiction},
+		{"text named as rich text", []byte("Hello"), "text.rtf", "", Contradiction},
+		{"8-bit text named as text", []byte("Caf\xe9"), "text.txt", "txt", 0},
+		{"8-bit text without an extension", []byte("Caf\xe9"), "text", "", Unrecognisable},
+		{"values that begin like a bitmap", []byte("BM,1\n"), "values.csv", "csv", 0},
+		{"a PDF that could be text", pdfText, "report", "", Unsupported},
+		{"a PDF that could be text, named so", pdfText, "report.txt", "txt", 0},
+		{"HTML", html, "page.html", "", Unsupported},
+		{"HTML named as text", html, "page.txt", "txt", 0},
+		{"HTML named as document", html, "page.doc", "", Contradiction},
+
+		{"a picture", png, "picture.png", "", Unsupported},
+		{"a picture named as deck", png, "deck.pptx", "", Contradiction},
+		{"a picture named as text", png, "text.txt", "", Contradiction},
+		{"noise", noise, "deck.pptx", "", Unrecognisable},
+		{"noise named as text", noise, "text.txt", "", Unrecognisable},
+		{"noise without a name", noise, "", "", Unrecognisable},
+
+		{"an archive", zipOf(t, part{"a.txt", "a"}), "files.zip", "", Unsupported},
+		{"an archive named as deck", zipOf(t, part{"a.txt", "a"}), "deck.pptx", "", Contradiction},
+		{"an empty archive", zipOf(t), "files.zip", "", Unsupported},
+		{"a book", zipOf(t, part{"mimetype", "application/epub+zip"}), "book.epub", "", Unsupported},
+		{"a package of another kind", zipOf(t, openXMLParts("main.xml", "application/x-other")...), "deck.pptx", "", Contradiction},
+		{"a package without types", zipOf(t, openXMLParts("main.xml", "")[1]), "deck.pptx", "", Contradiction},
+
+		{"half a deck", half(t), "deck.pptx", "", Damaged},
+		{"half a deck without a name", half(t), "", "", Damaged},
+		{"half a binary deck", ppt[:headerSize+100], "deck.ppt", "", Damaged},
+		{"the first bytes of a binary deck", ppt[:100], "deck.ppt", "", Damaged},
+	} {
+		t.Run(c.does, func(t *testing.T) {
+			t.Parallel()
+			got, err := recognise(t, c.data, c.filename)
+			requireReason(t, c.reason, err)
+			require.Equal(t, c.format, got.Format.ID)
+			if prefix := RecognisePrefix(c.data[:min(len(c.data), PrefixSize)], c.filename); c.reason == 0 {
+				require.NoError(t, prefix)
+			}
+		})
+	}
+}
+
+// TestRecogniseEncryption makes the traces of encryption of the formats of which no free sample is small enough.
+func TestRecogniseEncryption(t *testing.T) {
+	t.Parallel()
+
+	fib := func(flags uint16) string {
+		head := make([]byte, 512)
+		binary.LittleEndian.PutUint16(head, 0xA5EC)
+		binary.LittleEndian.PutUint16(head[10:], flags)
+		return string(head)
+	}
+	user := func(token uint32) string {
+		head := make([]byte, 20)
+		binary.LittleEndian.PutUint32(head[12:], token)
+		return string(head)
+	}
+	const (
+		bof      = "\x09\x08\x10\x00\x00\x06\x05\x00\xbb\x0d\xcc\x07\x00\x00\x00\x00\x06\x00\x00\x00"
+		filePass = "\x2f\x00\x06\x00\x00\x00\x59\xb3\x0a\x9a"
+		eof      = "\x0a\x00\x00\x00"
+	)
+	long := strings.Repeat("\x00", miniStreamCutoff) // puts the stream into sectors of its own
+	for _, c := range []struct {
+		does      string
+		streams   []stream
+		encrypted bool
+	}{
+		{"a plain text", []stream{{name: "WordDocument", data: fib(0)}}, false},
+		{"an encrypted text", []stream{{name: "WordDocument", data: fib(0x0100)}}, true},
+		{"an encrypted text of some length", []stream{{name: "WordDocument", data: fib(0x0100) + long}}, true},
+		{"a text too short to tell", []stream{{name: "WordDocument", data: fib(0x0100)[:8]}}, false},
+		{"a plain workbook", []stream{{name: "Workbook", data: bof + eof}}, false},
+		{"an encrypted workbook", []stream{{name: "Workbook", data: bof + filePass + eof}}, true},
+		{"an encrypted workbook of some length", []stream{{name: "Workbook", data: bof + filePass + long}}, true},
+		{"an encrypted workbook of Excel 95", []stream{{name: "Book", data: bof + filePass}}, true},
+		{"a workbook with the number behind its end", []stream{{name: "Workbook", data: bof + eof + filePass}}, false},
+		{"a workbook cut inside of a record", []stream{{name: "Workbook", data: bof[:10]}}, false},
+		{"a plain deck", []stream{{name: "PowerPoint Document"}, {name: "Current User", data: user(0xE391C05F)}}, false},
+		{"an encrypted deck", []stream{{name: "PowerPoint Document"}, {name: "Current User", data: user(0xF3D1C4DF)}}, true},
+		{"an encrypted summary", []stream{{name: "PowerPoint Document"}, {name: "EncryptedSummary"}}, true},
+	} {
+		t.Run(c.does, func(t *testing.T) {
+			t.Parallel()
+			// Others before it, so that it does not lie at the beginning of everything.
+			streams := append([]stream{{name: "First", data: "\x01CompObj"}, {name: "Second", data: long}}, c.streams...)
+			got, err := recognise(t, compoundOf(streams...), "")
+			require.NoError(t, err)
+			require.Equal(t, c.encrypted, got.Encrypted)
+		})
+	}
+}
+
+func TestRecogniseReadsPackagesAsOfficeDoes(t *testing.T) {
+	t.Parallel()
+
+	parts := openXMLParts("ppt/presentation.xml", powerPoint+"presentation.macroEnabled.main+xml")
+	for does, data := range map[string][]byte{
+		"names of other case and with back slashes": zipOf(t, part{"[content_types].XML", parts[0].text}, part{`_rels\.rels`, parts[1].text}),
+		"a main part named from the root":           zipOf(t, parts[0], part{"_rels/.rels", strings.Replace(parts[1].text, `="ppt/`, `="/ppt/`, 1)}),
+		"a strict package": zipOf(t, parts[0], part{
+			"_rels/.rels",
+			strings.Replace(parts[1].text, relationships, "http://purl.oclc.org/ooxml/officeDocument/relationships", 1),
+		}),
+		"a type by extension": zipOf(t, part{
+			"[Content_Types].xml",
+			`<Types><Default Extension="XML" ContentType="` + powerPoint + `presentation.macroEnabled.main+xml"/></Types>`,
+		}, parts[1]),
+		"types in UTF-16":  zipOf(t, part{"[Content_Types].xml", utf16LE(strings.Replace(parts[0].text, "UTF-8", "UTF-16", 1))}, parts[1]),
+		"rubbish in front": append(zipOf(t, part{"a", "a"}), zipOf(t, parts...)...),
+		"a comment at its end": func() []byte {
+			data := bytes.Clone(zipOf(t, parts...))
+			data[len(data)-2] = 5
+			return append(data, "Hello"...)
+		}(),
+	} {
+		t.Run(does, func(t *testing.T) {
+			t.Parallel()
+			got, err := recognise(t, data, "deck.pptm")
+			require.NoError(t, err)
+			require.Equal(t, "pptm", got.Format.ID)
+		})
+	}
+}
+
+// TestRecogniseBounds gives documents that cost a naive reader much. The bounds themselves are in recognise.
+func TestRecogniseBounds(t *testing.T) {
+	t.Parallel()
+
+	parts := openXMLParts("main.xml", "application/x-other")
+	spaces := strings.Repeat(" ", 2*maxTypes)
+	many := make([]part, 100_000)
+	for i := range many {
+		many[i].name = "a"
+	}
+	for does, data := range map[string][]byte{
+		"types that inflate to 8 MiB": zipOf(t, part{"[Content_Types].xml", "<Types>" + spaces + "</Types>"}, parts[1]),
+		"relations that inflate":      zipOf(t, parts[0], part{"_rels/.rels", "<Relationships>" + spaces}),
+		"entities": zipOf(t, parts[0], part{
+			"_rels/.rels",
+			`<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><Relationships>&b;</Relationships>`,
+		}),
+		"a directory of 5 MB":                        zipOf(t, many...),
+		"a directory that runs in a circle":          loopingCompound(),
+		"a directory beyond the end":                 brokenCompound(48, 0x00FFFFFF),
+		"a directory in a special sector":            brokenCompound(48, 0xFFFFFFFC),
+		"no directory":                               brokenCompound(48, endOfChain),
+		"an allocation table beyond the end":         brokenCompound(76, 0x00FFFFFF),
+		"sectors of 2^31 bytes":                      brokenCompound(30, 31),
+		"a table of tables that runs in a circle":    farCompound(t, 0),
+		"a table of tables that lies beyond the end": farCompound(t, 0x00FFFFFF),
+	} {
+		t.Run(does, func(t *testing.T) {
+			t.Parallel()
+			_, err := recognise(t, data, "")
+			requireReason(t, Damaged, err)
+		})
+	}
+
+	t.Run("one part that lies far behind is found", func(t *testing.T) {
+		t.Parallel()
+		noise := string(randomBytes(1 << 20))
+		data := zipOf(t, append([]part{{"media", noise}}, openXMLParts("main.xml", mainTypeOf(t, "pptx"))...)...)
+		c := &counter{ReaderAt: bytes.NewReader(data)}
+		got, err := Recognise(c, int64(len(data)), "deck.pptx")
+		require.NoError(t, err)
+		require.Equal(t, "pptx", got.Format.ID)
+		require.EqualValues(t, 2, c.reads.Load(), "the head and the tail")
+	})
+}
+
+// TestRecogniseFarTable finds a directory that only the table of tables of the header leads to, as in files above 7 MB.
+func TestRecogniseFarTable(t *testing.T) {
+	t.Parallel()
+
+	got, err := recognise(t, farCompound(t, 1), "")
+	require.NoError(t, err)
+	require.Equal(t, "doc", got.Format.ID)
+}
+
+func TestRecogniseUnreadable(t *testing.T) {
+	t.Parallel()
+
+	data := append([]byte("PK\x03\x04"), make([]byte, 2*blockSize)...)
+	gone := errors.New("the store is gone")
+	for does, c := range map[string]struct {
+		source io.ReaderAt
+		want   error
+	}{
+		"from the beginning":  {failing{bytes.NewReader(data), 0, gone}, gone},
+		"after the head":      {failing{bytes.NewReader(data), 1, gone}, gone},
+		"with less than said": {bytes.NewReader(data[:len(data)-1]), io.ErrUnexpectedEOF},
+	} {
+		t.Run(does, func(t *testing.T) {
+			t.Parallel()
+			_, err := Recognise(c.source, int64(len(data)), "deck.odp")
+			require.ErrorIs(t, err, c.want)
+			var refusal *Refusal
+			require.NotErrorAs(t, err, &refusal, "it is not the document's fault")
+		})
+	}
+}
+
+func TestRecognisePrefix(t *testing.T) {
+	t.Parallel()
+
+	long := strings.Repeat("x", PrefixSize)
+	for _, c := range []struct {
+		does     string
+		head     string
+		filename string
+		reason   Reason
+	}{
+		{"a package is seen whole", "PK\x03\x04" + long, "deck.docx", 0},
+		{"a compound file is seen whole", compoundMagic + long, "text.txt", 0},
+		{"text", long, "text.txt", 0},
+		{"text named as deck", long, "deck.pptx", Contradiction},
+		{"rich text", `{\rtf1` + long, "text.rtf", 0},
+		{"rich text named as deck", `{\rtf1` + long, "deck.pptx", Contradiction},
+		{"a picture named as deck", "\x89PNG\r\n\x1a\n" + long, "deck.pptx", Contradiction},
+		{"a picture", "\x89PNG\r\n\x1a\n" + long, "picture.png", Unsupported},
+		{"noise", string(randomBytes(PrefixSize)), "deck.pptx", Unrecognisable},
+		{"zeros", strings.Repeat("\x00", PrefixSize), "deck.pptx", Unrecognisable},
+		{"a root that does not end in the head", `<?xml version="1.0"?><!--` + long, "text.fodt", 0},
+		{"a character cut by the end", long + "\xe2\x82", "text", 0},
+		{"a small document", "Hello", "text.docx", Contradiction},
+		{"a small package", "PK\x03\x04", "deck.pptx", Damaged},
+		{"nothing", "", "deck.pptx", Empty},
+	} {
+		t.Run(c.does, func(t *testing.T) {
+			t.Parallel()
+			requireReason(t, c.reason, RecognisePrefix([]byte(c.head), c.filename))
+		})
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+
+	_, err := recognise(t, sample(t, "synth-png-named.pptx"), "deck.PPTX")
+	var refusal *Refusal
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, Refusal{
+		Reason: Contradiction, Extension: "pptx", Content: "PNG image", MediaType: "image/png",
+	}, *refusal)
+	require.EqualError(t, refusal, "The name ends in .pptx, but the content is something else: PNG image."+
+		" Correct the name or send the right file.")
+
+	for reason := Empty; reason <= Damaged; reason++ {
+		require.NotContains(t, reason.String(), "Reason(")
+		require.NotEmpty(t, (&Refusal{Reason: reason}).Error())
+	}
+}
+
+func BenchmarkRecognise(b *testing.B) {
+	for _, file := range []string{
+		"open-xml-sdk__AllSlidesConverterTC.pptx", "aspose.slides-for-.net__Print.ppt", "odftoolkit__Presentation7.odp",
+	} {
+		b.Run(file, func(b *testing.B) {
+			data := sample(b, file)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Recognise(bytes.NewReader(data), int64(len(data)), file); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func requireReason(tb testing.TB, reason Reason, err error) {
+	tb.Helper()
+	if reason == 0 {
+		require.NoError(tb, err)
+		return
+	}
+	var refusal *Refusal
+	require.ErrorAs(tb, err, &refusal)
+	require.Equal(tb, reason.String(), refusal.Reason.String(), err.Error())
+}
+
+func mainTypeOf(tb testing.TB, id string) string {
+	tb.Helper()
+	f, ok := formatByID(id)
+	require.True(tb, ok)
+	return f.mainType
+}
+
+func flat(mediaType string) []byte {
+	return []byte(`<?xml version="1.0" encoding="UTF-8"?>` +
+		`<office:document xmlns:office="` + officeSpace + `" office:mimetype="` + mediaType + `"/>`)
+}
+
+// randomBytes gives the same noise each time.
+func randomBytes(n int) []byte {
+	noise := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(noise)
+	return noise
+}
+
+// brokenCompound gives a compound file with one number of its header changed.
+func brokenCompound(offset int, value uint32) []byte {
+	data := compoundOf(stream{name: "WordDocument", data: "…"})
+	binary.LittleEndian.PutUint32(data[offset:], value)
+	return data
+}
+
+// loopingCompound gives a compound file whose directory goes on with itself.
+func loopingCompound() []byte {
+	data := compoundOf(stream{name: "WordDocument", data: "…"})
+	binary.LittleEndian.PutUint32(data[headerSize+4:], 1)
+	return data
+}
+
+// farCompound gives a compound file of 7 MB whose directory lies behind all that the header's table covers. The table of
+// tables is sector 1 if first is 1; otherwise it is what first says.
+func farCompound(tb testing.TB, first uint32) []byte {
+	tb.Helper()
+	le := binary.LittleEndian
+	const covered = headerFATs * headerSize / 4
+	small := compoundOf(stream{name: "WordDocument", data: "…"})
+	data := make([]byte, (covered+2)*headerSize)
+	copy(data, small[:headerSize])
+	sector := func(n int) []byte { return data[(n+1)*headerSize:][:headerSize] }
+	copy(sector(covered), small[2*headerSize:]) // the directory
+	le.PutUint32(data[48:], covered)
+	le.PutUint32(data[68:], first)
+	for i := 0; i < headerSize; i += 4 {
+		le.PutUint32(sector(1)[i:], noEntry) // the table of tables
+	}
+	le.PutUint32(sector(1), 2)
+	le.PutUint32(sector(2), endOfChain) // the table that covers the directory
+	return data
+}
