@@ -1,0 +1,41 @@
+# Installs the given Debian packages without their system services: devstack runs servers of its own.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+mark='installed for a moment by docmill devstack'
+policy=/usr/sbin/policy-rc.d
+no_cluster=/etc/postgresql-common/createcluster.d/docmill-devstack.conf
+
+cleanup() {
+	if grep -qs "$mark" "$policy"; then rm -f "$policy"; fi
+	rm -f "$no_cluster"
+}
+trap cleanup EXIT
+trap 'exit 143' INT TERM HUP
+
+# invoke-rc.d asks this script before it starts a service; 101 forbids it. An existing one is the owner's decision.
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
+	chmod 755 "$policy"
+fi
+# Without this, installing postgresql creates (and after a reboot starts) a cluster on port 5432.
+mkdir -p "${no_cluster%/*}"
+printf '# %s\ncreate_main_cluster = false\n' "$mark" >"$no_cluster"
+
+new_services=
+for service in rabbitmq-server postgresql; do
+	for package; do
+		if [ "$package" = "$service" ] && ! dpkg-query -W -f '${db:Status-Status}' "$service" 2>/dev/null | grep -qx installed; then
+			new_services="$new_services $service"
+		fi
+	done
+done
+
+apt-get -o DPkg::Lock::Timeout=600 update
+apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@"
+
+if [ -d /run/systemd/system ]; then
+	for service in $new_services; do
+		systemctl disable --now "$service.service"
+	done
+fi

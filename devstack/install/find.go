@@ -1,0 +1,94 @@
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// find looks for each need and returns those that are missing.
+func find(needs []Need) (tools Tools, missing []Need) {
+	finders := map[Need]func(*Tools) bool{
+		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
+		LibreOffice: findLibreOffice, Poppler: findPoppler, GCC: findGCC,
+	}
+	for _, need := range needs {
+		if found, known := finders[need]; !known || !found(&tools) {
+			missing = append(missing, need)
+		}
+	}
+	return tools, missing
+}
+
+func findRabbitMQ(tools *Tools) bool {
+	scripts, _ := filepath.Glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
+	epmd, err := exec.LookPath("epmd")
+	if err != nil || len(scripts) == 0 {
+		return false
+	}
+	tools.RabbitMQServer, tools.Epmd = scripts[len(scripts)-1], epmd
+	return true
+}
+
+// findPostgreSQL takes the highest major version; Debian keeps several beside each other.
+func findPostgreSQL(tools *Tools) bool {
+	servers, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(servers) == 0 {
+		return false
+	}
+	version := func(server string) int {
+		major, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(server))))
+		return major
+	}
+	highest := slices.MaxFunc(servers, func(a, b string) int { return version(a) - version(b) })
+	tools.PostgreSQLBin = filepath.Dir(highest)
+	return isFile(filepath.Join(tools.PostgreSQLBin, "initdb"))
+}
+
+func findMinIO(tools *Tools) bool {
+	path, err := minioPath()
+	if err != nil || !isFile(path) {
+		return false
+	}
+	tools.MinIO = path
+	return true
+}
+
+// findLibreOffice wants the parts for text, tables and slides: Debian packages them one by one, and a soffice without
+// one of them fails only when it meets such a document.
+func findLibreOffice(tools *Tools) bool {
+	found, err := exec.LookPath("soffice")
+	if err != nil {
+		return false
+	}
+	program, err := filepath.EvalSymlinks(found)
+	if err != nil {
+		return false
+	}
+	for _, part := range []string{"libswlo.so", "libsclo.so", "libsdlo.so"} {
+		if !isFile(filepath.Join(filepath.Dir(program), part)) {
+			return false
+		}
+	}
+	tools.Soffice = found
+	return true
+}
+
+func findPoppler(tools *Tools) bool {
+	found, err := exec.LookPath("pdfinfo")
+	tools.Pdfinfo = found
+	return err == nil
+}
+
+func findGCC(tools *Tools) bool {
+	found, err := exec.LookPath("gcc")
+	tools.GCC = found
+	return err == nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

@@ -1,0 +1,124 @@
+// Package install finds the programs that Docmill stands on, and installs what is missing when it may.
+//
+// Servers and LibreOffice come from Debian's packages, MinIO is built as a Go tool of a pinned version. None of the
+// packages' own system services is started or left enabled.
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"go.uber.org/zap"
+)
+
+// Need names one thing that has to be there.
+type Need string
+
+// What can be asked for.
+const (
+	RabbitMQ    Need = "RabbitMQ"
+	PostgreSQL  Need = "PostgreSQL"
+	MinIO       Need = "MinIO"
+	LibreOffice Need = "LibreOffice"
+	Poppler     Need = "Poppler"
+	GCC         Need = "GCC"
+)
+
+// All is every need of Docmill and its tests.
+func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, GCC} }
+
+// Tools says where the programs are; what was not asked for is empty.
+type Tools struct {
+	// RabbitMQServer is the server's own script, not Debian's wrapper, which insists on the user rabbitmq.
+	RabbitMQServer string
+	// Epmd is Erlang's port mapper.
+	Epmd string
+	// PostgreSQLBin is the folder with initdb and postgres.
+	PostgreSQLBin string
+	// MinIO is the server's binary.
+	MinIO string
+	// Soffice is LibreOffice's start script.
+	Soffice string
+	// Pdfinfo is poppler's program that tells facts about a PDF.
+	Pdfinfo string
+	// GCC is the C compiler, which the race detector needs.
+	GCC string
+}
+
+// ErrMissing is in every error that says that something is missing and was not installed.
+var ErrMissing = errors.New("missing")
+
+// Ensure returns where everything asked for is, after installing what was missing. That takes minutes on a fresh
+// machine and is logged. Processes that call it at the same time take turns.
+func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	tools, missing := find(needs)
+	if len(missing) == 0 {
+		return tools, nil
+	}
+	unlock, err := lock(ctx)
+	if err != nil {
+		return Tools{}, err
+	}
+	defer unlock()
+	tools, missing = find(needs) // another process may have installed it while this one waited
+	if packages := debianPackages(missing); len(packages) > 0 {
+		if err := installPackages(ctx, log, missing, packages); err != nil {
+			return Tools{}, err
+		}
+	}
+	if slices.Contains(missing, MinIO) {
+		if err := buildMinIO(ctx, log); err != nil {
+			return Tools{}, err
+		}
+	}
+	tools, missing = find(needs)
+	if len(missing) > 0 {
+		return Tools{}, fmt.Errorf("%s still %w after its installation", names(missing), ErrMissing)
+	}
+	return tools, nil
+}
+
+// lock takes the lock under which one process at a time installs.
+func lock(ctx context.Context) (unlock func(), err error) {
+	folder, err := cacheFolder()
+	if err != nil {
+		return nil, err
+	}
+	installing := flock.New(filepath.Join(folder, "install.lock"))
+	if _, err := installing.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("waiting for another installation: %w", err)
+	}
+	return func() { _ = installing.Close() }, nil
+}
+
+// cacheFolder is where what can be had again is kept between runs; it is created when missing.
+func cacheFolder() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil { // no HOME, as under some service managers
+		base = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
+	}
+	folder := filepath.Join(base, "docmill")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", fmt.Errorf("creating the cache folder: %w", err)
+	}
+	return folder, nil
+}
+
+func names(needs []Need) string {
+	words := make([]string, len(needs))
+	for i, need := range needs {
+		words[i] = string(need)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,126 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/docmill/docmill/devstack/install"
+	"github.com/docmill/docmill/devstack/port"
+	"github.com/docmill/docmill/devstack/process"
+)
+
+const (
+	minIOName = "MinIO"
+	// Region of every bucket: MinIO's default.
+	Region = "us-east-1"
+)
+
+// Positions in minIOSettings.Ports.
+const (
+	storePort = iota
+	consolePort
+	minIOPorts
+)
+
+type minIOSettings struct {
+	Ports     []int  `json:"ports"`
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
+}
+
+// MinIO is one object store.
+type MinIO struct {
+	*unit
+	// Endpoint is a URL: http://127.0.0.1:20002
+	Endpoint string
+	// AccessKey and SecretKey of its root user.
+	AccessKey, SecretKey string
+
+	dir      string
+	logFile  func(string) string
+	tools    install.Tools
+	settings minIOSettings
+}
+
+func newMinIO(dir string, logFile func(string) string, tools install.Tools, s minIOSettings) *MinIO {
+	m := &MinIO{dir: dir, logFile: logFile, tools: tools, settings: s, AccessKey: s.AccessKey, SecretKey: s.SecretKey}
+	m.unit = &unit{name: minIOName, launch: m.launchStore, settle: m.settle}
+	return m
+}
+
+func (m *MinIO) settle() { m.Endpoint = "http://" + port.Address(m.settings.Ports[storePort]) }
+
+func (m *MinIO) launchStore(ctx context.Context) (*process.Process, error) {
+	data := filepath.Join(m.dir, "data")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("creating MinIO's folder: %w", err)
+	}
+	store, err := process.Start(process.Spec{
+		Name: minIOName, Path: m.tools.MinIO, Dir: m.dir, LogFile: m.logFile("minio"),
+		Args: []string{
+			"server", "--quiet", "--address", port.Address(m.settings.Ports[storePort]),
+			"--console-address", port.Address(m.settings.Ports[consolePort]), data,
+		},
+		Env: append(environment(m.dir),
+			"MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.WaitReady(ctx, m.probe); err != nil {
+		store.Kill()
+		return nil, err
+	}
+	return store, nil
+}
+
+// probe lists buckets, which answers 503 until the store has read its own state.
+func (m *MinIO) probe(ctx context.Context) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	_, err = client.ListBuckets(ctx)
+	return err
+}
+
+func (m *MinIO) client() (*minio.Client, error) {
+	client, err := minio.New(strings.TrimPrefix(m.Endpoint, "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Region: Region, MaxRetries: 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a client of MinIO: %w", err)
+	}
+	return client, nil
+}
+
+// CreateBucket creates an empty bucket.
+func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	if err := client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: Region}); err != nil {
+		return fmt.Errorf("creating bucket %s: %w", name, err)
+	}
+	return nil
+}
+
+// RemoveBucket removes a bucket with all that is in it. It tolerates that there is none.
+func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	err = client.RemoveBucketWithOptions(ctx, name, minio.RemoveBucketOptions{ForceDelete: true})
+	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
+		return fmt.Errorf("removing bucket %s: %w", name, err)
+	}
+	return nil
+}

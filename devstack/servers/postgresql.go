@@ -1,0 +1,252 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/docmill/docmill/devstack/install"
+	"github.com/docmill/docmill/devstack/port"
+	"github.com/docmill/docmill/devstack/process"
+)
+
+const (
+	postgreSQLName = "PostgreSQL"
+	// The role that services use, and the superuser that makes its databases.
+	databaseRole  = "docmill"
+	databaseAdmin = "postgres"
+)
+
+type postgreSQLSettings struct {
+	Ports         []int  `json:"ports"`
+	AdminPassword string `json:"admin_password"`
+	Password      string `json:"password"`
+}
+
+// PostgreSQL is one database cluster.
+type PostgreSQL struct {
+	*unit
+	// Address is host:port.
+	Address string
+	// Password of the role docmill, which owns every database made by CreateDatabase and may not do more.
+	Password string
+	// AdminPassword of the superuser postgres.
+	AdminPassword string
+
+	dir      string
+	logFile  func(string) string
+	tools    install.Tools
+	settings postgreSQLSettings
+	durable  bool
+}
+
+func newPostgreSQL(dir string, logFile func(string) string, tools install.Tools, s postgreSQLSettings, durable bool) *PostgreSQL {
+	p := &PostgreSQL{
+		dir: dir, logFile: logFile, tools: tools, settings: s, durable: durable,
+		Password: s.Password, AdminPassword: s.AdminPassword,
+	}
+	p.unit = &unit{name: postgreSQLName, launch: p.launchCluster, settle: p.settle}
+	return p
+}
+
+func (p *PostgreSQL) settle() { p.Address = port.Address(p.settings.Ports[0]) }
+
+// URL of a database for the role docmill, without the password.
+func (p *PostgreSQL) URL(database string) string { return p.url(databaseRole, database) }
+
+func (p *PostgreSQL) url(role, database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(role), Host: p.Address, Path: database, RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
+func (p *PostgreSQL) dataDir() string { return filepath.Join(p.dir, "data") }
+
+func (p *PostgreSQL) launchCluster(ctx context.Context) (*process.Process, error) {
+	credential, err := p.credential()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.initialize(ctx, credential); err != nil {
+		return nil, err
+	}
+	for {
+		cluster, err := p.launchOnce(ctx, credential)
+		if err == nil || !blockedByPredecessor(err) || ctx.Err() != nil {
+			return cluster, err
+		}
+	}
+}
+
+// blockedByPredecessor tells that children of a killed cluster still hold its shared memory. They notice their parent's
+// end by themselves within moments.
+func blockedByPredecessor(err error) bool {
+	var exit *process.ExitError
+	return errors.As(err, &exit) && strings.Contains(exit.LogTail, "pre-existing shared memory block")
+}
+
+func (p *PostgreSQL) launchOnce(ctx context.Context, credential *syscall.Credential) (*process.Process, error) {
+	args := []string{
+		"-D", p.dataDir(), "-p", strconv.Itoa(p.settings.Ports[0]),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		// Many test packages share one cluster, each with pools of its own.
+		"-c", "max_connections=300",
+	}
+	if !p.durable {
+		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	}
+	cluster, err := process.Start(process.Spec{
+		Name: postgreSQLName, Path: filepath.Join(p.tools.PostgreSQLBin, "postgres"), Args: args,
+		Env: environment(p.dir), Dir: p.dir, LogFile: p.logFile("postgresql"), Credential: credential,
+		StopSignal: syscall.SIGINT, // "fast": open connections are ended, not waited for
+		// "immediate", without a checkpoint: as good as SIGKILL for the data, but its shared memory is freed.
+		DeathSignal: syscall.SIGQUIT,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := cluster.WaitReady(ctx, p.ensureRole); err != nil {
+		cluster.Kill()
+		return nil, err
+	}
+	return cluster, nil
+}
+
+// credential is the user to run as: PostgreSQL refuses root, so root runs it as the user that Debian's package makes.
+func (p *PostgreSQL) credential() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // nil means "as this process"
+	}
+	account, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL does not run as root: %w", err)
+	}
+	uid, err := strconv.ParseUint(account.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user postgres: %w", err)
+	}
+	gid, err := strconv.ParseUint(account.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user postgres: %w", err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// initialize makes the cluster's data once. It is made beside its place and moved there, so that a start that was cut
+// short leaves nothing that looks like a cluster.
+func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credential) error {
+	if _, err := os.Stat(p.dataDir()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := p.makeFolder(credential); err != nil {
+		return err
+	}
+	passwordFile, making := filepath.Join(p.dir, "password"), filepath.Join(p.dir, "data.new")
+	defer os.Remove(passwordFile)
+	if err := os.WriteFile(passwordFile, []byte(p.AdminPassword), 0o600); err != nil {
+		return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+	}
+	if credential != nil {
+		if err := os.Chown(passwordFile, int(credential.Uid), int(credential.Gid)); err != nil {
+			return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+		}
+	}
+	if err := os.RemoveAll(making); err != nil {
+		return fmt.Errorf("removing a half-made cluster: %w", err)
+	}
+	args := []string{
+		"-D", making, "-U", databaseAdmin, "-A", "scram-sha-256", "--pwfile", passwordFile,
+		"--encoding=UTF8", "--locale=C.UTF-8",
+	}
+	if !p.durable {
+		args = append(args, "--no-sync")
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(p.tools.PostgreSQLBin, "initdb"), args...)
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(p.dir), p.dir, &syscall.SysProcAttr{Credential: credential}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("making PostgreSQL's cluster: %w:\n%s", err, output)
+	}
+	if err := os.Rename(making, p.dataDir()); err != nil {
+		return fmt.Errorf("moving PostgreSQL's cluster into place: %w", err)
+	}
+	return nil
+}
+
+// makeFolder creates the cluster's folder for its user, who must be able to reach it.
+func (p *PostgreSQL) makeFolder(credential *syscall.Credential) error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return fmt.Errorf("creating PostgreSQL's folder: %w", err)
+	}
+	if credential == nil {
+		return nil
+	}
+	if err := passable(filepath.Dir(p.dir)); err != nil {
+		return fmt.Errorf("the user postgres cannot reach its data: %w", err)
+	}
+	if err := os.Chown(p.dir, int(credential.Uid), int(credential.Gid)); err != nil {
+		return fmt.Errorf("giving PostgreSQL its folder: %w", err)
+	}
+	return nil
+}
+
+// ensureRole makes the services' role; it is also the probe, because only a cluster that is ready lets it succeed.
+func (p *PostgreSQL) ensureRole(ctx context.Context) error {
+	const duplicateObject = "42710"
+	err := p.administer(ctx, "CREATE ROLE "+databaseRole+" LOGIN PASSWORD '"+p.Password+"'")
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == duplicateObject {
+		return nil
+	}
+	return err
+}
+
+// CreateDatabase creates an empty database that belongs to the role docmill. It tolerates that it exists.
+func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
+	const duplicateDatabase = "42P04"
+	err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+databaseRole)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == duplicateDatabase {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("creating database %s: %w", name, err)
+	}
+	return nil
+}
+
+// DropDatabase drops a database and ends the connections to it.
+func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
+	if err := p.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("dropping database %s: %w", name, err)
+	}
+	return nil
+}
+
+// administer runs one statement as the superuser.
+func (p *PostgreSQL) administer(ctx context.Context, statement string) (err error) {
+	config, err := pgx.ParseConfig(p.url(databaseAdmin, databaseAdmin))
+	if err != nil {
+		return fmt.Errorf("reading the database's URL: %w", err)
+	}
+	config.Password = p.AdminPassword
+	config.ConnectTimeout = 5 * time.Second
+	connection, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connection.Close(context.WithoutCancel(ctx))) }()
+	_, err = connection.Exec(ctx, statement)
+	return err
+}

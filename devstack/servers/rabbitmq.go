@@ -1,0 +1,239 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+
+	"github.com/docmill/docmill/devstack/install"
+	"github.com/docmill/docmill/devstack/port"
+	"github.com/docmill/docmill/devstack/process"
+)
+
+const rabbitMQName = "RabbitMQ"
+
+// Positions in rabbitMQSettings.Ports.
+const (
+	amqpPort = iota
+	managementPort
+	epmdPort
+	distributionPort
+	rabbitMQPorts
+)
+
+type rabbitMQSettings struct {
+	Ports    []int  `json:"ports"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Cookie   string `json:"cookie"`
+}
+
+// RabbitMQ is one broker with its management plugin.
+type RabbitMQ struct {
+	*unit
+	// URL has neither credentials nor a vhost: amqp://127.0.0.1:20001
+	URL string
+	// ManagementURL is where its HTTP API is: http://127.0.0.1:20002
+	ManagementURL string
+	// Username and Password of an administrator.
+	Username, Password string
+
+	dir        string
+	logFile    func(string) string
+	tools      install.Tools
+	settings   rabbitMQSettings
+	portMapper *process.Process // guarded by unit.mutex
+}
+
+func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings) *RabbitMQ {
+	r := &RabbitMQ{dir: dir, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
+	r.unit = &unit{name: rabbitMQName, launch: r.launchNode, settle: r.settle}
+	return r
+}
+
+func (r *RabbitMQ) settle() {
+	r.URL = "amqp://" + port.Address(r.settings.Ports[amqpPort])
+	r.ManagementURL = "http://" + port.Address(r.settings.Ports[managementPort])
+}
+
+func (r *RabbitMQ) launchNode(ctx context.Context) (*process.Process, error) {
+	if err := r.writeFiles(); err != nil {
+		return nil, err
+	}
+	if err := r.startPortMapper(ctx); err != nil {
+		return nil, err
+	}
+	node, err := process.Start(process.Spec{
+		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir, LogFile: r.logFile("rabbitmq"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := node.WaitReady(ctx, r.probe); err != nil {
+		node.Kill()
+		return nil, err
+	}
+	return node, nil
+}
+
+// probe asks the node whether its AMQP listener is up, the last step of its boot.
+func (r *RabbitMQ) probe(ctx context.Context) error {
+	client, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = client.HealthCheckPortListener(uint(r.settings.Ports[amqpPort])) //nolint:gosec // a port is never negative
+	return err
+}
+
+// writeFiles lays out the node's configuration, which depends on its ports.
+func (r *RabbitMQ) writeFiles() error {
+	if err := os.MkdirAll(filepath.Join(r.dir, "home"), 0o700); err != nil {
+		return fmt.Errorf("creating RabbitMQ's folder: %w", err)
+	}
+	conf := strings.Join([]string{
+		"listeners.tcp.1 = " + port.Address(r.settings.Ports[amqpPort]),
+		"management.tcp.ip = 127.0.0.1",
+		"management.tcp.port = " + strconv.Itoa(r.settings.Ports[managementPort]),
+		"default_user = " + r.Username,
+		"default_pass = " + r.Password,
+		// 30 min in ms, as in the containers: the one portable way to set it (a policy key is refused by 3.10).
+		"consumer_timeout = 1800000",
+		"",
+	}, "\n")
+	files := []struct{ name, text string }{
+		{"rabbitmq.conf", conf},
+		{"enabled_plugins", "[rabbitmq_management].\n"},
+		{"rabbitmq-env.conf", ""}, // or else the machine's own in /etc is read
+		{"home/.erlang.cookie", r.settings.Cookie},
+	}
+	for _, file := range files {
+		// Erlang refuses a cookie that others may read, and once written as 0400 it could not be rewritten by its owner.
+		if err := os.WriteFile(filepath.Join(r.dir, file.name), []byte(file.text), 0o600); err != nil {
+			return fmt.Errorf("configuring RabbitMQ: %w", err)
+		}
+	}
+	return nil
+}
+
+// nodeEnvironment separates the node from whatever else of RabbitMQ and Erlang is on the machine.
+func (r *RabbitMQ) nodeEnvironment() []string {
+	return append(r.erlangEnvironment(),
+		"RABBITMQ_NODENAME=docmill@localhost",
+		"RABBITMQ_DIST_PORT="+strconv.Itoa(r.settings.Ports[distributionPort]),
+		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(r.dir, "rabbitmq-env.conf"),
+		"RABBITMQ_CONFIG_FILE="+filepath.Join(r.dir, "rabbitmq.conf"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(r.dir, "advanced.config"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "enabled_plugins"),
+		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"),
+		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
+		"RABBITMQ_LOGS=-", // standard output
+		// With input allowed the script becomes the node (exec) instead of waiting beside it, so that signals, the exit
+		// code and the end with this process reach the node itself; -noinput takes the input away again.
+		"RABBITMQ_ALLOW_INPUT=1",
+		// +sbw…: idle schedulers sleep instead of spinning, on the two cores that tests share with three servers.
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+	)
+}
+
+func (r *RabbitMQ) erlangEnvironment() []string {
+	return append(environment(filepath.Join(r.dir, "home")),
+		"ERL_EPMD_PORT="+strconv.Itoa(r.settings.Ports[epmdPort]), "ERL_EPMD_ADDRESS=127.0.0.1")
+}
+
+// startPortMapper runs Erlang's port mapper as a child. A node would otherwise start one as a daemon that stays behind,
+// or register with the machine's own.
+func (r *RabbitMQ) startPortMapper(ctx context.Context) error {
+	if r.portMapper != nil && r.portMapper.Running() {
+		return nil
+	}
+	mapper, err := process.Start(process.Spec{
+		Name: "epmd", Path: r.tools.Epmd, Env: r.erlangEnvironment(), LogFile: r.logFile("epmd"),
+	})
+	if err != nil {
+		return err
+	}
+	r.portMapper = mapper
+	dialer := net.Dialer{Timeout: time.Second}
+	err = mapper.WaitReady(ctx, func(ctx context.Context) error {
+		connection, err := dialer.DialContext(ctx, "tcp", port.Address(r.settings.Ports[epmdPort]))
+		if err != nil {
+			return err
+		}
+		return connection.Close()
+	})
+	if err != nil {
+		mapper.Kill()
+	}
+	return err
+}
+
+func (r *RabbitMQ) stopPortMapper() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.portMapper != nil {
+		r.portMapper.Kill() // it keeps nothing
+	}
+}
+
+// client of the management API; its requests end with ctx.
+func (r *RabbitMQ) client(ctx context.Context) (*rabbithole.Client, error) {
+	client, err := rabbithole.NewTLSClient(r.ManagementURL, r.Username, r.Password, boundTransport{ctx})
+	if err != nil {
+		return nil, fmt.Errorf("making a client of RabbitMQ's management API: %w", err)
+	}
+	client.SetTimeout(10 * time.Second)
+	return client, nil
+}
+
+// boundTransport gives requests of a library that knows no contexts one.
+type boundTransport struct{ ctx context.Context } //nolint:containedctx // that is its purpose
+
+func (t boundTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	return http.DefaultTransport.RoundTrip(request.WithContext(t.ctx))
+}
+
+// CreateVhost creates a virtual host that the administrator may use.
+func (r *RabbitMQ) CreateVhost(ctx context.Context, name string) error {
+	client, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	response, err := client.PutVhost(name, rabbithole.VhostSettings{})
+	if err := finish(response, err); err != nil {
+		return fmt.Errorf("creating vhost %s: %w", name, err)
+	}
+	response, err = client.UpdatePermissionsIn(name, r.Username, rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"})
+	if err := finish(response, err); err != nil {
+		return fmt.Errorf("allowing the use of vhost %s: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteVhost deletes a virtual host with all that is in it and closes its connections.
+func (r *RabbitMQ) DeleteVhost(ctx context.Context, name string) error {
+	client, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	response, err := client.DeleteVhost(name)
+	if err := finish(response, err); err != nil {
+		return fmt.Errorf("deleting vhost %s: %w", name, err)
+	}
+	return nil
+}
+
+func finish(response *http.Response, err error) error {
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}

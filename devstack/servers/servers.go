@@ -1,0 +1,149 @@
+// Package servers runs RabbitMQ, PostgreSQL and MinIO as private child processes.
+//
+// They listen on free ports of 127.0.0.1 with random passwords and keep their data in a folder of their own, so that
+// nothing else on the machine is touched, whatever runs there already. All of them end with this process, however it
+// ends. Each can be stopped, killed and started again on the same port with the same data.
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/gofrs/flock"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/devstack/install"
+)
+
+// Options of [Start]. The zero value starts throwaway servers in a temporary folder.
+type Options struct {
+	// Dir keeps data, logs and credentials; it is created when missing, and found data is used again. Empty means a
+	// temporary folder that [Servers.Stop] removes.
+	Dir string
+	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power failure.
+	Durable bool
+	// Log tells what is installed and started; nil means nothing is told.
+	Log *zap.Logger
+}
+
+// Servers are the three running servers. Its methods may be called from any goroutine.
+type Servers struct {
+	RabbitMQ   *RabbitMQ
+	PostgreSQL *PostgreSQL
+	MinIO      *MinIO
+
+	dir       string
+	temporary bool
+	lock      *flock.Flock
+}
+
+// ErrInUse means that another process runs servers in the same folder.
+var ErrInUse = errors.New("another process runs servers in this folder")
+
+// Start installs what is missing and starts the three servers beside each other; when it returns they can be used.
+// ctx bounds the start, not the servers' life, which ends with [Servers.Stop] or with this process.
+func Start(ctx context.Context, options Options) (*Servers, error) {
+	if options.Log == nil {
+		options.Log = zap.NewNop()
+	}
+	tools, err := install.Ensure(ctx, options.Log, install.RabbitMQ, install.PostgreSQL, install.MinIO)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(options)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := loadSettings(s.dir)
+	if err != nil {
+		return nil, errors.Join(err, s.Stop(ctx))
+	}
+	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ)
+	s.PostgreSQL = newPostgreSQL(filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
+	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)
+
+	group, groupContext := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.RabbitMQ.startAnywhere(groupContext, &s.RabbitMQ.settings.Ports) })
+	group.Go(func() error { return s.PostgreSQL.startAnywhere(groupContext, &s.PostgreSQL.settings.Ports) })
+	group.Go(func() error { return s.MinIO.startAnywhere(groupContext, &s.MinIO.settings.Ports) })
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+	if err := s.saveSettings(); err != nil {
+		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+// open prepares and locks the folder.
+func open(options Options) (*Servers, error) {
+	if options.Dir == "" {
+		dir, lock, err := temporaryFolder()
+		if err != nil {
+			return nil, err
+		}
+		return &Servers{dir: dir, temporary: true, lock: lock}, nil
+	}
+	dir, err := filepath.Abs(options.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the servers' folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return nil, fmt.Errorf("creating the servers' folder: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, lockName))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking the servers' folder: %w", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	}
+	return &Servers{dir: dir, lock: lock}, nil
+}
+
+// Dir is where the servers keep data and logs; empty when they are another process's.
+func (s *Servers) Dir() string { return s.dir }
+
+func (s *Servers) logFile(server string) string { return filepath.Join(s.dir, "log", server+".log") }
+
+// Stop stops the servers cleanly, or just ends them where their data is thrown away anyway (RabbitMQ takes 6 s to stop
+// cleanly), then removes a temporary folder. It tolerates servers that are already stopped.
+func (s *Servers) Stop(ctx context.Context) error {
+	if s.lock == nil {
+		return ErrNotOurs
+	}
+	var failures [3]error
+	var stopping sync.WaitGroup
+	for i, one := range s.units() {
+		stopping.Go(func() {
+			if s.temporary {
+				failures[i] = one.discard(ctx)
+			} else {
+				failures[i] = one.Stop(ctx)
+			}
+		})
+	}
+	stopping.Wait()
+	if s.RabbitMQ != nil {
+		s.RabbitMQ.stopPortMapper()
+	}
+	err := errors.Join(failures[:]...)
+	if s.temporary {
+		err = errors.Join(err, removeFolder(s.dir))
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// units are those servers that exist already: a start may fail before it has made them.
+func (s *Servers) units() []*unit {
+	if s.RabbitMQ == nil {
+		return nil
+	}
+	return []*unit{s.RabbitMQ.unit, s.PostgreSQL.unit, s.MinIO.unit}
+}

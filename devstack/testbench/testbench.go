@@ -1,0 +1,168 @@
+// Package testbench gives tests real servers: each test a fresh vhost, database and pair of buckets of its own.
+//
+// The servers are those of a surrounding `devstack run -- CMD`, shared by all test packages under it, or else they are
+// started once for the test process, at the first [New]. A package that uses it says in one place:
+//
+//	func TestMain(m *testing.M) { testbench.Main(m) }
+package testbench
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/devstack/servers"
+)
+
+const (
+	// startTimeout covers the installation of everything on a bare machine.
+	startTimeout = 15 * time.Minute
+	cleanTimeout = 30 * time.Second
+)
+
+// Bench is what one test may use. Everything in it is removed when the test ends.
+type Bench struct {
+	// BrokerURL has no credentials; its path is the vhost: amqp://127.0.0.1:20001/t-…
+	BrokerURL      string
+	BrokerUsername string
+	BrokerPassword string
+	// ManagementURL of RabbitMQ's HTTP API, with the same credentials.
+	ManagementURL string
+	Vhost         string
+
+	// DatabaseURL has no password: postgres://docmill@127.0.0.1:20002/t-…?sslmode=disable
+	DatabaseURL      string
+	DatabasePassword string
+
+	// StoreEndpoint is a URL: http://127.0.0.1:20003
+	StoreEndpoint  string
+	StoreRegion    string
+	StoreAccessKey string
+	StoreSecretKey string
+	// SourcesBucket and ResultsBucket exist and are empty.
+	SourcesBucket string
+	ResultsBucket string
+
+	// Servers may be stopped, killed and restarted only by who has them from [NewPrivate].
+	Servers *servers.Servers
+}
+
+// New gives t a bench on shared servers. It may be called by parallel tests.
+func New(t testing.TB) *Bench {
+	t.Helper()
+	shared, err := sharedServers()
+	require.NoError(t, err, "starting the servers that tests share")
+	return newBench(t, shared)
+}
+
+// NewPrivate gives t a bench on servers of its own, which it may stop, kill and restart. It takes about 6 s.
+func NewPrivate(t testing.TB) *Bench {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	private, err := servers.Start(ctx, servers.Options{Log: logger()})
+	require.NoError(t, err, "starting servers for %s", t.Name())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+		defer cancel()
+		require.NoError(t, private.Stop(ctx))
+	})
+	return newPrivateBench(t, private)
+}
+
+// Main runs the tests of a package and then stops the servers that they shared. Without it the servers end all the
+// same, when the process does, but their folder stays until the next start sweeps it away.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, "stopping the tests' servers:", err)
+	}
+	os.Exit(code)
+}
+
+// shared is the one thing that a test process starts lazily: Go's testing has no place to hand a value from TestMain to
+// tests, so the once-only start is package state. It is never written after that.
+var shared = struct { //nolint:gochecknoglobals // see above
+	mutex   sync.Mutex
+	servers *servers.Servers
+	err     error
+	ours    bool
+}{}
+
+// sharedServers attaches to the servers of `devstack run`, or starts some at the first call.
+func sharedServers() (*servers.Servers, error) {
+	shared.mutex.Lock()
+	defer shared.mutex.Unlock()
+	if shared.servers != nil || shared.err != nil {
+		return shared.servers, shared.err
+	}
+	if path := os.Getenv(ConnectionVariable); path != "" {
+		var connection servers.Connection
+		connection, shared.err = readConnection(path)
+		if shared.err == nil {
+			shared.servers = servers.Attach(connection)
+		}
+		return shared.servers, shared.err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	shared.servers, shared.err = servers.Start(ctx, servers.Options{Log: logger()})
+	shared.ours = true
+	return shared.servers, shared.err
+}
+
+func stopShared() error {
+	shared.mutex.Lock()
+	defer shared.mutex.Unlock()
+	if shared.servers == nil || !shared.ours {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	return shared.servers.Stop(ctx)
+}
+
+// newBench makes a vhost, a database and buckets, and removes them when the test ends.
+func newBench(t testing.TB, s *servers.Servers) *Bench {
+	t.Helper()
+	b := describe(s, "t-"+strings.ToLower(rand.Text()[:12]))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+		defer cancel()
+		require.NoError(t, b.remove(ctx))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), cleanTimeout)
+	defer cancel()
+	require.NoError(t, b.create(ctx))
+	return b
+}
+
+// newPrivateBench removes nothing: the servers are thrown away, and the test may have left them dead.
+func newPrivateBench(t testing.TB, s *servers.Servers) *Bench {
+	t.Helper()
+	b := describe(s, "test")
+	ctx, cancel := context.WithTimeout(t.Context(), cleanTimeout)
+	defer cancel()
+	require.NoError(t, b.create(ctx))
+	return b
+}
+
+// logger writes to standard error what takes long, so that the first run on a fresh machine does not look hung.
+func logger() *zap.Logger {
+	config := zap.NewDevelopmentConfig()
+	config.Level.SetLevel(zap.InfoLevel)
+	config.DisableStacktrace, config.DisableCaller = true, true
+	log, err := config.Build()
+	if err != nil {
+		return zap.NewNop()
+	}
+	return log
+}
