@@ -92,7 +92,7 @@ func validate(settings reflect.Value) error {
 		}
 	}
 	// Promoted methods of an embedded struct are that struct's own and have been asked.
-	if v, ok := settings.Addr().Interface().(Validator); ok && !promoted(settings.Type()) {
+	if v, ok := reflect.TypeAssert[Validator](settings.Addr()); ok && !promoted(settings.Type()) {
 		problems = append(problems, v.Validate())
 	}
 	return errors.Join(problems...)
@@ -100,8 +100,7 @@ func validate(settings reflect.Value) error {
 
 // promoted tells whether a struct has its Validate from a struct that it embeds.
 func promoted(t reflect.Type) bool {
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		if field.Anonymous && reflect.PointerTo(field.Type).Implements(reflect.TypeFor[Validator]()) {
 			return true
 		}

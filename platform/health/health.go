@@ -98,7 +98,7 @@ func Ask(ctx context.Context, adminAddress string) error {
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", adminAddress, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read only
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 		return fmt.Errorf("not ready: %s", body)

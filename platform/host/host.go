@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -145,8 +146,7 @@ func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var failures []error
-	for i := len(h.parts) - 1; i >= 0; i-- {
-		part := h.parts[i]
+	for i, part := range slices.Backward(h.parts) {
 		select {
 		case <-part.done: // it failed, or ended, before its turn came
 			continue

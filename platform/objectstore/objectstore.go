@@ -227,7 +227,7 @@ func (r *readerAt) ReadAt(p []byte, offset int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer body.Close() //nolint:errcheck // read only
+	defer body.Close()
 	n, err := io.ReadFull(body, p[:length])
 	if err != nil {
 		return n, fmt.Errorf("read %s/%s at %d: %w", r.bucket, r.key, offset, err)

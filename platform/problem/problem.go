@@ -80,8 +80,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // From finds the problem in err's chain. Any other error is an Internal one: its text is for the log only.
 func From(err error) *Error {
-	var problem *Error
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*Error](err); ok {
 		return problem
 	}
 	return New(Internal, "Something failed on our side; it has been logged under this answer's trace id.").Because(err)

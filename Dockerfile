@@ -1,0 +1,61 @@
+# All images of Docmill: one build stage, one small stage an image. `docker compose up --build` builds them.
+# Debian 13 throughout: its LibreOffice is 25.2.
+
+FROM golang:1.26-trixie AS minio
+# The last commit of the archived project: it has a security fix that the last published image lacks.
+RUN CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags='-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+FROM golang:1.26-trixie AS build
+WORKDIR /src
+COPY go.work go.work.sum ./
+COPY proto/go.mod proto/go.sum proto/
+COPY platform/go.mod platform/go.sum platform/
+COPY devstack/go.mod devstack/go.sum devstack/
+COPY services/gateway/go.mod services/gateway/go.sum services/gateway/
+COPY services/converter/go.mod services/converter/go.sum services/converter/
+COPY services/status/go.mod services/status/go.sum services/status/
+RUN go mod download
+COPY proto proto
+COPY platform platform
+COPY services services
+RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-gateway ./services/gateway \
+ && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-converter ./services/converter \
+ && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-status ./services/status
+
+FROM debian:trixie-slim AS base
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates tini \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin docmill
+USER 10001:10001
+# tini reaps what LibreOffice leaves behind, and passes signals on.
+ENTRYPOINT ["tini", "--"]
+
+FROM base AS store
+USER 0
+COPY --from=minio /out/minio /usr/local/bin/
+RUN install -d -o docmill -g docmill /data
+USER 10001:10001
+VOLUME /data
+CMD ["minio", "server", "/data", "--address", ":9000"]
+
+FROM base AS gateway
+COPY --from=build /out/docmill-gateway /usr/local/bin/
+CMD ["docmill-gateway"]
+
+FROM base AS status
+COPY --from=build /out/docmill-status /usr/local/bin/
+CMD ["docmill-status"]
+
+FROM base AS converter
+USER 0
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends \
+      libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-writer-nogui poppler-utils \
+      fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu fonts-liberation fonts-noto-cjk fonts-noto-core \
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -o docmill -g docmill -m 700 /work
+USER 10001:10001
+VOLUME /work
+COPY --from=build /out/docmill-converter /usr/local/bin/
+CMD ["docmill-converter"]

@@ -1,0 +1,102 @@
+# Docmill: `make` lists the targets.
+#
+#   make demo                 a sample deck becomes a PDF
+#   make test                 all tests, on real servers
+#
+# Variables: STACK=compose runs `up` and `down` with docker compose; PORT is the gateway's port (default 8080); BASE_URL makes
+# `demo` talk to a Docmill that already runs; PACKAGES and RUN narrow `test`.
+
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+STACK    ?= devstack
+PORT     ?= 8080
+BASE_URL ?=
+MODULES  := proto platform devstack services/gateway services/converter services/status
+PACKAGES ?= $(MODULES:%=./%/...)
+RUN      ?=
+DEVSTACK := bin/devstack
+
+# Tools are built once for each version, by Go's own means, into the user's cache: .../VERSION/NAME.
+CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/tools
+BUF           := $(CACHE)/v1.68.0/buf
+PROTOC_GEN_GO := $(CACHE)/v1.36.12/protoc-gen-go
+SQLC          := $(CACHE)/v1.31.1/sqlc
+GOLANGCI_LINT := $(CACHE)/v2.15.0/golangci-lint
+GOTESTSUM     := $(CACHE)/v1.13.0/gotestsum
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: $(STACK)-up ## Start the whole system in the background and print its URL
+.PHONY: down
+down: $(STACK)-down ## Stop it
+.PHONY: devstack-up devstack-down compose-up compose-down
+devstack-up: build
+	@PORT=$(PORT) $(DEVSTACK) up
+devstack-down: devstack
+	@$(DEVSTACK) down
+compose-up:
+	PORT=$(PORT) docker compose up --build --wait
+	@echo "Docmill is at http://127.0.0.1:$(PORT)"
+compose-down:
+	docker compose down
+
+.PHONY: demo
+demo: $(if $(BASE_URL),devstack,up) ## Start everything and turn a sample deck into a PDF
+	@$(DEVSTACK) demo $(if $(BASE_URL),--base-url=$(BASE_URL))
+
+.PHONY: test
+test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real servers
+	@$(DEVSTACK) run -- $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=20m $(if $(RUN),-run='$(RUN)') $(PACKAGES)
+
+.PHONY: bench
+bench: build ## Measure the whole system, as ratios taken in one run
+	@$(DEVSTACK) run --durable -- go run ./devstack/cmd/bench
+
+.PHONY: lint
+lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files
+.PHONY: lint-code lint-modules lint-generated
+lint-code: toolchain $(GOLANGCI_LINT)
+	@for module in $(MODULES); do echo "lint $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
+lint-modules: toolchain
+	@for module in $(MODULES); do echo "module $$module"; (cd $$module && export GOWORK=off && go mod tidy -diff && go build ./... && go vet ./...); done
+lint-generated: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC)
+	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
+	@fresh=$$(mktemp -d); trap 'rm -r "$$fresh"' EXIT; \
+	(cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate --output "$$fresh"); \
+	diff -r --exclude='*.proto' "$$fresh/docmill" proto/docmill || { echo 'generated code is stale: run make generate' >&2; exit 1; }
+	@cd services/status && { $(SQLC) diff || { echo 'generated code is stale: run make generate' >&2; exit 1; }; }
+
+.PHONY: generate
+generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Make the generated code anew
+	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
+	@cd services/status && $(SQLC) generate
+
+.PHONY: build
+build: devstack ## Build the three services into bin/
+	@go build -o bin/docmill-gateway ./services/gateway
+	@go build -o bin/docmill-converter ./services/converter
+	@go build -o bin/docmill-status ./services/status
+
+.PHONY: devstack
+devstack: toolchain
+	@go build -o $(DEVSTACK) ./devstack/cmd/devstack
+
+.PHONY: toolchain
+toolchain:
+	@devstack/toolchain.sh
+
+$(BUF):           ; $(call install,github.com/bufbuild/buf/cmd/buf)
+$(PROTOC_GEN_GO): ; $(call install,google.golang.org/protobuf/cmd/protoc-gen-go)
+$(SQLC):          ; $(call install,github.com/sqlc-dev/sqlc/cmd/sqlc)
+$(GOLANGCI_LINT): ; $(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+$(GOTESTSUM):     ; $(call install,gotest.tools/gotestsum)
+define install
+@devstack/toolchain.sh
+@echo "building $(@F) $(notdir $(@D)) (once)"
+@GOWORK=off GOFLAGS=-mod=mod GOBIN=$(@D) go install $(1)@$(notdir $(@D))
+endef
