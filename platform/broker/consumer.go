@@ -1,0 +1,172 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.uber.org/zap"
+)
+
+// ConsumerOptions say who consumes. Zero values stand for the defaults.
+type ConsumerOptions struct {
+	// Name is the service's name: it becomes part of the connection's name at the broker.
+	Name string
+	// Hold is how long a failing batch is held and tried again before it is given back to its queue: 10 minutes by
+	// default, which has to stay below the broker's consumer_timeout (30 minutes unless configured).
+	Hold time.Duration
+	// Log is told about connections and failures. Required.
+	Log *zap.Logger
+	// Metrics takes the consumer's metrics; nil takes none.
+	Metrics prometheus.Registerer
+}
+
+// Work is what a Consumer does with deliveries: Each or Batches.
+type Work interface {
+	// prefetch is how many deliveries the broker may have sent and not seen settled.
+	prefetch() int
+	// serve works until the subscription ends and returns why, or nil when it was drained.
+	serve(sub *subscription) error
+}
+
+// Consumer consumes one queue, on a connection of its own, and settles each delivery when its handler is done with it.
+type Consumer struct {
+	queue      string
+	work       Work
+	options    ConsumerOptions
+	supervisor *supervisor
+	metrics    consumerMetrics
+}
+
+// NewConsumer makes a consumer. It connects when it runs.
+func NewConsumer(config Config, queue string, work Work, options ConsumerOptions) (*Consumer, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if options.Hold == 0 {
+		options.Hold = 10 * time.Minute
+	}
+	factory := labelled(options.Metrics, queue)
+	return &Consumer{
+		queue: queue, work: work, options: options,
+		supervisor: newSupervisor(config, options.Name+" consumer of "+queue, options.Log, newConnectionMetrics(factory)),
+		metrics:    newConsumerMetrics(factory),
+	}, nil
+}
+
+// Run consumes until drain is closed; then it takes no further delivery, lets the handlers finish what they have in hand,
+// settles that and returns nil. When ctx ends it abandons everything: what is unsettled comes again. It calls ready at
+// once and not when there is a connection: a service does whatever it can without the broker, and Check says the rest.
+// Run is called once; it is a part of package host.
+func (c *Consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	stop, cancel := stopping(ctx, drain)
+	defer cancel()
+	ready()
+	c.supervisor.run(ctx, stop, func(s *session, up func()) error {
+		sub, err := c.subscribe(s, drain)
+		if err != nil {
+			return err
+		}
+		up()
+		return c.work.serve(sub)
+	})
+	return nil
+}
+
+// Check returns nil while deliveries can come, and otherwise ErrNotConnected.
+func (c *Consumer) Check(context.Context) error {
+	if err := c.supervisor.now().err(); err != nil && !errors.Is(err, ErrBlocked) {
+		return err
+	}
+	return nil
+}
+
+// consumerTag names the subscription on its channel, which has no other.
+const consumerTag = "docmill"
+
+func (c *Consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, error) {
+	if err := s.channel.Qos(c.work.prefetch(), 0, false); err != nil {
+		return nil, fmt.Errorf("set the prefetch: %w", err)
+	}
+	const autoAck, exclusive, noLocal, noWait = false, false, false, false
+	deliveries, err := s.channel.Consume(c.queue, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s: %w", c.queue, err)
+	}
+	return &subscription{
+		session: s, deliveries: deliveries, drain: drain, hold: c.options.Hold,
+		log: c.supervisor.log, metrics: c.metrics,
+	}, nil
+}
+
+// subscription is the consuming side of one session.
+type subscription struct {
+	session    *session
+	deliveries <-chan amqp.Delivery
+	drain      <-chan struct{}
+	hold       time.Duration
+	log        *zap.Logger
+	metrics    consumerMetrics
+}
+
+// context is what handlers work under: it ends with ErrLost as its cause when the session is lost.
+func (s *subscription) context() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
+	stop := context.AfterFunc(s.session.ctx, func() {
+		cancel(fmt.Errorf("%w: %w", ErrLost, context.Cause(s.session.ctx)))
+	})
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
+// draining tells whether a drain has begun. It is asked before a delivery is begun: a select that finds both takes either.
+func (s *subscription) draining() bool {
+	select {
+	case <-s.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// lost says why the session ended; it is called when it has, or is just about to.
+func (s *subscription) lost() error {
+	<-s.session.ctx.Done()
+	return context.Cause(s.session.ctx)
+}
+
+// unsubscribe ends the flow of deliveries and gives back those that nobody has begun.
+func (s *subscription) unsubscribe(rest <-chan amqp.Delivery) {
+	if err := s.session.channel.Cancel(consumerTag, false); err != nil {
+		return // the session is lost, which gives back everything
+	}
+	for d := range rest { // closed by the cancel
+		s.settle(newDelivery(&d), Release)
+	}
+}
+
+// settle tells the broker what became of a delivery. A failure means that the session is lost: the delivery comes again,
+// and whoever handles it then finds that its work is done. It is counted and otherwise of no consequence.
+func (s *subscription) settle(d *Delivery, outcome Outcome) {
+	var err error
+	switch channel := s.session.channel; outcome {
+	case Ack:
+		err = channel.Ack(d.tag, false)
+	case DeadLetter:
+		err = channel.Reject(d.tag, false)
+	default:
+		err = channel.Nack(d.tag, false, true)
+	}
+	s.count(outcome, err, 1)
+}
+
+func (s *subscription) count(outcome Outcome, err error, n int) {
+	label := outcome.String()
+	if err != nil {
+		label = "lost"
+		s.log.Debug("a delivery could not be settled; it comes again", zap.Stringer("outcome", outcome), zap.Error(err))
+	}
+	s.metrics.deliveries.WithLabelValues(label).Add(float64(n))
+}
