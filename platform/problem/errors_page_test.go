@@ -1,0 +1,55 @@
+package problem_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/platform/problem"
+)
+
+var update = flag.Bool("update", false, "write docs/errors.md anew")
+
+// The page for users is made from the catalogue, so that it cannot say anything else.
+func TestErrorsPageIsCurrent(t *testing.T) {
+	t.Parallel()
+	page := filepath.Join("..", "..", "docs", "errors.md")
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(errorsPage()), 0o644))
+	}
+	current, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Equal(t, errorsPage(), string(current), "run: go test ./platform/problem -update")
+}
+
+func errorsPage() string {
+	var page strings.Builder
+	page.WriteString(`# Problems and their codes
+
+Made from ` + "`platform/problem/catalogue.go`" + ` by ` + "`go test ./platform/problem -update`" + `. A code never changes its meaning.
+
+Every answer that is not a success is a problem: ` + "`type`, `title`, `status`, `detail`, `instance`, `code`, `trace_id`" + ` and, where
+parts of the request are wrong, ` + "`errors[]`" + ` with all of them at once. A failed job carries the same codes in its ` + "`error`" + `.
+"Again" tells whether the same request may succeed later unchanged.
+
+| code | HTTP | what | how to mend it | again |
+|---|---|---|---|---|
+`)
+	catalogue := problem.Codes()
+	for _, code := range slices.Sorted(maps.Keys(catalogue)) {
+		entry := catalogue[code]
+		again := "no"
+		if entry.Retryable {
+			again = "yes"
+		}
+		fmt.Fprintf(&page, "| `%s` | %d | %s | %s | %s |\n", code, entry.Status, entry.Title, entry.Remedy, again)
+	}
+	return page.String()
+}
