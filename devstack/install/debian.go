@@ -28,7 +28,6 @@ func debianPackages(needs []Need) []string {
 			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-noto-core",
 		},
 		Poppler: {"poppler-utils"},
-		GCC:     {"gcc", "libc6-dev"},
 	}
 	var list []string
 	for _, need := range needs {

@@ -12,7 +12,7 @@ import (
 func find(needs []Need) (tools Tools, missing []Need) {
 	finders := map[Need]func(*Tools) bool{
 		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
-		LibreOffice: findLibreOffice, Poppler: findPoppler, GCC: findGCC,
+		LibreOffice: findLibreOffice, Poppler: findPoppler,
 	}
 	for _, need := range needs {
 		if found, known := finders[need]; !known || !found(&tools) {
@@ -79,12 +79,6 @@ func findLibreOffice(tools *Tools) bool {
 func findPoppler(tools *Tools) bool {
 	found, err := exec.LookPath("pdfinfo")
 	tools.Pdfinfo = found
-	return err == nil
-}
-
-func findGCC(tools *Tools) bool {
-	found, err := exec.LookPath("gcc")
-	tools.GCC = found
 	return err == nil
 }
 

@@ -29,11 +29,10 @@ const (
 	MinIO       Need = "MinIO"
 	LibreOffice Need = "LibreOffice"
 	Poppler     Need = "Poppler"
-	GCC         Need = "GCC"
 )
 
 // All is every need of Docmill and its tests.
-func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, GCC} }
+func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler} }
 
 // Tools says where the programs are; what was not asked for is empty.
 type Tools struct {
@@ -49,8 +48,6 @@ type Tools struct {
 	Soffice string
 	// Pdfinfo is poppler's program that tells facts about a PDF.
 	Pdfinfo string
-	// GCC is the C compiler, which the race detector needs.
-	GCC string
 }
 
 // ErrMissing is in every error that says that something is missing and was not installed.
@@ -71,7 +68,7 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 		return Tools{}, err
 	}
 	defer unlock()
-	tools, missing = find(needs) // another process may have installed it while this one waited
+	_, missing = find(needs) // another process may have installed it while this one waited
 	if packages := debianPackages(missing); len(packages) > 0 {
 		if err := installPackages(ctx, log, missing, packages); err != nil {
 			return Tools{}, err
@@ -109,7 +106,7 @@ func cacheFolder() (string, error) {
 		base = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
 	}
 	folder := filepath.Join(base, "docmill")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return "", fmt.Errorf("creating the cache folder: %w", err)
 	}
 	return folder, nil

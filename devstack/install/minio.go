@@ -32,7 +32,7 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("creating the folder for MinIO: %w", err)
 	}
 	building, err := os.MkdirTemp(filepath.Dir(path), "building-")

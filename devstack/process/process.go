@@ -130,7 +130,7 @@ func (p *Process) run(log *os.File, started chan<- error) {
 
 // openLog opens path for appending and says how long it already is.
 func openLog(path string) (*os.File, int64, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, 0, err
 	}
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLogSize {

@@ -22,14 +22,14 @@ const (
 
 // temporaryFolder creates and locks a folder that is removed later, and sweeps those of processes that died before they
 // could do so: a test process that panics or runs into its time limit leaves its folder behind.
-func temporaryFolder() (dir string, lock *flock.Flock, err error) {
+func temporaryFolder(ctx context.Context) (dir string, lock *flock.Flock, err error) {
 	parent, err := temporaryParent()
 	if err != nil {
 		return "", nil, err
 	}
 	// A folder exists for a moment before its lock is held; this lock keeps sweepers away meanwhile.
 	creating := flock.New(filepath.Join(parent, temporaryPrefix+strconv.Itoa(os.Getuid())+".lock"))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if _, err := creating.TryLockContext(ctx, 10*time.Millisecond); err != nil {
 		return "", nil, fmt.Errorf("locking the temporary folder: %w", err)

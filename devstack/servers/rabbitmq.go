@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -90,7 +91,7 @@ func (r *RabbitMQ) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.HealthCheckPortListener(uint(r.settings.Ports[amqpPort])) //nolint:gosec // a port is never negative
+	_, err = client.HealthCheckPortListener(uint(r.settings.Ports[amqpPort]))
 	return err
 }
 
@@ -182,6 +183,19 @@ func (r *RabbitMQ) stopPortMapper() {
 	if r.portMapper != nil {
 		r.portMapper.Kill() // it keeps nothing
 	}
+}
+
+// Control runs rabbitmqctl on the node, for what the management API cannot do: raising an alarm, say. It takes about 2 s.
+func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
+	if r.launch == nil {
+		return ErrNotOurs
+	}
+	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(r.tools.RabbitMQServer), "rabbitmqctl"), args...)
+	command.Env = r.nodeEnvironment()
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
+	}
+	return nil
 }
 
 // client of the management API; its requests end with ctx.

@@ -55,7 +55,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(options)
+	s, err := open(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +81,9 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 }
 
 // open prepares and locks the folder.
-func open(options Options) (*Servers, error) {
+func open(ctx context.Context, options Options) (*Servers, error) {
 	if options.Dir == "" {
-		dir, lock, err := temporaryFolder()
+		dir, lock, err := temporaryFolder(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ func WriteConnection(path string, connection servers.Connection) error {
 
 func readConnection(path string) (servers.Connection, error) {
 	var connection servers.Connection
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // whoever runs the tests names it
 	if err != nil {
 		return connection, fmt.Errorf("reading the servers' addresses that %s names: %w", ConnectionVariable, err)
 	}

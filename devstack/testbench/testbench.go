@@ -55,27 +55,27 @@ type Bench struct {
 	Servers *servers.Servers
 }
 
-// New gives t a bench on shared servers. It may be called by parallel tests.
-func New(t testing.TB) *Bench {
-	t.Helper()
+// New gives tb's test a bench on shared servers. It may be called by parallel tests.
+func New(tb testing.TB) *Bench {
+	tb.Helper()
 	shared, err := sharedServers()
-	require.NoError(t, err, "starting the servers that tests share")
-	return newBench(t, shared)
+	require.NoError(tb, err, "starting the servers that tests share")
+	return newBench(tb, shared)
 }
 
-// NewPrivate gives t a bench on servers of its own, which it may stop, kill and restart. It takes about 6 s.
-func NewPrivate(t testing.TB) *Bench {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+// NewPrivate gives tb's test a bench on servers of its own, which it may stop, kill and restart. It takes about 6 s.
+func NewPrivate(tb testing.TB) *Bench {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	private, err := servers.Start(ctx, servers.Options{Log: logger()})
-	require.NoError(t, err, "starting servers for %s", t.Name())
-	t.Cleanup(func() {
+	require.NoError(tb, err, "starting servers for %s", tb.Name())
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
-		require.NoError(t, private.Stop(ctx))
+		require.NoError(tb, private.Stop(ctx))
 	})
-	return newPrivateBench(t, private)
+	return newPrivateBench(tb, private)
 }
 
 // Main runs the tests of a package and then stops the servers that they shared. Without it the servers end all the
@@ -131,27 +131,27 @@ func stopShared() error {
 }
 
 // newBench makes a vhost, a database and buckets, and removes them when the test ends.
-func newBench(t testing.TB, s *servers.Servers) *Bench {
-	t.Helper()
+func newBench(tb testing.TB, s *servers.Servers) *Bench {
+	tb.Helper()
 	b := describe(s, "t-"+strings.ToLower(rand.Text()[:12]))
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
-		require.NoError(t, b.remove(ctx))
+		require.NoError(tb, b.remove(ctx))
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), cleanTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), cleanTimeout)
 	defer cancel()
-	require.NoError(t, b.create(ctx))
+	require.NoError(tb, b.create(ctx))
 	return b
 }
 
 // newPrivateBench removes nothing: the servers are thrown away, and the test may have left them dead.
-func newPrivateBench(t testing.TB, s *servers.Servers) *Bench {
-	t.Helper()
+func newPrivateBench(tb testing.TB, s *servers.Servers) *Bench {
+	tb.Helper()
 	b := describe(s, "test")
-	ctx, cancel := context.WithTimeout(t.Context(), cleanTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), cleanTimeout)
 	defer cancel()
-	require.NoError(t, b.create(ctx))
+	require.NoError(tb, b.create(ctx))
 	return b
 }
 

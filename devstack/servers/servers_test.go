@@ -1,0 +1,173 @@
+package servers_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/servers"
+)
+
+const patience = 2 * time.Minute
+
+// folder is one that PostgreSQL's own user can reach, which t.TempDir is not under every umask.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "servers-test-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o711))
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func start(t *testing.T, options servers.Options) *servers.Servers {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := servers.Start(ctx, options)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Stop(context.WithoutCancel(t.Context())) })
+	return s
+}
+
+func TestDataSurvivesStopAndKill(t *testing.T) {
+	t.Parallel()
+	s := start(t, servers.Options{})
+	require.NoError(t, s.RabbitMQ.CreateVhost(t.Context(), "kept"))
+	require.NoError(t, s.PostgreSQL.CreateDatabase(t.Context(), "kept"))
+	require.NoError(t, s.MinIO.CreateBucket(t.Context(), "kept"))
+	before := s.Connection()
+
+	for _, down := range []func(server) error{
+		func(one server) error { return one.Kill() },
+		func(one server) error { return one.Stop(t.Context()) },
+	} {
+		for _, one := range []server{s.RabbitMQ, s.PostgreSQL, s.MinIO} {
+			exited := one.Exited()
+			require.NoError(t, down(one))
+			<-exited
+			require.Error(t, one.Err())
+			require.NoError(t, one.Start(t.Context()))
+			require.NoError(t, one.Start(t.Context()), "a start of what runs does nothing")
+			require.NoError(t, one.Err())
+		}
+		kept(t, s, "kept")
+	}
+	require.Equal(t, before, s.Connection())
+}
+
+type server interface {
+	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
+	Kill() error
+	Exited() <-chan struct{}
+	Err() error
+}
+
+// kept says whether the vhost, the database and the bucket of that name are there.
+func kept(t *testing.T, s *servers.Servers, name string) {
+	t.Helper()
+	broker, err := rabbithole.NewClient(s.RabbitMQ.ManagementURL, s.RabbitMQ.Username, s.RabbitMQ.Password)
+	require.NoError(t, err)
+	_, err = broker.GetVhost(name)
+	require.NoError(t, err)
+
+	config, err := pgx.ParseConfig(s.PostgreSQL.URL(name))
+	require.NoError(t, err)
+	config.Password = s.PostgreSQL.Password
+	database, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	require.NoError(t, database.Close(t.Context()))
+
+	store, err := minio.New(strings.TrimPrefix(s.MinIO.Endpoint, "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(s.MinIO.AccessKey, s.MinIO.SecretKey, ""), Region: servers.Region,
+	})
+	require.NoError(t, err)
+	exists, err := store.BucketExists(t.Context(), name)
+	require.NoError(t, err)
+	require.True(t, exists)
+}
+
+func TestFolderIsUsedAgainButByOneAtATime(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	first := start(t, servers.Options{Dir: dir, Durable: true})
+	require.NoError(t, first.RabbitMQ.CreateVhost(t.Context(), "kept"))
+	require.NoError(t, first.PostgreSQL.CreateDatabase(t.Context(), "kept"))
+	require.NoError(t, first.MinIO.CreateBucket(t.Context(), "kept"))
+	_, err := servers.Start(t.Context(), servers.Options{Dir: dir})
+	require.ErrorIs(t, err, servers.ErrInUse)
+	require.NoError(t, first.Stop(t.Context()))
+	require.Empty(t, processesOf(t, dir))
+
+	// The port that the broker had belongs to somebody else now.
+	address := strings.TrimPrefix(first.RabbitMQ.URL, "amqp://")
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+
+	second := start(t, servers.Options{Dir: dir, Durable: true})
+	kept(t, second, "kept")
+	require.NotEqual(t, first.RabbitMQ.URL, second.RabbitMQ.URL)
+	require.Equal(t, first.MinIO.Endpoint, second.MinIO.Endpoint, "free ports are kept")
+}
+
+func TestTwoBesideEachOtherLeaveNothing(t *testing.T) {
+	t.Parallel()
+	first, second := start(t, servers.Options{}), start(t, servers.Options{})
+	require.NoError(t, first.RabbitMQ.CreateVhost(t.Context(), "same"))
+	require.NoError(t, second.RabbitMQ.CreateVhost(t.Context(), "same"))
+	require.NotEmpty(t, processesOf(t, first.Dir()))
+
+	require.NoError(t, first.Stop(t.Context()))
+	require.Empty(t, processesOf(t, first.Dir()))
+	require.NoDirExists(t, first.Dir())
+	require.NoError(t, second.PostgreSQL.CreateDatabase(t.Context(), "still-there"))
+	require.NoError(t, second.Stop(t.Context()))
+	require.Empty(t, processesOf(t, second.Dir()))
+}
+
+func TestCanceledStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	_, err := servers.Start(ctx, servers.Options{Dir: dir})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Empty(t, processesOf(t, dir))
+	s := start(t, servers.Options{Dir: dir})
+	require.NoError(t, s.Stop(t.Context()), "a start that was cut short does not spoil the folder")
+}
+
+// processesOf finds processes that have the folder in their command line or environment, as all servers do.
+func processesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	found := func() (list []string) {
+		processes, err := filepath.Glob("/proc/[0-9]*")
+		require.NoError(t, err)
+		for _, one := range processes {
+			command, _ := os.ReadFile(filepath.Join(one, "cmdline"))
+			environment, _ := os.ReadFile(filepath.Join(one, "environ"))
+			if bytes.Contains(command, []byte(dir)) || bytes.Contains(environment, []byte(dir)) {
+				list = append(list, string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
+			}
+		}
+		return list
+	}
+	// Helpers of a killed Erlang node end by themselves when their pipe breaks; give them a moment.
+	for deadline := time.Now().Add(5 * time.Second); len(found()) > 0 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return found()
+}
