@@ -22,6 +22,8 @@ const (
 	JobNotFound          Code = "job-not-found"
 	JobNotFinished       Code = "job-not-finished"
 	JobFailed            Code = "job-failed"
+	RangeInvalid         Code = "range-invalid"
+	PreconditionFailed   Code = "precondition-failed"
 	RouteNotFound        Code = "route-not-found"
 	MethodNotAllowed     Code = "method-not-allowed"
 	Busy                 Code = "busy"
@@ -94,6 +96,8 @@ func catalogue() map[Code]Entry {
 		JobNotFound:          {http.StatusNotFound, "There is no such job", "Check the id; it stands in the answer to the submission.", false},
 		JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until its status is succeeded, then ask for the result.", true},
 		JobFailed:            {http.StatusConflict, "The job has no result", "Read the job's error for the reason.", false},
+		RangeInvalid:         {http.StatusRequestedRangeNotSatisfiable, "The file has no such part", "Ask for a range within the size that Content-Range tells.", false},
+		PreconditionFailed:   {http.StatusPreconditionFailed, "The file is another one than expected", "Ask again without If-Match and If-Unmodified-Since.", false},
 		RouteNotFound:        {http.StatusNotFound, "There is nothing at this address", "The API begins at /v1/jobs and /v1/formats.", false},
 		MethodNotAllowed:     {http.StatusMethodNotAllowed, "This method is not allowed here", "Use one of the methods in the Allow header.", false},
 		Busy:                 {unavailable, "Too many uploads at once", "Try again after the time in Retry-After.", true},
