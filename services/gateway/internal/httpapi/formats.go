@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/services/gateway/internal/upload"
+)
+
+// formats answers GET /v1/formats, which is the same as long as the process lives.
+type formats struct {
+	body []byte
+	etag string
+}
+
+type formatsAnswer struct {
+	Formats       []formatAnswer  `json:"formats"`
+	Options       []upload.Option `json:"options"`
+	MaxUploadSize int64           `json:"max_upload_size"`
+}
+
+type formatAnswer struct {
+	Format    string         `json:"format"`
+	Title     string         `json:"title"`
+	MediaType string         `json:"media_type"`
+	Family    string         `json:"family"`
+	Targets   []targetAnswer `json:"targets"`
+}
+
+type targetAnswer struct {
+	Format    string `json:"format"`
+	Title     string `json:"title"`
+	MediaType string `json:"media_type"`
+}
+
+func newFormats(maxUploadSize int64) (*formats, error) {
+	answer := formatsAnswer{Options: upload.OfferedOptions(), MaxUploadSize: maxUploadSize}
+	for _, f := range document.Formats() {
+		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family)}
+		for _, t := range f.Targets() {
+			entry.Targets = append(entry.Targets, targetAnswer{Format: t.ID, Title: t.Title, MediaType: t.MediaType})
+		}
+		answer.Formats = append(answer.Formats, entry)
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return nil, fmt.Errorf("encode the formats: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return &formats{body: body, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}, nil
+}
+
+func (f *formats) serve(c *gin.Context) error {
+	c.Header("Content-Type", "application/json")
+	c.Header("ETag", f.etag)
+	c.Header("Cache-Control", "no-cache")
+	for _, name := range []string{"Range", "If-Match", "If-Unmodified-Since"} {
+		c.Request.Header.Del(name) // not for so little
+	}
+	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(f.body))
+	return nil
+}

@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/docmill/docmill/platform/metrics"
+)
+
+type uploadMetrics struct {
+	uploads  *prometheus.CounterVec
+	bytes    prometheus.Counter
+	duration prometheus.Histogram
+	inFlight prometheus.Gauge
+}
+
+func newUploadMetrics(registry prometheus.Registerer) uploadMetrics {
+	const subsystem = "gateway"
+	m := uploadMetrics{
+		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "uploads_total",
+			Help: "Uploads that have ended, by outcome: accepted, or the code of the problem.",
+		}, []string{"code"}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "accepted_bytes_total",
+			Help: "Size of the documents that were accepted.",
+		}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "upload_duration_seconds",
+			Help:    "Time from a submission's headers to its acceptance by the queue, of accepted ones.",
+			Buckets: metrics.DurationBuckets(),
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "uploads_in_flight",
+			Help: "Uploads that go on now.",
+		}),
+	}
+	registry.MustRegister(m.uploads, m.bytes, m.duration, m.inFlight)
+	return m
+}
+
+// begin counts an upload in; the function that it returns counts it out.
+func (m uploadMetrics) begin() func(size int64, err error) {
+	began := time.Now()
+	m.inFlight.Inc()
+	return func(size int64, err error) {
+		m.inFlight.Dec()
+		m.uploads.WithLabelValues(outcome(err)).Inc()
+		if err == nil {
+			m.bytes.Add(float64(size))
+			m.duration.Observe(time.Since(began).Seconds())
+		}
+	}
+}

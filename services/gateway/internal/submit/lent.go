@@ -1,0 +1,81 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+)
+
+// errTakenBack is what a borrower reads that held on for too long.
+var errTakenBack = errors.New("the upload is over")
+
+// errStalled is the cause of a put that the store did not go on with.
+var errStalled = errors.New("the store took nothing for too long")
+
+// lent is an upload that the store's client reads. An HTTP client may still read a request's body for a moment after it has
+// returned, when the server answered early, so the upload is taken back before anybody else touches it.
+type lent struct {
+	source io.Reader
+	stall  *stall
+
+	mutex   sync.Mutex
+	size    int64
+	failure error // the source's, other than io.EOF
+	ended   bool
+	taken   bool
+}
+
+func (l *lent) Read(p []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	switch {
+	case l.taken:
+		return 0, errTakenBack
+	case l.ended:
+		return 0, io.EOF
+	case l.failure != nil:
+		return 0, l.failure
+	}
+	l.stall.pause() // the client's time, which has a limit of its own
+	defer l.stall.resume()
+	n, err := l.source.Read(p)
+	l.size += int64(n)
+	if errors.Is(err, io.EOF) {
+		l.ended = true
+	} else if err != nil {
+		l.failure = err
+	}
+	return n, err
+}
+
+// takeBack ends the loan: when it returns, no read is under way and none will touch the source. It gives the number of bytes
+// that were read and the source's failure.
+func (l *lent) takeBack() (int64, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.taken = true
+	return l.size, l.failure
+}
+
+// stall cancels a put when the store stands still. It does not run while the put waits for the client.
+type stall struct {
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+// withStall gives a context for a put. It does not end with ctx, so that the store's client can still abort an upload whose
+// client has left; reading from that one fails then, which ends the put.
+func withStall(ctx context.Context) (context.Context, *stall) {
+	putting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	return putting, &stall{cancel: cancel, timer: time.AfterFunc(storeStall, func() { cancel(errStalled) })}
+}
+
+func (s *stall) pause()  { s.timer.Stop() }
+func (s *stall) resume() { s.timer.Reset(storeStall) }
+
+func (s *stall) end() {
+	s.timer.Stop()
+	s.cancel(nil)
+}

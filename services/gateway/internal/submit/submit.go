@@ -1,0 +1,264 @@
+// Package submit makes a job of an upload: it stores the document, recognises it, and publishes the one message that is
+// the job's acceptance. Until that message is confirmed the job does not exist, and whatever goes wrong leaves nothing
+// behind.
+package submit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/upload"
+)
+
+const (
+	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
+	// they are known to be right, in one request. It is above the median of real office documents.
+	headSize = 256 << 10
+	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
+	// twice the time after which the store's client gives up waiting for an answer.
+	storeStall = time.Minute
+	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two.
+	recogniseTimeout = 30 * time.Second
+	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
+	deleteTimeout = 15 * time.Second
+)
+
+// What a client is told to wait before it tries again, when something that Docmill needs is down.
+const (
+	storeRetryAfter = 5 * time.Second
+	queueRetryAfter = 5 * time.Second
+)
+
+// Submitter accepts jobs. It is safe for concurrent use.
+type Submitter struct {
+	// Store keeps the documents in the bucket Sources.
+	Store   *objectstore.Store
+	Sources string
+	// Queue takes the jobs.
+	Queue *broker.Publisher
+	// PublishTimeout bounds the wait for the queue to have taken a job.
+	PublishTimeout time.Duration
+	Log            *zap.Logger
+}
+
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
+// error, which is a problem, there is no job, with the one exception of problem.QueueUnconfirmed. ctx is the request's:
+// when it ends before the job is published, because the client has left, there is no job either.
+func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (job.Job, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return job.Job{}, fmt.Errorf("make a job id: %w", err)
+	}
+	source, err := s.keep(ctx, id.String(), document)
+	if err != nil {
+		return job.Job{}, err
+	}
+	request := &conversionv1.ConvertRequested{
+		JobId:       id.String(),
+		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // what a database keeps of it
+		Source:      source,
+		Target:      &conversionv1.Target{Format: document.Options.To},
+		Tag:         document.Options.Tag,
+	}
+	if err := s.publish(ctx, request); err != nil {
+		return job.Job{}, err
+	}
+	return accepted(request), nil
+}
+
+// keep stores the document under the key and says what it is. On an error nothing stays in the store.
+func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
+	head, whole, err := readHead(document)
+	if err != nil {
+		return nil, err
+	}
+	if whole {
+		return s.keepSmall(ctx, key, document, head)
+	}
+	return s.keepLarge(ctx, key, document, head)
+}
+
+// readHead reads the beginning of the document and refuses what it already shows to be no document. whole says that there
+// is no more than the head.
+func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
+	size := headSize
+	if upload.Size >= 0 && upload.Size < headSize {
+		size = int(upload.Size) + 1 // one more, to see the end
+	}
+	head = make([]byte, size)
+	n, err := io.ReadFull(upload, head[:min(size, document.PrefixSize)])
+	if err == nil {
+		// A slow client is not kept sending what is refused anyway.
+		if err := document.RecognisePrefix(head[:n], upload.Filename); err != nil {
+			return nil, false, refusal(err)
+		}
+		var more int
+		more, err = io.ReadFull(upload, head[n:])
+		n += more
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return head[:n], true, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return head, false, nil
+}
+
+func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
+	recognition, err := recognise(bytes.NewReader(content), int64(len(content)), upload)
+	if err != nil {
+		return nil, err
+	}
+	putting, stop := withStall(ctx)
+	defer stop.end()
+	err = s.Store.Put(putting, s.Sources, key, bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{ContentType: recognition.Format.MediaType})
+	if err != nil {
+		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
+		return nil, storeUnavailable(err)
+	}
+	sum := sha256.Sum256(content)
+	return sourceOf(key, upload, recognition.Format, int64(len(content)), sum[:]), nil
+}
+
+func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Upload, head []byte) (*conversionv1.Source, error) {
+	size, sum, err := s.stream(ctx, key, upload, head)
+	if err != nil {
+		return nil, err
+	}
+	reading, cancel := context.WithTimeout(ctx, recogniseTimeout)
+	defer cancel()
+	recognition, err := recognise(s.Store.ReaderAt(reading, s.Sources, key, size), size, upload)
+	if err != nil {
+		s.remove(ctx, key)
+		return nil, err
+	}
+	return sourceOf(key, upload, recognition.Format, size, sum), nil
+}
+
+// stream stores head and the rest of the upload while their SHA-256 is computed.
+func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Upload, head []byte) (size int64, sum []byte, err error) {
+	putting, stall := withStall(ctx)
+	defer stall.end()
+	hash := sha256.New()
+	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
+	// The final type is only known later, and no reader of the object goes by this one.
+	err = s.Store.Put(putting, s.Sources, key, content, upload.Size, objectstore.PutOptions{ContentType: "application/octet-stream"})
+	if err == nil {
+		// A put of a known size stops there; the end of the request is still to be seen.
+		_, err = io.Copy(io.Discard, content)
+	}
+	size, failure := content.takeBack()
+	if failure != nil {
+		err = failure // the document's own, and not what the store's client made of it
+	} else if err != nil {
+		err = storeUnavailable(err)
+	}
+	if err != nil {
+		s.remove(ctx, key)
+		return 0, nil, err
+	}
+	return size, hash.Sum(nil), nil
+}
+
+// recognise finds out what the document is and whether it can become what its owner wants.
+func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
+	recognition, err := document.Recognise(content, size, upload.Filename)
+	if err != nil {
+		return document.Recognition{}, refusal(err)
+	}
+	if _, offered := recognition.Format.Target(upload.Options.To); !offered {
+		return document.Recognition{}, problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.",
+			recognition.Format.ID, upload.Options.To)
+	}
+	return recognition, nil
+}
+
+func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
+	if cause := context.Cause(ctx); cause != nil {
+		s.remove(ctx, request.GetJobId())
+		return problem.New(problem.UploadInterrupted, "The client left before the job was accepted.").Because(cause)
+	}
+	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
+	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
+	defer cancel()
+	err := s.Queue.Publish(publishing, broker.Message{Body: request, JobID: request.GetJobId()})
+	switch {
+	case err == nil:
+		return nil
+	case broker.Absent(err), errors.Is(err, broker.ErrNacked):
+		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
+		// gets it all the same fails it for want of its source.
+		s.remove(ctx, request.GetJobId())
+		return problem.New(problem.QueueUnavailable, "The queue takes no jobs at present.").After(queueRetryAfter).Because(err)
+	default:
+		return problem.New(problem.QueueUnconfirmed, "The queue did not say in time whether it has taken the job.").After(queueRetryAfter).Because(err)
+	}
+}
+
+// remove takes back what was stored, also for a client that has left. What a store that is down keeps, is said in the log.
+func (s *Submitter) remove(ctx context.Context, key string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	defer cancel()
+	if err := s.Store.Delete(ctx, s.Sources, key); err != nil {
+		s.Log.Warn("a refused upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+	}
+}
+
+// refusal says in the API's words why a document is not taken.
+func refusal(err error) error {
+	var refused *document.Refusal
+	if !errors.As(err, &refused) {
+		return storeUnavailable(err) // reading from memory cannot fail
+	}
+	codes := map[document.Reason]problem.Code{
+		document.Empty:          problem.FileEmpty,
+		document.Unrecognisable: problem.FileUnrecognised,
+		document.Unsupported:    problem.FormatUnsupported,
+		document.Contradiction:  problem.FileTypeContradicted,
+		document.Damaged:        problem.DocumentMalformed,
+	}
+	return problem.New(codes[refused.Reason], "%s", refused.Error()).Because(err)
+}
+
+func storeUnavailable(err error) error {
+	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
+}
+
+func sourceOf(key string, upload *upload.Upload, format document.Format, size int64, sum []byte) *conversionv1.Source {
+	return &conversionv1.Source{
+		ObjectKey: key, Filename: upload.Filename, Format: format.ID, ContentType: format.MediaType, Size: size, Sha256: sum,
+	}
+}
+
+// accepted is the job as it stands right after its publication.
+func accepted(request *conversionv1.ConvertRequested) job.Job {
+	source := request.GetSource()
+	return job.Job{
+		ID: request.GetJobId(), Status: job.Queued, CreatedAt: request.GetRequestedAt().AsTime(),
+		Source: job.Source{
+			Filename: source.GetFilename(), ContentType: source.GetContentType(),
+			Size: source.GetSize(), SHA256: hex.EncodeToString(source.GetSha256()),
+		},
+		Target: job.Target{Format: request.GetTarget().GetFormat(), Options: map[string]any{}},
+		Tag:    request.GetTag(),
+		Links:  job.LinksTo(request.GetJobId(), job.Queued),
+	}
+}

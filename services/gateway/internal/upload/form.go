@@ -1,0 +1,179 @@
+package upload
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+	"slices"
+	"strings"
+
+	"github.com/docmill/docmill/platform/problem"
+)
+
+const (
+	// maxFields bounds the options of a form; there are two.
+	maxFields = 16
+	// maxOverhead bounds what a form may have before its file, and again after it: preamble, part headers, options. Go's
+	// own limit is 10 MB for the headers of one part alone.
+	maxOverhead = 64 << 10
+	// maxBoundary is RFC 2046's.
+	maxBoundary = 70
+	// filePart is the name of the part with the document.
+	filePart = "file"
+)
+
+// form reads a multipart/form-data body part by part.
+type form struct {
+	body    *body
+	bounded *capped
+	parts   *multipart.Reader
+	options *collector
+}
+
+func receiveForm(body *body, length int64, mediaType, boundary string, options *collector, limits Limits) (*Upload, error) {
+	if mediaType != "multipart/form-data" {
+		return nil, formInvalid("The media type is %s and not multipart/form-data.", mediaType)
+	}
+	if boundary == "" || len(boundary) > maxBoundary {
+		return nil, formInvalid("The Content-Type needs a boundary of 1 to %d characters.", maxBoundary)
+	}
+	if length > limits.MaxSize+2*maxOverhead {
+		return nil, tooLarge(limits.MaxSize) // the file alone must be larger than allowed, whatever comes with it
+	}
+	bounded := &capped{source: body, left: maxOverhead, beyond: formInvalid("More than %d bytes come before the file.", maxOverhead)}
+	f := &form{body: body, bounded: bounded, parts: multipart.NewReader(bounded, boundary), options: options}
+	file, err := f.fileAfterOptions()
+	if err != nil {
+		return nil, err
+	}
+	return f.open(file, limits)
+}
+
+// fileAfterOptions reads the options and stops at the file.
+func (f *form) fileAfterOptions() (*multipart.Part, error) {
+	for range maxFields + 1 {
+		part, err := f.next()
+		if errors.Is(err, io.EOF) {
+			return nil, problem.New(problem.FileMissing, "The form has no part named %q.", filePart).With(f.options.faults...)
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch name := part.FormName(); {
+		case name == filePart:
+			return part, nil
+		case part.FileName() != "":
+			return nil, problem.New(problem.FileMissing, "The form has a file in the part %q; the part must be named %q.", shorten(name), filePart).
+				With(f.options.faults...)
+		default:
+			if err := f.take(name, part); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, formInvalid("The form has more than %d options.", maxFields)
+}
+
+// take reads an option's value, of which only so much counts as any valid one can have.
+func (f *form) take(name string, part *multipart.Part) error {
+	value, err := io.ReadAll(io.LimitReader(part, maxValue+1))
+	if err != nil {
+		return f.failure(err)
+	}
+	f.options.add(name, string(value))
+	return nil
+}
+
+// open makes the Upload of the file's part.
+func (f *form) open(file *multipart.Part, limits Limits) (*Upload, error) {
+	chosen, err := f.options.finish()
+	if err != nil {
+		return nil, err
+	}
+	if coding := file.Header.Get("Content-Transfer-Encoding"); !slices.Contains([]string{"", "binary", "8bit", "7bit"}, strings.ToLower(coding)) {
+		return nil, formInvalid("The file has a Content-Transfer-Encoding; send its bytes as they are.")
+	}
+	filename, err := filenameOfPart(file.Header.Get("Content-Disposition"))
+	if err != nil {
+		return nil, err
+	}
+	// The reader of the parts has read ahead; what it has only makes this bound wider, and the file has one of its own.
+	f.bounded.left, f.bounded.beyond = limits.MaxSize+maxOverhead, formInvalid("More than %d bytes come with the file.", maxOverhead)
+	document := &capped{source: &filePartReader{form: f, part: file}, left: limits.MaxSize, beyond: tooLarge(limits.MaxSize)}
+	return &Upload{Options: chosen, Filename: filename, Size: UnknownSize, content: document, rest: f.finish}, nil
+}
+
+// filePartReader reads the document.
+type filePartReader struct {
+	form *form
+	part *multipart.Part
+}
+
+func (r *filePartReader) Read(p []byte) (int, error) {
+	n, err := r.part.Read(p)
+	if err == nil || err == io.EOF { //nolint:errorlint // the library gives io.EOF as it is, at the closing boundary only
+		return n, err
+	}
+	return n, r.form.failure(err)
+}
+
+// finish reads what comes after the file: nothing may, but an epilogue of moderate size.
+func (f *form) finish() error {
+	f.bounded.left, f.bounded.beyond = maxOverhead, formInvalid("More than %d bytes come after the file.", maxOverhead)
+	var late []problem.Field
+	for {
+		part, err := f.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if part.FormName() == filePart || part.FileName() != "" {
+			return problem.New(problem.FileRepeated, "Another file follows the first one.")
+		}
+		if len(late) == maxFields {
+			return formInvalid("The form has more than %d options.", maxFields)
+		}
+		late = append(late, problem.Field{Name: shorten(part.FormName()), Detail: "comes after the file; options come first"})
+	}
+	if len(late) > 0 {
+		return problem.New(problem.OptionInvalid, "Options come after the file.").With(late...)
+	}
+	if _, err := io.Copy(io.Discard, f.bounded); err != nil {
+		return f.failure(err)
+	}
+	return nil
+}
+
+// next gives the next part as it was sent: the library's NextPart would decode quoted-printable.
+func (f *form) next() (*multipart.Part, error) {
+	part, err := f.parts.NextRawPart()
+	if err == io.EOF { //nolint:errorlint // the library wraps the io.EOF of a form that is cut off, and only that
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, f.failure(err)
+	}
+	if part.FormName() == "" {
+		return nil, formInvalid("A part has no Content-Disposition of the kind form-data with a name.")
+	}
+	return part, nil
+}
+
+// failure says why the form could not be read on: the body's own problem when it has one, or else that the form is
+// none, which is what the library's errors come to.
+func (f *form) failure(err error) error {
+	if broken := f.body.broken(); broken != nil {
+		return broken
+	}
+	var known *problem.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(err)
+}
+
+func formInvalid(format string, args ...any) *problem.Error {
+	return problem.New(problem.FormInvalid, format, args...)
+}
