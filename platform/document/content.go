@@ -194,7 +194,10 @@ func identifyCompound(w *window) (content, error) {
 	if err != nil {
 		return content{}, damaged("OLE2 container", err)
 	}
-	id, encrypted := "", false
+	var (
+		id        string
+		encrypted bool
+	)
 	switch {
 	case c.has("EncryptedPackage"):
 		return content{sealed: true, encrypted: true, title: "password-protected Office document"}, nil

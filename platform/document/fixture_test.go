@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"unicode/utf16"
@@ -169,7 +170,7 @@ func compoundOf(streams ...stream) []byte {
 		table = le.AppendUint32(table, noEntry)
 	}
 	copy(body, directory)
-	return append(append(header, table...), body...)
+	return slices.Concat(header, table, body)
 }
 
 // counter counts what is read of a document.
