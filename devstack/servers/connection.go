@@ -1,5 +1,7 @@
 package servers
 
+import "github.com/docmill/docmill/devstack/daemon"
+
 // Connection says where three servers are and how to get in. It can be handed to another process as JSON.
 type Connection struct {
 	// BrokerURL has neither credentials nor a vhost: amqp://127.0.0.1:20001
@@ -28,19 +30,19 @@ func (s *Servers) Connection() Connection {
 	}
 }
 
-// Attach gives access to servers that another process runs. Starting, stopping and killing them is [ErrNotOurs].
+// Attach gives access to servers that another process runs. Starting, stopping and killing them is [daemon.ErrNotOurs].
 func Attach(c Connection) *Servers {
 	return &Servers{
 		RabbitMQ: &RabbitMQ{
-			unit: &unit{name: rabbitMQName}, URL: c.BrokerURL, ManagementURL: c.ManagementURL,
+			Daemon: daemon.New(rabbitMQName, nil), URL: c.BrokerURL, ManagementURL: c.ManagementURL,
 			Username: c.BrokerUsername, Password: c.BrokerPassword,
 		},
 		PostgreSQL: &PostgreSQL{
-			unit: &unit{name: postgreSQLName}, Address: c.DatabaseAddress, Password: c.DatabasePassword,
+			Daemon: daemon.New(postgreSQLName, nil), Address: c.DatabaseAddress, Password: c.DatabasePassword,
 			AdminPassword: c.DatabaseAdminPassword,
 		},
 		MinIO: &MinIO{
-			unit: &unit{name: minIOName}, Endpoint: c.StoreEndpoint, AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
+			Daemon: daemon.New(minIOName, nil), Endpoint: c.StoreEndpoint, AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
 		},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/install"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/process"
@@ -36,7 +37,7 @@ type minIOSettings struct {
 
 // MinIO is one object store.
 type MinIO struct {
-	*unit
+	*daemon.Daemon
 	// Endpoint is a URL: http://127.0.0.1:20002
 	Endpoint string
 	// AccessKey and SecretKey of its root user.
@@ -50,7 +51,7 @@ type MinIO struct {
 
 func newMinIO(dir string, logFile func(string) string, tools install.Tools, s minIOSettings) *MinIO {
 	m := &MinIO{dir: dir, logFile: logFile, tools: tools, settings: s, AccessKey: s.AccessKey, SecretKey: s.SecretKey}
-	m.unit = &unit{name: minIOName, launch: m.launchStore, settle: m.settle}
+	m.Daemon = daemon.New(minIOName, m.launchStore)
 	return m
 }
 
@@ -100,13 +101,14 @@ func (m *MinIO) client() (*minio.Client, error) {
 	return client, nil
 }
 
-// CreateBucket creates an empty bucket.
+// CreateBucket creates an empty bucket. It tolerates that it exists.
 func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	client, err := m.client()
 	if err != nil {
 		return err
 	}
-	if err := client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: Region}); err != nil {
+	err = client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: Region})
+	if err != nil && minio.ToErrorResponse(err).Code != minio.BucketAlreadyOwnedByYou {
 		return fmt.Errorf("creating bucket %s: %w", name, err)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/install"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/process"
@@ -38,7 +39,7 @@ type postgreSQLSettings struct {
 
 // PostgreSQL is one database cluster.
 type PostgreSQL struct {
-	*unit
+	*daemon.Daemon
 	// Address is host:port.
 	Address string
 	// Password of the role docmill, which owns every database made by CreateDatabase and may not do more.
@@ -58,7 +59,7 @@ func newPostgreSQL(dir string, logFile func(string) string, tools install.Tools,
 		dir: dir, logFile: logFile, tools: tools, settings: s, durable: durable,
 		Password: s.Password, AdminPassword: s.AdminPassword,
 	}
-	p.unit = &unit{name: postgreSQLName, launch: p.launchCluster, settle: p.settle}
+	p.Daemon = daemon.New(postgreSQLName, p.launchCluster)
 	return p
 }
 

@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/install"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/process"
@@ -39,7 +41,7 @@ type rabbitMQSettings struct {
 
 // RabbitMQ is one broker with its management plugin.
 type RabbitMQ struct {
-	*unit
+	*daemon.Daemon
 	// URL has neither credentials nor a vhost: amqp://127.0.0.1:20001
 	URL string
 	// ManagementURL is where its HTTP API is: http://127.0.0.1:20002
@@ -51,12 +53,13 @@ type RabbitMQ struct {
 	logFile    func(string) string
 	tools      install.Tools
 	settings   rabbitMQSettings
-	portMapper *process.Process // guarded by unit.mutex
+	mutex      sync.Mutex
+	portMapper *process.Process // guarded by mutex
 }
 
 func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings) *RabbitMQ {
 	r := &RabbitMQ{dir: dir, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
-	r.unit = &unit{name: rabbitMQName, launch: r.launchNode, settle: r.settle}
+	r.Daemon = daemon.New(rabbitMQName, r.launchNode)
 	return r
 }
 
@@ -153,6 +156,8 @@ func (r *RabbitMQ) erlangEnvironment() []string {
 // startPortMapper runs Erlang's port mapper as a child. A node would otherwise start one as a daemon that stays behind,
 // or register with the machine's own.
 func (r *RabbitMQ) startPortMapper(ctx context.Context) error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
 	if r.portMapper != nil && r.portMapper.Running() {
 		return nil
 	}
@@ -187,8 +192,8 @@ func (r *RabbitMQ) stopPortMapper() {
 
 // Control runs rabbitmqctl on the node, for what the management API cannot do: raising an alarm, say. It takes about 2 s.
 func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
-	if r.launch == nil {
-		return ErrNotOurs
+	if r.tools.RabbitMQServer == "" {
+		return daemon.ErrNotOurs
 	}
 	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(r.tools.RabbitMQServer), "rabbitmqctl"), args...)
 	command.Env = r.nodeEnvironment()

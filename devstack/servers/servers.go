@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/install"
 )
 
@@ -68,9 +69,13 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)
 
 	group, groupContext := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.RabbitMQ.startAnywhere(groupContext, &s.RabbitMQ.settings.Ports) })
-	group.Go(func() error { return s.PostgreSQL.startAnywhere(groupContext, &s.PostgreSQL.settings.Ports) })
-	group.Go(func() error { return s.MinIO.startAnywhere(groupContext, &s.MinIO.settings.Ports) })
+	group.Go(func() error {
+		return s.RabbitMQ.StartAnywhere(groupContext, s.RabbitMQ.settings.Ports, s.RabbitMQ.settle)
+	})
+	group.Go(func() error {
+		return s.PostgreSQL.StartAnywhere(groupContext, s.PostgreSQL.settings.Ports, s.PostgreSQL.settle)
+	})
+	group.Go(func() error { return s.MinIO.StartAnywhere(groupContext, s.MinIO.settings.Ports, s.MinIO.settle) })
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
@@ -116,14 +121,14 @@ func (s *Servers) logFile(server string) string { return filepath.Join(s.dir, "l
 // cleanly), then removes a temporary folder. It tolerates servers that are already stopped.
 func (s *Servers) Stop(ctx context.Context) error {
 	if s.lock == nil {
-		return ErrNotOurs
+		return daemon.ErrNotOurs
 	}
 	var failures [3]error
 	var stopping sync.WaitGroup
-	for i, one := range s.units() {
+	for i, one := range s.Daemons() {
 		stopping.Go(func() {
 			if s.temporary {
-				failures[i] = one.discard(ctx)
+				failures[i] = one.Discard(ctx)
 			} else {
 				failures[i] = one.Stop(ctx)
 			}
@@ -140,10 +145,10 @@ func (s *Servers) Stop(ctx context.Context) error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// units are those servers that exist already: a start may fail before it has made them.
-func (s *Servers) units() []*unit {
-	if s.RabbitMQ == nil {
+// Daemons are the three servers as what can be started and stopped.
+func (s *Servers) Daemons() []*daemon.Daemon {
+	if s.RabbitMQ == nil { // a start that failed before it had made them
 		return nil
 	}
-	return []*unit{s.RabbitMQ.unit, s.PostgreSQL.unit, s.MinIO.unit}
+	return []*daemon.Daemon{s.RabbitMQ.Daemon, s.PostgreSQL.Daemon, s.MinIO.Daemon}
 }

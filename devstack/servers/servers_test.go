@@ -3,6 +3,8 @@ package servers_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,11 +13,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/servers"
 )
 
@@ -49,30 +53,31 @@ func TestDataSurvivesStopAndKill(t *testing.T) {
 	require.NoError(t, s.MinIO.CreateBucket(t.Context(), "kept"))
 	before := s.Connection()
 
-	for _, down := range []func(server) error{
-		func(one server) error { return one.Kill() },
-		func(one server) error { return one.Stop(t.Context()) },
+	for _, down := range []func(*daemon.Daemon) error{
+		func(one *daemon.Daemon) error { return one.Kill() },
+		func(one *daemon.Daemon) error { return one.Stop(t.Context()) },
 	} {
-		for _, one := range []server{s.RabbitMQ, s.PostgreSQL, s.MinIO} {
-			exited := one.Exited()
-			require.NoError(t, down(one))
-			<-exited
-			require.Error(t, one.Err())
-			require.NoError(t, one.Start(t.Context()))
-			require.NoError(t, one.Start(t.Context()), "a start of what runs does nothing")
-			require.NoError(t, one.Err())
+		var group errgroup.Group
+		for _, one := range s.Daemons() {
+			group.Go(func() error { return restart(t.Context(), one, down) })
 		}
+		require.NoError(t, group.Wait())
 		kept(t, s, "kept")
 	}
 	require.Equal(t, before, s.Connection())
 }
 
-type server interface {
-	Start(ctx context.Context) error
-	Stop(ctx context.Context) error
-	Kill() error
-	Exited() <-chan struct{}
-	Err() error
+func restart(ctx context.Context, one *daemon.Daemon, down func(*daemon.Daemon) error) error {
+	exited := one.Exited()
+	if err := down(one); err != nil {
+		return err
+	}
+	<-exited
+	if one.Err() == nil {
+		return fmt.Errorf("%s ended without an error", one.Name())
+	}
+	// A start of what runs does nothing.
+	return errors.Join(one.Start(ctx), one.Start(ctx), one.Err())
 }
 
 // kept says whether the vhost, the database and the bucket of that name are there.

@@ -30,26 +30,8 @@ const (
 
 // Bench is what one test may use. Everything in it is removed when the test ends.
 type Bench struct {
-	// BrokerURL has no credentials; its path is the vhost: amqp://127.0.0.1:20001/t-…
-	BrokerURL      string
-	BrokerUsername string
-	BrokerPassword string
-	// ManagementURL of RabbitMQ's HTTP API, with the same credentials.
-	ManagementURL string
-	Vhost         string
-
-	// DatabaseURL has no password: postgres://docmill@127.0.0.1:20002/t-…?sslmode=disable
-	DatabaseURL      string
-	DatabasePassword string
-
-	// StoreEndpoint is a URL: http://127.0.0.1:20003
-	StoreEndpoint  string
-	StoreRegion    string
-	StoreAccessKey string
-	StoreSecretKey string
-	// SourcesBucket and ResultsBucket exist and are empty.
-	SourcesBucket string
-	ResultsBucket string
+	// Space is the vhost, the database and the buckets, which exist and are empty.
+	servers.Space
 
 	// Servers may be stopped, killed and restarted only by who has them from [NewPrivate].
 	Servers *servers.Servers
@@ -133,25 +115,25 @@ func stopShared() error {
 // newBench makes a vhost, a database and buckets, and removes them when the test ends.
 func newBench(tb testing.TB, s *servers.Servers) *Bench {
 	tb.Helper()
-	b := describe(s, "t-"+strings.ToLower(rand.Text()[:12]))
+	b := &Bench{Space: s.Space("t-" + strings.ToLower(rand.Text()[:12])), Servers: s}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
-		require.NoError(tb, b.remove(ctx))
+		require.NoError(tb, b.Remove(ctx))
 	})
 	ctx, cancel := context.WithTimeout(tb.Context(), cleanTimeout)
 	defer cancel()
-	require.NoError(tb, b.create(ctx))
+	require.NoError(tb, b.Create(ctx))
 	return b
 }
 
 // newPrivateBench removes nothing: the servers are thrown away, and the test may have left them dead.
 func newPrivateBench(tb testing.TB, s *servers.Servers) *Bench {
 	tb.Helper()
-	b := describe(s, "test")
+	b := &Bench{Space: s.Space("test"), Servers: s}
 	ctx, cancel := context.WithTimeout(tb.Context(), cleanTimeout)
 	defer cancel()
-	require.NoError(tb, b.create(ctx))
+	require.NoError(tb, b.Create(ctx))
 	return b
 }
 

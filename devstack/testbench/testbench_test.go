@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/testbench"
 )
@@ -38,7 +39,7 @@ func TestBenchesAreApart(t *testing.T) {
 func TestBenchIsRemovedWithItsTest(t *testing.T) {
 	t.Parallel()
 	var gone *testbench.Bench
-	t.Run("a test", func(t *testing.T) {
+	t.Run("a test", func(t *testing.T) { //nolint:tparallel // its end is waited for
 		gone = testbench.New(t)
 		execute(t, gone, "CREATE TABLE item (id int)")
 		store(t, gone).put(t, gone.ResultsBucket)
@@ -57,8 +58,8 @@ func TestBenchIsRemovedWithItsTest(t *testing.T) {
 func TestSharedServersCannotBeStoppedThroughAConnection(t *testing.T) {
 	t.Parallel()
 	attached := servers.Attach(testbench.New(t).Servers.Connection())
-	require.ErrorIs(t, attached.RabbitMQ.Kill(), servers.ErrNotOurs)
-	require.ErrorIs(t, attached.Stop(t.Context()), servers.ErrNotOurs)
+	require.ErrorIs(t, attached.RabbitMQ.Kill(), daemon.ErrNotOurs)
+	require.ErrorIs(t, attached.Stop(t.Context()), daemon.ErrNotOurs)
 	require.NoError(t, attached.PostgreSQL.CreateDatabase(t.Context(), "attached"))
 	require.NoError(t, attached.PostgreSQL.DropDatabase(t.Context(), "attached"))
 }
