@@ -1,0 +1,38 @@
+// Package engine is the seam between the work on a job and the program that converts documents.
+package engine
+
+import (
+	"context"
+
+	"github.com/docmill/docmill/platform/document"
+)
+
+// Engine converts documents. Implementations are safe for concurrent use; one document never affects another.
+type Engine interface {
+	// Convert makes one document into its target format, within the engine's limits of time, memory and disk.
+	//
+	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why. ctx's
+	// error means that the conversion was abandoned; nothing of it goes on. Any other error is the engine's trouble, and
+	// the same document may be converted later or elsewhere.
+	Convert(ctx context.Context, request Request) (Output, error)
+}
+
+// Request is what to convert.
+type Request struct {
+	// Folder belongs to this conversion alone. The engine may leave anything in it: its owner removes it.
+	Folder string
+	// Source is the path of the document, which lies in Folder. The engine does not change it.
+	Source string
+	// Format is what the document is said to be.
+	Format document.Format
+	// Target is one of Format's targets.
+	Target document.Target
+}
+
+// Output is what came of it.
+type Output struct {
+	// Path is the result's file, in the request's folder.
+	Path string
+	// Pages is how many pages it has, at least 1; 0 for a target without pages.
+	Pages int
+}

@@ -1,0 +1,166 @@
+package soffice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
+)
+
+// The folders of one conversion, in the request's folder.
+const (
+	profileFolder = "profile"
+	homeFolder    = "home"
+	tempFolder    = "temp"
+	outputFolder  = "output"
+)
+
+// Convert implements engine.Engine.
+func (o *Office) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
+	source, err := examine(request)
+	if err != nil {
+		return engine.Output{}, err
+	}
+	for _, name := range []string{homeFolder, tempFolder, outputFolder} {
+		if err := os.Mkdir(filepath.Join(request.Folder, name), 0o700); err != nil {
+			return engine.Output{}, fmt.Errorf("make the conversion's folders: %w", err)
+		}
+	}
+	if err := os.CopyFS(filepath.Join(request.Folder, profileFolder), os.DirFS(o.profile)); err != nil {
+		return engine.Output{}, fmt.Errorf("copy the profile: %w", err)
+	}
+	exit, err := child.Run(ctx, o.command(request, source))
+	if err != nil {
+		return engine.Output{}, limited(err)
+	}
+	return o.judge(ctx, request, source, exit)
+}
+
+// examine looks into the document for how LibreOffice is to read it, and refuses what it would make rubbish of: an empty
+// file, a picture or random bytes become a PDF without complaint.
+func examine(request engine.Request) (document.Recognition, error) {
+	file, err := os.Open(request.Source)
+	if err != nil {
+		return document.Recognition{}, fmt.Errorf("open the document: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	info, err := file.Stat()
+	if err != nil {
+		return document.Recognition{}, fmt.Errorf("look at the document: %w", err)
+	}
+	found, err := document.Recognise(file, info.Size(), "document."+request.Format.ID)
+	var refusal *document.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Reason == document.Unsupported:
+		return found, problem.New(problem.FormatUnsupported, "The file is a %s, which is not converted.", refusal.Content).Because(err)
+	case errors.As(err, &refusal):
+		return found, problem.New(problem.DocumentMalformed, "The file is not a readable %s.", request.Format.Title).Because(err)
+	case err != nil:
+		return found, fmt.Errorf("recognise the document: %w", err)
+	}
+	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.
+	slides, err := document.CountSlides(file, info.Size())
+	if err == nil && slides.Visible() == 0 {
+		return found, problem.New(problem.DocumentEmpty, "None of the presentation's %d slides is visible.", slides.Total)
+	}
+	return found, nil
+}
+
+func (o *Office) command(request engine.Request, source document.Recognition) child.Command {
+	arguments := batchArguments(filepath.Join(request.Folder, profileFolder))
+	if source.Import.Filter != "" {
+		arguments = append(arguments, "--infilter="+strings.TrimSuffix(source.Import.Filter+":"+source.Import.Options, ":"))
+	}
+	arguments = append(arguments,
+		"--convert-to", request.Target.ID+":"+exportFilter(request, source),
+		"--outdir", filepath.Join(request.Folder, outputFolder),
+		request.Source)
+	return child.Command{
+		Path: o.binary, Args: arguments, Dir: request.Folder, Limits: o.limits,
+		Env: environment(filepath.Join(request.Folder, homeFolder), filepath.Join(request.Folder, tempFolder)),
+	}
+}
+
+// exportFilter names the filter for what the document really is: Writer's cannot write what Impress has opened.
+func exportFilter(request engine.Request, source document.Recognition) string {
+	if target, found := source.Format.Target(request.Target.ID); found {
+		return target.ExportFilter
+	}
+	return request.Target.ExportFilter
+}
+
+// batchArguments make LibreOffice convert without a screen, questions or traces.
+func batchArguments(profile string) []string {
+	return []string{
+		profileArgument(profile), "--headless", "--norestore", "--nolockcheck", "--nologo", "--nodefault", "--nofirststartwizard",
+	}
+}
+
+func profileArgument(profile string) string {
+	return "-env:UserInstallation=" + (&url.URL{Scheme: "file", Path: profile}).String()
+}
+
+// environment is all that LibreOffice sees of ours: a document's formulas and fields can read the environment
+// (CVE-2024-12426).
+func environment(home, temp string) []string {
+	return []string{"HOME=" + home, "TMPDIR=" + temp, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "SAL_USE_VCLPLUGIN=svp"}
+}
+
+// limited turns the limit that ended a conversion into the document's problem, and gives any other error back.
+func limited(err error) error {
+	switch {
+	case errors.Is(err, child.ErrTime):
+		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.").Because(err)
+	case errors.Is(err, child.ErrMemory):
+		return problem.New(problem.DocumentTooComplex, "The conversion was ended at its memory limit.").Because(err)
+	case errors.Is(err, child.ErrDisk):
+		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.").Because(err)
+	default:
+		return fmt.Errorf("run LibreOffice: %w", err)
+	}
+}
+
+// judge decides what a run came to. LibreOffice ends with 0 whether it has converted or not: the file is what counts.
+func (o *Office) judge(ctx context.Context, request engine.Request, source document.Recognition, exit child.Exit) (engine.Output, error) {
+	said := fmt.Errorf("LibreOffice ended with %d (signal %d) and said: %s", exit.Code, exit.Signal, exit.Output)
+	if crashed(exit) {
+		return engine.Output{}, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(said)
+	}
+	path := filepath.Join(request.Folder, outputFolder, pdfName(request.Source))
+	pages, err := o.pdf.Pages(ctx, path)
+	switch {
+	case err == nil:
+		return engine.Output{Path: path, Pages: pages}, nil
+	case errors.Is(err, fs.ErrNotExist) && source.Encrypted:
+		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
+	case errors.Is(err, fs.ErrNotExist):
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)
+	case errors.Is(err, pdf.ErrNotPDF):
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document gave no readable PDF.").Because(errors.Join(said, err))
+	default:
+		return engine.Output{}, fmt.Errorf("look at the result: %w", err)
+	}
+}
+
+// crashed tells a crash from an end. LibreOffice handles the signals of a crash itself, writes a stack and aborts; where
+// it still can, it ends with one of its own codes (desktop/source/app: EXITHELPER_FATAL_ERROR and _CRASH_WITH_RESTART).
+func crashed(exit child.Exit) bool {
+	const fatalError, crashWithRestart = 77, 79
+	return exit.Signal != 0 || exit.Code == fatalError || exit.Code == crashWithRestart
+}
+
+// pdfName is what LibreOffice calls the result of a document.
+func pdfName(source string) string {
+	name := filepath.Base(source)
+	return strings.TrimSuffix(name, filepath.Ext(name)) + ".pdf"
+}

@@ -1,0 +1,88 @@
+package workdir_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/services/converter/internal/workdir"
+)
+
+// rootIn is where the folders of processes lie for a work folder.
+func rootIn(dir string) string {
+	return filepath.Join(dir, fmt.Sprintf("docmill-converter-%d", os.Geteuid()))
+}
+
+func open(t *testing.T, root string) *workdir.Folder {
+	t.Helper()
+	folder, err := workdir.Open(root)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = folder.Close() })
+	return folder
+}
+
+func TestOnlyDeadFoldersAreRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := rootIn(dir)
+	living := open(t, dir)
+	job, err := living.Make()
+	require.NoError(t, err)
+
+	dead := filepath.Join(root, "converter-dead")
+	require.NoError(t, os.MkdirAll(filepath.Join(dead, "job-1"), 0o700))
+	foreign := filepath.Join(root, "somebody-else")
+	require.NoError(t, os.Mkdir(foreign, 0o700))
+
+	other := open(t, dir)
+	require.NotEqual(t, living.Path(), other.Path())
+	require.NoDirExists(t, dead)
+	require.DirExists(t, job)
+	require.DirExists(t, foreign)
+
+	require.NoError(t, other.Close())
+	require.NoDirExists(t, other.Path())
+	require.DirExists(t, job)
+}
+
+// A process that dies holding the lock leaves it free: flock(1) stands for it, and does not clean up.
+func TestKilledProcessIsDead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	left := filepath.Join(rootIn(dir), "converter-killed")
+	require.NoError(t, os.MkdirAll(left, 0o700))
+	lock := filepath.Join(left, "lock")
+	holder := exec.Command("flock", lock, "sh", "-c", "echo locked; read never")
+	hold, err := holder.StdinPipe()
+	require.NoError(t, err)
+	out, err := holder.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, holder.Start())
+	_, err = out.Read(make([]byte, 16))
+	require.NoError(t, err)
+
+	open(t, dir)
+	require.DirExists(t, left, "its holder lives")
+	require.NoError(t, hold.Close())
+	_ = holder.Wait()
+	open(t, dir)
+	require.NoDirExists(t, left)
+}
+
+func TestRefusesAFolderThatOthersCanWriteTo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(rootIn(dir), 0o700))
+	require.NoError(t, os.Chmod(rootIn(dir), 0o777))
+	_, err := workdir.Open(dir)
+	require.ErrorContains(t, err, "set work-dir to another one")
+
+	dir = t.TempDir()
+	require.NoError(t, os.Symlink(t.TempDir(), rootIn(dir)))
+	_, err = workdir.Open(dir)
+	require.ErrorContains(t, err, "set work-dir")
+}
