@@ -24,7 +24,7 @@ func newWatch(command Command) (*watch, error) {
 	if w.proc, err = procfs.NewDefaultFS(); err != nil {
 		return nil, fmt.Errorf("open /proc, which shows what a process uses: %w", err)
 	}
-	if w.baseline, err = usage(w.dir); err != nil {
+	if w.baseline, err = Usage(w.dir); err != nil {
 		return nil, fmt.Errorf("measure %s: %w", w.dir, err)
 	}
 	return w, nil
@@ -58,7 +58,7 @@ func (w *watch) disk() error {
 	if w.limits.Disk == 0 {
 		return nil
 	}
-	now, err := usage(w.dir)
+	now, err := Usage(w.dir)
 	if err != nil {
 		return nil //nolint:nilerr // it was readable at the start, and the kernel's limit for each file holds anyway
 	}
@@ -68,8 +68,8 @@ func (w *watch) disk() error {
 	return nil
 }
 
-// usage adds up the sizes of the files below a folder. Files that vanish meanwhile do not count.
-func usage(dir string) (int64, error) {
+// Usage adds up the sizes of the files below a folder, in bytes. Files that vanish meanwhile do not count.
+func Usage(dir string) (int64, error) {
 	total := int64(0)
 	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, os.ErrNotExist) {

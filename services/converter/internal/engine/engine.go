@@ -27,7 +27,28 @@ type Request struct {
 	Format document.Format
 	// Target is one of Format's targets.
 	Target document.Target
+	// Password opens the document if it asks for one. Nil is none, which an empty one is not. It is never logged.
+	Password *string
+	// Progress, when not nil, is told how far the conversion has come, from another goroutine and never twice at once. It
+	// begins anew when the conversion has to.
+	Progress func(Progress)
 }
+
+// Progress is how far a conversion has come.
+type Progress struct {
+	Phase Phase
+	// Percent of the phase, 0 to 100.
+	Percent int
+}
+
+// Phase is a part of a conversion.
+type Phase string
+
+// The phases, in order.
+const (
+	Loading Phase = "loading"
+	Saving  Phase = "saving"
+)
 
 // Output is what came of it.
 type Output struct {

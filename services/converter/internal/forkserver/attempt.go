@@ -1,0 +1,188 @@
+package forkserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
+)
+
+// diskInterval is how often a conversion's folder is measured. The kernel holds each file to the limit at once.
+const diskInterval = 150 * time.Millisecond
+
+// startPatience is how long a parent may take to fork. It takes 1 to 3 ms, after those that were asked for before.
+const startPatience = 20 * time.Second
+
+// openFiles is how many files a child may have open: LibreOffice was seen to use 40.
+const openFiles = 1024
+
+// attempt is one child's work on a document.
+type attempt struct {
+	office  *office
+	request protocol.Convert
+	target  string
+	limits  limits
+	// progress is told what the child reports; it may be nil.
+	progress func(engine.Progress)
+}
+
+// limits are what one conversion may cost.
+type limits struct {
+	time         time.Duration
+	memory, disk int64
+}
+
+// end is how an attempt came out.
+type end struct {
+	protocol.Done
+	// limit is child.ErrTime or child.ErrDisk when it was ended for that, or nil.
+	limit error
+	// said is what LibreOffice said of a failure.
+	said string
+}
+
+// prepare makes the child's folder and its order. Each attempt has a folder of its own: what an earlier one left in its own
+// is not even seen.
+func prepare(request engine.Request, source document.Recognition, limits limits, number int) (attempt, error) {
+	folder := filepath.Join(request.Folder, fmt.Sprintf("attempt-%d", number))
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
+	}
+	target := filepath.Join(folder, "result."+request.Target.ID)
+	load := baseLoadOptions
+	if source.Import.Options != "" {
+		load += "," + source.Import.Options
+	}
+	seconds := uint32(math.Ceil(limits.time.Seconds()))
+	return attempt{
+		target: target, limits: limits, progress: request.Progress,
+		request: protocol.Convert{
+			Limits: protocol.Limits{
+				Memory: uint64(limits.memory), FileSize: uint64(limits.disk), OpenFiles: openFiles,
+				CPU: seconds * uint32(runtime.NumCPU()), // only for the case that nobody ends it in time
+			},
+			Folder: folder, Source: request.Source,
+			SourceURL: fileURL(request.Source), LoadOptions: load,
+			TargetURL: fileURL(target), Format: request.Target.ID,
+			Password: request.Password,
+		},
+	}, nil
+}
+
+// run runs the child to its end. When it returns, nothing of the attempt goes on. The error is ctx's, or says that the
+// parent failed and the attempt was none.
+func (a attempt) run(ctx context.Context) (end, error) {
+	reports, pipe, err := os.Pipe()
+	if err != nil {
+		return end{}, fmt.Errorf("make a pipe for a conversion's reports: %w", err)
+	}
+	c, err := a.office.fork(a.request, pipe)
+	_ = pipe.Close() // the parent has its own
+	said := a.collect(reports)
+	if err != nil {
+		<-said
+		return end{}, err
+	}
+	finished, err := a.await(ctx, c)
+	// The reports end when the child is dead. If its parent is dead too, this is how to tell.
+	finished.said = <-said
+	return finished, err
+}
+
+// collect reads the child's reports in the background until the child is dead.
+func (a attempt) collect(reports *os.File) <-chan string {
+	result := make(chan string, 1)
+	go func() {
+		defer reports.Close() //nolint:errcheck // it was only read
+		said, err := protocol.Reports(reports, func(phase protocol.Phase, percent int) {
+			if a.progress != nil {
+				a.progress(engine.Progress{Phase: phaseNames()[phase], Percent: percent})
+			}
+		})
+		if err != nil {
+			_, _ = io.Copy(io.Discard, reports) // what it still writes is for nobody; its end is
+		}
+		result <- said
+	}()
+	return result
+}
+
+func phaseNames() map[protocol.Phase]engine.Phase {
+	return map[protocol.Phase]engine.Phase{protocol.Loading: engine.Loading, protocol.Saving: engine.Saving}
+}
+
+func (a attempt) await(ctx context.Context, c *forked) (end, error) {
+	start := time.NewTimer(startPatience)
+	defer start.Stop()
+	select {
+	case <-c.started:
+		return a.watch(ctx, c)
+	case refused := <-c.refused:
+		return end{}, fmt.Errorf("%w: no child could be forked: %s", errRefused, refused.Reason)
+	case <-a.office.gone:
+		return end{}, a.office.reason
+	case <-start.C:
+		return end{}, errors.Join(errUnanswered, a.office.process.Kill())
+	}
+}
+
+// watch waits for a working child, and ends it at its limits or when ctx is done.
+func (a attempt) watch(ctx context.Context, c *forked) (end, error) {
+	deadline := time.NewTimer(a.limits.time)
+	defer deadline.Stop()
+	ticker := time.NewTicker(diskInterval)
+	defer ticker.Stop()
+	for {
+		var limit error
+		select {
+		case done := <-c.done:
+			return end{Done: done, limit: a.disk()}, nil
+		case <-a.office.gone:
+			return a.gone(c)
+		case <-ctx.Done():
+			_, err := a.office.end(a.request.ID, c)
+			return end{}, errors.Join(ctx.Err(), err)
+		case <-deadline.C:
+			limit = fmt.Errorf("%w: %s", child.ErrTime, a.limits.time)
+		case <-ticker.C:
+			limit = a.disk()
+		}
+		if limit != nil {
+			// Whether it is still dying or the parent goes down as well: this is its end.
+			done, _ := a.office.end(a.request.ID, c)
+			return end{Done: done, limit: limit}, nil
+		}
+	}
+}
+
+// gone looks whether the child had ended before its parent did.
+func (a attempt) gone(c *forked) (end, error) {
+	select {
+	case done := <-c.done:
+		return end{Done: done, limit: a.disk()}, nil
+	default:
+		return end{}, a.office.reason
+	}
+}
+
+// disk returns child.ErrDisk when the child's folder has grown to its limit.
+func (a attempt) disk() error {
+	size, err := child.Usage(a.request.Folder)
+	if err != nil {
+		return nil //nolint:nilerr // it was there at the start, and the kernel's limit for each file holds anyway
+	}
+	if size >= a.limits.disk {
+		return fmt.Errorf("%w: %d MiB of %d", child.ErrDisk, size>>20, a.limits.disk>>20)
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+/* A process that converts one document and ends. */
+#ifndef DOCMILL_CHILD_H
+#define DOCMILL_CHILD_H
+
+#include "office.h"
+#include "sandbox.h"
+
+struct task {
+    struct conversion conversion;
+    const char *folder, *source; /* paths */
+    struct limits limits;
+    int report; /* where progress and explanations go, as records */
+};
+
+struct confinement {
+    bool wanted;
+    unsigned landlock;
+    const int *readable;
+    size_t readable_count;
+};
+
+/* Runs in a process that was just forked, and ends it. */
+_Noreturn void child_main(struct office *office, const struct task *task, const struct confinement *confinement, int parent);
+
+#endif

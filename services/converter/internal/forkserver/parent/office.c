@@ -1,0 +1,182 @@
+#define _GNU_SOURCE
+#include "office.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The tables of functions as LibreOfficeKit.h has them: each begins with its size, and new functions are only added at the
+ * end. What stands here is the same in LibreOffice 7.4 and 25.2.
+ */
+typedef void (*event_callback)(int type, const char *payload, void *data);
+
+struct office_functions {
+    size_t size;
+    void (*destroy)(struct office *);
+    struct document *(*load)(struct office *, const char *url);
+    char *(*error)(struct office *);
+    struct document *(*load_with_options)(struct office *, const char *url, const char *options);
+    void (*free_error)(char *);
+    void (*on_event)(struct office *, event_callback, void *data);
+    char *(*filter_types)(struct office *);
+    void (*set_features)(struct office *, unsigned long long features);
+    void (*set_password)(struct office *, const char *url, const char *password);
+    char *(*version)(struct office *);
+    int (*run_macro)(struct office *, const char *url);
+    bool (*sign)(struct office *, const char *, const unsigned char *, int, const unsigned char *, int);
+    void (*run)(struct office *, int (*poll)(void *data, int timeout_us), void (*wake)(void *data), void *data);
+};
+
+struct document_functions {
+    size_t size;
+    void (*destroy)(struct document *);
+    int (*save)(struct document *, const char *url, const char *format, const char *options);
+};
+
+struct office {
+    struct office_functions *call;
+};
+
+struct document {
+    struct document_functions *call;
+};
+
+/* From LibreOfficeKitEnums.h. */
+enum { FEATURE_DOCUMENT_PASSWORD = 1 };
+enum { EVENT_PROGRESS_START = 9, EVENT_PROGRESS = 10, EVENT_PASSWORD = 20, EVENT_PASSWORD_TO_MODIFY = 21 };
+
+typedef struct office *hook(const char *program, const char *profile_url);
+
+/* Like lok_init_2: the entry is in libsofficeapp.so, or in libmergedlo.so where that is a stub or missing. */
+static hook *find_hook(const char *program, char *explanation, size_t room)
+{
+    static const char *const libraries[] = { "libsofficeapp.so", "libmergedlo.so" };
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        char *path;
+        if (asprintf(&path, "%s/%s", program, libraries[i]) < 0)
+            abort();
+        void *library = dlopen(path, RTLD_LAZY);
+        free(path);
+        if (!library) {
+            snprintf(explanation, room, "%s", dlerror());
+            continue;
+        }
+        hook *found = (hook *)dlsym(library, "libreofficekit_hook_2");
+        if (found)
+            return found;
+        snprintf(explanation, room, "%s/%s has no libreofficekit_hook_2: it is older than LibreOffice 5.0", program, libraries[i]);
+    }
+    return NULL;
+}
+
+struct office *office_load(const char *program, const char *profile_url, char *explanation, size_t room)
+{
+    hook *start = find_hook(program, explanation, room);
+    if (!start)
+        return NULL;
+    struct office *office = start(program, profile_url);
+    if (!office) {
+        snprintf(explanation, room, "LibreOffice in %s did not start", program);
+        return NULL;
+    }
+    if (office->call->size < sizeof *office->call) {
+        snprintf(explanation, room, "LibreOffice in %s is too old: 6.3 or newer is needed", program);
+        return NULL;
+    }
+    office->call->set_features(office, FEATURE_DOCUMENT_PASSWORD);
+    return office;
+}
+
+static void (*when_ready)(void);
+
+/*
+ * LibreOffice calls this from its main loop whenever it has nothing to do, and again from inside load and save: hence the
+ * guard. The first two times it is not yet through with its own start.
+ */
+static int on_idle(void *data, int timeout_us)
+{
+    (void)data, (void)timeout_us;
+    static int calls;
+    static bool inside;
+    if (inside || ++calls < 3)
+        return 0;
+    inside = true;
+    when_ready();
+    return 0;
+}
+
+static void on_wake(void *data) { (void)data; }
+
+void office_run(struct office *office, void (*ready)(void))
+{
+    when_ready = ready;
+    office->call->run(office, on_idle, on_wake, &when_ready); /* it never calls on_idle when data is NULL */
+}
+
+char *office_version(struct office *office) { return office->call->version(office); }
+
+const char *office_error(struct office *office)
+{
+    const char *text = office->call->error(office);
+    return text ? text : "";
+}
+
+struct watch {
+    struct office *office;
+    const struct conversion *conversion;
+    enum phase phase;
+    int passwords_asked;
+};
+
+static void on_event(int type, const char *payload, void *data)
+{
+    struct watch *watch = data;
+    switch (type) {
+    case EVENT_PROGRESS_START:
+    case EVENT_PROGRESS:
+        if (watch->conversion->progress)
+            watch->conversion->progress(watch->phase, type == EVENT_PROGRESS && payload ? atoi(payload) : 0);
+        break;
+    case EVENT_PASSWORD:
+    case EVENT_PASSWORD_TO_MODIFY: {
+        /* It asks again after a wrong one, until the answer is none. */
+        bool first = watch->passwords_asked++ == 0;
+        watch->office->call->set_password(watch->office, payload,
+            first && watch->conversion->has_password ? watch->conversion->password : NULL);
+        break;
+    }
+    }
+}
+
+static enum outcome load_failure(const struct watch *watch)
+{
+    if (watch->passwords_asked == 0)
+        return LOAD_FAILED;
+    return watch->conversion->has_password ? PASSWORD_WRONG : PASSWORD_REQUIRED;
+}
+
+enum outcome office_convert(struct office *office, const struct conversion *conversion)
+{
+    struct watch watch = { .office = office, .conversion = conversion, .phase = LOADING };
+    office->call->on_event(office, on_event, &watch);
+    if (conversion->progress)
+        conversion->progress(LOADING, 0);
+    struct document *document = office->call->load_with_options(office, conversion->source_url, conversion->load_options);
+    enum outcome outcome = CONVERTED;
+    if (!document) {
+        outcome = load_failure(&watch);
+    } else {
+        watch.phase = SAVING;
+        if (conversion->progress)
+            conversion->progress(SAVING, 0);
+        if (!document->call->save(document, conversion->target_url, conversion->format,
+                *conversion->save_options ? conversion->save_options : NULL))
+            outcome = SAVE_FAILED;
+    }
+    office->call->on_event(office, NULL, NULL);
+    /* The document is never destroyed: in a child that is work for nothing, and in the parent its modules stay warm. */
+    return outcome;
+}

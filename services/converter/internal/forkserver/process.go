@@ -1,0 +1,232 @@
+package forkserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/docmill/docmill/services/converter/internal/forkserver/parent"
+	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
+)
+
+// errParentGone says that the parent ended, and a conversion with it through no fault of its own.
+var errParentGone = errors.New("LibreOffice's parent process ended")
+
+// errUnanswered says that the parent did not do what it does at once otherwise.
+var errUnanswered = errors.New("LibreOffice's parent process does not answer")
+
+// office is one parent that is warm: it has greeted. It is safe for concurrent use.
+type office struct {
+	process *parent.Process
+	hello   protocol.Hello
+	folder  string
+	born    time.Time
+	// resident is its memory when it was new, in bytes.
+	resident int64
+
+	// gone is closed when it has ended and all that it said has been heard; then reason says why.
+	gone   chan struct{}
+	reason error
+
+	mu      sync.Mutex
+	running map[uint64]*forked // by the conversion's id
+	users   int                // conversions that hold it, waiting ones included
+	begun   int                // conversions so far
+	retired bool               // takes no more
+	idle    chan struct{}      // closed when it is retired and has no users
+}
+
+// forked is one conversion's place in its office. Each channel gets one value at most.
+type forked struct {
+	started chan protocol.Started
+	refused chan protocol.Refused
+	done    chan protocol.Done
+}
+
+// greet waits for the first packet of a process that was just configured.
+func greet(ctx context.Context, process *parent.Process, folder string) (*office, error) {
+	stop := context.AfterFunc(ctx, func() { _ = process.Kill() })
+	defer stop()
+	buffer := make([]byte, protocol.MaxPacket)
+	n, err := process.Receive(buffer)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		<-process.Exited()
+		return nil, fmt.Errorf("%w before it was warm: %w", errParentGone, errors.Join(err, process.Err()))
+	}
+	message, err := protocol.Parse(buffer[:n])
+	if err != nil {
+		return nil, err
+	}
+	switch message := message.(type) {
+	case protocol.Hello:
+		o := &office{
+			process: process, hello: message, folder: folder, born: time.Now(),
+			gone: make(chan struct{}), running: map[uint64]*forked{}, idle: make(chan struct{}),
+		}
+		if o.resident, err = o.memory(); err != nil {
+			return nil, err
+		}
+		go o.listen(buffer)
+		return o, nil
+	case protocol.Fault:
+		return nil, fmt.Errorf("%w: %s", errParentGone, message.Reason)
+	default:
+		return nil, fmt.Errorf("%w: %T instead of a greeting", protocol.ErrMalformed, message)
+	}
+}
+
+// listen hands the parent's packets to whom they concern, until it is gone.
+func (o *office) listen(buffer []byte) {
+	defer close(o.gone)
+	o.reason = o.dispatchAll(buffer)
+	_ = o.process.Kill() // it is gone, or no longer understood
+	if err := o.process.Err(); err != nil {
+		o.reason = fmt.Errorf("%w (%w)", o.reason, err)
+	}
+}
+
+func (o *office) dispatchAll(buffer []byte) error {
+	for {
+		n, err := o.process.Receive(buffer)
+		if errors.Is(err, io.EOF) {
+			return errParentGone
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errParentGone, err)
+		}
+		message, err := protocol.Parse(buffer[:n])
+		if err != nil {
+			return fmt.Errorf("%w: %w", errParentGone, err)
+		}
+		switch message := message.(type) {
+		case protocol.Started:
+			if c := o.child(message.ID, false); c != nil {
+				c.started <- message
+			}
+		case protocol.Refused:
+			if c := o.child(message.ID, true); c != nil {
+				c.refused <- message
+			}
+		case protocol.Done:
+			if c := o.child(message.ID, true); c != nil {
+				c.done <- message
+			}
+		case protocol.Fault:
+			return fmt.Errorf("%w: %s", errParentGone, message.Reason)
+		}
+	}
+}
+
+// child finds the conversion that a packet is about, and forgets it with its last packet.
+func (o *office) child(id uint64, last bool) *forked {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.running[id]
+	if last {
+		delete(o.running, id)
+	}
+	return c
+}
+
+// fork asks for a child; its reports go into pipe.
+func (o *office) fork(request protocol.Convert, pipe *os.File) (*forked, error) {
+	packet, err := request.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	c := &forked{
+		started: make(chan protocol.Started, 1), refused: make(chan protocol.Refused, 1), done: make(chan protocol.Done, 1),
+	}
+	o.mu.Lock()
+	o.running[request.ID] = c
+	o.begun++
+	o.mu.Unlock()
+	if err := o.process.Send(packet, pipe); err != nil {
+		return nil, errors.Join(errParentGone, err)
+	}
+	return c, nil
+}
+
+// end kills a child and waits until it is dead, whatever that takes.
+func (o *office) end(id uint64, c *forked) (protocol.Done, error) {
+	const patience = 5 * time.Second // it answers within milliseconds
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	_ = o.process.Send(protocol.Kill(id), nil) // if it cannot be sent, the parent is gone, which is seen below
+	select {
+	case done := <-c.done:
+		return done, nil
+	case <-o.gone:
+		return protocol.Done{}, o.reason
+	case <-timer.C:
+		return protocol.Done{}, errors.Join(errUnanswered, o.process.Kill())
+	}
+}
+
+// hold keeps the office for a conversion; release gives it back.
+func (o *office) hold() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.retired {
+		return false
+	}
+	o.users++
+	return true
+}
+
+func (o *office) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.users--
+	o.closeIdle()
+}
+
+// retire lets the office take no more conversions; idle is closed when the last has ended.
+func (o *office) retire() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.retired {
+		o.retired = true
+		o.closeIdle()
+	}
+}
+
+func (o *office) closeIdle() {
+	if o.retired && o.users == 0 {
+		close(o.idle)
+	}
+}
+
+// conversions is how many it has begun.
+func (o *office) conversions() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.begun
+}
+
+// memory is the parent's resident memory in bytes.
+func (o *office) memory() (int64, error) {
+	process, err := procfs.NewProc(o.process.PID())
+	if err != nil {
+		return 0, fmt.Errorf("look at LibreOffice's parent process: %w", err)
+	}
+	stat, err := process.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("look at LibreOffice's parent process: %w", err)
+	}
+	return int64(stat.ResidentMemory()), nil
+}
+
+// close ends the process, with all conversions in it, and removes its folder.
+func (o *office) close() error {
+	return errors.Join(o.process.Kill(), os.RemoveAll(o.folder))
+}

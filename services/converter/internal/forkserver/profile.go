@@ -1,0 +1,65 @@
+package forkserver
+
+import (
+	"embed"
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
+)
+
+// settings forbids what a document could do beyond being converted; each item says what. Without them a picture linked in
+// a presentation was read from disk into the PDF, and one linked in a text was fetched from the network (LibreOffice 7.4).
+//
+//go:embed registrymodifications.xcu
+var settings []byte
+
+// warmDocuments are tiny documents of the three families, in the formats that people send most. What LibreOffice loads for
+// them every child is born with.
+//
+//go:embed warm
+var warmDocuments embed.FS
+
+// canary is the warm document that a new parent's first child converts.
+const canary = "text.docx"
+
+// baseLoadOptions: no questions, and macros of no source at all.
+const baseLoadOptions = "Batch=true,MacroSecurityLevel=3"
+
+// furnish makes the folder of a parent: a profile, and documents to warm up on.
+func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
+	profile = filepath.Join(folder, "profile")
+	documents := filepath.Join(folder, "warm")
+	for _, path := range []string{filepath.Join(profile, "user"), documents} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return "", nil, fmt.Errorf("make a folder for LibreOffice: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(profile, "user", "registrymodifications.xcu"), settings, 0o600); err != nil {
+		return "", nil, fmt.Errorf("write LibreOffice's settings: %w", err)
+	}
+	found, err := fs.ReadDir(warmDocuments, "warm")
+	if err != nil {
+		return "", nil, fmt.Errorf("list the documents to warm up on: %w", err)
+	}
+	for _, entry := range found {
+		content, err := warmDocuments.ReadFile("warm/" + entry.Name())
+		if err != nil {
+			return "", nil, fmt.Errorf("read a document to warm up on: %w", err)
+		}
+		path := filepath.Join(documents, entry.Name())
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return "", nil, fmt.Errorf("write a document to warm up on: %w", err)
+		}
+		warm = append(warm, protocol.Warm{
+			SourceURL: fileURL(path), LoadOptions: baseLoadOptions, TargetURL: fileURL(path + ".pdf"), Format: "pdf",
+		})
+	}
+	return profile, warm, nil
+}
+
+func fileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }

@@ -1,0 +1,88 @@
+package forkserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
+)
+
+// errCrashed says that a child crashed; another may do better, once.
+var errCrashed = errors.New("the conversion crashed")
+
+// errRefused says that the parent could not fork: the machine is short of memory or processes.
+var errRefused = errors.New("refused")
+
+// judge decides what an attempt came to, by what happened and not by what LibreOffice says of it. An error with
+// errCrashed in its chain is not final.
+func (e *Engine) judge(ctx context.Context, a attempt, source document.Recognition, finished end) (engine.Output, error) {
+	said := fmt.Errorf("the child ended with %d (signal %d, %d MiB, %s of processor time); LibreOffice said: %q",
+		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.said)
+	if failure := limited(a, finished); failure != nil {
+		return engine.Output{}, failure.Because(errors.Join(finished.limit, said))
+	}
+	if finished.Signal != 0 {
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, said)
+	}
+	switch finished.Outcome {
+	case protocol.Converted:
+		return e.inspect(ctx, a, said)
+	case protocol.PasswordWrong:
+		return engine.Output{}, problem.New(problem.PasswordWrong, "The password does not open the document.").Because(said)
+	case protocol.PasswordRequired:
+		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
+	case protocol.LoadFailed:
+		if source.Encrypted { // an encryption that LibreOffice does not know
+			return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
+		}
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)
+	case protocol.SaveFailed:
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(said)
+	case protocol.NotConfined:
+		return engine.Output{}, fmt.Errorf("lock the child in: %w", said)
+	default: // LibreOffice ended it: with 77 or 79, its codes for a fatal error, or any other
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, said)
+	}
+}
+
+// limited tells the limit that an attempt has ended at, or nil.
+func limited(a attempt, finished end) *problem.Error {
+	const tooComplexForMemory = "The conversion was ended at its memory limit."
+	switch {
+	case errors.Is(finished.limit, child.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
+		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.")
+	case errors.Is(finished.limit, child.ErrDisk) || syscall.Signal(finished.Signal) == syscall.SIGXFSZ:
+		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.")
+	case finished.Signal == 0 && finished.Outcome == protocol.OutOfMemory:
+		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
+	case failedInPart(finished) && finished.PeakMemory > a.limits.memory/4*3:
+		// Not every part of LibreOffice survives a refused allocation for long enough to tell.
+		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
+	default:
+		return nil
+	}
+}
+
+// failedInPart says that the child did not come to the end that it was made for.
+func failedInPart(finished end) bool {
+	return finished.Signal != 0 || finished.Outcome != protocol.Converted
+}
+
+// inspect looks at the result. A success without a readable result is the document's fault: there was nothing to print.
+func (e *Engine) inspect(ctx context.Context, a attempt, said error) (engine.Output, error) {
+	pages, err := e.pdf.Pages(ctx, a.target)
+	if errors.Is(err, pdf.ErrNotPDF) {
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document gave no readable PDF.").Because(errors.Join(said, err))
+	}
+	if err != nil {
+		return engine.Output{}, fmt.Errorf("look at the result: %w", err)
+	}
+	return engine.Output{Path: a.target, Pages: pages}, nil
+}
