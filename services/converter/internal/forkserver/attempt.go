@@ -34,6 +34,8 @@ type attempt struct {
 	limits  limits
 	// progress is told what the child reports; it may be nil.
 	progress func(engine.Progress)
+	// onStart is Engine.onStart.
+	onStart func(folder string, pid int)
 }
 
 // limits are what one conversion may cost.
@@ -59,10 +61,6 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
 	}
 	target := filepath.Join(folder, "result."+request.Target.ID)
-	load := baseLoadOptions
-	if source.Import.Options != "" {
-		load += "," + source.Import.Options
-	}
 	seconds := uint32(math.Ceil(limits.time.Seconds()))
 	return attempt{
 		target: target, limits: limits, progress: request.Progress,
@@ -72,11 +70,22 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 				CPU: seconds * uint32(runtime.NumCPU()), // only for the case that nobody ends it in time
 			},
 			Folder: folder, Source: request.Source,
-			SourceURL: fileURL(request.Source), LoadOptions: load,
+			SourceURL: fileURL(request.Source), LoadOptions: loadOptions(source.Import),
 			TargetURL: fileURL(target), Format: request.Target.ID,
 			Password: request.Password,
 		},
 	}, nil
+}
+
+// loadOptions are LibreOfficeKit's: no questions asked, no macros, and a filter's options, where there are any. LibreOffice 7.4
+// takes all that stands beside Batch for the filter's (desktop/source/lib/init.cxx), and breaks on a level of security there:
+// the formats that have such options are texts, which have no macros. They do not run anyway unless
+// EnableMacrosExecution=true stands here too.
+func loadOptions(source document.Import) string {
+	if source.Options == "" {
+		return "Batch=true,MacroSecurityLevel=3"
+	}
+	return "Batch=true," + source.Options
 }
 
 // run runs the child to its end. When it returns, nothing of the attempt goes on. The error is ctx's, or says that the
@@ -125,7 +134,10 @@ func (a attempt) await(ctx context.Context, c *forked) (end, error) {
 	start := time.NewTimer(startPatience)
 	defer start.Stop()
 	select {
-	case <-c.started:
+	case started := <-c.started:
+		if a.onStart != nil {
+			a.onStart(a.request.Folder, started.PID)
+		}
 		return a.watch(ctx, c)
 	case refused := <-c.refused:
 		return end{}, fmt.Errorf("%w: no child could be forked: %s", errRefused, refused.Reason)
@@ -150,7 +162,7 @@ func (a attempt) watch(ctx context.Context, c *forked) (end, error) {
 		case <-a.office.gone:
 			return a.gone(c)
 		case <-ctx.Done():
-			_, err := a.office.end(a.request.ID, c)
+			_, err := a.office.end(c)
 			return end{}, errors.Join(ctx.Err(), err)
 		case <-deadline.C:
 			limit = fmt.Errorf("%w: %s", child.ErrTime, a.limits.time)
@@ -159,7 +171,7 @@ func (a attempt) watch(ctx context.Context, c *forked) (end, error) {
 		}
 		if limit != nil {
 			// Whether it is still dying or the parent goes down as well: this is its end.
-			done, _ := a.office.end(a.request.ID, c)
+			done, _ := a.office.end(c)
 			return end{Done: done, limit: limit}, nil
 		}
 	}

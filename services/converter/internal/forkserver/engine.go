@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -25,18 +23,13 @@ import (
 
 // Engine is an engine.Engine that works while Run does. It is safe for concurrent use.
 type Engine struct {
-	config  Config
-	program string
-	folder  string
+	limits  limits
+	parents *parents
+	pdf     *pdf.Inspector
 	log     *zap.Logger
 	metrics *metrics
-	pdf     *pdf.Inspector
-	lastID  atomic.Uint64
-
-	mu      sync.Mutex
-	current *office       // nil while none is warm
-	changed chan struct{} // closed when current changes
-	stopped error         // why there will be none any more
+	// onStart, when not nil, is told of each child. It is there for tests, which have no other way to its process.
+	onStart func(folder string, pid int)
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -54,11 +47,23 @@ func New(config Config, folder string, log *zap.Logger, registry prometheus.Regi
 	if folder, err = filepath.Abs(folder); err != nil {
 		return nil, fmt.Errorf("folder of LibreOffice: %w", err)
 	}
-	return &Engine{
-		config: config, program: program, folder: folder, log: log, pdf: inspector,
-		metrics: newMetrics(registry), changed: make(chan struct{}),
-	}, nil
+	e := &Engine{
+		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk)},
+		pdf:    inspector, log: log, metrics: newMetrics(registry),
+	}
+	e.parents = newParents(config, program, folder, log, e.metrics)
+	return e, nil
 }
+
+// Run keeps LibreOffice loaded until drain is closed; then running conversions end by themselves, and new ones are
+// refused. When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns
+// an error when that does not succeed; later failures are mended by a new start. It has the shape of a host.Part's Run.
+func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return e.parents.run(ctx, e.tryOut, ready, drain)
+}
+
+// Check tells whether a conversion could begin now. It is a health.Check's probe.
+func (e *Engine) Check(context.Context) error { return e.parents.check() }
 
 const (
 	// crashes is how many children a document may crash: not every crash is the document's, but two in a row are.
@@ -95,7 +100,7 @@ func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Ou
 }
 
 func (e *Engine) attempt(ctx context.Context, request engine.Request, source document.Recognition, number int) (engine.Output, error) {
-	o, err := e.acquire(ctx)
+	o, err := e.parents.acquire(ctx)
 	if err != nil {
 		return engine.Output{}, err
 	}
@@ -106,12 +111,12 @@ func (e *Engine) attempt(ctx context.Context, request engine.Request, source doc
 func (e *Engine) attemptIn(
 	ctx context.Context, o *office, request engine.Request, source document.Recognition, number int,
 ) (engine.Output, error) {
-	a, err := prepare(request, source, limits{e.config.Timeout, int64(e.config.Memory), int64(e.config.Disk)}, number)
+	a, err := prepare(request, source, e.limits, number)
 	if err != nil {
 		return engine.Output{}, err
 	}
 	a.office = o
-	a.request.ID = e.lastID.Add(1)
+	a.onStart = e.onStart
 	finished, err := a.run(ctx)
 	e.metrics.attempt(finished, err)
 	if err != nil {
@@ -120,57 +125,21 @@ func (e *Engine) attemptIn(
 	return e.judge(ctx, a, source, finished)
 }
 
-// acquire waits for a warm parent and holds it.
-func (e *Engine) acquire(ctx context.Context) (*office, error) {
-	for {
-		e.mu.Lock()
-		current, changed, stopped := e.current, e.changed, e.stopped
-		e.mu.Unlock()
-		if stopped != nil {
-			return nil, stopped
-		}
-		if current != nil && current.hold() {
-			return current, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for LibreOffice: %w", ctx.Err())
-		}
+// tryOut converts a document that is known to be good.
+func (e *Engine) tryOut(ctx context.Context, o *office) error {
+	format, _ := document.FormatByID("docx")
+	target, _ := format.Target("pdf")
+	folder := filepath.Join(o.folder, "canary")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return fmt.Errorf("make a folder for the trial document: %w", err)
 	}
-}
-
-// publish makes a parent, or none, the one that new conversions go to, and gives back the one before.
-func (e *Engine) publish(next *office) *office {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	previous := e.current
-	e.current = next
-	close(e.changed)
-	e.changed = make(chan struct{})
-	return previous
-}
-
-// stop lets all who wait for a parent go.
-func (e *Engine) stop(reason error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.stopped = reason
-	close(e.changed)
-	e.changed = make(chan struct{})
-}
-
-// Check tells whether a conversion could begin now. It is a health.Check's probe.
-func (e *Engine) Check(context.Context) error {
-	e.mu.Lock()
-	current := e.current
-	e.mu.Unlock()
-	if current == nil {
-		return errors.New("LibreOffice is not warm")
+	request := engine.Request{Folder: folder, Source: filepath.Join(o.folder, "warm", canary), Format: format, Target: target}
+	source, err := examine(request)
+	if err != nil {
+		return fmt.Errorf("trial document: %w", err)
 	}
-	// An upgrade of its package takes it away for a while, and children load parts of it late.
-	if _, err := os.Stat(e.program); err != nil {
-		return fmt.Errorf("LibreOffice: %w", err)
+	if _, err := e.attemptIn(ctx, o, request, source, 1); err != nil {
+		return fmt.Errorf("convert a trial document: %w", err)
 	}
 	return nil
 }

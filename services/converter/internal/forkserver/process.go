@@ -34,16 +34,20 @@ type office struct {
 	gone   chan struct{}
 	reason error
 
+	// released gets a value after conversions.
+	released chan struct{}
+
 	mu      sync.Mutex
 	running map[uint64]*forked // by the conversion's id
 	users   int                // conversions that hold it, waiting ones included
-	begun   int                // conversions so far
+	begun   uint64             // conversions so far; also the id of the last one
 	retired bool               // takes no more
 	idle    chan struct{}      // closed when it is retired and has no users
 }
 
 // forked is one conversion's place in its office. Each channel gets one value at most.
 type forked struct {
+	id      uint64
 	started chan protocol.Started
 	refused chan protocol.Refused
 	done    chan protocol.Done
@@ -70,7 +74,7 @@ func greet(ctx context.Context, process *parent.Process, folder string) (*office
 	case protocol.Hello:
 		o := &office{
 			process: process, hello: message, folder: folder, born: time.Now(),
-			gone: make(chan struct{}), running: map[uint64]*forked{}, idle: make(chan struct{}),
+			gone: make(chan struct{}), released: make(chan struct{}, 1), running: map[uint64]*forked{}, idle: make(chan struct{}),
 		}
 		if o.resident, err = o.memory(); err != nil {
 			return nil, err
@@ -139,29 +143,34 @@ func (o *office) child(id uint64, last bool) *forked {
 
 // fork asks for a child; its reports go into pipe.
 func (o *office) fork(request protocol.Convert, pipe *os.File) (*forked, error) {
-	packet, err := request.Marshal()
-	if err != nil {
-		return nil, err
-	}
 	c := &forked{
 		started: make(chan protocol.Started, 1), refused: make(chan protocol.Refused, 1), done: make(chan protocol.Done, 1),
 	}
 	o.mu.Lock()
-	o.running[request.ID] = c
 	o.begun++
+	c.id = o.begun
+	o.running[c.id] = c
 	o.mu.Unlock()
+	request.ID = c.id
+	packet, err := request.Marshal()
+	if err != nil {
+		o.child(c.id, true)
+		return nil, err
+	}
 	if err := o.process.Send(packet, pipe); err != nil {
+		_ = o.process.Kill() // it has ended, or takes nothing any more
+		<-o.gone
 		return nil, errors.Join(errParentGone, err)
 	}
 	return c, nil
 }
 
 // end kills a child and waits until it is dead, whatever that takes.
-func (o *office) end(id uint64, c *forked) (protocol.Done, error) {
+func (o *office) end(c *forked) (protocol.Done, error) {
 	const patience = 5 * time.Second // it answers within milliseconds
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	_ = o.process.Send(protocol.Kill(id), nil) // if it cannot be sent, the parent is gone, which is seen below
+	_ = o.process.Send(protocol.Kill(c.id), nil) // if it cannot be sent, the parent is gone, which is seen below
 	select {
 	case done := <-c.done:
 		return done, nil
@@ -172,8 +181,13 @@ func (o *office) end(id uint64, c *forked) (protocol.Done, error) {
 	}
 }
 
-// hold keeps the office for a conversion; release gives it back.
+// hold keeps the office for a conversion, unless it is gone or retired; release gives it back.
 func (o *office) hold() bool {
+	select {
+	case <-o.gone:
+		return false
+	default:
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.retired {
@@ -188,6 +202,10 @@ func (o *office) release() {
 	defer o.mu.Unlock()
 	o.users--
 	o.closeIdle()
+	select {
+	case o.released <- struct{}{}:
+	default:
+	}
 }
 
 // retire lets the office take no more conversions; idle is closed when the last has ended.
@@ -207,7 +225,7 @@ func (o *office) closeIdle() {
 }
 
 // conversions is how many it has begun.
-func (o *office) conversions() int {
+func (o *office) conversions() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.begun

@@ -2,13 +2,13 @@ package forkserver
 
 import (
 	"embed"
-	_ "embed"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
 )
 
@@ -26,9 +26,6 @@ var warmDocuments embed.FS
 
 // canary is the warm document that a new parent's first child converts.
 const canary = "text.docx"
-
-// baseLoadOptions: no questions, and macros of no source at all.
-const baseLoadOptions = "Batch=true,MacroSecurityLevel=3"
 
 // furnish makes the folder of a parent: a profile, and documents to warm up on.
 func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
@@ -56,7 +53,7 @@ func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
 			return "", nil, fmt.Errorf("write a document to warm up on: %w", err)
 		}
 		warm = append(warm, protocol.Warm{
-			SourceURL: fileURL(path), LoadOptions: baseLoadOptions, TargetURL: fileURL(path + ".pdf"), Format: "pdf",
+			SourceURL: fileURL(path), LoadOptions: loadOptions(document.Import{}), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
 		})
 	}
 	return profile, warm, nil

@@ -5,23 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapio"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/parent"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
 )
 
 const (
-	// startTimeout is how long LibreOffice may take to load, warm up and convert the canary: 3 s on an idle machine.
+	// startTimeout is how long LibreOffice may take to load, warm up and convert the canary: 3 s on an idle machins.
 	startTimeout = 2 * time.Minute
-	// recycleInterval is how often age and size are looked at.
+	// recycleInterval is how often age and size are looked at, beside after each conversion.
 	recycleInterval = 5 * time.Second
 	firstDelay      = 200 * time.Millisecond
 	maxDelay        = 15 * time.Second
@@ -30,57 +28,142 @@ const (
 // errStopped says that the engine no longer runs.
 var errStopped = errors.New("the conversion engine has stopped")
 
-// Run keeps LibreOffice loaded until drain is closed; then running conversions end by themselves, and new ones are
-// refused. When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns
-// an error when that does not succeed; later failures are mended by a new start. It has the shape of a host.Part.
-func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	defer e.stop(errStopped)
-	current, err := e.open(ctx, drain)
+// parents keeps a warm parent at hand. It is safe for concurrent uss.
+type parents struct {
+	config  Config
+	program string
+	folder  string
+	log     *zap.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	current *office       // nil while none is warm
+	changed chan struct{} // closed when current changes
+	stopped error         // why there will be none any more
+}
+
+// trial tells whether a new parent is fit for work.
+type trial func(ctx context.Context, o *office) error
+
+func newParents(config Config, program, folder string, log *zap.Logger, metrics *metrics) *parents {
+	return &parents{config: config, program: program, folder: folder, log: log, metrics: metrics, changed: make(chan struct{})}
+}
+
+// acquire waits for a warm parent and holds it.
+func (p *parents) acquire(ctx context.Context) (*office, error) {
+	for {
+		p.mu.Lock()
+		current, changed, stopped := p.current, p.changed, p.stopped
+		p.mu.Unlock()
+		if stopped != nil {
+			return nil, stopped
+		}
+		if current != nil && current.hold() {
+			return current, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for LibreOffice: %w", ctx.Err())
+		}
+	}
+}
+
+// publish makes a parent, or none, the one that new conversions go to.
+func (p *parents) publish(next *office) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current = next
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// stop lets all who wait for a parent go.
+func (p *parents) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current, p.stopped = nil, errStopped
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *parents) check() error {
+	p.mu.Lock()
+	current := p.current
+	p.mu.Unlock()
+	if current == nil {
+		return errors.New("LibreOffice is not warm")
+	}
+	// An upgrade of its package takes it away for a while, and children load parts of it lats.
+	if _, err := os.Stat(p.program); err != nil {
+		return fmt.Errorf("LibreOffice: %w", err)
+	}
+	return nil
+}
+
+// run is Engins.Run. It returns when all parents have ended.
+func (p *parents) run(ctx context.Context, try trial, ready func(), drain <-chan struct{}) error {
+	defer p.stop()
+	s := supervisor{parents: p, try: try, drain: drain}
+	defer s.retiring.Wait()
+	current, err := s.open(ctx)
 	if err != nil {
-		return fmt.Errorf("start LibreOffice (%s): %w", e.program, err)
+		return fmt.Errorf("start LibreOffice (%s): %w", p.program, err)
 	}
 	if current == nil {
 		return nil
 	}
-	e.publish(current)
+	p.publish(current)
 	ready()
-	for {
-		next, err := e.serve(ctx, current, drain)
-		if next == nil {
+	for current != nil {
+		if current, err = s.serve(ctx, current); err != nil {
 			return err
 		}
-		current = next
 	}
+	return nil
+}
+
+// supervisor is the part of parents that one goroutine does.
+type supervisor struct {
+	*parents
+	try   trial
+	drain <-chan struct{}
+	// retiring counts the parents that were replaced and have conversions to end.
+	retiring sync.WaitGroup
 }
 
 // serve lets one parent work until another takes over, which it returns, or until it is time to end.
-func (e *Engine) serve(ctx context.Context, current *office, drain <-chan struct{}) (*office, error) {
+func (s *supervisor) serve(ctx context.Context, current *office) (*office, error) {
 	ticker := time.NewTicker(recycleInterval)
 	defer ticker.Stop()
+	var notBefore time.Time
 	for {
 		select {
-		case <-drain:
-			return nil, e.finish(ctx, current)
+		case <-s.drain:
+			return nil, s.finish(ctx, current)
 		case <-ctx.Done():
-			return nil, e.finish(ctx, current)
+			return nil, s.finish(ctx, current)
 		case <-current.gone:
-			e.publish(nil)
-			e.log.Error("LibreOffice ended; it is started again", zap.Error(current.reason))
-			e.metrics.ended("died")
-			return e.reopen(ctx, current, drain)
+			s.publish(nil)
+			s.log.Error("LibreOffice ended; it is started again", zap.Error(current.reason))
+			s.metrics.ended("died")
+			return s.reopen(ctx, current)
 		case <-ticker.C:
-			if why := e.worn(current); why != "" {
-				next, err := e.relieve(ctx, current, why, drain)
-				if next != nil || err != nil {
-					return next, err
-				}
-			}
+		case <-current.released:
 		}
+		why := s.worn(current)
+		if why == "" || time.Now().Before(notBefore) {
+			continue
+		}
+		if next := s.relieve(ctx, current, why); next != nil {
+			return next, nil
+		}
+		notBefore = time.Now().Add(maxDelay)
 	}
 }
 
 // finish ends a parent when its conversions have ended or ctx is done.
-func (e *Engine) finish(ctx context.Context, current *office) error {
+func (s *supervisor) finish(ctx context.Context, current *office) error {
 	current.retire()
 	select {
 	case <-current.idle:
@@ -91,16 +174,16 @@ func (e *Engine) finish(ctx context.Context, current *office) error {
 }
 
 // worn tells why a parent is to be replaced, or "".
-func (e *Engine) worn(o *office) string {
+func (s *supervisor) worn(o *office) string {
 	resident, err := o.memory()
 	switch {
 	case err != nil: // it has just ended
 		return ""
-	case time.Since(o.born) > e.config.RecycleAge:
+	case time.Since(o.born) > s.config.RecycleAge:
 		return "age"
-	case o.conversions() >= e.config.RecycleConversions:
+	case o.conversions() >= uint64(s.config.RecycleConversions):
 		return "conversions"
-	case resident-o.resident > int64(e.config.RecycleGrowth):
+	case resident-o.resident > int64(s.config.RecycleGrowth):
 		return "growth"
 	default:
 		return ""
@@ -109,45 +192,45 @@ func (e *Engine) worn(o *office) string {
 
 // relieve replaces a parent by a new one, which is warm before the old one gets its last conversion. When no new one can
 // be had the old one goes on.
-func (e *Engine) relieve(ctx context.Context, old *office, why string, drain <-chan struct{}) (*office, error) {
-	next, err := e.open(ctx, drain)
+func (s *supervisor) relieve(ctx context.Context, old *office, why string) *office {
+	next, err := s.open(ctx)
 	if err != nil || next == nil {
 		if err != nil {
-			e.log.Error("LibreOffice could not be replaced; the old one goes on", zap.String("why", why), zap.Error(err))
+			s.log.Error("LibreOffice could not be replaced; the old one goes on", zap.String("why", why), zap.Error(err))
 		}
-		return nil, nil //nolint:nilnil,nilerr // told above; the caller tries again later
+		return nil
 	}
-	e.publish(next)
-	e.log.Info("a fresh LibreOffice takes over", zap.String("why", why), zap.Int("conversions", old.conversions()))
-	e.metrics.ended(why)
-	go func() {
-		if err := e.finish(ctx, old); err != nil {
-			e.log.Warn("end the old LibreOffice", zap.Error(err))
+	s.publish(next)
+	s.log.Info("a fresh LibreOffice takes over", zap.String("why", why), zap.Uint64("conversions", old.conversions()))
+	s.metrics.ended(why)
+	s.retiring.Go(func() {
+		if err := s.finish(ctx, old); err != nil {
+			s.log.Warn("end the old LibreOffice", zap.Error(err))
 		}
-	}()
-	return next, nil
+	})
+	return next
 }
 
 // reopen tries to start a parent until it succeeds, with growing pauses.
-func (e *Engine) reopen(ctx context.Context, dead *office, drain <-chan struct{}) (*office, error) {
+func (s *supervisor) reopen(ctx context.Context, dead *office) (*office, error) {
 	if err := dead.close(); err != nil {
-		e.log.Warn("tidy up after LibreOffice", zap.Error(err))
+		s.log.Warn("tidy up after LibreOffice", zap.Error(err))
 	}
 	delays := &backoff.ExponentialBackOff{InitialInterval: firstDelay, Multiplier: 2, MaxInterval: maxDelay, RandomizationFactor: 0.5}
 	for {
-		next, err := e.open(ctx, drain)
+		next, err := s.open(ctx)
 		if err == nil {
 			if next != nil {
-				e.publish(next)
+				s.publish(next)
 			}
 			return next, nil
 		}
 		pause := delays.NextBackOff()
-		e.log.Error("LibreOffice does not start", zap.Error(err), zap.Duration("next", pause))
+		s.log.Error("LibreOffice does not start", zap.Error(err), zap.Duration("next", pause))
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-drain:
+		case <-s.drain:
 			timer.Stop()
 			return nil, nil //nolint:nilnil // asked to stop
 		case <-ctx.Done():
@@ -158,65 +241,65 @@ func (e *Engine) reopen(ctx context.Context, dead *office, drain <-chan struct{}
 }
 
 // open starts a parent and has it convert the canary. It returns nil and no error when it was told to stop meanwhile.
-func (e *Engine) open(ctx context.Context, drain <-chan struct{}) (*office, error) {
+func (s *supervisor) open(ctx context.Context) (*office, error) {
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	opened := make(chan struct{})
 	defer close(opened)
 	go func() {
 		select {
-		case <-drain:
+		case <-s.drain:
 			cancel()
 		case <-opened:
 		}
 	}()
 	began := time.Now()
-	o, err := e.start(starting)
+	o, err := s.start(starting)
 	if err == nil {
-		err = e.tryOut(starting, o)
+		err = s.try(starting, o)
 	}
 	if err != nil {
 		if o != nil {
 			err = errors.Join(err, o.close())
 		}
 		select {
-		case <-drain:
+		case <-s.drain:
 			return nil, nil //nolint:nilnil // asked to stop
 		default:
 			return nil, err
 		}
 	}
-	e.metrics.opened(o)
-	e.log.Info("LibreOffice is warm", zap.String("version", o.hello.Office), zap.Uint32("landlock", o.hello.Landlock),
+	s.metrics.opened(o)
+	s.log.Info("LibreOffice is warm", zap.String("version", o.hello.Office), zap.Uint32("landlock", o.hello.Landlock),
 		zap.Uint32("threads", o.hello.Threads), zap.Int64("bytes", o.resident), zap.Duration("took", time.Since(began)))
 	return o, nil
 }
 
-func (e *Engine) start(ctx context.Context) (*office, error) {
-	folder, err := os.MkdirTemp(e.folder, "office-")
+func (s *supervisor) start(ctx context.Context) (*office, error) {
+	folder, err := os.MkdirTemp(s.folder, "office-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for LibreOffice: %w", err)
 	}
-	o, err := e.startIn(ctx, folder)
+	o, err := s.startIn(ctx, folder)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return o, nil
 }
 
-func (e *Engine) startIn(ctx context.Context, folder string) (*office, error) {
+func (s *supervisor) startIn(ctx context.Context, folder string) (*office, error) {
 	profile, warm, err := furnish(folder)
 	if err != nil {
 		return nil, err
 	}
 	packet, err := protocol.Configure{
-		Program: e.program, ProfileURL: fileURL(profile), Confined: true,
-		Readable: append(readable(e.program), profile), Warm: warm,
+		Program: s.program, ProfileURL: fileURL(profile), Confined: true,
+		Readable: append(readable(s.program), profile), Warm: warm,
 	}.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("configure LibreOffice: %w", err)
 	}
-	process, err := parent.Start(folder, environment(), &zapio.Writer{Log: e.log.Named("libreoffice"), Level: zap.WarnLevel})
+	process, err := parent.Start(folder, environment(), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +310,7 @@ func (e *Engine) startIn(ctx context.Context, folder string) (*office, error) {
 	if err != nil {
 		return nil, errors.Join(err, process.Kill())
 	}
-	if o.hello.Landlock == 0 && !e.config.AllowUnconfined {
+	if o.hello.Landlock == 0 && !s.config.AllowUnconfined {
 		return nil, errors.Join(errNoLandlock, process.Kill())
 	}
 	return o, nil
@@ -241,23 +324,4 @@ var errNoLandlock = errors.New("this kernel has no Landlock, so documents could 
 // (CVE-2024-12426).
 func environment() []string {
 	return []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=4", "MAX_CONCURRENCY=4"}
-}
-
-// tryOut converts a document that is known to be good.
-func (e *Engine) tryOut(ctx context.Context, o *office) error {
-	format, _ := document.FormatByID("docx")
-	target, _ := format.Target("pdf")
-	folder := filepath.Join(o.folder, "canary")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return fmt.Errorf("make a folder for the trial document: %w", err)
-	}
-	request := engine.Request{Folder: folder, Source: filepath.Join(o.folder, "warm", canary), Format: format, Target: target}
-	source, err := examine(request)
-	if err != nil {
-		return fmt.Errorf("trial document: %w", err)
-	}
-	if _, err := e.attemptIn(ctx, o, request, source, 1); err != nil {
-		return fmt.Errorf("convert a trial document: %w", err)
-	}
-	return nil
 }

@@ -39,7 +39,11 @@ func (e *Engine) judge(ctx context.Context, a attempt, source document.Recogniti
 	case protocol.PasswordRequired:
 		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
 	case protocol.LoadFailed:
-		if source.Encrypted { // an encryption that LibreOffice does not know
+		// LibreOffice did not even ask for the password: it knows none of the encryptions of binary presentations.
+		if source.Encrypted && a.request.Password != nil {
+			return engine.Output{}, problem.New(problem.FormatUnsupported, "The document is encrypted in a way that is not supported.").Because(said)
+		}
+		if source.Encrypted {
 			return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
 		}
 		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)

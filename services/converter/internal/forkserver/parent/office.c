@@ -46,7 +46,7 @@ struct document {
 
 /* From LibreOfficeKitEnums.h. */
 enum { FEATURE_DOCUMENT_PASSWORD = 1 };
-enum { EVENT_PROGRESS_START = 9, EVENT_PROGRESS = 10, EVENT_PASSWORD = 20, EVENT_PASSWORD_TO_MODIFY = 21 };
+enum { EVENT_PROGRESS = 10, EVENT_PASSWORD = 20, EVENT_PASSWORD_TO_MODIFY = 21 };
 
 typedef struct office *hook(const char *program, const char *profile_url);
 
@@ -135,10 +135,9 @@ static void on_event(int type, const char *payload, void *data)
 {
     struct watch *watch = data;
     switch (type) {
-    case EVENT_PROGRESS_START:
     case EVENT_PROGRESS:
-        if (watch->conversion->progress)
-            watch->conversion->progress(watch->phase, type == EVENT_PROGRESS && payload ? atoi(payload) : 0);
+        if (watch->conversion->progress && payload)
+            watch->conversion->progress(watch->phase, atoi(payload));
         break;
     case EVENT_PASSWORD:
     case EVENT_PASSWORD_TO_MODIFY: {

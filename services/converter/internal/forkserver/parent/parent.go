@@ -107,6 +107,10 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // Err says how it ended, in os/exec's words, once Exited is closed: nil after it ended by itself without complaint.
 func (p *Process) Err() error { return p.err }
 
+// sendPatience is how long a packet may wait for room in the socket, which holds dozens: a parent that does not read for
+// so long never will.
+const sendPatience = 10 * time.Second
+
 // Send sends a packet, with a descriptor or without (nil).
 func (p *Process) Send(packet []byte, file *os.File) error {
 	var rights []byte
@@ -114,6 +118,9 @@ func (p *Process) Send(packet []byte, file *os.File) error {
 		rights = unix.UnixRights(int(file.Fd()))
 	}
 	raw, err := p.socket.SyscallConn()
+	if err == nil {
+		err = p.socket.SetWriteDeadline(time.Now().Add(sendPatience))
+	}
 	if err != nil {
 		return fmt.Errorf("send to LibreOffice's parent process: %w", err)
 	}

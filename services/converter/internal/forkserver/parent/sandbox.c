@@ -97,6 +97,9 @@ static bool limit(int resource, uint64_t value)
     if (own.rlim_max != RLIM_INFINITY && value > own.rlim_max)
         value = own.rlim_max;
     struct rlimit wanted = { .rlim_cur = value, .rlim_max = value };
+    /* At the soft limit of processor time comes SIGXCPU, which tells what it was; at the hard one only SIGKILL. */
+    if (resource == RLIMIT_CPU && value > 1)
+        wanted.rlim_cur--;
     return setrlimit((unsigned)resource, &wanted) == 0;
 }
 
