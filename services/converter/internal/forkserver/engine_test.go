@@ -160,13 +160,17 @@ func TestProgress(t *testing.T) {
 	e := setup(t, nil)
 	request := requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
 	var told []engine.Progress
-	request.Progress = func(p engine.Progress) { told = append(told, p) }
+	furthest := 0
+	request.Progress = func(p engine.Progress) {
+		told = append(told, p)
+		furthest = max(furthest, p.Percent)
+	}
 	_, err := e.Convert(t.Context(), request)
 	require.NoError(t, err)
 	require.Equal(t, engine.Progress{Phase: engine.Loading}, told[0])
 	require.Equal(t, engine.Saving, told[len(told)-1].Phase)
 	require.Greater(t, len(told), 50, "a deck of 100 slides")
-	require.GreaterOrEqual(t, told[len(told)-1].Percent, 90)
+	require.GreaterOrEqual(t, furthest, 90)
 }
 
 // TestSameName converts documents of one name at the same time.

@@ -57,7 +57,7 @@ func TestTheSandbox(t *testing.T) {
 	}
 	require.Greater(t, len(answers), 50)
 	require.Equal(t, "ENOSYS", answers["clone3"], "so that the C library falls back to clone, whose flags are seen")
-	require.Len(t, variables, 8, "%q", variables)
+	require.NotContains(t, strings.Join(variables, " "), "DOCMILL_")
 	require.NotContains(t, strings.Join(variables, " "), "secret")
 	_, err = os.Stat(filepath.Join(request.Folder, "outside"))
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -292,14 +293,18 @@ func (s *supervisor) startIn(ctx context.Context, folder string) (*office, error
 	if err != nil {
 		return nil, err
 	}
+	installation, err := complete(filepath.Dir(s.program), filepath.Join(folder, "installation"))
+	if err != nil {
+		return nil, err
+	}
 	packet, err := protocol.Configure{
 		Program: s.program, ProfileURL: fileURL(profile), Confined: true,
-		Readable: append(readable(s.program), profile), Warm: warm,
+		Readable: append(readable(s.program), profile, installation), Warm: warm,
 	}.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("configure LibreOffice: %w", err)
 	}
-	process, err := parent.Start(folder, environment(), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
+	process, err := parent.Start(folder, environment(installation), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
 	if err != nil {
 		return nil, err
 	}
@@ -322,6 +327,10 @@ var errNoLandlock = errors.New("this kernel has no Landlock, so documents could 
 
 // environment is all that LibreOffice sees of ours: a document's formulas and fields can read the environment
 // (CVE-2024-12426).
-func environment() []string {
-	return []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=4", "MAX_CONCURRENCY=4"}
+func environment(installation string) []string {
+	return []string{
+		"PATH=/usr/bin:/bin", "LANG=C.UTF-8",
+		"BRAND_BASE_DIR=" + fileURL(installation), // instead of the one in program/fundamentalrc
+		"MALLOC_ARENA_MAX=4", "MAX_CONCURRENCY=4", // what threads reserve is bounded on machines with many cores too
+	}
 }
