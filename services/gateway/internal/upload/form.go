@@ -171,7 +171,7 @@ func (f *form) failure(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(err)
+	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(opaque(err))
 }
 
 func formInvalid(format string, args ...any) *problem.Error {
