@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ func option(name, value string) string { return part(`name="`+name+`"`, value) }
 
 func file(name, content string) string { return part(`name="file"; filename="`+name+`"`, content) }
 
-const closing = "--" + boundary + "--\r\n"
+const closed = "--" + boundary + "--\r\n"
 
 func formRequest(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/v1/jobs", strings.NewReader(body))
@@ -79,12 +80,25 @@ func names(p *problem.Error) []string {
 
 func TestForm(t *testing.T) {
 	t.Parallel()
-	u, content, err := receive(formRequest("preamble\r\n"+option("to", "pdf")+option("tag", "été 🎉")+file("deck.pptx", "bytes\r\n--"+boundary[:5])+closing+"epilogue"), small)
+	u, content, err := receive(formRequest("preamble\r\n"+option("to", "pdf")+option("tag", "été 🎉")+file("deck.pptx", "bytes\r\n--"+boundary[:5])+closed+"epilogue"), small)
 	require.NoError(t, err)
 	require.Equal(t, "bytes\r\n--"+boundary[:5], content)
 	require.Equal(t, Options{To: "pdf", Tag: "été 🎉"}, u.Options)
 	require.Equal(t, "deck.pptx", u.Filename)
 	require.Equal(t, UnknownSize, u.Size)
+}
+
+func TestFormInPieces(t *testing.T) {
+	t.Parallel()
+	whole := option("tag", "t") + file("a.txt", strings.Repeat("text\n--", 9)) + closed
+	for _, piece := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
+		r := formRequest("")
+		r.Body = io.NopCloser(piece(strings.NewReader(whole)))
+		r.ContentLength = -1
+		_, content, err := receive(r, small)
+		require.NoError(t, err)
+		require.Equal(t, strings.Repeat("text\n--", 9), content)
+	}
 }
 
 func TestRawBody(t *testing.T) {
@@ -109,11 +123,11 @@ func TestSizeLimitIsExact(t *testing.T) {
 		content := strings.Repeat("x", size)
 		chunked := rawRequest(`attachment; filename=a.txt`, "", content)
 		chunked.ContentLength = -1
-		unsized := formRequest(file("a.txt", content) + closing)
+		unsized := formRequest(file("a.txt", content) + closed)
 		unsized.ContentLength = -1
 		for kind, r := range map[string]*http.Request{
 			"raw": rawRequest(`attachment; filename=a.txt`, "", content), "chunked": chunked,
-			"form": formRequest(file("a.txt", content) + closing), "chunked form": unsized,
+			"form": formRequest(file("a.txt", content) + closed), "chunked form": unsized,
 		} {
 			_, got, err := receive(r, small)
 			if size <= 100 {
@@ -152,7 +166,7 @@ func TestAnnouncedSizeIsRefusedUnread(t *testing.T) {
 
 func TestRefusedForms(t *testing.T) {
 	t.Parallel()
-	whole := file("a.txt", "text") + closing
+	whole := file("a.txt", "text") + closed
 	other := func(contentType string) *http.Request {
 		r := formRequest(whole)
 		r.Header.Set("Content-Type", contentType)
@@ -163,14 +177,14 @@ func TestRefusedForms(t *testing.T) {
 		code    problem.Code
 		fields  []string
 	}{
-		"no parts":                {formRequest(closing), problem.FileMissing, nil},
-		"no file":                 {formRequest(option("to", "gif") + closing), problem.FileMissing, []string{"to"}},
-		"file under other name":   {formRequest(part(`name="document"; filename="a.txt"`, "text") + closing), problem.FileMissing, nil},
+		"no parts":                {formRequest(closed), problem.FileMissing, nil},
+		"no file":                 {formRequest(option("to", "gif") + closed), problem.FileMissing, []string{"to"}},
+		"file under other name":   {formRequest(part(`name="document"; filename="a.txt"`, "text") + closed), problem.FileMissing, nil},
 		"two files":               {formRequest(file("a.txt", "text") + whole), problem.FileRepeated, nil},
-		"second file, other name": {formRequest(file("a.txt", "text") + part(`name="b"; filename="b.txt"`, "text") + closing), problem.FileRepeated, nil},
-		"options after the file":  {formRequest(file("a.txt", "text") + option("to", "pdf") + option("tag", "t") + closing), problem.OptionInvalid, []string{"to", "tag"}},
-		"file part without name":  {formRequest(part(`name="file"`, "text") + closing), problem.FileNameInvalid, nil},
-		"file with empty name":    {formRequest(file("", "text") + closing), problem.FileNameInvalid, nil},
+		"second file, other name": {formRequest(file("a.txt", "text") + part(`name="b"; filename="b.txt"`, "text") + closed), problem.FileRepeated, nil},
+		"options after the file":  {formRequest(file("a.txt", "text") + option("to", "pdf") + option("tag", "t") + closed), problem.OptionInvalid, []string{"to", "tag"}},
+		"file part without name":  {formRequest(part(`name="file"`, "text") + closed), problem.FileNameInvalid, nil},
+		"file with empty name":    {formRequest(file("", "text") + closed), problem.FileNameInvalid, nil},
 		"every bad option at once": {
 			formRequest(option("to", "gif") + option("quality", "9") + option("tag", "a\x01b") + option("tag", "again") + whole),
 			problem.OptionInvalid, []string{"to", "quality", "tag", "tag"},
@@ -180,16 +194,18 @@ func TestRefusedForms(t *testing.T) {
 		"tag not UTF-8":           {formRequest(option("tag", "\xff") + whole), problem.OptionInvalid, []string{"tag"}},
 		"option empty":            {formRequest(option("to", "") + whole), problem.OptionInvalid, []string{"to"}},
 		"too many options":        {formRequest(strings.Repeat(option("x", "1"), 17) + whole), problem.FormInvalid, nil},
-		"too many after the file": {formRequest(file("a.txt", "text") + strings.Repeat(option("x", "1"), 17) + closing), problem.FormInvalid, nil},
+		"too many after the file": {formRequest(file("a.txt", "text") + strings.Repeat(option("x", "1"), 17) + closed), problem.FormInvalid, nil},
 		"part without name":       {formRequest(part(`x="y"`, "text") + whole), problem.FormInvalid, nil},
 		"not closed":              {formRequest(file("a.txt", "text")), problem.FormInvalid, nil},
 		"cut in the file":         {formRequest(file("a.txt", "text")[:83]), problem.FormInvalid, nil},
+		"cut in a later part":     {formRequest(file("a.txt", "text") + "--" + boundary + "\r\n"), problem.FormInvalid, nil},
+		"cut in a part's headers": {formRequest(file("a.txt", "text") + "--" + boundary + "\r\nContent-Disposition: form-data\r\n"), problem.FormInvalid, nil},
 		"cut before the file":     {formRequest(option("to", "pdf")), problem.FormInvalid, nil},
 		"no form at all":          {formRequest("hello"), problem.FormInvalid, nil},
 		"huge preamble":           {formRequest(strings.Repeat("x\r\n", maxOverhead) + whole), problem.FormInvalid, nil},
 		"huge part header":        {formRequest("--" + boundary + "\r\nX: " + strings.Repeat("x", maxOverhead) + "\r\n\r\n" + whole), problem.FormInvalid, nil},
 		"huge epilogue":           {formRequest(whole + strings.Repeat("x", 2*maxOverhead)), problem.FormInvalid, nil},
-		"base64":                  {formRequest("--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64\r\n\r\ndGV4dA==\r\n" + closing), problem.FormInvalid, nil},
+		"base64":                  {formRequest("--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64\r\n\r\ndGV4dA==\r\n" + closed), problem.FormInvalid, nil},
 		"no boundary":             {other("multipart/form-data"), problem.FormInvalid, nil},
 		"long boundary":           {other("multipart/form-data; boundary=" + strings.Repeat("b", 71)), problem.FormInvalid, nil},
 		"mixed":                   {other("multipart/mixed; boundary=" + boundary), problem.FormInvalid, nil},
@@ -269,13 +285,13 @@ func TestFilenames(t *testing.T) {
 
 func TestAnOptionMayComeByQueryOrForm(t *testing.T) {
 	t.Parallel()
-	r := formRequest(file("a.txt", "text") + closing)
+	r := formRequest(file("a.txt", "text") + closed)
 	r.URL.RawQuery = "tag=mine"
 	u, _, err := receive(r, small)
 	require.NoError(t, err)
 	require.Equal(t, "mine", u.Options.Tag)
 
-	r = formRequest(option("tag", "theirs") + file("a.txt", "text") + closing)
+	r = formRequest(option("tag", "theirs") + file("a.txt", "text") + closed)
 	r.URL.RawQuery = "tag=mine"
 	_, _, err = receive(r, small)
 	require.Equal(t, []string{"tag"}, names(requireProblem(t, err, problem.OptionInvalid)))
@@ -283,7 +299,7 @@ func TestAnOptionMayComeByQueryOrForm(t *testing.T) {
 
 func TestAnswersRepeatLittleOfTheRequest(t *testing.T) {
 	t.Parallel()
-	_, _, err := receive(formRequest(option(strings.Repeat("ü", 400), "1")+file("a.txt", "text")+closing), small)
+	_, _, err := receive(formRequest(option(strings.Repeat("ü", 400), "1")+file("a.txt", "text")+closed), small)
 	p := requireProblem(t, err, problem.OptionInvalid)
 	require.Equal(t, strings.Repeat("ü", 32)+"…", p.Fields[0].Name)
 }
@@ -307,7 +323,7 @@ func TestInterruptedUploads(t *testing.T) {
 	reset := fmt.Errorf("read tcp 10.0.0.1:80: connection reset by peer: %w", io.ErrUnexpectedEOF)
 	for name, start := range map[string]string{
 		"in the preamble": "--xx", "in an option": option("to", "pdf")[:60],
-		"in the file": file("a.txt", "text")[:83], "after the file": file("a.txt", "text"), "in the epilogue": file("a.txt", "text") + closing,
+		"in the file": file("a.txt", "text")[:83], "after the file": file("a.txt", "text"), "in the epilogue": file("a.txt", "text") + closed,
 	} {
 		body := &failing{Reader: *bytes.NewReader([]byte(start)), err: reset}
 		r := httptest.NewRequest(http.MethodPost, "/v1/jobs", body)
