@@ -64,6 +64,8 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting status-url: %w", err)
 	}
+	// JoinPath on an empty path gives a relative one, which the reverse proxy would send as it is: "GET v1/jobs/… HTTP/1.1".
+	base.Path = "/"
 	return &Client{base: base, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
