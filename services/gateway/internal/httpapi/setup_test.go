@@ -214,7 +214,11 @@ type tap struct {
 	server *httptest.Server
 	mutex  sync.Mutex
 	keys   []string
+	hook   atomic.Pointer[func(r *http.Request)]
 }
+
+// before has hook called before a request is passed on.
+func (s *tap) before(hook func(r *http.Request)) { s.hook.Store(&hook) }
 
 func newTap(t testing.TB, b *testbench.Bench, endpoint string) *tap {
 	t.Helper()
@@ -230,6 +234,9 @@ func newTap(t testing.TB, b *testbench.Bench, endpoint string) *tap {
 			s.mutex.Lock()
 			s.keys = append(s.keys, strings.TrimPrefix(r.URL.Path, "/"+b.SourcesBucket+"/"))
 			s.mutex.Unlock()
+		}
+		if hook := s.hook.Load(); hook != nil {
+			(*hook)(r)
 		}
 		proxy.ServeHTTP(w, r)
 	}))
