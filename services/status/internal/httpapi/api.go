@@ -35,6 +35,7 @@ type api struct {
 func Register(engine *gin.Engine, jobs Jobs, waiters *watch.Waiters) {
 	a := &api{jobs: jobs, waiters: waiters}
 	engine.GET("/v1/jobs/:id", handle(a.job))
+	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http leaves the body out
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 }
@@ -122,9 +123,9 @@ func moved(first, latest fold.Job, known tags) bool {
 	return latest.Status != first.Status || latest.Attempt != first.Attempt
 }
 
-// hold calls look until it says that the wait is over, the time is up, or the server drains. A wait that cannot be had because too many
-// wait already is not held: the client gets the present state and asks again, which RFC 7240 allows and which costs the
-// database no more than a refusal would save it.
+// hold calls look until it says that the wait is over, the time is up, or the server drains. When too many are waiting
+// already it looks once and does not wait: the client gets the present state and is told when to poll again, which RFC
+// 7240 allows, and which one read pays for. A 503 in its place would cost the client its answer.
 func (a *api) hold(c *gin.Context, id uuid.UUID, wait time.Duration, look func(context.Context) (bool, error)) (held bool, err error) {
 	ctx := c.Request.Context()
 	if wait > 0 {
@@ -158,6 +159,7 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 	if recorded == nil {
 		return notFound()
 	}
+	c.Header("ETag", tagOf(*recorded)) // the gateway goes on waiting from here
 	c.JSON(http.StatusOK, represent(*recorded))
 	return nil
 }

@@ -352,7 +352,18 @@ func TestRecordedWaitsForTheSubmission(t *testing.T) {
 	var shown job.Job
 	require.NoError(t, json.Unmarshal(got.body, &shown))
 	require.Equal(t, id.String(), shown.ID)
+	require.Equal(t, `"2"`, got.Header.Get("ETag"))
 	require.Equal(t, http.StatusOK, b.mustGet(t, path).StatusCode)
+}
+
+func TestHeadIsAGetWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	response, err := http.Head(b.url + job.Path(b.submit(t).String()))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, `"1"`, response.Header.Get("ETag"))
 }
 
 func TestResultSaysWhereItLies(t *testing.T) {
