@@ -105,8 +105,8 @@ func (c client) next(ctx context.Context, last job) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
-	request.Header.Set("Prefer", "wait="+strconv.Itoa(waitSeconds))
-	if last.etag != "" {
+	if last.etag != "" { // without a version to compare with, the server would wait for the one after the next
+		request.Header.Set("Prefer", "wait="+strconv.Itoa(waitSeconds))
 		request.Header.Set("If-None-Match", last.etag)
 	}
 	now, err := c.job(request)
