@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 
@@ -39,7 +38,7 @@ type settings struct {
 // Validate refuses a negative number of slots.
 func (s *settings) Validate() error {
 	if s.Slots < 0 {
-		return fmt.Errorf("setting slots: it must be 0 or more")
+		return errors.New("setting slots: it must be 0 or more")
 	}
 	return nil
 }

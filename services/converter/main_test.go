@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,34 +32,23 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-func TestMain(m *testing.M) { testbench.Main(m) }
+// asConverter is the environment variable that makes the test's own program be the converter.
+const asConverter = "TEST_AS_CONVERTER"
+
+// TestMain runs the tests, or, as a child of one of them, the converter: the same code as the built program, and with
+// the race detector when the tests have it.
+func TestMain(m *testing.M) {
+	if os.Getenv(asConverter) != "" {
+		main()
+	}
+	testbench.Main(m)
+}
 
 const (
 	// patience bounds what a test waits for; the machine may be busy.
 	patience = 2 * time.Minute
 	testdata = "../../testdata/"
 )
-
-// binary builds the converter once for all tests, into a folder that is gone when the first of them is.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "docmill-converter-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "docmill-converter")
-	out, err := exec.Command("go", "build", "-race", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", &buildError{string(out), err}
-	}
-	return path, nil
-})
-
-type buildError struct {
-	output string
-	cause  error
-}
-
-func (e *buildError) Error() string { return e.cause.Error() + ": " + e.output }
 
 // bench is the surroundings of a converter process.
 type bench struct {
@@ -111,19 +100,17 @@ type converter struct {
 	exited  chan error
 }
 
-// start runs the built program with this bench's settings.
+// start runs a converter with this bench's settings.
 func (b *bench) start(arguments ...string) *converter {
 	b.t.Helper()
-	path, err := binary()
-	require.NoError(b.t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b.t, err)
 	require.NoError(b.t, listener.Close()) // for the converter to take
 	c := &converter{t: b.t, admin: listener.Addr().String(), log: &bytes.Buffer{}, exited: make(chan error, 1)}
-	c.command = exec.Command(path, append([]string{
+	c.command = exec.Command(os.Args[0], append([]string{
 		"--admin-address=" + c.admin, "--work-dir=" + b.workDir, "--slots=2", "--log-level=debug",
 	}, arguments...)...)
-	c.command.Env = append(append(os.Environ(), b.BrokerEnv()...), b.StoreEnv()...)
+	c.command.Env = slices.Concat(os.Environ(), b.BrokerEnv(), b.StoreEnv(), []string{asConverter + "=yes"})
 	c.command.Stdout, c.command.Stderr = c.log, c.log
 	require.NoError(b.t, c.command.Start())
 	go func() { c.exited <- c.command.Wait() }()
@@ -264,9 +251,9 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="ok",format="pptx"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="password-required",format="odt"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_in_progress 0`)
-	path, err := binary()
-	require.NoError(t, err)
-	out, err := exec.Command(path, "healthcheck", "--admin-address="+c.admin).CombinedOutput()
+	healthcheck := exec.Command(os.Args[0], "healthcheck", "--admin-address="+c.admin)
+	healthcheck.Env = append(os.Environ(), asConverter+"=yes")
+	out, err := healthcheck.CombinedOutput()
 	require.NoError(t, err, string(out))
 
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))

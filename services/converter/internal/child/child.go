@@ -97,6 +97,7 @@ type process struct {
 }
 
 func start(command Command) (*process, error) {
+	//nolint:noctx // a context would kill the leader alone and race with its reaping: see limit and end
 	p := &process{cmd: exec.Command(command.Path, command.Args...), output: &head{}, exited: make(chan struct{})}
 	p.cmd.Env = command.Env
 	p.cmd.Dir = command.Dir

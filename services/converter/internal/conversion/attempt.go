@@ -40,6 +40,10 @@ const (
 	percentStoring    = 90
 )
 
+// transferTimeout bounds the transfer of a document or a result: a store that stands still must not keep a slot for ever.
+// 512 MiB need 1 MiB/s. Two of them and a conversion stay below the 30 minutes after which RabbitMQ takes a delivery back.
+const transferTimeout = 10 * time.Minute
+
 // make converts the document and stores the result. A problem of the catalogue that is not retryable is the document's
 // own fault; any other error may pass.
 func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
@@ -90,6 +94,8 @@ func (a *attempt) formats() (document.Format, document.Target, error) {
 
 // fetch copies the document to a file and makes sure that it is the one that was submitted.
 func (a *attempt) fetch(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
 	source := a.command.GetSource()
 	content, err := a.Store.Get(ctx, a.Sources, source.GetObjectKey(), 0, -1)
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -98,12 +104,12 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	if err != nil {
 		return storeTrouble("fetch the document", err)
 	}
-	defer content.Close() //nolint:errcheck // read only
+	defer content.Close()
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make a file for the document: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // the one below is checked
+	defer file.Close() // the close below is the one that is checked
 	sum := sha256.New()
 	// One byte more than announced is enough to know that it is another file.
 	size, err := io.Copy(io.MultiWriter(file, sum), io.LimitReader(content, source.GetSize()+1))
@@ -142,11 +148,13 @@ func (a *attempt) store(ctx context.Context, output engine.Output, target docume
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("look at the result: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
 	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + target.ID
 	sum := sha256.New()
 	err = a.Store.Put(ctx, a.Results, key, io.TeeReader(file, sum), info.Size(),

@@ -229,7 +229,7 @@ func (b *bench) take(queue string) amqp.Delivery {
 	b.t.Helper()
 	channel, err := b.raw.Channel()
 	require.NoError(b.t, err)
-	defer channel.Close() //nolint:errcheck // a test
+	defer channel.Close()
 	var taken amqp.Delivery
 	require.Eventually(b.t, func() bool { // the broker tells nobody
 		d, found, err := channel.Get(queue, true)
@@ -246,7 +246,7 @@ func (b *bench) settled(consumer running) {
 	require.NoError(b.t, next(b.t, consumer.done))
 	channel, err := b.raw.Channel()
 	require.NoError(b.t, err)
-	defer channel.Close() //nolint:errcheck // a test
+	defer channel.Close()
 	queue, err := channel.QueueDeclarePassive(topology.Convert, true, false, false, false, nil)
 	require.NoError(b.t, err)
 	require.Zero(b.t, queue.Messages, "commands left")
@@ -259,7 +259,7 @@ func (b *bench) object(bucket, key string) []byte {
 	b.t.Helper()
 	reader, err := b.store.Get(b.t.Context(), bucket, key, 0, -1)
 	require.NoError(b.t, err)
-	defer reader.Close() //nolint:errcheck // read only
+	defer reader.Close()
 	content, err := io.ReadAll(reader)
 	require.NoError(b.t, err)
 	return content

@@ -53,7 +53,7 @@ func examine(request engine.Request) (document.Recognition, error) {
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("open the document: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("look at the document: %w", err)

@@ -57,11 +57,11 @@ func candidates() []string {
 
 // beside resolves links and looks for soffice.bin in the same folder.
 func beside(program string) (string, bool) {
-	real, err := filepath.EvalSymlinks(program)
+	target, err := filepath.EvalSymlinks(program)
 	if err != nil {
 		return "", false
 	}
-	binary, err := exec.LookPath(filepath.Join(filepath.Dir(real), binaryName))
+	binary, err := exec.LookPath(filepath.Join(filepath.Dir(target), binaryName))
 	return binary, err == nil
 }
 

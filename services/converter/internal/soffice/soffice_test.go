@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -373,7 +372,7 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, office.Check(t.Context()))
 	require.Contains(t, office.Version(), "LibreOffice ")
 	office.binary = "/nonexistent/soffice.bin"
-	require.True(t, errors.Is(office.Check(t.Context()), os.ErrNotExist))
+	require.ErrorIs(t, office.Check(t.Context()), os.ErrNotExist)
 }
 
 func TestSettings(t *testing.T) {
