@@ -24,8 +24,7 @@ func TestEventsBecomeStates(t *testing.T) {
 	r := start(t, bench, patience).ready(t)
 	p, id := publisher(t, bench), newID(t)
 
-	recorded := make(chan answer, 1)
-	go func() { recorded <- get(t, r.url+"/internal/jobs/"+id+"/recorded?wait=60s") }()
+	recorded := ask(t, r.url+"/internal/jobs/"+id+"/recorded?wait=60s")
 	send(t, p, submitted(id))
 	require.Equal(t, http.StatusOK, (<-recorded).StatusCode)
 	queued, found := r.job(t, id)
@@ -196,8 +195,7 @@ func TestPostgreSQLAwayUnderLoad(t *testing.T) {
 	known := newID(t)
 	send(t, publisher(t, bench), submitted(known))
 	require.Eventually(t, func() bool { _, found := r.job(t, known); return found }, patience, 10*time.Millisecond)
-	held := make(chan answer, 1)
-	go func() { held <- get(t, r.url+job.Path(known), "Prefer", "wait=60") }()
+	held := ask(t, r.url+job.Path(known), "Prefer", "wait=60")
 
 	for _, away := range []func(context.Context) error{
 		bench.Servers.PostgreSQL.Stop,

@@ -86,11 +86,23 @@ type answer struct {
 // get gives the zero answer when there is none.
 func get(t testing.TB, url string, header ...string) answer {
 	t.Helper()
+	return <-ask(t, url, header...)
+}
+
+// ask gets in the background.
+func ask(t testing.TB, url string, header ...string) <-chan answer {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	require.NoError(t, err)
 	for i := 0; i+1 < len(header); i += 2 {
 		request.Header.Add(header[i], header[i+1])
 	}
+	answers := make(chan answer, 1)
+	go func() { answers <- do(request) }()
+	return answers
+}
+
+func do(request *http.Request) answer {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return answer{}

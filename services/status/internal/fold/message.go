@@ -44,7 +44,7 @@ func ParseID(text string) (uuid.UUID, error) {
 // reader collects what is wrong with a message.
 type reader struct{ faults []error }
 
-func (r *reader) require(ok bool, format string, args ...any) {
+func (r *reader) requiref(ok bool, format string, args ...any) {
 	if !ok {
 		r.faults = append(r.faults, fmt.Errorf(format, args...))
 	}
@@ -74,18 +74,18 @@ func (r *reader) read(message proto.Message) Event {
 	case *conversionv1.ConversionFailed:
 		return r.failed(m)
 	default:
-		r.require(false, "no message of a job's life")
+		r.requiref(false, "no message of a job's life")
 		return nil
 	}
 }
 
 func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 	source := m.GetSource()
-	r.require(source.GetObjectKey() != "", "source.object_key is empty")
-	r.require(source.GetFilename() != "", "source.filename is empty")
-	r.require(source.GetSize() > 0, "source.size is %d", source.GetSize())
-	r.require(len(source.GetSha256()) == sha256.Size, "source.sha256 has %d bytes", len(source.GetSha256()))
-	r.require(m.GetTarget().GetFormat() != "", "target.format is empty")
+	r.requiref(source.GetObjectKey() != "", "source.object_key is empty")
+	r.requiref(source.GetFilename() != "", "source.filename is empty")
+	r.requiref(source.GetSize() > 0, "source.size is %d", source.GetSize())
+	r.requiref(len(source.GetSha256()) == sha256.Size, "source.sha256 has %d bytes", len(source.GetSha256()))
+	r.requiref(m.GetTarget().GetFormat() != "", "target.format is empty")
 	return Submitted{JobID: r.id(m.GetJobId()), Submission: Submission{
 		RequestedAt: r.at("requested_at", m.GetRequestedAt()),
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
@@ -96,9 +96,9 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 
 func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 	result := m.GetResult()
-	r.require(result.GetObjectKey() != "", "result.object_key is empty")
-	r.require(result.GetSize() > 0, "result.size is %d", result.GetSize())
-	r.require(len(result.GetSha256()) == sha256.Size, "result.sha256 has %d bytes", len(result.GetSha256()))
+	r.requiref(result.GetObjectKey() != "", "result.object_key is empty")
+	r.requiref(result.GetSize() > 0, "result.size is %d", result.GetSize())
+	r.requiref(len(result.GetSha256()) == sha256.Size, "result.sha256 has %d bytes", len(result.GetSha256()))
 	var warnings []Warning
 	for _, w := range m.GetWarnings() {
 		warnings = append(warnings, Warning{Code: text(w.GetCode()), Detail: text(w.GetDetail())})
@@ -116,7 +116,7 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 
 func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 	failure := m.GetFailure()
-	r.require(failure.GetCode() != "", "failure.code is empty")
+	r.requiref(failure.GetCode() != "", "failure.code is empty")
 	return Ended{
 		JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()),
 		StartedAt: r.known("started_at", m.GetStartedAt()), FinishedAt: r.at("finished_at", m.GetFinishedAt()),
@@ -126,18 +126,18 @@ func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 
 func (r *reader) id(canonical string) JobID {
 	id, err := ParseID(canonical)
-	r.require(err == nil, "job_id: %w", err)
+	r.requiref(err == nil, "job_id: %w", err)
 	return JobID(id)
 }
 
 func (r *reader) attempt(n int32) int32 {
-	r.require(n >= 1, "attempt is %d", n)
+	r.requiref(n >= 1, "attempt is %d", n)
 	return n
 }
 
 // at reads a time that has to be there.
 func (r *reader) at(name string, t *timestamppb.Timestamp) time.Time {
-	r.require(t != nil, "%s is missing", name)
+	r.requiref(t != nil, "%s is missing", name)
 	return r.known(name, t)
 }
 
@@ -148,7 +148,7 @@ func (r *reader) known(name string, t *timestamppb.Timestamp) time.Time {
 		return time.Time{}
 	}
 	err := t.CheckValid()
-	r.require(err == nil, "%s: %w", name, err)
+	r.requiref(err == nil, "%s: %w", name, err)
 	return t.AsTime().Truncate(time.Microsecond)
 }
 

@@ -65,7 +65,7 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 			return err
 		case c.Request.Context().Err() != nil:
 			c.AbortWithStatus(clientGone)
-			return nil
+			return nil //nolint:nilerr // nobody is there to be told
 		case errors.Is(err, postgres.ErrNotFound):
 			return notFound()
 		default:

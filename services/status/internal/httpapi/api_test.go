@@ -86,7 +86,7 @@ type answer struct {
 	body []byte
 }
 
-// get asks for a path with headers given as name, value, name, value…
+// get asks for a path with headers given as name, value, name, value and so on.
 func (b bench) get(ctx context.Context, path string, header ...string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, http.NoBody)
 	if err != nil {

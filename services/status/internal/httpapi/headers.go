@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,15 +45,7 @@ func (t tags) given() bool { return t.any || len(t.list) > 0 }
 
 // match tells whether the client has the representation with this tag.
 func (t tags) match(tag string) bool {
-	if t.any {
-		return true
-	}
-	for _, one := range t.list {
-		if one == tag {
-			return true
-		}
-	}
-	return false
+	return t.any || slices.Contains(t.list, tag)
 }
 
 // preferredWait reads the preference "wait" (RFC 7240, section 4.3), in whole seconds. The first one counts; one whose value

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -23,7 +24,7 @@ type Config struct {
 func (c Config) Validate() error {
 	parsed, err := url.Parse(c.URL)
 	if err != nil || parsed.Scheme != "postgres" && parsed.Scheme != "postgresql" {
-		return fmt.Errorf("setting database-url: it is no URL such as postgres://docmill@127.0.0.1:5432/docmill")
+		return errors.New("setting database-url: it is no URL such as postgres://docmill@127.0.0.1:5432/docmill")
 	}
 	if _, set := parsed.User.Password(); set {
 		return fmt.Errorf("setting database-url: %s contains a password; give it as database-password", parsed.Redacted())
@@ -59,6 +60,6 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	connection.ConnectTimeout = connectTimeout
 	connection.RuntimeParams["application_name"] = "docmill-status"
 	connection.RuntimeParams["idle_in_transaction_session_timeout"] = idleInTransaction
-	connection.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableSQLStatementInAttributes())
+	connection.Tracer = otelpgx.NewTracer(otelpgx.WithDisableSQLStatementInAttributes())
 	return settings, nil
 }

@@ -64,7 +64,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
-	defer connection.Close(context.WithoutCancel(ctx)) //nolint:errcheck // there is nothing left to save
+	defer connection.Close(context.WithoutCancel(ctx))
 	migrator, err := migrate.NewMigrator(ctx, connection, versionTable)
 	if err != nil {
 		return fmt.Errorf("prepare the migrations: %w", err)

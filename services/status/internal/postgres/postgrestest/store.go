@@ -25,23 +25,23 @@ func Config(bench *testbench.Bench) postgres.Config {
 }
 
 // Open gives a running store with its schema; it is stopped when the test ends.
-func Open(t testing.TB, config postgres.Config) *postgres.Store {
-	t.Helper()
+func Open(tb testing.TB, config postgres.Config) *postgres.Store {
+	tb.Helper()
 	store, err := postgres.Open(config, zap.NewNop())
-	require.NoError(t, err)
-	Run(t, store.Run)
-	require.Eventually(t, func() bool { return store.Check(t.Context()) == nil }, Patience, 10*time.Millisecond)
+	require.NoError(tb, err)
+	Run(tb, store.Run)
+	require.Eventually(tb, func() bool { return store.Check(tb.Context()) == nil }, Patience, 10*time.Millisecond)
 	return store
 }
 
 // Run runs a part of the service until the test ends, and then drains it.
-func Run(t testing.TB, part func(ctx context.Context, ready func(), drain <-chan struct{}) error) {
-	t.Helper()
+func Run(tb testing.TB, part func(ctx context.Context, ready func(), drain <-chan struct{}) error) {
+	tb.Helper()
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() { ended <- part(context.Background(), func() { close(ready) }, drain) }()
 	<-ready
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		close(drain)
-		require.NoError(t, <-ended)
+		require.NoError(tb, <-ended)
 	})
 }
