@@ -43,7 +43,7 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	waiters := watch.New(s.MaxWaiters, registry)
+	waiters := watch.New(s.MaxWaiters, watch.Reread, registry)
 	applied := events.New(store, s.BatchSize, log, registry)
 	options := broker.ConsumerOptions{Name: name, Log: log, Metrics: registry}
 	eventsConsumer, err := broker.NewConsumer(s.Broker, topology.StatusEvents, applied.Work(), options)

@@ -42,7 +42,7 @@ func setup(t *testing.T, waiters int) bench {
 	t.Helper()
 	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)))
 	registry := prometheus.NewRegistry()
-	room := watch.New(waiters, registry)
+	room := watch.New(waiters, time.Hour, registry) // so that only notifications wake
 	postgrestest.Run(t, postgres.NewListener(store, room, zap.NewNop()).Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), registry)
 	httpapi.Register(engine, store, room)
@@ -394,7 +394,7 @@ func TestADatabaseThatIsAwayIsSaidSo(t *testing.T) {
 	require.NoError(t, err)
 	postgrestest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, store, watch.New(1, prometheus.NewRegistry()))
+	httpapi.Register(engine, store, watch.New(1, time.Hour, prometheus.NewRegistry()))
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	for _, path := range []string{"/v1/jobs/" + uuid.NewString(), "/internal/jobs/" + uuid.NewString() + "/recorded?wait=60s"} {

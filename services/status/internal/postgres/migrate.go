@@ -42,6 +42,7 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 			close(s.migrated)
 			break
 		}
+		s.hindrance.Store(&err)
 		if text := err.Error(); text != told { // an outage is told once, and again when its reason changes
 			told = text
 			s.log.Warn("the database is not ready; trying until it is", zap.Error(err))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,7 +39,8 @@ type Store struct {
 	log         *zap.Logger
 	pool        *pgxpool.Pool
 	readTimeout time.Duration
-	migrated    chan struct{} // closed when the schema is there
+	migrated    chan struct{}         // closed when the schema is there
+	hindrance   atomic.Pointer[error] // why it is not
 }
 
 // Open makes a store. It connects when it is used, and can be used once Run has brought the schema up to date.
@@ -67,8 +69,11 @@ func (s *Store) ready() error {
 	case <-s.migrated:
 		return nil
 	default:
-		return ErrNotMigrated
 	}
+	if cause := s.hindrance.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", ErrNotMigrated, *cause)
+	}
+	return ErrNotMigrated
 }
 
 // Job reads one job within the setting database-read-timeout. It returns ErrNotFound for an unknown id and for a stub.

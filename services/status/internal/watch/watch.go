@@ -17,23 +17,24 @@ import (
 // ErrFull says that as many are waiting as may.
 var ErrFull = errors.New("too many are waiting")
 
-// reread is after how long a waiter looks again though nobody woke it. 10,000 waiters are 2,000 reads a second then.
-const reread = 5 * time.Second
+// Reread is after how long a waiter usually looks again though nobody woke it. 10,000 waiters are 2,000 reads a second then.
+const Reread = 5 * time.Second
 
 // Waiters are those who wait, by job. It is safe for concurrent use.
 type Waiters struct {
-	most  int
-	gauge prometheus.Gauge
+	most   int
+	reread time.Duration
+	gauge  prometheus.Gauge
 
 	mu    sync.Mutex
 	count int
 	byJob map[uuid.UUID]map[chan struct{}]struct{}
 }
 
-// New makes room for up to most waiters.
-func New(most int, registry prometheus.Registerer) *Waiters {
+// New makes room for up to most waiters. One that nobody wakes looks again after reread.
+func New(most int, reread time.Duration, registry prometheus.Registerer) *Waiters {
 	w := &Waiters{
-		most:  most,
+		most: most, reread: reread,
 		byJob: map[uuid.UUID]map[chan struct{}]struct{}{},
 		gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "waiters",
@@ -54,7 +55,7 @@ func (w *Waiters) Until(ctx context.Context, id uuid.UUID, wait time.Duration, e
 		return err
 	}
 	defer leave()
-	clock := time.NewTicker(reread)
+	clock := time.NewTicker(w.reread)
 	defer clock.Stop()
 	timeUp := time.NewTimer(wait)
 	defer timeUp.Stop()

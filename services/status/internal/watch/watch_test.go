@@ -26,10 +26,12 @@ type bench struct {
 	over     chan bool     // what each look says
 }
 
-func setup(_ *testing.T) bench {
+func setup(_ *testing.T) bench { return setupReread(long) }
+
+func setupReread(reread time.Duration) bench {
 	registry := prometheus.NewRegistry()
 	return bench{
-		waiters: watch.New(2, registry), registry: registry, id: uuid.New(),
+		waiters: watch.New(2, reread, registry), registry: registry, id: uuid.New(),
 		looks: make(chan struct{}, 100), over: make(chan bool, 100),
 	}
 }
@@ -82,7 +84,7 @@ func TestEverybodyLooksAfterAnOutage(t *testing.T) {
 
 func TestAWaitThatNobodyWakesLooksAgain(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupReread(time.Nanosecond)
 	ended := b.waiting(t.Context(), long, nil)
 	b.over <- true
 	require.NoError(t, <-ended, "the second line: a lost notification")
@@ -135,7 +137,7 @@ func TestNoMoreThanMayWaitDo(t *testing.T) {
 func TestManyWaitersAndChanges(t *testing.T) {
 	t.Parallel()
 	const jobs, each = 20, 10
-	waiters := watch.New(jobs*each, prometheus.NewRegistry())
+	waiters := watch.New(jobs*each, long, prometheus.NewRegistry())
 	var done [jobs]chan struct{}
 	var waiting sync.WaitGroup
 	for i := range done {
