@@ -112,11 +112,16 @@ type subscription struct {
 	metrics    consumerMetrics
 }
 
-// context is what handlers work under: it ends with ErrLost as its cause when the session is lost.
+// context is what handlers work under: it ends with ErrLost as its cause when the session is lost, and with
+// context.Canceled when it is abandoned.
 func (s *subscription) context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
 	stop := context.AfterFunc(s.session.ctx, func() {
-		cancel(fmt.Errorf("%w: %w", ErrLost, context.Cause(s.session.ctx)))
+		cause := context.Cause(s.session.ctx)
+		if !errors.Is(cause, context.Canceled) {
+			cause = fmt.Errorf("%w: %w", ErrLost, cause)
+		}
+		cancel(cause)
 	})
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }
