@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,27 +112,32 @@ func TestAJobWithoutItsSubmissionIsNotThere(t *testing.T) {
 func TestReplicasRaceOnTheSameJobs(t *testing.T) {
 	t.Parallel()
 	config := postgrestest.Config(testbench.New(t))
-	const replicas, jobs = 4, 40
-	var events []fold.Event
+	const replicas, jobs, batch = 4, 300, 100
 	ids := make([]uuid.UUID, jobs)
+	var events []fold.Event
 	for i := range ids {
 		ids[i] = newID(t)
 		events = append(events, life(ids[i])...)
 	}
-	var group errgroup.Group
 	stores := make([]*postgres.Store, replicas)
 	for r := range stores {
 		stores[r] = postgrestest.Open(t, config)
-		order := rand.New(rand.NewPCG(1, uint64(r))).Perm(len(events))
+	}
+	// Every event goes to one replica, as from a queue; every tenth to another one as well.
+	chance := rand.New(rand.NewPCG(1, 2))
+	parts := make([][]fold.Event, replicas)
+	for _, at := range chance.Perm(len(events)) {
+		r := chance.IntN(replicas)
+		parts[r] = append(parts[r], events[at])
+		if chance.IntN(10) == 0 {
+			parts[(r+1)%replicas] = append(parts[(r+1)%replicas], events[at])
+		}
+	}
+	var group errgroup.Group
+	for r, part := range parts {
 		group.Go(func() error {
-			for len(order) > 0 { // every replica applies everything, in another order and in batches of other sizes
-				n := min(len(order), 7+r)
-				batch := make([]fold.Event, n)
-				for i, at := range order[:n] {
-					batch[i] = events[at]
-				}
-				order = order[n:]
-				if _, err := stores[r].Apply(t.Context(), batch); err != nil {
+			for some := range slices.Chunk(part, batch) {
+				if _, err := stores[r].Apply(t.Context(), some); err != nil {
 					return err
 				}
 			}
