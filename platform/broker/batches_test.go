@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/testbench"
-
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/topology"
 )
@@ -168,6 +167,50 @@ func TestFailingBatchIsGivenBackInTheEnd(t *testing.T) {
 	running.drain()
 	running.stopped()
 	require.Empty(t, b.take(topology.StatusEvents))
+}
+
+// TestNothingIsTakenThatNobodyCouldHandle: an outage that is longer than Hold counts one delivery, not one for each Hold.
+func TestNothingIsTakenThatNobodyCouldHandle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, _ := b.publisher(b.config, nil)
+	handle, hand := batchesByHand()
+	b.events(p, jobs(0, 1))
+	questions := make(chan chan error)
+	usable := func(ctx context.Context) error {
+		answer := make(chan error, 1)
+		select {
+		case questions <- answer:
+			return <-answer
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c, running := b.consumer(b.config, topology.StatusEvents, broker.Batches(4, handle), func(o *broker.ConsumerOptions) {
+		o.Usable, o.Hold = usable, time.Nanosecond
+	})
+	for range 3 {
+		next(t, questions) <- errDown
+	}
+	require.Equal(t, 1, b.ready(topology.StatusEvents))
+	require.ErrorIs(t, c.Check(t.Context()), broker.ErrNotConnected)
+	next(t, questions) <- nil
+	next(t, hand).decide <- errDown // and gives the batch back
+	for range 3 {
+		next(t, questions) <- errDown
+	}
+	next(t, questions) <- nil
+	h := next(t, hand)
+	require.Equal(t, 1, h.batch[0].DeliveryCount)
+	h.decide <- nil
+	running.drain()
+	running.stopped()
+
+	_, running = b.consumer(b.config, topology.StatusEvents, broker.Batches(4, handle), func(o *broker.ConsumerOptions) { o.Usable = usable })
+	answer := next(t, questions)
+	running.drain() // while the handler cannot work
+	answer <- errDown
+	running.stopped()
 }
 
 func TestBatchOfALostConnectionComesAgain(t *testing.T) {
