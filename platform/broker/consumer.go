@@ -118,7 +118,7 @@ func (c *Consumer) usable(s *session, stop context.Context) error {
 			return context.Cause(stop)
 		case <-s.ctx.Done():
 			timer.Stop()
-			return context.Cause(s.ctx)
+			return s.cause()
 		}
 	}
 }
