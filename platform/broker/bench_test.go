@@ -14,11 +14,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/devstack/testbench"
-	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }

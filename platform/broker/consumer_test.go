@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/devstack/testbench"
-
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/topology"
 )

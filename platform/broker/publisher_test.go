@@ -14,10 +14,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/devstack/testbench"
-	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestPublishedMessageIsInEveryQueueThatIsBoundForIt(t *testing.T) {

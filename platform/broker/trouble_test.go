@@ -13,16 +13,16 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/docmill/docmill/devstack/testbench"
-
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/topology"
 )
 
-// TestBrokerInTrouble does to a private broker what cannot be done to a shared one.
+// TestBrokerInTrouble does to a private broker what cannot be done to a shared one: one after another, as they all have it.
+//
+//nolint:tparallel // see above
 func TestBrokerInTrouble(t *testing.T) {
 	t.Parallel()
 	private := testbench.NewPrivate(t)
-	// One after another: they all have the one broker.
 	t.Run("an alarm blocks publishers", func(t *testing.T) { testAlarm(t, private) })
 	t.Run("a restart is survived", func(t *testing.T) { testRestart(t, private) })
 	t.Run("a crash loses nothing that was confirmed", func(t *testing.T) { testCrash(t, private) })

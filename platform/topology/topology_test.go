@@ -11,9 +11,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/docmill/docmill/devstack/testbench"
-	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-
 	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
@@ -76,7 +75,7 @@ func TestEffectiveArguments(t *testing.T) {
 		arguments["x-queue-type"] = "quorum"
 		require.Equal(t, arguments, q.Arguments, q.Name)
 		require.Equal(t, "quorum", q.Type, q.Name)
-		require.True(t, bool(q.Durable), q.Name)
+		require.True(t, q.Durable, q.Name)
 	}
 }
 
