@@ -106,7 +106,6 @@ func TestEveryFormat(t *testing.T) {
 		text         string
 	}{
 		{"open-xml-sdk__AllSlidesConverterTC.pptx", "pptx", 5, ""},
-		{"aspose.slides-for-.net__HiddingSlides.pptx", "pptx", 2, ""},
 		{"gembox.presentation.examples__SampleVba.pptm", "pptm", 1, ""},
 		{"aspose.slides-for-.net__Print.ppt", "ppt", 2, ""},
 		{"aspose.slides-for-.net__Print.ppt", "pps", 2, ""},
@@ -119,8 +118,8 @@ func TestEveryFormat(t *testing.T) {
 		{"gotenberg__libreoffice-linked-external.fodt", "fodt", 1, "must not load"},
 		{"officeimo__SampleFileRTF.rtf", "rtf", flowing, ""},
 		{"synth-letter.txt", "txt", 1, "Grüße, Привет, 你好, €"},
-		{"open-xml-sdk__FilterByCF.xlsx", "xlsx", 1, ""},
-		{"open-xml-sdk__BusinessPerformancetest21_with_content_TP10209823.xltx", "xltx", flowing, ""},
+		{"synth-table.xlsx", "xlsx", 1, "Київ"},
+		{"synth-table.xltx", "xltx", 1, "Київ"},
 		{"synth-table.xls", "xls", 1, "Київ"},
 		{"synth-table.ods", "ods", 1, "Київ"},
 		{"synth-table.csv", "csv", 1, "with; semicolon"},
@@ -152,7 +151,6 @@ func TestFailuresOfDocuments(t *testing.T) {
 		want    problem.Code
 	}{
 		"encrypted pptx":   {read(t, "gembox.presentation.examples__PptxEncryption.pptx"), "pptx", problem.PasswordRequired},
-		"encrypted docx":   {read(t, "gotenberg__protected_page_1.docx"), "docx", problem.PasswordRequired},
 		"encrypted xlsx":   {read(t, "excelize__encryptSHA512.xlsx"), "xlsx", problem.PasswordRequired},
 		"encrypted ppt":    {read(t, "msoffcrypto-tool__rc4cryptoapi_password.ppt"), "ppt", problem.PasswordRequired},
 		"encrypted odt":    {read(t, "unoserver__simple.encrypted.odt"), "odt", problem.PasswordRequired},
