@@ -92,7 +92,11 @@ func (p *process) follow(output io.Reader, addresses chan<- [2]string) {
 		p.mutex.Lock()
 		p.log.WriteString(lines.Text() + "\n")
 		p.mutex.Unlock()
-		var entry struct{ Msg, Part, Address string }
+		var entry struct {
+			Msg     string `json:"msg"`
+			Part    string `json:"part"`
+			Address string `json:"address"`
+		}
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
 			addresses <- [2]string{entry.Part, entry.Address}
 		}

@@ -146,8 +146,7 @@ func outcome(err error) string {
 	if err == nil {
 		return "accepted"
 	}
-	var known *problem.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*problem.Error](err); ok {
 		return string(known.Code)
 	}
 	return string(problem.Internal)

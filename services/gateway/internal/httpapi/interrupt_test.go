@@ -106,7 +106,7 @@ func TestClientThatDisconnectsLeavesNothing(t *testing.T) {
 // TestClientThatLeavesBeforeThePublish disconnects after the whole request, while the store is slow to take the document.
 func TestClientThatLeavesBeforeThePublish(t *testing.T) {
 	t.Parallel()
-	var arrived, left chan struct{} = make(chan struct{}), make(chan struct{})
+	arrived, left := make(chan struct{}), make(chan struct{})
 	g := setup(t)
 	g.tap.before(func(r *http.Request) {
 		if r.Method == http.MethodPut {

@@ -68,7 +68,7 @@ func TestResult(t *testing.T) {
 	require.Equal(t, http.StatusOK, head.StatusCode)
 	require.Empty(t, head.body)
 	require.Equal(t, int64(len(body)), head.ContentLength)
-	require.Equal(t, etag, head.Header.Get("Etag"))
+	require.Equal(t, etag, head.Header.Get("ETag"))
 }
 
 func TestResultConditionsAndRanges(t *testing.T) {
@@ -105,7 +105,7 @@ func TestResultConditionsAndRanges(t *testing.T) {
 	for _, unsatisfiable := range []string{"bytes=100000-", "bytes=x-y"} {
 		answer := g.get(t, path, http.Header{"Range": {unsatisfiable}})
 		answer.problem(t, problem.RangeInvalid)
-		require.Empty(t, answer.Header.Get("Etag"))
+		require.Empty(t, answer.Header.Get("ETag"))
 		require.Empty(t, answer.Header.Get("Content-Disposition"))
 	}
 	require.Equal(t, "bytes */100000", g.get(t, path, http.Header{"Range": {"bytes=100000-"}}).Header.Get("Content-Range"))
@@ -191,7 +191,7 @@ func TestSlowDownloadDoesNotHoldUpOthers(t *testing.T) {
 	for range 3 {
 		require.True(t, bytes.Equal(body, g.get(t, "/v1/jobs/"+id+"/result", nil).body))
 	}
-	require.Equal(t, len(body), len(c.answer().body), "the slow one gets it all the same")
+	require.Len(t, c.answer().body, len(body), "the slow one gets it all the same")
 }
 
 func TestPoll(t *testing.T) {
@@ -272,7 +272,7 @@ func TestFormats(t *testing.T) {
 		`","family":"presentation","targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"}]}`)
 	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","default":"pdf","allowed":["pdf"]}`)
 	require.Contains(t, string(answer.body), `"max_upload_size":67108864`)
-	require.NotEmpty(t, answer.Header.Get("Etag"))
-	require.Equal(t, http.StatusNotModified, g.get(t, "/v1/formats", http.Header{"If-None-Match": {answer.Header.Get("Etag")}}).StatusCode)
+	require.NotEmpty(t, answer.Header.Get("ETag"))
+	require.Equal(t, http.StatusNotModified, g.get(t, "/v1/formats", http.Header{"If-None-Match": {answer.Header.Get("ETag")}}).StatusCode)
 	require.Equal(t, http.StatusOK, g.get(t, "/v1/formats", http.Header{"Range": {"bytes=99999-"}}).StatusCode)
 }

@@ -78,6 +78,7 @@ type choices struct {
 	statusURL      string
 	bench          *testbench.Bench
 	unconnected    bool
+	untapped       bool
 	log            *zap.Logger
 }
 
@@ -102,8 +103,11 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	}
 	g := &gateway{bench: c.bench, registry: prometheus.NewRegistry(), status: newStandIn(t)}
 	g.objects = objects(t, c.bench)
-	g.tap = newTap(t, c.bench, or(c.storeEndpoint, c.bench.StoreEndpoint))
-	c.storeEndpoint = g.tap.server.URL
+	c.storeEndpoint = or(c.storeEndpoint, c.bench.StoreEndpoint)
+	g.tap = newTap(t, c.bench, c.storeEndpoint)
+	if !c.untapped {
+		c.storeEndpoint = g.tap.server.URL
+	}
 	g.store = store(t, c)
 	g.publisher = publisher(t, c)
 	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})

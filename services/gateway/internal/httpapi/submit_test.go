@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -89,22 +89,20 @@ func TestSubmissionOfSizes(t *testing.T) {
 	g := setup(t, func(c *choices) { c.settings.Upload.MaxSize = 80 << 20 })
 	const head = 256 << 10
 	for _, size := range []int64{1, 4095, 4096, 4097, head - 1, head, head + 1, 5 << 20, 5<<20 + 1, 11 << 20, 65 << 20} {
-		t.Run(strconv.FormatInt(size, 10), func(t *testing.T) {
-			hash := sha256.New()
-			answer := g.form(t, "a.txt", io.TeeReader(textOf(size), hash))
-			accepted := answer.job(t, http.StatusAccepted)
-			require.Equal(t, size, accepted.Source.Size)
-			require.Equal(t, hex.EncodeToString(hash.Sum(nil)), accepted.Source.SHA256)
-			g.requireStored(t, accepted)
+		hash := sha256.New()
+		answer := g.form(t, "a.txt", io.TeeReader(textOf(size), hash))
+		accepted := answer.job(t, http.StatusAccepted)
+		require.Equal(t, size, accepted.Source.Size)
+		require.Equal(t, hex.EncodeToString(hash.Sum(nil)), accepted.Source.SHA256)
+		g.requireStored(t, accepted)
 
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/v1/jobs", io.NopCloser(textOf(size)))
-			require.NoError(t, err)
-			r.ContentLength = size
-			r.Header.Set("Content-Disposition", `attachment; filename=a.txt`)
-			again := g.do(t, r).job(t, http.StatusAccepted)
-			require.Equal(t, accepted.Source, again.Source)
-			g.requireStored(t, again)
-		})
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/v1/jobs", io.NopCloser(textOf(size)))
+		require.NoError(t, err)
+		r.ContentLength = size
+		r.Header.Set("Content-Disposition", `attachment; filename=a.txt`)
+		again := g.do(t, r).job(t, http.StatusAccepted)
+		require.Equal(t, accepted.Source, again.Source)
+		g.requireStored(t, again)
 	}
 	require.Empty(t, g.incomplete(t))
 }
@@ -157,9 +155,8 @@ func TestRefusals(t *testing.T) {
 		"bad option":             {"deck.pptx", bytes.NewReader(deck), []string{"to", "gif"}, problem.OptionInvalid},
 		"bad name":               {"", bytes.NewReader(deck), nil, problem.FileNameInvalid},
 	} {
-		t.Run(name, func(t *testing.T) {
-			g.form(t, test.filename, test.content, test.options...).problem(t, test.code)
-		})
+		t.Log(name)
+		g.form(t, test.filename, test.content, test.options...).problem(t, test.code)
 	}
 	g.raw(t, "a.pptx", nil).problem(t, problem.FileEmpty)
 	g.raw(t, "deck.pptx", png).problem(t, problem.FileTypeContradicted)
@@ -181,11 +178,10 @@ func TestRestOfTheFormIsCheckedBeforeAnythingStays(t *testing.T) {
 			problem.FileRepeated:  "\r\n--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.txt\"\r\n\r\nsecond\r\n--edge--\r\n",
 			problem.FormInvalid:   "\r\n--edge\r\n",
 		} {
-			t.Run(name+" "+string(kind), func(t *testing.T) {
-				start := "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
-				body := io.MultiReader(strings.NewReader(start), textOf(size), strings.NewReader(rest))
-				g.request(t, http.MethodPost, "/v1/jobs", http.Header{"Content-Type": {"multipart/form-data; boundary=" + edge}}, body).problem(t, kind)
-			})
+			t.Log(name, kind)
+			start := "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
+			body := io.MultiReader(strings.NewReader(start), textOf(size), strings.NewReader(rest))
+			g.request(t, http.MethodPost, "/v1/jobs", http.Header{"Content-Type": {"multipart/form-data; boundary=" + edge}}, body).problem(t, kind)
 		}
 	}
 	require.Len(t, g.tap.begun(), 3, "the large ones were being stored")
@@ -221,9 +217,9 @@ func TestRecordedJobIsAnswered(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
-		require.Regexp(t, `^/internal/jobs/[0-9a-f-]{36}/recorded$`, r.URL.Path)
-		require.Equal(t, "1.8s", r.URL.Query().Get("wait"))
-		require.NotEmpty(t, r.Header.Get("Traceparent"))
+		assert.Regexp(t, `^/internal/jobs/[0-9a-f-]{36}/recorded$`, r.URL.Path)
+		assert.Equal(t, "1.8s", r.URL.Query().Get("wait"))
+		assert.NotEmpty(t, r.Header.Get("Traceparent"))
 		writeJSON(w, job.Job{ID: "as recorded", Status: job.Running})
 	})
 	require.Equal(t, "as recorded", g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).ID)
@@ -257,7 +253,7 @@ func TestPreferWait(t *testing.T) {
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		known := r.Header.Get("If-None-Match")
 		if known != "" {
-			require.Regexp(t, `^wait=\d+$`, r.Header.Get("Prefer"))
+			assert.Regexp(t, `^wait=\d+$`, r.Header.Get("Prefer"))
 		}
 		w.Header().Set("ETag", etags[known])
 		writeJSON(w, job.Job{ID: "it", Status: states[known]})

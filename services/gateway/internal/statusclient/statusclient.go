@@ -221,7 +221,7 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			r.Out.URL = c.url(job.Path(id))
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
-			inject(r.In.Context(), r.Out.Header)
+			inject(ctx, r.Out.Header)
 			r.Out.Body, r.Out.ContentLength = http.NoBody, 0
 		},
 		ModifyResponse: func(response *http.Response) error {

@@ -114,7 +114,7 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 		n += more
 	}
 	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: //nolint:errorlint // io.ReadFull's own, for the upload's good end only
+	case err == io.EOF, err == io.ErrUnexpectedEOF: // io.ReadFull's own, for the upload's good end only
 		return head[:n], true, nil
 	case err != nil:
 		return nil, false, err

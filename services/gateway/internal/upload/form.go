@@ -152,7 +152,7 @@ func (f *form) finish() error {
 // next gives the next part as it was sent: the library's NextPart would decode quoted-printable.
 func (f *form) next() (*multipart.Part, error) {
 	part, err := f.parts.NextRawPart()
-	if err == io.EOF && f.closing.seen { //nolint:errorlint // the library wraps the io.EOF of some forms that are cut off
+	if err == io.EOF && f.closing.seen { // the library gives that of a form that is cut off, too, or wraps it
 		return nil, io.EOF
 	}
 	if err != nil {
@@ -199,8 +199,7 @@ func (f *form) failure(err error) error {
 	if broken := f.body.broken(); broken != nil {
 		return broken
 	}
-	var known *problem.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*problem.Error](err); ok {
 		return known
 	}
 	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(opaque(err))

@@ -187,7 +187,8 @@ func TestRefusedForms(t *testing.T) {
 		"file with empty name":    {formRequest(file("", "text") + closed), problem.FileNameInvalid, nil},
 		"every bad option at once": {
 			formRequest(option("to", "gif") + option("quality", "9") + option("tag", "a\x01b") + option("tag", "again") + whole),
-			problem.OptionInvalid, []string{"to", "quality", "tag", "tag"},
+			problem.OptionInvalid,
+			[]string{"to", "quality", "tag", "tag"},
 		},
 		"tag too long":            {formRequest(option("tag", strings.Repeat("ü", 129)) + whole), problem.OptionInvalid, []string{"tag"}},
 		"value far too long":      {formRequest(option("tag", strings.Repeat("x", 5000)) + whole), problem.OptionInvalid, []string{"tag"}},
