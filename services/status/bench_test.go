@@ -42,6 +42,19 @@ func BenchmarkEvents(b *testing.B) {
 	b.ReportMetric((b.Elapsed() - published).Seconds(), "s-behind")
 }
 
+// BenchmarkRecorded measures what a gateway waits for after its publish: until clients can see the job. One client, one job
+// after another.
+func BenchmarkRecorded(b *testing.B) {
+	bench := testbench.New(b)
+	r := start(b, bench, patience).ready(b)
+	p := publisher(b, bench)
+	for b.Loop() {
+		id := newID(b)
+		send(b, p, submitted(id))
+		require.Equal(b, http.StatusOK, get(b, r.url+"/internal/jobs/"+id+"/recorded?wait=60s").StatusCode)
+	}
+}
+
 // BenchmarkPolls measures polls a second over HTTP, of a job that changes no more, without and with what the client has.
 func BenchmarkPolls(b *testing.B) {
 	bench := testbench.New(b)

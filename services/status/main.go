@@ -45,7 +45,7 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	}
 	waiters := watch.New(s.MaxWaiters, watch.Reread, registry)
 	applied := events.New(store, s.BatchSize, log, registry)
-	options := broker.ConsumerOptions{Name: name, Log: log, Metrics: registry}
+	options := broker.ConsumerOptions{Name: name, Usable: store.Check, Log: log, Metrics: registry}
 	eventsConsumer, err := broker.NewConsumer(s.Broker, topology.StatusEvents, applied.Work(), options)
 	if err != nil {
 		return service.Assembly{}, err

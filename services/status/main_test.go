@@ -216,6 +216,30 @@ func TestPostgreSQLAwayUnderLoad(t *testing.T) {
 	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, (<-held).StatusCode)
 }
 
+func TestPostgreSQLThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.DatabaseURL)
+	bench.DatabaseURL = link.Through(bench.DatabaseURL)
+	r := start(t, bench, patience, "--database-read-timeout=200ms").ready(t)
+	p, before, during := publisher(t, bench), newID(t), newID(t)
+	send(t, p, submitted(before))
+	require.Eventually(t, func() bool { _, found := r.job(t, before); return found }, patience, 10*time.Millisecond)
+	held := ask(t, r.url+job.Path(before), "Prefer", "wait=60")
+
+	link.Stall()
+	for range 20 { // more than the pool has connections
+		require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+job.Path(before)).StatusCode)
+	}
+	require.Equal(t, http.StatusServiceUnavailable, (<-held).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
+	send(t, p, life(before)...)
+	send(t, p, submitted(during))
+	link.Heal()
+	require.Equal(t, job.Succeeded, r.ended(t, before).Status)
+	require.Eventually(t, func() bool { _, found := r.job(t, during); return found }, patience, 10*time.Millisecond)
+}
+
 func TestRabbitMQAwayUnderLoad(t *testing.T) {
 	t.Parallel()
 	bench := testbench.NewPrivate(t)
