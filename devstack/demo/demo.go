@@ -11,8 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/docmill/docmill/devstack/client"
 )
 
 // Options of [Run].
@@ -29,29 +30,29 @@ type Options struct {
 
 // Run sends the file, shows each state of its job, and stores the result.
 func Run(ctx context.Context, options Options) error {
-	c := client{base: strings.TrimSuffix(options.BaseURL, "/")}
+	c := client.New(options.BaseURL)
 	start := time.Now()
 	show := func(what, format string, args ...any) {
 		fmt.Fprintf(options.Output, "%6.2f s  %-10s %s\n", time.Since(start).Seconds(), what, fmt.Sprintf(format, args...))
 	}
-	current, err := c.submit(ctx, options.File)
+	current, err := c.SubmitFile(ctx, options.File)
 	if err != nil {
-		return fmt.Errorf("sending %s to %s: %w", options.File, c.base, err)
+		return fmt.Errorf("sending %s to %s: %w", options.File, options.BaseURL, err)
 	}
 	show(current.Status, "job %s: %s, %s", current.ID, current.Source.Filename, size(current.Source.Size))
-	for !current.ended() {
-		before := current.describe()
-		if current, err = c.next(ctx, current); err != nil {
+	for !current.Ended() {
+		before := describe(current)
+		if current, err = c.Next(ctx, current); err != nil {
 			return fmt.Errorf("asking how the job stands: %w", err)
 		}
-		if current.describe() != before {
-			show(current.Status, "%s", current.progress())
+		if describe(current) != before {
+			show(current.Status, "%s", progress(current))
 		}
 	}
-	if current.Status != "succeeded" {
-		return current.failure()
+	if err := current.Failure(); err != nil {
+		return err
 	}
-	path, err := c.download(ctx, current, options.OutputDir)
+	path, err := download(ctx, c, current, options.OutputDir)
 	if err != nil {
 		return fmt.Errorf("fetching the result: %w", err)
 	}
@@ -60,11 +61,11 @@ func Run(ctx context.Context, options Options) error {
 }
 
 // download stores the job's result under its own name, and only when it is what the job says it is.
-func (c client) download(ctx context.Context, from job, dir string) (path string, err error) {
+func download(ctx context.Context, c *client.Client, from client.Job, dir string) (path string, err error) {
 	if from.Result == nil {
 		return "", errors.New("the job succeeded without a result")
 	}
-	body, err := c.result(ctx, from)
+	body, err := c.Result(ctx, from)
 	if err != nil {
 		return "", err
 	}
@@ -95,6 +96,15 @@ func (c client) download(ctx context.Context, from job, dir string) (path string
 		return "", fmt.Errorf("storing the result: %w", err)
 	}
 	return path, nil
+}
+
+func describe(j client.Job) string { return j.Status + progress(j) }
+
+func progress(j client.Job) string {
+	if j.Progress == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s, %d %%", j.Progress.Phase, j.Progress.Percent)
 }
 
 func pages(n int) string {
