@@ -83,7 +83,7 @@ type Problem struct {
 
 // Error says what the server said.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s: %s (%d, code %s)", p.Title, p.Detail, p.Status, p.Code)
+	return fmt.Sprintf("%s: %s (%d %s, code %s)", p.Title, p.Detail, p.Status, http.StatusText(p.Status), p.Code)
 }
 
 // Ended tells whether the job's state is final.
@@ -259,5 +259,6 @@ func refusal(response *http.Response) error {
 	if json.Unmarshal(body, problem) != nil || problem.Code == "" {
 		return fmt.Errorf("%s answered %s, which no Docmill says: %.200s", response.Request.URL, response.Status, strings.TrimSpace(string(body)))
 	}
+	problem.Status = response.StatusCode
 	return problem
 }
