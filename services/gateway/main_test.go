@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -217,13 +219,64 @@ func TestDrainLetsUploadsEnd(t *testing.T) {
 	require.NoError(t, <-p.exited, "a clean stop")
 }
 
-// TestHeapOfALargeUpload uploads 1 GiB in each of the two ways and samples the process's heap meanwhile.
+// TestDrainEndsLongPolls drains while one client waits for a job to change and another for the end of the job that it
+// submits. The stand-in for status holds every answer for as long as it is asked to.
+func TestDrainEndsLongPolls(t *testing.T) {
+	t.Parallel()
+	held := make(chan struct{}, 2)
+	status := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Prefer") != "" {
+			held <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("ETag", `"1"`)
+		_ = json.NewEncoder(w).Encode(job.Job{ID: "it", Status: job.Running})
+	}))
+	t.Cleanup(status.Close)
+	p := start(t, append(environment(testbench.New(t)), "DOCMILL_STATUS_URL="+status.URL)...)
+	p.waitUntilReady(t)
+
+	poll, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.api+"/v1/jobs/01981c7e-0000-7000-8000-000000000000", http.NoBody)
+	require.NoError(t, err)
+	submission, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/v1/jobs", strings.NewReader("text"))
+	require.NoError(t, err)
+	submission.Header.Set("Content-Disposition", "attachment; filename=a.txt")
+	answers := make(chan string, 2)
+	for _, r := range []*http.Request{poll, submission} {
+		r.Header.Set("Prefer", "wait=60")
+		go func() {
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			defer response.Body.Close()
+			body, _ := io.ReadAll(response.Body)
+			answers <- response.Status + " " + strings.TrimSpace(string(body))
+		}()
+	}
+	<-held
+	<-held
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	got := []string{<-answers, <-answers}
+	slices.Sort(got)
+	require.Contains(t, got[0], "200 OK")
+	require.Contains(t, got[1], "202 Accepted")
+	for _, answer := range got {
+		require.Contains(t, answer, `"status":"running"`)
+	}
+	require.NoError(t, <-p.exited, "a clean stop")
+}
+
+// TestHeapOfALargeUpload uploads 1 GiB of unknown size, as a form's is, and 256 MiB of known size, and samples the
+// process's heap meanwhile.
 func TestHeapOfALargeUpload(t *testing.T) {
 	t.Parallel()
-	const size, bound = 1 << 30, 64 << 20
+	const bound = 64 << 20
 	p := start(t, append(environment(testbench.New(t)), "DOCMILL_MAX_UPLOAD_SIZE=2GiB")...)
 	p.waitUntilReady(t)
-	for _, known := range []bool{false, true} {
+	for known, size := range map[bool]int64{false: 1 << 30, true: 256 << 20} {
 		document, length := largeDocument(t, size), int64(-1)
 		if known {
 			length = measure(t, largeDocument(t, size))
@@ -244,7 +297,7 @@ func TestHeapOfALargeUpload(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, response.StatusCode, string(body))
 		var accepted job.Job
 		require.NoError(t, json.Unmarshal(body, &accepted))
-		require.Greater(t, accepted.Source.Size, int64(size))
+		require.Greater(t, accepted.Source.Size, size)
 		require.Contains(t, accepted.Source.ContentType, "wordprocessingml.document")
 		highest := <-peak
 		t.Logf("size known: %v; %d bytes in %s; peak heap %.1f MiB", known, accepted.Source.Size, time.Since(began).Round(time.Millisecond), highest/(1<<20))

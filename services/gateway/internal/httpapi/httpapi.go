@@ -56,12 +56,29 @@ func Register(routes gin.IRouter, settings Settings, parts Parts) error {
 	if err != nil {
 		return err
 	}
-	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
+	routes.POST("/v1/jobs", handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
-	routes.Match(getOrHead, "/v1/jobs/:id", httpserver.Handle(a.poll))
-	routes.Match(getOrHead, "/v1/jobs/:id/result", httpserver.Handle(a.result))
-	routes.Match(getOrHead, "/v1/formats", httpserver.Handle(formats.serve))
+	routes.Match(getOrHead, "/v1/jobs/:id", handle(a.poll))
+	routes.Match(getOrHead, "/v1/jobs/:id/result", handle(a.result))
+	routes.Match(getOrHead, "/v1/formats", handle(formats.serve))
 	return nil
+}
+
+// clientGone is the status of an answer that nobody reads, for the log and the metrics; nginx uses the same.
+const clientGone = 499
+
+// handle answers with the handler's failure, unless the client has left: what fails then fails because of that, and must not
+// look as if status or the store were down.
+func handle(handler func(c *gin.Context) error) gin.HandlerFunc {
+	return httpserver.Handle(func(c *gin.Context) error {
+		err := handler(c)
+		if err != nil && c.Request.Context().Err() != nil && !c.Writer.Written() {
+			_ = c.Error(err)
+			c.AbortWithStatus(clientGone)
+			return nil
+		}
+		return err
+	})
 }
 
 // poll passes the question on to status.

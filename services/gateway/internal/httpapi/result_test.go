@@ -10,10 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/job"
@@ -260,6 +263,22 @@ func TestPollOfProblems(t *testing.T) {
 		answer.problem(t, problem.StatusUnavailable)
 		require.Equal(t, "5", answer.Header.Get("Retry-After"))
 	}
+}
+
+// TestPollThatIsGivenUp keeps a client's impatience apart from a failure of ours.
+func TestPollThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	log, logs := observer.New(zap.DebugLevel)
+	g := setup(t, func(c *choices) { c.log = zap.New(log) })
+	asked := make(chan struct{})
+	g.status.handle(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	})
+	c := g.dial(t).send("GET /v1/jobs/" + uuid.NewString() + " HTTP/1.1\r\nHost: gateway\r\nPrefer: wait=60\r\n\r\n")
+	<-asked
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return logs.FilterMessage("request").FilterField(zap.Int("status", 499)).Len() == 1 }, patience, 5*time.Millisecond)
 }
 
 func TestFormats(t *testing.T) {
