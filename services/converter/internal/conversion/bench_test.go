@@ -36,7 +36,7 @@ import (
 func TestMain(m *testing.M) { testbench.Main(m) }
 
 // patience bounds what a test waits for. It is never the measure of anything: the machine may be busy.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // convertFunc is an engine in the test's hand. LibreOffice has tests of its own, and process-level ones.
 type convertFunc func(ctx context.Context, request engine.Request) (engine.Output, error)

@@ -38,7 +38,7 @@ var started = sync.OnceValues(func() (*Office, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Start(context.Background(), Config{Timeout: 2 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, folder)
+	return Start(context.Background(), Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, folder)
 })
 
 func TestMain(m *testing.M) {
