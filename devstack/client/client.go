@@ -3,6 +3,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -125,6 +126,26 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 	request.Header.Set("Content-Type", "application/octet-stream")
 	request.Header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	return c.job(request)
+}
+
+// SubmitBytes uploads a document from memory.
+func (c *Client) SubmitBytes(ctx context.Context, name string, document []byte) (Job, error) {
+	return c.Submit(ctx, name, bytes.NewReader(document), int64(len(document)))
+}
+
+// Formats asks what can be converted into what, and leaves the answer unread.
+func (c *Client) Formats(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/formats", http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
 }
 
 // Poll asks how a job stands.

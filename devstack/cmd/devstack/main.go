@@ -20,6 +20,7 @@ type commands struct {
 	Down      downCommand      `cmd:"" help:"Stop everything that 'up' started. Data is kept."`
 	Status    statusCommand    `cmd:"" help:"Say what is running. Exits with 3 when nothing is."`
 	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current folder."`
+	Bench     benchCommand     `cmd:"" help:"Measure Docmill on servers of its own, and print ratios."`
 	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit as the command did."`
 	Install   installCommand   `cmd:"" help:"Install what Docmill needs, as far as it is missing."`
 	Supervise superviseCommand `cmd:"" hidden:"" help:"Be the background process of 'up'."`
