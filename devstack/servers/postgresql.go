@@ -107,7 +107,9 @@ func (p *PostgreSQL) launchOnce(ctx context.Context, credential *syscall.Credent
 		"-c", "max_connections=300",
 	}
 	if !p.durable {
-		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+		// Not synchronous_commit=off as well: a killed server then loses the transactions of its last moments, which are
+		// in its memory alone (measured: 135 of 450). What was written without fsync is with the kernel, and stays.
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	cluster, err := process.Start(process.Spec{
 		Name: postgreSQLName, Path: filepath.Join(p.tools.PostgreSQLBin, "postgres"), Args: args,
