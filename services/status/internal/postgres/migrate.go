@@ -89,7 +89,17 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := migrator.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrate the schema: %w", err)
 	}
+	s.warnOfLoss(ctx, connection)
 	return nil
+}
+
+// warnOfLoss tells the operator of a setting under which a commit is no promise: events are acknowledged after the commit, and
+// a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never end by it).
+func (s *Store) warnOfLoss(ctx context.Context, connection *pgx.Conn) {
+	var mode string
+	if err := connection.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&mode); err == nil && mode == "off" {
+		s.log.Warn("the database has synchronous_commit=off: states that it has confirmed are lost when it crashes")
+	}
 }
 
 // wait waits and says true, or false when drain or the end of ctx came first.
