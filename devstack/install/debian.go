@@ -25,7 +25,7 @@ func debianPackages(needs []Need) []string {
 		LibreOffice: {
 			"libreoffice-writer-nogui", "libreoffice-calc-nogui", "libreoffice-impress-nogui",
 			// Fonts of the same widths as those that most documents name, so that lines break as their author saw them.
-			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-noto-core",
+			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
 		},
 		Poppler: {"poppler-utils"},
 	}
