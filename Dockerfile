@@ -1,9 +1,13 @@
 # All images of Docmill: one build stage, one small stage an image. `docker compose up --build` builds them.
 # Debian 13 throughout: its LibreOffice is 25.2.
+#
+# The secret "ca" is an optional bundle of certificate authorities, for builds behind a proxy that inspects TLS; the compose
+# file passes the one that SSL_CERT_FILE names on the building machine.
 
 FROM golang:1.26-trixie AS minio
 # The last commit of the archived project: it has a security fix that the last published image lacks.
-RUN CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags='-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
+    CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags='-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
 FROM golang:1.26-trixie AS build
 WORKDIR /src
@@ -14,7 +18,8 @@ COPY devstack/go.mod devstack/go.sum devstack/
 COPY services/gateway/go.mod services/gateway/go.sum services/gateway/
 COPY services/converter/go.mod services/converter/go.sum services/converter/
 COPY services/status/go.mod services/status/go.sum services/status/
-RUN go mod download
+RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
+    go mod download
 COPY proto proto
 COPY platform platform
 COPY services services
@@ -52,7 +57,7 @@ USER 0
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-writer-nogui poppler-utils \
-      fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu fonts-liberation fonts-noto-cjk fonts-noto-core \
+      fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu fonts-liberation fonts-noto-cjk \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o docmill -g docmill -m 700 /work
 USER 10001:10001

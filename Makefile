@@ -55,7 +55,7 @@ test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real se
 
 .PHONY: bench
 bench: build ## Measure the whole system, as ratios taken in one run
-	@$(DEVSTACK) run --durable -- go run ./devstack/cmd/bench
+	@$(DEVSTACK) bench
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

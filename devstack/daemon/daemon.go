@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -137,20 +138,18 @@ func (d *Daemon) StartAnywhere(ctx context.Context, ports []int, settle func()) 
 	return fmt.Errorf("after %d attempts: %w", attempts, err)
 }
 
-// drawPorts replaces the ports by free ones unless all of them are free.
+// drawPorts replaces those ports that are 0 or taken by free ones.
 func drawPorts(ports []int) error {
-	allFree := true
-	for _, one := range ports {
-		allFree = allFree && one != 0 && port.IsFree(one)
-	}
-	if allFree {
-		return nil
-	}
-	drawn, err := port.Free(len(ports))
+	spare, err := port.Free(2 * len(ports)) // twice, because one of them may be among those that stay
 	if err != nil {
 		return err
 	}
-	copy(ports, drawn)
+	spare = slices.DeleteFunc(spare, func(one int) bool { return slices.Contains(ports, one) })
+	for i, one := range ports {
+		if one == 0 || !port.IsFree(one) {
+			ports[i] = spare[i]
+		}
+	}
 	return nil
 }
 

@@ -25,7 +25,7 @@ func debianPackages(needs []Need) []string {
 		LibreOffice: {
 			"libreoffice-writer-nogui", "libreoffice-calc-nogui", "libreoffice-impress-nogui",
 			// Fonts of the same widths as those that most documents name, so that lines break as their author saw them.
-			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-noto-core",
+			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
 		},
 		Poppler: {"poppler-utils"},
 	}
@@ -37,7 +37,8 @@ func debianPackages(needs []Need) []string {
 }
 
 // installPackages runs apt-get as root, or says which command a person has to run.
-func installPackages(ctx context.Context, log *zap.Logger, needs []Need, packages []string) error {
+func installPackages(ctx context.Context, log *zap.Logger, needs []Need) error {
+	packages := debianPackages(needs)
 	byHand := "apt-get update && apt-get install -y --no-install-recommends " + strings.Join(packages, " ")
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("%s %w, and this machine has no apt-get; on Debian: %s", names(needs), ErrMissing, byHand)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 // Need names one thing that has to be there.
@@ -69,15 +70,17 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 	}
 	defer unlock()
 	_, missing = find(needs) // another process may have installed it while this one waited
-	if packages := debianPackages(missing); len(packages) > 0 {
-		if err := installPackages(ctx, log, missing, packages); err != nil {
-			return Tools{}, err
-		}
+	// apt-get waits for the network and the disk, the build for the processor: they do not disturb each other.
+	group, groupContext := errgroup.WithContext(ctx)
+	fromDebian := slices.DeleteFunc(slices.Clone(missing), func(need Need) bool { return need == MinIO })
+	if len(fromDebian) > 0 {
+		group.Go(func() error { return installPackages(groupContext, log, fromDebian) })
 	}
 	if slices.Contains(missing, MinIO) {
-		if err := buildMinIO(ctx, log); err != nil {
-			return Tools{}, err
-		}
+		group.Go(func() error { return buildMinIO(groupContext, log) })
+	}
+	if err := group.Wait(); err != nil {
+		return Tools{}, err
 	}
 	tools, missing = find(needs)
 	if len(missing) > 0 {

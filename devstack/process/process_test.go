@@ -37,6 +37,7 @@ func bearAndDie(log string) {
 	}
 	os.Stdout.WriteString(strconv.Itoa(child.PID()) + "\n")
 	<-child.Exited()
+	os.Exit(1)
 }
 
 func shell(log, script string) process.Spec {
@@ -155,7 +156,7 @@ func TestWaitReadyEndsWithItsContext(t *testing.T) {
 func TestChildDiesWithItsParent(t *testing.T) {
 	t.Parallel()
 	parent := exec.Command(os.Args[0])
-	parent.Env = []string{orphanVariable + "=" + filepath.Join(t.TempDir(), "log")}
+	parent.Env = append(os.Environ(), orphanVariable+"="+filepath.Join(t.TempDir(), "log"))
 	output, err := parent.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, parent.Start())
@@ -164,6 +165,7 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	child, err := strconv.Atoi(strings.TrimSpace(line))
 	require.NoError(t, err)
 
+	require.NoError(t, syscall.Kill(child, 0), "the child lives as long as its parent")
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
 	gone(t, child)

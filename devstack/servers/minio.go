@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -123,6 +124,19 @@ func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	err = client.RemoveBucketWithOptions(ctx, name, minio.RemoveBucketOptions{ForceDelete: true})
 	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
 		return fmt.Errorf("removing bucket %s: %w", name, err)
+	}
+	return nil
+}
+
+// PutObject stores bytes, as nothing but a client of MinIO would: what Docmill's own storing is compared with.
+func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byte) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{DisableMultipart: true})
+	if err != nil {
+		return fmt.Errorf("storing %s in bucket %s: %w", key, bucket, err)
 	}
 	return nil
 }

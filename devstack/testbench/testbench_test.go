@@ -36,10 +36,10 @@ func TestBenchesAreApart(t *testing.T) {
 	require.Empty(t, queues(t, second))
 }
 
-func TestBenchIsRemovedWithItsTest(t *testing.T) {
+func TestBenchIsRemovedWithItsTest(t *testing.T) { //nolint:tparallel // the end of the inner test is waited for
 	t.Parallel()
 	var gone *testbench.Bench
-	t.Run("a test", func(t *testing.T) { //nolint:tparallel // its end is waited for
+	t.Run("a test", func(t *testing.T) {
 		gone = testbench.New(t)
 		execute(t, gone, "CREATE TABLE item (id int)")
 		store(t, gone).put(t, gone.ResultsBucket)

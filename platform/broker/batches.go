@@ -22,27 +22,24 @@ const (
 // got from each delivery.
 type BatchHandler func(ctx context.Context, batch []*Delivery) error
 
-// Batches handles deliveries in batches of up to max: the first one that comes, and those that are there at once. It does not
+// Batches handles deliveries in batches of up to most of them: the first one that comes, and those that are there at once. It does not
 // wait for more: under load batches grow by themselves while the one before is being handled.
 //
 // A batch whose handler fails is held and tried again, with growing delays, for ConsumerOptions.Hold; only then is the
 // connection dropped, and everything that was not acknowledged comes again. Dropping it at the first failure would count
 // one delivery for the failed messages and for all that wait behind them, so that an outage of the database of some minutes
 // used up the queue's delivery limit and dead-lettered events that nothing is wrong with.
-func Batches(max int, handle BatchHandler) Work {
-	if max < 1 {
-		max = 1
-	}
-	return batches{max: max, handle: handle}
+func Batches(most int, handle BatchHandler) Work {
+	return batches{most: max(most, 1), handle: handle}
 }
 
 type batches struct {
-	max    int
+	most   int
 	handle BatchHandler
 }
 
 // prefetch lets a batch come in while the one before is being handled.
-func (b batches) prefetch() int { return 2 * b.max }
+func (b batches) prefetch() int { return 2 * b.most }
 
 func (b batches) serve(sub *subscription) error {
 	ctx, cancel := sub.context()
@@ -57,7 +54,7 @@ func (b batches) serve(sub *subscription) error {
 		case <-sub.drain:
 		case d, open := <-arrived:
 			if !open {
-				return sub.lost()
+				return sub.session.lost()
 			}
 			if err := b.apply(ctx, sub, b.gather(&d, arrived)); err != nil {
 				return err
@@ -82,7 +79,7 @@ func (b batches) collect(deliveries <-chan amqp.Delivery) <-chan amqp.Delivery {
 // gather adds to the first delivery those that are there.
 func (b batches) gather(first *amqp.Delivery, arrived <-chan amqp.Delivery) []*Delivery {
 	batch := []*Delivery{newDelivery(first)}
-	for len(batch) < b.max {
+	for len(batch) < b.most {
 		select {
 		case d, open := <-arrived:
 			if !open {

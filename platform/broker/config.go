@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -20,7 +21,7 @@ type Config struct {
 func (c Config) Validate() error {
 	parsed, err := url.Parse(c.URL)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "amqp" && parsed.Scheme != "amqps" {
-		return fmt.Errorf("setting broker-url: it is no URL such as amqp://127.0.0.1:5672/")
+		return errors.New("setting broker-url: it is no URL such as amqp://127.0.0.1:5672/")
 	}
 	if parsed.User != nil {
 		return fmt.Errorf("setting broker-url: %s contains credentials; give them as broker-username and broker-password", parsed.Redacted())

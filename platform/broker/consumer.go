@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/zap"
@@ -18,6 +19,11 @@ type ConsumerOptions struct {
 	// Hold is how long a failing batch is held and tried again before it is given back to its queue: 10 minutes by
 	// default, which has to stay below the broker's consumer_timeout (30 minutes unless configured).
 	Hold time.Duration
+	// Usable tells whether the handler could do its work now: whether its database answers, say. The consumer takes
+	// no deliveries before it returns nil, because each that is taken and given back counts against its delivery limit:
+	// with Hold alone, an outage of 20 times its length would dead-letter events that nothing is wrong with. It is asked
+	// whenever the consumer has connected, and obeys ctx. Nil stands for always.
+	Usable func(ctx context.Context) error
 	// Log is told about connections and failures. Required.
 	Log *zap.Logger
 	// Metrics takes the consumer's metrics; nil takes none.
@@ -66,6 +72,9 @@ func (c *Consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	defer cancel()
 	ready()
 	c.supervisor.run(ctx, stop, func(s *session, up func()) error {
+		if err := c.usable(s, stop); err != nil {
+			return err
+		}
 		sub, err := c.subscribe(s, drain)
 		if err != nil {
 			return err
@@ -74,6 +83,44 @@ func (c *Consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 		return c.work.serve(sub)
 	})
 	return nil
+}
+
+// Delays between the questions whether the handler can work, with full jitter, and the bound on each question.
+const (
+	firstQuestion   = 50 * time.Millisecond
+	maxQuestion     = 2500 * time.Millisecond
+	questionTimeout = 3 * time.Second
+)
+
+// usable waits until the handler can work. It returns why it no longer waits when the session is lost or stop ends.
+func (c *Consumer) usable(s *session, stop context.Context) error {
+	if c.options.Usable == nil {
+		return nil
+	}
+	delays := &backoff.ExponentialBackOff{InitialInterval: firstQuestion, Multiplier: 2, MaxInterval: maxQuestion, RandomizationFactor: 1}
+	told := ""
+	for {
+		asking, cancel := context.WithTimeout(stop, questionTimeout)
+		err := c.options.Usable(asking)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if text := err.Error(); text != told { // an outage is told once, and again when its reason changes
+			told = text
+			c.supervisor.log.Warn("taking no deliveries, which nobody could handle now", zap.Error(err))
+		}
+		timer := time.NewTimer(delays.NextBackOff())
+		select {
+		case <-timer.C:
+		case <-stop.Done():
+			timer.Stop()
+			return context.Cause(stop)
+		case <-s.ctx.Done():
+			timer.Stop()
+			return s.cause()
+		}
+	}
 }
 
 // Check returns nil while deliveries can come, and otherwise ErrNotConnected.
@@ -112,11 +159,16 @@ type subscription struct {
 	metrics    consumerMetrics
 }
 
-// context is what handlers work under: it ends with ErrLost as its cause when the session is lost.
+// context is what handlers work under: it ends with ErrLost as its cause when the session is lost, and with
+// context.Canceled when it is abandoned.
 func (s *subscription) context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
 	stop := context.AfterFunc(s.session.ctx, func() {
-		cancel(fmt.Errorf("%w: %w", ErrLost, context.Cause(s.session.ctx)))
+		cause := context.Cause(s.session.ctx)
+		if !errors.Is(cause, context.Canceled) {
+			cause = fmt.Errorf("%w: %w", ErrLost, cause)
+		}
+		cancel(cause)
 	})
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }
@@ -129,12 +181,6 @@ func (s *subscription) draining() bool {
 	default:
 		return false
 	}
-}
-
-// lost says why the session ended; it is called when it has, or is just about to.
-func (s *subscription) lost() error {
-	<-s.session.ctx.Done()
-	return context.Cause(s.session.ctx)
 }
 
 // unsubscribe ends the flow of deliveries and gives back those that nobody has begun.

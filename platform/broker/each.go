@@ -66,7 +66,7 @@ func (e each) serve(sub *subscription) error {
 		case <-sub.drain:
 		case d, open := <-sub.deliveries:
 			if !open {
-				err := sub.lost() // ends ctx
+				err := sub.session.lost() // ends ctx
 				handlers.Wait()
 				return err
 			}

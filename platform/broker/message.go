@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,7 +59,7 @@ func (m Message) route() (exchange, key string, err error) {
 // publishing encodes the message, with the trace of ctx in its headers.
 func (m Message) publishing(ctx context.Context, app string) (amqp.Publishing, error) {
 	if m.Body == nil {
-		return amqp.Publishing{}, fmt.Errorf("it has no body")
+		return amqp.Publishing{}, errors.New("it has no body")
 	}
 	body, err := proto.Marshal(m.Body)
 	if err != nil {

@@ -68,7 +68,7 @@ func (p *Publisher) serve(s *session, up func(), stop context.Context) error {
 			out.send(f)
 		case <-now.changed:
 		case <-s.ctx.Done():
-			return context.Cause(s.ctx)
+			return s.lost()
 		case <-stop.Done():
 			out.unsettled.Wait() // ends with the session at the latest
 			return nil
@@ -107,8 +107,7 @@ func (o *outbound) await(f *flight) {
 	case f.confirm.Acked():
 		o.settle(f, nil, nil)
 	case o.session.channel.IsClosed(): // set before the confirms are resolved
-		<-o.session.ctx.Done()
-		o.settle(f, ErrUnconfirmed, context.Cause(o.session.ctx))
+		o.settle(f, ErrUnconfirmed, o.session.lost())
 	default:
 		o.settle(f, ErrNacked, nil)
 	}

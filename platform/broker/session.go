@@ -121,11 +121,12 @@ func (s *session) watch(alarm func(reason string)) {
 				}
 				canceled = nil // closed with the channel: its own notice says why
 			case b, open := <-blocked:
-				if !open {
+				switch {
+				case !open:
 					blocked = nil // the connection closed: its own notice follows
-				} else if b.Active {
+				case b.Active:
 					alarm(b.Reason)
-				} else {
+				default:
 					alarm("")
 				}
 			}
@@ -141,6 +142,15 @@ func closed(what string, err *amqp.Error) error {
 	}
 	return fmt.Errorf("%s closed: %w", what, err)
 }
+
+// lost says why the session ended; it is called when it has, or is just about to.
+func (s *session) lost() error {
+	<-s.ctx.Done()
+	return context.Cause(s.ctx)
+}
+
+// cause is why the session ended; nil while it has not.
+func (s *session) cause() error { return context.Cause(s.ctx) }
 
 // close says goodbye to the broker, within closeTimeout, and returns when nothing of the session is left.
 func (s *session) close() {

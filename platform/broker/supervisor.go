@@ -118,6 +118,8 @@ func (s *supervisor) now() state {
 // err says why the connection is of no use to a publisher now; nil when it is of use.
 func (s state) err() error {
 	switch {
+	case s.session != nil && s.session.ctx.Err() != nil: // lost, while handlers of its deliveries still come to their end
+		return fmt.Errorf("%w: %w", ErrNotConnected, s.session.lost())
 	case s.session == nil && s.cause != nil:
 		return fmt.Errorf("%w: %w", ErrNotConnected, s.cause)
 	case s.session == nil:

@@ -66,7 +66,7 @@ func checkHeader(path string) error {
 	if err != nil {
 		return fmt.Errorf("open the PDF: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	head, err := bufio.NewReader(file).Peek(len(header))
 	if err != nil || string(head) != header {
 		return fmt.Errorf("%w: it begins with %q", ErrNotPDF, head)

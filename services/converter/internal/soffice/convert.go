@@ -39,7 +39,7 @@ func (o *Office) Convert(ctx context.Context, request engine.Request) (engine.Ou
 	if err := os.CopyFS(filepath.Join(request.Folder, profileFolder), os.DirFS(o.profile)); err != nil {
 		return engine.Output{}, fmt.Errorf("copy the profile: %w", err)
 	}
-	exit, err := child.Run(ctx, o.command(request, source))
+	exit, err := run(ctx, o.command(request, source))
 	if err != nil {
 		return engine.Output{}, limited(err)
 	}
@@ -53,7 +53,7 @@ func examine(request engine.Request) (document.Recognition, error) {
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("open the document: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("look at the document: %w", err)
@@ -70,8 +70,11 @@ func examine(request engine.Request) (document.Recognition, error) {
 	}
 	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.
 	slides, err := document.CountSlides(file, info.Size())
-	if err == nil && slides.Visible() == 0 {
-		return found, problem.New(problem.DocumentEmpty, "None of the presentation's %d slides is visible.", slides.Total)
+	switch {
+	case err == nil && slides.Total == 0:
+		return found, problem.New(problem.DocumentEmpty, "The presentation has no slides.")
+	case err == nil && slides.Visible() == 0:
+		return found, problem.New(problem.DocumentEmpty, "All slides of the presentation are hidden.")
 	}
 	return found, nil
 }
@@ -114,6 +117,17 @@ func profileArgument(profile string) string {
 // (CVE-2024-12426).
 func environment(home, temp string) []string {
 	return []string{"HOME=" + home, "TMPDIR=" + temp, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "SAL_USE_VCLPLUGIN=svp"}
+}
+
+// run runs LibreOffice, and a second time when it asks for that: it ends with 81 (EXITHELPER_NORMAL_RESTART) before it has
+// done anything when its profile needed to be brought up to date first.
+func run(ctx context.Context, command child.Command) (child.Exit, error) {
+	const normalRestart = 81
+	exit, err := child.Run(ctx, command)
+	if err == nil && exit.Code == normalRestart {
+		return child.Run(ctx, command)
+	}
+	return exit, err
 }
 
 // limited turns the limit that ended a conversion into the document's problem, and gives any other error back.

@@ -16,7 +16,7 @@ import (
 const binaryName = "soffice.bin"
 
 // errMissing says how to mend a missing LibreOffice.
-var errMissing = errors.New("LibreOffice is missing: install libreoffice-writer, -calc and -impress (Debian), or set soffice to its program")
+var errMissing = errors.New("LibreOffice is missing: install libreoffice-writer, libreoffice-calc and libreoffice-impress (on Debian their -nogui variants will do), or set soffice to its program")
 
 // find gives the path of soffice.bin. A configured program may be the script, a link to it, or soffice.bin itself.
 func find(configured string) (string, error) {
@@ -44,8 +44,8 @@ func candidates() []string {
 			found = append(found, path)
 		}
 	}
-	for _, pattern := range []string{"/usr/lib*/libreoffice/program/soffice", "/opt/libreoffice*/program/soffice", "/usr/local/lib*/libreoffice/program/soffice"} {
-		matches, err := filepath.Glob(pattern)
+	for _, pattern := range []string{"/usr/lib*/libreoffice/program/", "/opt/libreoffice*/program/", "/usr/local/lib*/libreoffice/program/"} {
+		matches, err := filepath.Glob(pattern + binaryName)
 		if err != nil {
 			continue // only a malformed pattern, and these are not
 		}
@@ -57,11 +57,11 @@ func candidates() []string {
 
 // beside resolves links and looks for soffice.bin in the same folder.
 func beside(program string) (string, bool) {
-	real, err := filepath.EvalSymlinks(program)
+	target, err := filepath.EvalSymlinks(program)
 	if err != nil {
 		return "", false
 	}
-	binary, err := exec.LookPath(filepath.Join(filepath.Dir(real), binaryName))
+	binary, err := exec.LookPath(filepath.Join(filepath.Dir(target), binaryName))
 	return binary, err == nil
 }
 

@@ -43,9 +43,7 @@ func canaries() []canary {
 	}
 }
 
-// prepareProfile makes the profile that every conversion gets a copy of, and converts the canaries with it. LibreOffice
-// fills a new profile when it first runs, and then ends with exit code 81 ("start me again") without converting
-// anything; after --terminate_after_init it does neither.
+// prepareProfile makes the profile that every conversion gets a copy of, and converts the canaries with it.
 func (o *Office) prepareProfile(ctx context.Context, folder string) (string, error) {
 	home, err := os.MkdirTemp(folder, "office-")
 	if err != nil {
@@ -68,7 +66,7 @@ func (o *Office) prepareProfile(ctx context.Context, folder string) (string, err
 }
 
 func (o *Office) setUp(ctx context.Context, home, profile string) error {
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := run(ctx, child.Command{
 		Path: o.binary, Args: []string{profileArgument(profile), "--headless", "--terminate_after_init"},
 		Env: environment(home, home), Dir: home, Limits: o.limits,
 	})
@@ -91,7 +89,7 @@ func (o *Office) convertCanaries(ctx context.Context, home, profile string) erro
 		}
 		arguments = append(arguments, path)
 	}
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := run(ctx, child.Command{
 		Path: o.binary, Args: arguments, Env: environment(home, home), Dir: home, Limits: o.limits,
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ func Open(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock work folder %s: %w", root, err)
 	}
-	defer rootLock.Close() //nolint:errcheck // nothing was written to it
+	defer rootLock.Close()
 	if err := removeDead(root); err != nil {
 		return nil, err
 	}

@@ -58,10 +58,28 @@ func Register(routes gin.IRouter, settings Settings, parts Parts) error {
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
-	routes.Match(getOrHead, "/v1/jobs/:id", httpserver.Handle(a.poll))
-	routes.Match(getOrHead, "/v1/jobs/:id/result", httpserver.Handle(a.result))
-	routes.Match(getOrHead, "/v1/formats", httpserver.Handle(formats.serve))
+	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
+	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
+	routes.Match(getOrHead, "/v1/formats", answer(formats.serve))
 	return nil
+}
+
+// clientGone is the status of an answer that nobody reads, for the log and the metrics; nginx uses the same.
+const clientGone = 499
+
+// answer makes a handler for requests without a body. It answers with the handler's failure, unless the client has left: what
+// fails then fails because of that, and must not look as if status or the store were down. A request with a body is
+// different: net/http ends its context also when the body's deadline passes, and that client is still there to be told.
+func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
+	return httpserver.Handle(func(c *gin.Context) error {
+		err := handler(c)
+		if err != nil && c.Request.Context().Err() != nil && !c.Writer.Written() {
+			_ = c.Error(err)
+			c.AbortWithStatus(clientGone)
+			return nil
+		}
+		return err
+	})
 }
 
 // poll passes the question on to status.
@@ -108,16 +126,16 @@ func (a *api) submit(c *gin.Context) error {
 	c.Header("Location", job.Path(accepted.ID))
 	c.Header("Cache-Control", "no-store")
 	wait := preferredWait(c.Request.Header)
-	answer := a.follow(c.Request.Context(), accepted, wait)
+	followed := a.follow(c.Request.Context(), accepted, wait)
 	if wait > 0 {
 		c.Header("Preference-Applied", appliedWait(wait))
 	}
-	if wait > 0 && answer.Status.Terminal() {
-		c.JSON(http.StatusOK, answer)
+	if wait > 0 && followed.Status.Terminal() {
+		c.JSON(http.StatusOK, followed)
 		return nil
 	}
 	c.Header("Retry-After", jobRetryAfter)
-	c.JSON(http.StatusAccepted, answer)
+	c.JSON(http.StatusAccepted, followed)
 	return nil
 }
 
@@ -146,8 +164,7 @@ func outcome(err error) string {
 	if err == nil {
 		return "accepted"
 	}
-	var known *problem.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*problem.Error](err); ok {
 		return string(known.Code)
 	}
 	return string(problem.Internal)

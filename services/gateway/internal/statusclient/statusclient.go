@@ -64,6 +64,8 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting status-url: %w", err)
 	}
+	// JoinPath on an empty path gives a relative one, which the reverse proxy would send as it is: "GET v1/jobs/… HTTP/1.1".
+	base.Path = "/"
 	return &Client{base: base, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -219,7 +221,7 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			r.Out.URL = c.url(job.Path(id))
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
-			inject(r.In.Context(), r.Out.Header)
+			inject(ctx, r.Out.Header)
 			r.Out.Body, r.Out.ContentLength = http.NoBody, 0
 		},
 		ModifyResponse: func(response *http.Response) error {

@@ -114,7 +114,7 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 		n += more
 	}
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case err == io.EOF, err == io.ErrUnexpectedEOF: // io.ReadFull's own, for the upload's good end only
 		return head[:n], true, nil
 	case err != nil:
 		return nil, false, err

@@ -44,12 +44,16 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.control.SetReadDeadline(time.Time{})
 		b.failure = io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.failure = problem.New(problem.UploadTooSlow, "Nothing arrived for %s.", b.idle).Because(err)
+		b.failure = problem.New(problem.UploadTooSlow, "Nothing arrived for %s.", b.idle).Because(opaque(err))
 	default:
-		b.failure = problem.New(problem.UploadInterrupted, "The connection ended, or was broken, before the whole request was there.").Because(err)
+		b.failure = problem.New(problem.UploadInterrupted, "The connection ended, or was broken, before the whole request was there.").Because(opaque(err))
 	}
 	return n, b.failure
 }
+
+// opaque keeps an error's text and not its chain. Readers of an upload look for io.EOF and io.ErrUnexpectedEOF; inside of a
+// problem neither must be taken for a good end.
+func opaque(err error) error { return errors.New(err.Error()) }
 
 // extend is best effort: only a writer that is no network connection, a test's, cannot set deadlines.
 func (b *body) extend() { _ = b.control.SetReadDeadline(time.Now().Add(b.idle)) }

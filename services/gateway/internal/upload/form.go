@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -26,6 +27,7 @@ const (
 type form struct {
 	body    *body
 	bounded *capped
+	closing *closing
 	parts   *multipart.Reader
 	options *collector
 }
@@ -41,7 +43,8 @@ func receiveForm(body *body, length int64, mediaType, boundary string, options *
 		return nil, tooLarge(limits.MaxSize) // the file alone must be larger than allowed, whatever comes with it
 	}
 	bounded := &capped{source: body, left: maxOverhead, beyond: formInvalid("More than %d bytes come before the file.", maxOverhead)}
-	f := &form{body: body, bounded: bounded, parts: multipart.NewReader(bounded, boundary), options: options}
+	closing := newClosing(bounded, boundary)
+	f := &form{body: body, bounded: bounded, closing: closing, parts: multipart.NewReader(closing, boundary), options: options}
 	file, err := f.fileAfterOptions()
 	if err != nil {
 		return nil, err
@@ -149,7 +152,7 @@ func (f *form) finish() error {
 // next gives the next part as it was sent: the library's NextPart would decode quoted-printable.
 func (f *form) next() (*multipart.Part, error) {
 	part, err := f.parts.NextRawPart()
-	if err == io.EOF { //nolint:errorlint // the library wraps the io.EOF of a form that is cut off, and only that
+	if err == io.EOF && f.closing.seen { // the library gives that of a form that is cut off, too, or wraps it
 		return nil, io.EOF
 	}
 	if err != nil {
@@ -161,17 +164,45 @@ func (f *form) next() (*multipart.Part, error) {
 	return part, nil
 }
 
+// closing watches for the closing boundary: the library gives a plain io.EOF for a form that has one, and also for a form that
+// is cut off in the headers of a part.
+type closing struct {
+	source io.Reader
+	mark   []byte
+	tail   []byte // the last bytes before the next read, less than the mark
+	seen   bool
+}
+
+func newClosing(source io.Reader, boundary string) *closing {
+	return &closing{source: source, mark: []byte("\n--" + boundary + "--"), tail: []byte("\n")}
+}
+
+func (c *closing) Read(p []byte) (int, error) {
+	n, err := c.source.Read(p)
+	if c.seen {
+		return n, err
+	}
+	read, overlap := p[:n], len(c.mark)-1
+	c.tail = append(c.tail, read[:min(n, overlap)]...)
+	c.seen = bytes.Contains(c.tail, c.mark) || bytes.Contains(read, c.mark)
+	if n > overlap {
+		c.tail = append(c.tail[:0], read[n-overlap:]...)
+	} else if extra := len(c.tail) - overlap; extra > 0 {
+		c.tail = append(c.tail[:0], c.tail[extra:]...)
+	}
+	return n, err
+}
+
 // failure says why the form could not be read on: the body's own problem when it has one, or else that the form is
 // none, which is what the library's errors come to.
 func (f *form) failure(err error) error {
 	if broken := f.body.broken(); broken != nil {
 		return broken
 	}
-	var known *problem.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*problem.Error](err); ok {
 		return known
 	}
-	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(err)
+	return formInvalid("The form ends without its closing boundary, or a part is malformed.").Because(opaque(err))
 }
 
 func formInvalid(format string, args ...any) *problem.Error {

@@ -48,10 +48,11 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	}
 	options := &collector{}
 	options.addQuery(r.URL.RawQuery)
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if strings.HasPrefix(mediaType, "multipart/") {
+	contentType := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Type")))
+	if strings.HasPrefix(contentType, "multipart/") {
+		mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil {
-			return nil, problem.New(problem.FormInvalid, "The Content-Type of the request cannot be read.").Because(err)
+			return nil, problem.New(problem.FormInvalid, "The Content-Type of the request cannot be read.").Because(opaque(err))
 		}
 		return receiveForm(body, r.ContentLength, mediaType, params["boundary"], options, limits)
 	}

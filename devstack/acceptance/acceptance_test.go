@@ -1,0 +1,249 @@
+// Package acceptance tries the whole of Docmill as its users and its operators do: three built services as processes on
+// real servers, spoken to over HTTP, with faults.
+package acceptance_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/devstack/system"
+	"github.com/docmill/docmill/devstack/testbench"
+)
+
+const project = "../.."
+
+// patience bounds a whole test. It is no measure of speed: one conversion may take 2 minutes by its own limit.
+const patience = 10 * time.Minute
+
+func TestMain(m *testing.M) { testbench.Main(m) }
+
+type testBundle struct {
+	ctx    context.Context
+	bench  *testbench.Bench
+	system *system.System
+	client *client.Client
+}
+
+// setup starts a Docmill of the test's own on that bench.
+func setup(t *testing.T, bench *testbench.Bench) *testBundle {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	dir := t.TempDir()
+	require.NoError(t, system.Build(ctx, project, dir))
+	s, err := system.Start(ctx, system.Options{Space: bench.Space, Binaries: dir, LogDir: dir})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
+	return &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL())}
+}
+
+func document(name string) string { return filepath.Join(project, "testdata", name) }
+
+func (b *testBundle) submit(t *testing.T, name string) client.Job {
+	t.Helper()
+	job, err := b.client.SubmitFile(b.ctx, document(name))
+	require.NoError(t, err)
+	return job
+}
+
+// succeed waits for a job's success and checks that the result is what the job says.
+func (b *testBundle) succeed(t *testing.T, job client.Job) client.Job {
+	t.Helper()
+	job, err := b.client.Await(b.ctx, job)
+	require.NoError(t, err)
+	require.NoError(t, job.Failure())
+	body, err := b.client.Result(b.ctx, job)
+	require.NoError(t, err)
+	defer body.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, body)
+	require.NoError(t, err)
+	require.Equal(t, job.Result.SHA256, hex.EncodeToString(sum.Sum(nil)))
+	require.Equal(t, job.Result.Size, size)
+	return job
+}
+
+func TestEachSubmissionCanBePolledAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testbench.New(t))
+	jobs := make([]client.Job, 40)
+	for i := range jobs {
+		text := fmt.Sprintf("Letter number %d.", i)
+		job, err := b.client.Submit(b.ctx, "letter.txt", strings.NewReader(text), int64(len(text)))
+		require.NoError(t, err)
+		jobs[i], err = b.client.Poll(b.ctx, job.ID)
+		require.NoError(t, err, "a poll right after the 202 finds the job")
+	}
+	seen := map[string]bool{}
+	for _, job := range jobs {
+		job = b.succeed(t, job)
+		require.Equal(t, 1, job.Result.Pages)
+		require.Equal(t, "letter.pdf", job.Result.Filename)
+		require.Equal(t, 1, job.Attempt)
+		seen[job.ID] = true
+	}
+	require.Len(t, seen, len(jobs))
+}
+
+func TestEveryDocumentEndsAsItShould(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testbench.New(t))
+	// What each sample gives: a number of pages, or the code of a failed job, or the code of a refused submission.
+	type outcome struct {
+		pages          int
+		failed, refuse string
+	}
+	outcomes := map[string]outcome{
+		"sample.pptx": {pages: 19},
+		"aspose.slides-for-.net__HiddingSlides.pptx":        {pages: 2},
+		"aspose.slides-for-.net__Print.ppt":                 {pages: 2},
+		"docling__equations.docx":                           {pages: anyNumber}, // its fonts are not free, and what stands in decides
+		"docling__legacy_sample.doc":                        {pages: 2},
+		"gembox.presentation.examples__SampleVba.pptm":      {pages: 1},
+		"gotenberg__libreoffice-linked-external.fodt":       {pages: 1},
+		"officeimo__SampleFileRTF.rtf":                      {pages: 4},
+		"open-xml-sdk__AllSlidesConverterTC.pptx":           {pages: 5},
+		"python-pptx__no-slides.pptx":                       {failed: "document-empty"},
+		"synth-deck.ppsx":                                   {pages: 2},
+		"synth-deck.potx":                                   {pages: 2},
+		"synth-letter.odt":                                  {pages: 1},
+		"synth-letter.txt":                                  {pages: 1},
+		"synth-table.csv":                                   {pages: 1},
+		"synth-table.ods":                                   {pages: 1},
+		"synth-table.xls":                                   {pages: 1},
+		"synth-all-hidden.pptx":                             {failed: "document-empty"},
+		"excelize__encryptSHA512.xlsx":                      {failed: "password-required"},
+		"gembox.presentation.examples__PptxEncryption.pptx": {failed: "password-required"},
+		"gotenberg__protected_page_1.docx":                  {failed: "password-required"},
+		"msoffcrypto-tool__rc4cryptoapi_password.ppt":       {failed: "password-required"},
+		"unoserver__simple.encrypted.odt":                   {failed: "password-required"},
+		"synth-png-named.pptx":                              {refuse: "file-type-contradicted"},
+	}
+	for name, want := range outcomes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			job, err := b.client.SubmitFile(b.ctx, document(name))
+			if want.refuse != "" {
+				var refusal *client.Problem
+				require.ErrorAs(t, err, &refusal)
+				require.Equal(t, want.refuse, refusal.Code)
+				return
+			}
+			require.NoError(t, err)
+			if want.failed != "" {
+				job, err = b.client.Await(b.ctx, job)
+				require.NoError(t, err)
+				require.Equal(t, "failed", job.Status)
+				require.Equal(t, want.failed, job.Error.Code)
+				return
+			}
+			require.Equal(t, want.pages, b.succeed(t, job).Result.Pages)
+		})
+	}
+}
+
+// TestConverterKilledInTheMiddle: what a dead converter had in hand is converted by the next one.
+func TestConverterKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testbench.New(t))
+	job := b.submit(t, "odftoolkit__Presentation7.odp") // seconds of work
+	for job.Status != "running" {
+		var err error
+		job, err = b.client.Next(b.ctx, job)
+		require.NoError(t, err)
+		require.False(t, job.Ended(), "it was to be caught running")
+	}
+	require.NoError(t, b.system.Converter.Kill())
+	require.NoError(t, b.system.Converter.Start(b.ctx))
+	job = b.succeed(t, job)
+	require.Greater(t, job.Attempt, 1)
+	require.Equal(t, 100, job.Result.Pages)
+}
+
+// TestServersComeAndGo: no accepted job is lost when a server goes away while jobs run, and nobody has to restart a
+// service.
+func TestServersComeAndGo(t *testing.T) {
+	t.Parallel()
+	bench := testbench.NewPrivate(t)
+	b := setup(t, bench)
+	const name = "aspose.slides-for-.net__HiddingSlides.pptx"
+	var accepted []client.Job
+	submit := func(n int) {
+		for range n {
+			accepted = append(accepted, b.submit(t, name))
+		}
+	}
+
+	submit(2)
+	require.NoError(t, bench.Servers.PostgreSQL.Stop(b.ctx))
+	submit(4) // accepted, and converted, without the database
+	_, err := b.client.Poll(b.ctx, accepted[0].ID)
+	var problem *client.Problem
+	require.ErrorAs(t, err, &problem)
+	require.Equal(t, "status-unavailable", problem.Code)
+	require.NoError(t, bench.Servers.PostgreSQL.Start(b.ctx))
+	b.ready(t, b.system.Status)
+
+	submit(2)
+	require.NoError(t, bench.Servers.RabbitMQ.Kill())
+	_, err = b.client.SubmitFile(b.ctx, document(name))
+	require.ErrorAs(t, err, &problem)
+	require.Contains(t, []string{"queue-unavailable", "queue-unconfirmed"}, problem.Code)
+	require.NoError(t, bench.Servers.RabbitMQ.Start(b.ctx))
+	for _, service := range b.system.Services() {
+		b.ready(t, service)
+	}
+
+	submit(2)
+	require.NoError(t, bench.Servers.MinIO.Kill())
+	_, err = b.client.SubmitFile(b.ctx, document(name))
+	require.ErrorAs(t, err, &problem)
+	require.Equal(t, "store-unavailable", problem.Code)
+	require.NoError(t, bench.Servers.MinIO.Start(b.ctx))
+	b.ready(t, b.system.Gateway)
+
+	submit(2)
+	for _, job := range accepted {
+		require.Equal(t, 2, b.succeed(t, job).Result.Pages)
+	}
+}
+
+// ready waits until a service says that it has everything again.
+func (b *testBundle) ready(t *testing.T, service *system.Service) {
+	t.Helper()
+	require.Eventually(t, func() bool { return service.Ready(b.ctx) == nil }, 2*time.Minute, 50*time.Millisecond, service.Name())
+}
+
+// TestNothingIsLeft: after jobs of every kind, the converter's work folder is empty and a stop is clean.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	dir, work := t.TempDir(), t.TempDir()
+	require.NoError(t, system.Build(ctx, project, dir))
+	s, err := system.Start(ctx, system.Options{
+		Space: bench.Space, Binaries: dir, LogDir: dir,
+		Env: map[string][]string{system.Converter: {"DOCMILL_WORK_DIR=" + work, "DOCMILL_CONVERSION_TIMEOUT=1s"}},
+	})
+	require.NoError(t, err)
+	b := &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL())}
+	job, err := b.client.Await(ctx, b.submit(t, "odftoolkit__Presentation7.odp"))
+	require.NoError(t, err)
+	require.Equal(t, "conversion-timeout", job.Error.Code)
+	require.NoError(t, s.Stop(ctx))
+	left, err := os.ReadDir(work)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}

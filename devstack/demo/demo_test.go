@@ -1,0 +1,116 @@
+package demo_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/demo"
+)
+
+const pdf = "%PDF-1.7 the result"
+
+// docmill answers as the API's contract says: queued, running, and then the given end.
+func docmill(t *testing.T, ending, result string) string {
+	t.Helper()
+	const self = `"links":{"self":"/v1/jobs/1","result":"/v1/jobs/1/result"}`
+	states := []string{`"status":"queued"`, `"status":"running","progress":{"phase":"converting","percent":44}`, ending}
+	var asked atomic.Int32
+	answer := func(w http.ResponseWriter, status, n int) {
+		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, n))
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"id":"1","source":{"filename":"deck.pptx","size":4},%s,%s}`, states[n], self)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/jobs", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if string(body) != "deck" || r.Header.Get("Content-Disposition") != "attachment; filename=deck.pptx" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		answer(w, http.StatusAccepted, 0)
+	})
+	mux.HandleFunc("GET /v1/jobs/1", func(w http.ResponseWriter, r *http.Request) {
+		if n := asked.Add(1); n == 2 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusNotModified) // nothing changed while the request waited
+			return
+		}
+		answer(w, http.StatusOK, min(int(asked.Load()), 2))
+	})
+	mux.HandleFunc("GET /v1/jobs/1/result", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, result) })
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func succeeded() string {
+	sum := sha256.Sum256([]byte(pdf))
+	return fmt.Sprintf(`"status":"succeeded","result":{"filename":"deck.pdf","size":%d,"sha256":"%s","pages":8}`, len(pdf), hex.EncodeToString(sum[:]))
+}
+
+func run(t *testing.T, url string) (shown, dir string, err error) {
+	t.Helper()
+	dir = t.TempDir()
+	file := filepath.Join(t.TempDir(), "deck.pptx")
+	require.NoError(t, os.WriteFile(file, []byte("deck"), 0o600))
+	var output bytes.Buffer
+	err = demo.Run(t.Context(), demo.Options{BaseURL: url + "/", File: file, OutputDir: dir, Output: &output})
+	return output.String(), dir, err
+}
+
+func TestStatesAreShownAndTheResultStored(t *testing.T) {
+	t.Parallel()
+	shown, dir, err := run(t, docmill(t, succeeded(), pdf))
+	require.NoError(t, err)
+	require.Regexp(t, `(?s)queued +job 1: deck.pptx, 4 bytes.*running +converting, 44 %.*succeeded.*deck.pdf, 8 pages, 19 bytes`, shown)
+	stored, err := os.ReadFile(filepath.Join(dir, "deck.pdf"))
+	require.NoError(t, err)
+	require.Equal(t, pdf, string(stored))
+}
+
+func TestDamagedResultIsNotStored(t *testing.T) {
+	t.Parallel()
+	_, dir, err := run(t, docmill(t, succeeded(), "%PDF-1.7 cut o"))
+	require.ErrorContains(t, err, "arrived damaged")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestFailedJobTellsWhy(t *testing.T) {
+	t.Parallel()
+	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password."}`, ""))
+	require.EqualError(t, err, "the job ended as failed: The document asks for a password. (password-required)")
+}
+
+func TestRefusalIsTold(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","code":"format-unsupported"}`)
+	}))
+	t.Cleanup(server.Close)
+	_, _, err := run(t, server.URL)
+	require.ErrorContains(t, err, "Unsupported: No such format. (415 Unsupported Media Type, code format-unsupported)")
+}
+
+func TestSomethingElseIsRecognised(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	_, _, err := run(t, server.URL)
+	require.ErrorContains(t, err, "which no Docmill says")
+	server.Close()
+	_, _, err = run(t, server.URL)
+	require.ErrorContains(t, err, "`make up` starts it")
+}

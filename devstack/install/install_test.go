@@ -1,0 +1,65 @@
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+)
+
+func TestEverythingIsFoundOrInstalled(t *testing.T) {
+	t.Parallel()
+	tools, err := Ensure(t.Context(), zap.NewNop(), All()...)
+	require.NoError(t, err)
+	for _, path := range []string{
+		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO, tools.Soffice, tools.Pdfinfo,
+	} {
+		_, err := exec.LookPath(path)
+		require.NoError(t, err)
+	}
+}
+
+// TestMissingThingsAreNamed has an empty path, on which neither programs nor apt-get can be found.
+func TestMissingThingsAreNamed(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := Ensure(t.Context(), zap.NewNop(), LibreOffice, Poppler)
+	require.ErrorIs(t, err, ErrMissing)
+	require.ErrorContains(t, err, "LibreOffice, Poppler missing")
+	require.ErrorContains(t, err, "apt-get install -y --no-install-recommends libreoffice-writer-nogui")
+}
+
+// TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only note that they were called.
+func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	commands := filepath.Join(root, "commands")
+	require.NoError(t, os.Mkdir(commands, 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/sbin"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "run/systemd/system"), 0o700))
+	fake := func(name, script string) {
+		require.NoError(t, os.WriteFile(filepath.Join(commands, name), []byte("#!/bin/sh\n"+script), 0o700))
+	}
+	fake("apt-get", `echo "apt-get $*"; cat "$ROOT/usr/sbin/policy-rc.d" "$ROOT"/etc/postgresql-common/createcluster.d/*`)
+	fake("systemctl", `echo "systemctl $*"`)
+	fake("dpkg-query", `case "$*" in *postgresql*) echo installed;; *) exit 1;; esac`)
+
+	script := strings.NewReplacer("/usr/sbin/", root+"/usr/sbin/", "/etc/", root+"/etc/", "/run/", root+"/run/").Replace(debianScript)
+	command := exec.Command("sh", "-c", script, "debian.sh", "rabbitmq-server", "postgresql", "poppler-utils")
+	command.Env = []string{"PATH=" + commands + ":" + os.Getenv("PATH"), "ROOT=" + root}
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, string(output))
+	said := string(output)
+	require.Contains(t, said, "install -y --no-install-recommends rabbitmq-server postgresql poppler-utils")
+	require.Contains(t, said, "exit 101", "services are forbidden to start meanwhile")
+	require.Contains(t, said, "create_main_cluster = false")
+	require.Contains(t, said, "systemctl disable --now rabbitmq-server.service")
+	require.NotContains(t, said, "systemctl disable --now postgresql.service", "it was there before")
+	for _, path := range []string{"usr/sbin/policy-rc.d", "etc/postgresql-common/createcluster.d"} {
+		require.NoFileExists(t, filepath.Join(root, path))
+		require.NoDirExists(t, filepath.Join(root, path))
+	}
+}

@@ -1,0 +1,172 @@
+package conversion
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+// attempt is one attempt at a job.
+type attempt struct {
+	Parts
+
+	command *conversionv1.ConvertRequested
+	// number counts the attempts at the job from 1.
+	number int
+	began  time.Time
+	events *events
+	log    *zap.Logger
+}
+
+// How far an attempt is, in percent, when a phase begins. Nothing is known of how long the phases take, except that
+// nearly all of the time is the conversion's.
+const (
+	percentConverting = 10
+	percentStoring    = 90
+)
+
+// transferTimeout bounds the transfer of a document or a result: a store that stands still must not keep a slot for ever.
+// 512 MiB need 1 MiB/s. Two of them and a conversion stay below the 30 minutes after which RabbitMQ takes a delivery back.
+const transferTimeout = 10 * time.Minute
+
+// make converts the document and stores the result. A problem of the catalogue that is not retryable is the document's
+// own fault; any other error may pass.
+func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
+	format, target, err := a.formats()
+	if err != nil {
+		return nil, err
+	}
+	progress := a.events.startProgress(ctx)
+	defer progress.stop()
+
+	folder, err := a.Folder.Make()
+	if err != nil {
+		return nil, err
+	}
+	defer a.remove(folder)
+	request := engine.Request{
+		Folder: folder, Source: filepath.Join(folder, "document."+format.ID), Format: format, Target: target,
+	}
+	if err := a.fetch(ctx, request.Source); err != nil {
+		return nil, err
+	}
+	progress.report(conversionv1.Phase_PHASE_CONVERTING, percentConverting)
+	output, err := a.convert(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	progress.report(conversionv1.Phase_PHASE_STORING, percentStoring)
+	return a.store(ctx, output, target)
+}
+
+// remove deletes a job's folder. What cannot be deleted now is deleted at the next start.
+func (a *attempt) remove(folder string) {
+	if err := os.RemoveAll(folder); err != nil {
+		a.log.Error("a job's folder cannot be removed", zap.Error(err))
+	}
+}
+
+// formats looks up what the command names. The gateway knows the same table, but may be of another version.
+func (a *attempt) formats() (document.Format, document.Target, error) {
+	source, wanted := a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat()
+	format, found := document.FormatByID(source)
+	target, offered := format.Target(wanted)
+	if !found || !offered {
+		return format, target, problem.New(problem.FormatUnsupported, "This converter does not make %q of %q.", wanted, source)
+	}
+	return format, target, nil
+}
+
+// fetch copies the document to a file and makes sure that it is the one that was submitted.
+func (a *attempt) fetch(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
+	source := a.command.GetSource()
+	content, err := a.Store.Get(ctx, a.Sources, source.GetObjectKey(), 0, -1)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(err)
+	}
+	if err != nil {
+		return storeTrouble("fetch the document", err)
+	}
+	defer content.Close()
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("make a file for the document: %w", err)
+	}
+	defer file.Close() // the close below is the one that is checked
+	sum := sha256.New()
+	// One byte more than announced is enough to know that it is another file.
+	size, err := io.Copy(io.MultiWriter(file, sum), io.LimitReader(content, source.GetSize()+1))
+	if err != nil {
+		return storeTrouble("fetch the document", err)
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("write the document: %w", err)
+	}
+	if size != source.GetSize() || !bytes.Equal(sum.Sum(nil), source.GetSha256()) {
+		return problem.New(problem.SourceMissing, "The stored file is not the one that was submitted.")
+	}
+	return nil
+}
+
+// convert gives the document to the engine, and once more when that crashes: a crash may have come from outside, when
+// the machine ran out of memory for example. A document that crashes it twice is given up.
+func (a *attempt) convert(ctx context.Context, request engine.Request) (engine.Output, error) {
+	output, err := a.Engine.Convert(ctx, request)
+	if err == nil || problem.From(err).Code != problem.EngineCrashed {
+		return output, err
+	}
+	a.log.Warn("the engine crashed on a document; it gets another chance", zap.Error(err))
+	folder := filepath.Join(request.Folder, "again")
+	source := filepath.Join(folder, filepath.Base(request.Source))
+	if err := errors.Join(os.Mkdir(folder, 0o700), os.Rename(request.Source, source)); err != nil {
+		return engine.Output{}, fmt.Errorf("prepare the second conversion: %w", err)
+	}
+	request.Folder, request.Source = folder, source
+	return a.Engine.Convert(ctx, request)
+}
+
+// store puts the result under a key that no other attempt has.
+func (a *attempt) store(ctx context.Context, output engine.Output, target document.Target) (*conversionv1.Result, error) {
+	file, err := os.Open(output.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open the result: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at the result: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
+	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + target.ID
+	sum := sha256.New()
+	err = a.Store.Put(ctx, a.Results, key, io.TeeReader(file, sum), info.Size(),
+		objectstore.PutOptions{ContentType: target.MediaType, CreateOnce: true})
+	if err != nil {
+		return nil, storeTrouble("store the result", err)
+	}
+	return &conversionv1.Result{
+		ObjectKey: key, ContentType: target.MediaType, Size: info.Size(), Sha256: sum.Sum(nil), Pages: int32(output.Pages),
+	}, nil
+}
+
+func storeTrouble(doing string, err error) error {
+	return problem.New(problem.StoreUnavailable, "The file store did not answer as it should.").Because(fmt.Errorf("%s: %w", doing, err))
+}

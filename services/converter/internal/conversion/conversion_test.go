@@ -1,0 +1,318 @@
+package conversion_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/conversion"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+func TestSuccess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	document := []byte("a document")
+	command := b.submit(document, nil)
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		content, err := os.ReadFile(request.Source)
+		if err != nil || string(content) != string(document) || request.Format.ID != "pptx" || request.Target.ID != "pdf" {
+			return engine.Output{}, fmt.Errorf("%+v has %q: %w", request, content, err)
+		}
+		return copies(ctx, request)
+	})
+
+	started := expect[*conversionv1.ConversionStarted](b)
+	require.Equal(t, command.GetJobId(), started.GetJobId())
+	require.EqualValues(t, 1, started.GetAttempt())
+	succeeded := expect[*conversionv1.ConversionSucceeded](b)
+	require.True(t, proto.Equal(started.GetStartedAt(), succeeded.GetStartedAt()))
+	require.False(t, succeeded.GetFinishedAt().AsTime().Before(succeeded.GetStartedAt().AsTime()))
+
+	result := succeeded.GetResult()
+	prefix, name, _ := strings.Cut(result.GetObjectKey(), "/")
+	require.Equal(t, command.GetJobId(), prefix)
+	require.NoError(t, uuid.Validate(strings.TrimSuffix(name, ".pdf")))
+	require.Equal(t, "application/pdf", result.GetContentType())
+	require.EqualValues(t, 3, result.GetPages())
+	stored := b.object(b.ResultsBucket, result.GetObjectKey())
+	sum := sha256.Sum256(stored)
+	require.Equal(t, sum[:], result.GetSha256())
+	require.EqualValues(t, len(stored), result.GetSize())
+	b.settled(consumer)
+}
+
+func TestFailuresForGood(t *testing.T) {
+	t.Parallel()
+	never := func(context.Context, engine.Request) (engine.Output, error) {
+		return engine.Output{}, fmt.Errorf("must not be called")
+	}
+	for name, c := range map[string]struct {
+		change  func(*conversionv1.ConvertRequested)
+		convert convertFunc
+		want    problem.Code
+	}{
+		"the document's fault": {nil, func(context.Context, engine.Request) (engine.Output, error) {
+			return engine.Output{}, problem.New(problem.PasswordRequired, "It is encrypted.").Because(errEngine)
+		}, problem.PasswordRequired},
+		"no source":            {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey = "gone" }, never, problem.SourceMissing},
+		"another source":       {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++ }, never, problem.SourceMissing},
+		"a shorter source":     {func(c *conversionv1.ConvertRequested) { c.Source.Size++ }, never, problem.SourceMissing},
+		"a longer source":      {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
+		"a format of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
+		"a target of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
+		"a crash, and one more": {nil, func(context.Context, engine.Request) (engine.Output, error) {
+			return engine.Output{}, problem.New(problem.EngineCrashed, "It crashed.")
+		}, problem.EngineCrashed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			command := b.submit([]byte("a document"), c.change)
+			consumer := b.start(c.convert)
+			expect[*conversionv1.ConversionStarted](b)
+			failed := expect[*conversionv1.ConversionFailed](b)
+			require.Equal(t, command.GetJobId(), failed.GetJobId())
+			require.Equal(t, string(c.want), failed.GetFailure().GetCode())
+			require.False(t, failed.GetFailure().GetRetryable())
+			require.Contains(t, failed.GetFailure().GetDetail(), problem.Describe(c.want).Remedy)
+			require.NotContains(t, failed.GetFailure().GetDetail(), errEngine.Error(), "causes are for the log")
+			b.settled(consumer)
+		})
+	}
+}
+
+func TestASingleCrashIsForgiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	first := next(t, hand.calls)
+	hand.answer <- problem.New(problem.EngineCrashed, "It crashed.")
+	second := next(t, hand.calls)
+	require.NotEqual(t, first.Folder, second.Folder, "what the crash left does not matter")
+	require.True(t, exists(second.Source))
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}
+
+func TestPoisonGoesToTheDeadLetters(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*broker.Message){
+		"another type": func(m *broker.Message) { m.Body = &conversionv1.ConversionStarted{JobId: m.JobID} },
+		"no source":    func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{JobId: m.JobID} },
+		"nothing":      func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			message := broker.Message{JobID: "job", Queue: topology.Convert}
+			change(&message)
+			b.publish(message)
+			consumer := b.start(copies)
+			require.Equal(t, "job", b.take(topology.ConvertDead).CorrelationId)
+			b.settled(consumer)
+		})
+	}
+}
+
+func TestTransientFailureClimbsTheLadder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	command := b.submit([]byte("a document"), nil)
+	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) { return engine.Output{}, errEngine })
+	expect[*conversionv1.ConversionStarted](b)
+	retried := expect[*conversionv1.ConversionRetried](b)
+	require.EqualValues(t, 1, retried.GetAttempt())
+	require.Equal(t, string(problem.Internal), retried.GetFailure().GetCode())
+	require.True(t, retried.GetFailure().GetRetryable())
+	require.NotContains(t, retried.GetFailure().GetDetail(), errEngine.Error())
+	step := topology.Ladder()[0]
+	require.Equal(t, step.Delay, retried.GetDelay().AsDuration())
+	b.settled(consumer)
+
+	waiting := b.take(step.Queue)
+	require.EqualValues(t, 2, waiting.Headers["docmill-attempt"])
+	got := &conversionv1.ConvertRequested{}
+	require.NoError(t, proto.Unmarshal(waiting.Body, got))
+	require.True(t, proto.Equal(command, got), "the same command")
+}
+
+func TestTheLadderEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	command := b.command([]byte("a document"))
+	last := len(topology.Ladder()) + 1
+	b.publish(broker.Message{Body: command, JobID: command.GetJobId(), Attempt: last, Queue: topology.Convert})
+	link := testbench.Proxy(t, b.StoreEndpoint)
+	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
+	link.Cut()
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.EqualValues(t, last, failed.GetAttempt())
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
+	require.True(t, failed.GetFailure().GetRetryable())
+	b.settled(consumer)
+}
+
+func TestStoreThatIsDownIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.StoreEndpoint)
+	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	next(t, hand.calls)
+	link.Cut() // the source is here, and the result cannot be stored
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	retried := expect[*conversionv1.ConversionRetried](b)
+	require.Equal(t, string(problem.StoreUnavailable), retried.GetFailure().GetCode())
+
+	link.Restore()
+	hand.answer <- nil
+	next(t, hand.calls) // after the ladder's first 10 s
+	require.EqualValues(t, 2, expect[*conversionv1.ConversionStarted](b).GetAttempt())
+	require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	b.settled(consumer)
+}
+
+func TestLostConnectionBringsTheJobAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.BrokerURL)
+	b.converterBroker.URL = link.Through(b.BrokerURL)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	first := next(t, hand.calls)
+	link.Cut() // which ends the first conversion, unanswered
+	link.Restore()
+	second := next(t, hand.calls)
+	require.NotEqual(t, first.Folder, second.Folder)
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	require.EqualValues(t, 2, expect[*conversionv1.ConversionStarted](b).GetAttempt(), "a redelivery is another attempt")
+	require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	b.settled(consumer)
+}
+
+// The publisher's connection is gone when the conversion ends: the command stays unacknowledged until its end is told.
+func TestEndIsToldBeforeTheAck(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.BrokerURL)
+	b.publisherBroker.URL = link.Through(b.BrokerURL)
+	tries := make(chan error, 100)
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return observed{p, tries} }
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	expect[*conversionv1.ConversionStarted](b)
+	next(t, hand.calls)
+	link.Cut()
+	hand.answer <- nil
+	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected)
+	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected, "it tries again")
+	consumer.drain()
+	select {
+	case <-consumer.done:
+		require.Fail(t, "the command was settled before its end was told")
+	default:
+	}
+	link.Restore()
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}
+
+// observed tells of failed publications of ends.
+type observed struct {
+	conversion.Publisher
+	failed chan<- error
+}
+
+func (o observed) Publish(ctx context.Context, message broker.Message) error {
+	err := o.Publisher.Publish(ctx, message)
+	if _, end := message.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
+		o.failed <- err
+	}
+	return err
+}
+
+func TestDrainEndsWhatIsInHand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	next(t, hand.calls)
+	consumer.drain()
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}
+
+func TestHardStopLeavesTheCommand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hand := newByHand()
+	command := b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	abandoned := next(t, hand.calls)
+	consumer.cancel()
+	require.NoError(t, next(t, consumer.done))
+	require.Equal(t, command.GetJobId(), b.take(topology.Convert).CorrelationId, "it is for the next one")
+	require.False(t, exists(abandoned.Folder))
+	expect[*conversionv1.ConversionStarted](b)
+	require.Empty(t, b.events, "nothing was told of its end")
+}
+
+// blocked never publishes progress before it is told to give up.
+type blocked struct {
+	conversion.Publisher
+	attempts *atomic.Int64
+}
+
+func (p blocked) Publish(ctx context.Context, message broker.Message) error {
+	if _, progress := message.Body.(*conversionv1.ConversionProgressed); progress {
+		p.attempts.Add(1)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return p.Publisher.Publish(ctx, message)
+}
+
+func TestProgressHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	attempts := &atomic.Int64{}
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return blocked{p, attempts} }
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	next(t, hand.calls)
+	require.Eventually(t, func() bool { return attempts.Load() > 0 }, patience, patience/1000)
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}

@@ -1,0 +1,68 @@
+package conversion
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/platform/problem"
+)
+
+// Metrics are what the converter counts.
+type Metrics struct {
+	attempts   *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+	inProgress prometheus.Gauge
+	bytes      *prometheus.CounterVec
+}
+
+// NewMetrics registers the converter's metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempts_total",
+			Help: "Attempts that ended, by the source's format and the code they ended with: ok, abandoned, or one of the catalogue.",
+		}, []string{"format", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempt_duration_seconds",
+			Help:    "How long an attempt took, from its start to its stored result or its failure.",
+			Buckets: metrics.DurationBuckets(),
+		}, []string{"format"}),
+		inProgress: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempts_in_progress",
+			Help: "Attempts that are being made.",
+		}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metrics.Namespace, Subsystem: "converter", Name: "bytes_total",
+			Help: "Bytes of successful attempts: of their sources and of their results.",
+		}, []string{"of"}),
+	}
+	registry.MustRegister(m.attempts, m.durations, m.inProgress, m.bytes)
+	return m
+}
+
+func (m *Metrics) begun() { m.inProgress.Inc() }
+
+func (m *Metrics) ended(format, code string, took time.Duration) {
+	m.inProgress.Dec()
+	m.attempts.WithLabelValues(format, code).Inc()
+	m.durations.WithLabelValues(format).Observe(took.Seconds())
+}
+
+func (m *Metrics) moved(source, result int64) {
+	m.bytes.WithLabelValues("source").Add(float64(source))
+	m.bytes.WithLabelValues("result").Add(float64(result))
+}
+
+// label is the code of an attempt's end.
+func label(err error, abandoned bool) string {
+	switch {
+	case abandoned:
+		return "abandoned"
+	case err == nil:
+		return "ok"
+	default:
+		return string(problem.From(err).Code)
+	}
+}

@@ -1,0 +1,120 @@
+// Docmill-converter takes commands to convert documents from RabbitMQ, converts them with LibreOffice and stores the results.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/health"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/services/converter/internal/conversion"
+	"github.com/docmill/docmill/services/converter/internal/soffice"
+	"github.com/docmill/docmill/services/converter/internal/workdir"
+)
+
+const name = "docmill-converter"
+
+// settings are the converter's.
+type settings struct {
+	service.Settings `embed:""`
+
+	Slots   int    `default:"0" help:"How many documents are converted at once. 0: one for each processor core."`
+	WorkDir string `name:"work-dir" help:"Folder for the files of running conversions. Empty: the system's folder for temporary files." placeholder:"FOLDER" type:"path"`
+
+	Office soffice.Config     `embed:""`
+	Broker broker.Config      `embed:"" prefix:"broker-"`
+	Store  objectstore.Config `embed:"" prefix:"store-"`
+}
+
+// Validate refuses a negative number of slots.
+func (s *settings) Validate() error {
+	if s.Slots < 0 {
+		return errors.New("setting slots: it must be 0 or more")
+	}
+	return nil
+}
+
+func main() {
+	about := service.About{
+		Name:         name,
+		Description:  "Takes commands to convert documents from RabbitMQ, converts them with LibreOffice and stores the results.",
+		AdminAddress: "127.0.0.1:8082",
+	}
+	s := &settings{}
+	os.Exit(service.Main(about, s, config.Process(), os.Stderr, func(p service.Process) (service.Assembly, error) {
+		return assemble(s, p)
+	}))
+}
+
+// assemble makes the converter's parts. They stop in reverse: first the consumer, which ends what it has begun, then the
+// publisher that tells of it.
+func assemble(s *settings, p service.Process) (service.Assembly, error) {
+	store, err := objectstore.New(s.Store)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	publisher, err := broker.NewPublisher(s.Broker, broker.PublisherOptions{Name: name, Log: p.Log, Metrics: p.Metrics})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	folder, err := workdir.Open(s.WorkDir)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	office, err := soffice.Start(context.Background(), s.Office, folder.Path())
+	if err != nil {
+		return service.Assembly{}, errors.Join(err, folder.Close())
+	}
+	converter := conversion.New(conversion.Parts{
+		Engine: office, Store: store, Publisher: publisher, Folder: folder,
+		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket,
+		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
+	})
+	slots := s.slots()
+	consumer, err := broker.NewConsumer(s.Broker, topology.Convert, broker.Each(slots, converter.Handle),
+		broker.ConsumerOptions{Name: name, Log: p.Log, Metrics: p.Metrics})
+	if err != nil {
+		return service.Assembly{}, errors.Join(err, folder.Close())
+	}
+	p.Log.Info("engine is ready", zap.String("version", office.Version()), zap.Int("slots", slots), zap.String("folder", folder.Path()))
+	return service.Assembly{
+		Parts: []host.Part{
+			folderPart(folder),
+			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
+			{Name: "publisher", Run: publisher.Run},
+			{Name: "consumer", Run: consumer.Run},
+		},
+		Checks: []health.Check{
+			{Name: "broker", Probe: publisher.Check},
+			{Name: "queue", Probe: consumer.Check},
+			{Name: "store", Probe: func(ctx context.Context) error { return store.Check(ctx, s.Store.SourcesBucket) }},
+			{Name: "engine", Probe: office.Check},
+		},
+	}, nil
+}
+
+// slots is how many documents are converted at once. GOMAXPROCS knows of a container's share of the processors.
+func (s *settings) slots() int {
+	if s.Slots > 0 {
+		return s.Slots
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// folderPart removes the work folder when everything else has stopped.
+func folderPart(folder *workdir.Folder) host.Part {
+	return host.Part{Name: "work folder", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		<-drain
+		return folder.Close()
+	}}
+}

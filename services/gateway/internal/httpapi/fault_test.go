@@ -1,0 +1,140 @@
+package httpapi_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/topology"
+)
+
+func TestBrokerDown(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(c *choices) {
+		c.brokerURL, c.unconnected, c.publishTimeout = "amqp://127.0.0.1:1/", true, 200*time.Millisecond
+	})
+	answer := g.raw(t, deck, sample(t, deck))
+	answer.problem(t, problem.QueueUnavailable)
+	require.Equal(t, "5", answer.Header.Get("Retry-After"))
+	g.requireNothingStored(t)
+}
+
+func TestBrokerComesBack(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.BrokerURL)
+	g := setup(t, func(c *choices) { c.bench, c.brokerURL = bench, link.Through(bench.BrokerURL) })
+	link.Cut()
+	require.Eventually(t, func() bool { return g.publisher.Check(context.Background()) != nil }, patience, 5*time.Millisecond)
+	link.Restore()
+	// Not waited for: a submission waits for the connection itself.
+	g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
+	g.queued(t)
+}
+
+func TestUnconfirmedPublicationKeepsTheDocument(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.BrokerURL)
+	g := setup(t, func(c *choices) {
+		c.bench, c.brokerURL, c.publishTimeout = bench, link.Through(bench.BrokerURL), 300*time.Millisecond
+	})
+	link.Delay(time.Hour) // the message gets through, the confirm does not
+	answer := g.raw(t, deck, sample(t, deck))
+	answer.problem(t, problem.QueueUnconfirmed)
+	require.Equal(t, "5", answer.Header.Get("Retry-After"))
+	require.Len(t, g.stored(t), 1)
+	message, _ := g.queued(t)
+	require.Equal(t, g.stored(t)[0], message.GetSource().GetObjectKey())
+	link.Cut()
+}
+
+func TestQueueFull(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	management, err := rabbithole.NewClient(g.bench.ManagementURL, g.bench.BrokerUsername, g.bench.BrokerPassword)
+	require.NoError(t, err)
+	response, err := management.PutPolicy(g.bench.Vhost, "full", rabbithole.Policy{
+		Pattern: "^" + topology.Convert + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": 1},
+	})
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	kept := 0
+	// The limit takes hold a moment after the policy is set, and a quorum queue takes a few more than that.
+	require.Eventually(t, func() bool {
+		answer := g.raw(t, deck, sample(t, deck))
+		if answer.StatusCode == http.StatusAccepted {
+			kept++
+			return false
+		}
+		answer.problem(t, problem.QueueUnavailable)
+		return true
+	}, patience, time.Millisecond)
+	require.Len(t, g.stored(t), kept, "a refused document is removed")
+}
+
+func TestUnroutable(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	channel := g.channel(t)
+	for _, queue := range []string{topology.Convert, topology.StatusEvents} {
+		_, err := channel.QueueDelete(queue, false, false, false)
+		require.NoError(t, err)
+	}
+	g.raw(t, deck, sample(t, deck)).problem(t, problem.QueueUnavailable)
+	g.requireNothingStored(t)
+}
+
+func TestBrokerBlocked(t *testing.T) {
+	t.Parallel()
+	bench := testbench.NewPrivate(t) // an alarm is the whole broker's
+	g := setup(t, func(c *choices) { c.bench, c.publishTimeout = bench, 400*time.Millisecond })
+	require.NoError(t, bench.Servers.RabbitMQ.Control(t.Context(), "set_vm_memory_high_watermark", "0"))
+	// The broker tells of the alarm when a connection first publishes, so the first message is not yet refused.
+	require.Eventually(t, func() bool {
+		g.raw(t, deck, sample(t, deck))
+		return g.publisher.Check(context.Background()) != nil
+	}, patience, 10*time.Millisecond)
+	require.ErrorIs(t, g.publisher.Check(context.Background()), broker.ErrBlocked)
+	before := len(g.stored(t))
+	g.raw(t, deck, sample(t, deck)).problem(t, problem.QueueUnavailable)
+	require.Len(t, g.stored(t), before)
+}
+
+func TestStoreDown(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.StoreEndpoint)
+	g := setup(t, func(c *choices) { c.bench, c.storeEndpoint = bench, link.Through(bench.StoreEndpoint) })
+	link.Cut()
+	answer := g.raw(t, deck, sample(t, deck))
+	answer.problem(t, problem.StoreUnavailable)
+	require.Equal(t, "5", answer.Header.Get("Retry-After"))
+	g.form(t, "a.txt", textOf(12<<20)).problem(t, problem.StoreUnavailable)
+	link.Restore()
+	g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
+	require.Len(t, g.stored(t), 1)
+}
+
+func TestStoreFailsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.StoreEndpoint)
+	g := setup(t, func(c *choices) { c.bench, c.storeEndpoint = bench, link.Through(bench.StoreEndpoint) })
+	link.CutAfter(2 << 20)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/v1/jobs", textOf(20<<20))
+	require.NoError(t, err)
+	r.ContentLength = 20 << 20
+	r.Header.Set("Content-Disposition", "attachment; filename=a.txt")
+	g.do(t, r).problem(t, problem.StoreUnavailable)
+	link.Heal()
+	g.requireNothingStored(t)
+	g.requireNothingQueued(t)
+}

@@ -1,0 +1,25 @@
+package httpapi_test
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+)
+
+// uploads gives how many uploads ended with each code.
+func (g *gateway) uploads(t testing.TB) map[string]float64 {
+	t.Helper()
+	families, err := prometheus.Gatherer(g.registry).Gather()
+	require.NoError(t, err)
+	counts := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "docmill_gateway_uploads_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+		}
+	}
+	return counts
+}

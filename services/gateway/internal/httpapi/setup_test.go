@@ -1,0 +1,418 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/prometheus/client_golang/prometheus"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/tracing"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/statusclient"
+	"github.com/docmill/docmill/services/gateway/internal/submit"
+	"github.com/docmill/docmill/services/gateway/internal/upload"
+)
+
+func TestMain(m *testing.M) {
+	_, err := tracing.Start(context.Background(), tracing.Config{}, "test")
+	if err != nil {
+		panic(err)
+	}
+	testbench.Main(m)
+}
+
+// gateway is the API on real servers, with a stand-in for our own service status.
+type gateway struct {
+	url       string
+	bench     *testbench.Bench
+	objects   *minio.Client
+	store     *objectstore.Store
+	publisher *broker.Publisher
+	registry  *prometheus.Registry
+	status    *standIn
+	tap       *tap
+	server    *httptest.Server
+}
+
+// choices are what a test wants to be different.
+type choices struct {
+	settings       httpapi.Settings
+	publishTimeout time.Duration
+	brokerURL      string
+	storeEndpoint  string
+	statusURL      string
+	bench          *testbench.Bench
+	unconnected    bool
+	untapped       bool
+	log            *zap.Logger
+}
+
+const patience = 20 * time.Second
+
+func setup(t testing.TB, changes ...func(*choices)) *gateway {
+	t.Helper()
+	c := choices{
+		settings: httpapi.Settings{
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience}, MaxUploads: 8, RecordWait: 2 * time.Second,
+		},
+		publishTimeout: 10 * time.Second,
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	if c.bench == nil {
+		c.bench = testbench.New(t)
+	}
+	if c.log == nil {
+		c.log = zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
+	}
+	g := &gateway{bench: c.bench, registry: prometheus.NewRegistry(), status: newStandIn(t)}
+	g.objects = objects(t, c.bench)
+	c.storeEndpoint = or(c.storeEndpoint, c.bench.StoreEndpoint)
+	g.tap = newTap(t, c.bench, c.storeEndpoint)
+	if !c.untapped {
+		c.storeEndpoint = g.tap.server.URL
+	}
+	g.store = store(t, c)
+	g.publisher = publisher(t, c)
+	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})
+	require.NoError(t, err)
+	engine := httpserver.NewEngine("test", c.log, g.registry)
+	require.NoError(t, httpapi.Register(engine, c.settings, httpapi.Parts{
+		Submitter: &submit.Submitter{
+			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Log: c.log,
+		},
+		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Metrics: g.registry,
+	}))
+	g.server = httptest.NewServer(engine)
+	t.Cleanup(g.server.Close)
+	g.url = g.server.URL
+	return g
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func objects(t testing.TB, b *testbench.Bench) *minio.Client {
+	t.Helper()
+	client, err := minio.New(strings.TrimPrefix(b.StoreEndpoint, "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(b.StoreAccessKey, b.StoreSecretKey, ""), Region: b.StoreRegion,
+	})
+	require.NoError(t, err)
+	return client
+}
+
+func store(t testing.TB, c choices) *objectstore.Store {
+	t.Helper()
+	s, err := objectstore.New(objectstore.Config{
+		Endpoint: c.storeEndpoint, Region: c.bench.StoreRegion,
+		AccessKey: c.bench.StoreAccessKey, SecretKey: config.NewSecret(c.bench.StoreSecretKey),
+	})
+	require.NoError(t, err)
+	return s
+}
+
+// publisher runs a publisher and, unless the test wants none, waits for its connection.
+func publisher(t testing.TB, c choices) *broker.Publisher {
+	t.Helper()
+	p, err := broker.NewPublisher(broker.Config{
+		URL: or(c.brokerURL, c.bench.BrokerURL), Username: c.bench.BrokerUsername, Password: config.NewSecret(c.bench.BrokerPassword),
+	}, broker.PublisherOptions{Name: "test", Wait: c.publishTimeout / 2, ConfirmTimeout: c.publishTimeout, Log: c.log})
+	require.NoError(t, err)
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- p.Run(ctx, func() {}, drain) }()
+	t.Cleanup(func() {
+		close(drain)
+		abandon := time.AfterFunc(2*time.Second, cancel) // a test may leave a message that is never confirmed
+		defer abandon.Stop()
+		require.NoError(t, <-ended)
+		cancel()
+	})
+	if !c.unconnected {
+		require.Eventually(t, func() bool { return p.Check(context.Background()) == nil }, patience, 5*time.Millisecond)
+	}
+	return p
+}
+
+// standIn answers in place of status. It knows no job until a test gives it a handler.
+type standIn struct {
+	server  *httptest.Server
+	handler atomic.Pointer[http.Handler]
+}
+
+func newStandIn(t testing.TB) *standIn {
+	t.Helper()
+	s := &standIn{}
+	s.handle(func(w http.ResponseWriter, r *http.Request) {
+		problem.Write(w, r, problem.New(problem.JobNotFound, "The job is not recorded."))
+	})
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.handler.Load()).ServeHTTP(w, r) }))
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+func (s *standIn) handle(handler http.HandlerFunc) {
+	h := http.Handler(handler)
+	s.handler.Store(&h)
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+// stored lists what is in the bucket of sources, and incomplete lists uploads in parts that were neither ended nor aborted.
+func (g *gateway) stored(t testing.TB) []string {
+	t.Helper()
+	keys := []string{}
+	for object := range g.objects.ListObjects(context.Background(), g.bench.SourcesBucket, minio.ListObjectsOptions{Recursive: true}) {
+		require.NoError(t, object.Err)
+		keys = append(keys, object.Key)
+	}
+	return keys
+}
+
+// tap passes requests on to the store and remembers the keys of uploads in parts: MinIO lists those that were neither ended
+// nor aborted by their exact key only.
+type tap struct {
+	server *httptest.Server
+	mutex  sync.Mutex
+	keys   []string
+	hook   atomic.Pointer[func(r *http.Request)]
+}
+
+// before has hook called before a request is passed on.
+func (s *tap) before(hook func(r *http.Request)) { s.hook.Store(&hook) }
+
+func newTap(t testing.TB, b *testbench.Bench, endpoint string) *tap {
+	t.Helper()
+	upstream, err := url.Parse(endpoint)
+	require.NoError(t, err)
+	s := &tap{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = r.In.Host // it is signed
+	}, ErrorLog: log.New(io.Discard, "", 0)}
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
+			s.mutex.Lock()
+			s.keys = append(s.keys, strings.TrimPrefix(r.URL.Path, "/"+b.SourcesBucket+"/"))
+			s.mutex.Unlock()
+		}
+		if hook := s.hook.Load(); hook != nil {
+			(*hook)(r)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// begun lists the keys of the uploads in parts that were ever begun.
+func (s *tap) begun() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Clone(s.keys)
+}
+
+// incomplete lists uploads in parts that were neither ended nor aborted.
+func (g *gateway) incomplete(t testing.TB) []string {
+	t.Helper()
+	keys := []string{}
+	for _, key := range g.tap.begun() {
+		for upload := range g.objects.ListIncompleteUploads(context.Background(), g.bench.SourcesBucket, key, true) {
+			require.NoError(t, upload.Err)
+			keys = append(keys, upload.Key)
+		}
+	}
+	return keys
+}
+
+// requireNothingStored holds once the handler has returned, and a client that has left does not see that: so it waits.
+func (g *gateway) requireNothingStored(t testing.TB) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(g.stored(t)) == 0 && len(g.incomplete(t)) == 0 }, patience, 20*time.Millisecond)
+}
+
+// queued takes the one message that waits in the work queue.
+func (g *gateway) queued(t testing.TB) (*conversionv1.ConvertRequested, amqp.Delivery) {
+	t.Helper()
+	channel := g.channel(t)
+	delivery, waiting, err := channel.Get(topology.Convert, true)
+	require.NoError(t, err)
+	require.True(t, waiting, "a job waits in the queue")
+	message := &conversionv1.ConvertRequested{}
+	require.NoError(t, proto.Unmarshal(delivery.Body, message))
+	_, more, err := channel.Get(topology.Convert, true)
+	require.NoError(t, err)
+	require.False(t, more, "one publication a job")
+	return message, delivery
+}
+
+func (g *gateway) requireNothingQueued(t testing.TB) {
+	t.Helper()
+	_, waiting, err := g.channel(t).Get(topology.Convert, true)
+	require.NoError(t, err)
+	require.False(t, waiting)
+}
+
+func (g *gateway) channel(t testing.TB) *amqp.Channel {
+	t.Helper()
+	parsed, err := url.Parse(g.bench.BrokerURL)
+	require.NoError(t, err)
+	parsed.User = url.UserPassword(g.bench.BrokerUsername, g.bench.BrokerPassword)
+	connection, err := amqp.Dial(parsed.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = connection.Close() })
+	channel, err := connection.Channel()
+	require.NoError(t, err)
+	return channel
+}
+
+// reply is an answer that was read whole.
+type reply struct {
+	*http.Response
+	body []byte
+}
+
+func (g *gateway) do(t testing.TB, r *http.Request) reply {
+	t.Helper()
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	return readReply(t, response)
+}
+
+func readReply(t testing.TB, response *http.Response) reply {
+	t.Helper()
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return reply{response, body}
+}
+
+func (g *gateway) get(t testing.TB, path string, header http.Header) reply {
+	t.Helper()
+	return g.request(t, http.MethodGet, path, header, nil)
+}
+
+func (g *gateway) request(t testing.TB, method, path string, header http.Header, body io.Reader) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, g.url+path, body)
+	require.NoError(t, err)
+	r.Header = header.Clone()
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	return g.do(t, r)
+}
+
+// raw submits a document as the body.
+func (g *gateway) raw(t testing.TB, filename string, content []byte) reply {
+	t.Helper()
+	header := http.Header{"Content-Disposition": {`attachment; filename="` + filename + `"`}}
+	return g.request(t, http.MethodPost, "/v1/jobs", header, bytes.NewReader(content))
+}
+
+// form submits a document as a form.
+func (g *gateway) form(t testing.TB, filename string, content io.Reader, options ...string) reply {
+	t.Helper()
+	body, contentType := formBody(t, filename, content, options...)
+	return g.request(t, http.MethodPost, "/v1/jobs", http.Header{"Content-Type": {contentType}}, body)
+}
+
+// formBody makes a form that is streamed: its length is not known.
+func formBody(t testing.TB, filename string, content io.Reader, options ...string) (io.Reader, string) {
+	t.Helper()
+	reader, writer := io.Pipe()
+	form := multipart.NewWriter(writer)
+	go func() {
+		for i := 0; i+1 < len(options); i += 2 {
+			_ = form.WriteField(options[i], options[i+1])
+		}
+		part, err := form.CreateFormFile("file", filename)
+		if err == nil {
+			_, err = io.Copy(part, content)
+		}
+		if err == nil {
+			err = form.Close()
+		}
+		writer.CloseWithError(err)
+	}()
+	return reader, form.FormDataContentType()
+}
+
+func (r reply) job(t testing.TB, status int) job.Job {
+	t.Helper()
+	require.Equal(t, status, r.StatusCode, string(r.body))
+	var j job.Job
+	require.NoError(t, json.Unmarshal(r.body, &j))
+	return j
+}
+
+func (r reply) problem(t testing.TB, code problem.Code) problem.Answer {
+	t.Helper()
+	var answer problem.Answer
+	require.Equal(t, problem.ContentType, r.Header.Get("Content-Type"), string(r.body))
+	require.NoError(t, json.Unmarshal(r.body, &answer))
+	require.Equal(t, code, answer.Code, string(r.body))
+	require.Equal(t, problem.Describe(code).Status, r.StatusCode)
+	return answer
+}
+
+// sample reads one of the documents that all modules share.
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "testdata", name))
+	require.NoError(t, err)
+	return content
+}
+
+const (
+	deck     = "open-xml-sdk__AllSlidesConverterTC.pptx"
+	deckType = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+)
+
+func sha256Of(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}

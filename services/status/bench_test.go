@@ -1,0 +1,92 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/job"
+)
+
+// BenchmarkEvents measures events a second from the publication of the first to the state that the last one leads to,
+// through RabbitMQ and PostgreSQL: the four of each job. Publisher, servers and service share the machine.
+func BenchmarkEvents(b *testing.B) {
+	bench := testbench.New(b)
+	r := start(b, bench, patience).ready(b)
+	p := publisher(b, bench)
+	const perJob, clients = 4, 64
+	jobs := max(b.N/perJob, 1)
+	ids := make([]string, jobs)
+	for i := range ids {
+		ids[i] = newID(b)
+	}
+	b.ResetTimer()
+	var publishing errgroup.Group
+	publishing.SetLimit(clients)
+	for _, id := range ids {
+		publishing.Go(func() error {
+			send(b, p, submitted(id))
+			send(b, p, life(id)...)
+			return nil
+		})
+	}
+	require.NoError(b, publishing.Wait())
+	published := b.Elapsed()
+	require.Equal(b, job.Succeeded, r.ended(b, ids[jobs-1]).Status)
+	b.ReportMetric(float64(jobs*perJob)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric((b.Elapsed() - published).Seconds(), "s-behind")
+}
+
+// BenchmarkRecorded measures what a gateway waits for after its publish: until clients can see the job. One client, one job
+// after another.
+func BenchmarkRecorded(b *testing.B) {
+	bench := testbench.New(b)
+	r := start(b, bench, patience).ready(b)
+	p := publisher(b, bench)
+	for b.Loop() {
+		id := newID(b)
+		send(b, p, submitted(id))
+		require.Equal(b, http.StatusOK, get(b, r.url+"/internal/jobs/"+id+"/recorded?wait=60s").StatusCode)
+	}
+}
+
+// BenchmarkPolls measures polls a second over HTTP, of a job that changes no more, without and with what the client has.
+func BenchmarkPolls(b *testing.B) {
+	bench := testbench.New(b)
+	r := start(b, bench, patience).ready(b)
+	id := newID(b)
+	p := publisher(b, bench)
+	send(b, p, submitted(id))
+	send(b, p, life(id)...)
+	r.ended(b, id)
+	tag := get(b, r.url+job.Path(id)).Header.Get("ETag")
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	for name, known := range map[string]string{"200": "", "304": tag} {
+		b.Run(name, func(b *testing.B) {
+			var failures atomic.Int64
+			b.SetParallelism(16)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					request, _ := http.NewRequestWithContext(b.Context(), http.MethodGet, r.url+job.Path(id), http.NoBody)
+					if known != "" {
+						request.Header.Set("If-None-Match", known)
+					}
+					response, err := client.Do(request)
+					if err != nil || response.StatusCode/100 == 5 {
+						failures.Add(1)
+						continue
+					}
+					_, _ = io.Copy(io.Discard, response.Body)
+					_ = response.Body.Close()
+				}
+			})
+			require.Zero(b, failures.Load())
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "polls/s")
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package fold
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/docmill/docmill/platform/job"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+// ErrInvalid says that a message breaks the contract of its type. It is permanent: the message will be as wrong next time.
+var ErrInvalid = errors.New("invalid message")
+
+// Read makes an event of one of the messages of a job's life. Every error is ErrInvalid and names all that is wrong.
+func Read(message proto.Message) (Event, error) {
+	var r reader
+	event := r.read(message)
+	if err := errors.Join(r.faults...); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, proto.MessageName(message), err)
+	}
+	return event, nil
+}
+
+// ParseID reads a job's id in its canonical form of 36 characters; upper-case digits are tolerated.
+func ParseID(text string) (uuid.UUID, error) {
+	const canonical = 36 // uuid.Parse also takes forms with braces, without hyphens and as a URN
+	if len(text) != canonical {
+		return uuid.Nil, fmt.Errorf("%q is no UUID of %d characters", text, canonical)
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("%q is no UUID: %w", text, err)
+	}
+	return id, nil
+}
+
+// reader collects what is wrong with a message.
+type reader struct{ faults []error }
+
+func (r *reader) requiref(ok bool, format string, args ...any) {
+	if !ok {
+		r.faults = append(r.faults, fmt.Errorf(format, args...))
+	}
+}
+
+func (r *reader) read(message proto.Message) Event {
+	switch m := message.(type) {
+	case *conversionv1.ConvertRequested:
+		return r.submitted(m)
+	case *conversionv1.ConversionStarted:
+		return Moved{
+			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("started_at", m.GetStartedAt()),
+			Begins: true, Status: job.Running,
+		}
+	case *conversionv1.ConversionProgressed:
+		return Moved{
+			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("progressed_at", m.GetProgressedAt()),
+			Status: job.Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
+		}
+	case *conversionv1.ConversionRetried:
+		return Moved{
+			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("retried_at", m.GetRetriedAt()),
+			Status: job.Queued,
+		}
+	case *conversionv1.ConversionSucceeded:
+		return r.succeeded(m)
+	case *conversionv1.ConversionFailed:
+		return r.failed(m)
+	default:
+		r.requiref(false, "no message of a job's life")
+		return nil
+	}
+}
+
+func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
+	source := m.GetSource()
+	r.requiref(source.GetObjectKey() != "", "source.object_key is empty")
+	r.requiref(source.GetFilename() != "", "source.filename is empty")
+	r.requiref(source.GetSize() > 0, "source.size is %d", source.GetSize())
+	r.requiref(len(source.GetSha256()) == sha256.Size, "source.sha256 has %d bytes", len(source.GetSha256()))
+	r.requiref(m.GetTarget().GetFormat() != "", "target.format is empty")
+	return Submitted{JobID: r.id(m.GetJobId()), Submission: Submission{
+		RequestedAt: r.at("requested_at", m.GetRequestedAt()),
+		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
+		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
+		TargetFormat: text(m.GetTarget().GetFormat()), Tag: text(m.GetTag()),
+	}}
+}
+
+func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
+	result := m.GetResult()
+	r.requiref(result.GetObjectKey() != "", "result.object_key is empty")
+	r.requiref(result.GetSize() > 0, "result.size is %d", result.GetSize())
+	r.requiref(len(result.GetSha256()) == sha256.Size, "result.sha256 has %d bytes", len(result.GetSha256()))
+	var warnings []Warning
+	for _, w := range m.GetWarnings() {
+		warnings = append(warnings, Warning{Code: text(w.GetCode()), Detail: text(w.GetDetail())})
+	}
+	return Ended{
+		JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()),
+		StartedAt: r.known("started_at", m.GetStartedAt()), FinishedAt: r.at("finished_at", m.GetFinishedAt()),
+		Result: &Result{
+			ObjectKey: text(result.GetObjectKey()), ContentType: text(result.GetContentType()), Size: result.GetSize(),
+			SHA256: result.GetSha256(), Pages: max(result.GetPages(), 0),
+		},
+		Warnings: warnings,
+	}
+}
+
+func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
+	failure := m.GetFailure()
+	r.requiref(failure.GetCode() != "", "failure.code is empty")
+	return Ended{
+		JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()),
+		StartedAt: r.known("started_at", m.GetStartedAt()), FinishedAt: r.at("finished_at", m.GetFinishedAt()),
+		Failure: &Failure{Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable()},
+	}
+}
+
+func (r *reader) id(canonical string) JobID {
+	id, err := ParseID(canonical)
+	r.requiref(err == nil, "job_id: %w", err)
+	return JobID(id)
+}
+
+func (r *reader) attempt(n int32) int32 {
+	r.requiref(n >= 1, "attempt is %d", n)
+	return n
+}
+
+// at reads a time that has to be there.
+func (r *reader) at(name string, t *timestamppb.Timestamp) time.Time {
+	r.requiref(t != nil, "%s is missing", name)
+	return r.known(name, t)
+}
+
+// known reads a time that may be missing. It is cut to what PostgreSQL keeps: a duplicate has to compare as equal to what was
+// stored of the first one.
+func (r *reader) known(name string, t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	err := t.CheckValid()
+	r.requiref(err == nil, "%s: %w", name, err)
+	return t.AsTime().Truncate(time.Microsecond)
+}
+
+func phase(p conversionv1.Phase) Phase {
+	if p < conversionv1.Phase_PHASE_LOADING || p > conversionv1.Phase_PHASE_STORING {
+		return NoPhase // one that a newer converter knows
+	}
+	return Phase(p)
+}
+
+// text leaves out the one character that PostgreSQL does not store. Dead-lettering the message instead would leave a job
+// without its end for the sake of a stray byte in an error text.
+func text(s string) string { return strings.ReplaceAll(s, "\x00", "") }

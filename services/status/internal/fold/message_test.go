@@ -1,0 +1,114 @@
+package fold_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/docmill/docmill/platform/job"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/fold"
+)
+
+func request() *conversionv1.ConvertRequested {
+	return &conversionv1.ConvertRequested{
+		JobId: uuid.UUID(id).String(), RequestedAt: timestamppb.New(noon),
+		Source: &conversionv1.Source{
+			ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3, Sha256: bytes.Repeat([]byte{7}, 32),
+		},
+		Target: &conversionv1.Target{Format: "pdf"}, Tag: "mine",
+	}
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	jobID := uuid.UUID(id).String()
+	tests := map[string]struct {
+		message proto.Message
+		want    fold.Event
+	}{
+		"submitted": {request(), fold.Submitted{JobID: id, Submission: fold.Submission{
+			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+		}}},
+		"started": {
+			&conversionv1.ConversionStarted{JobId: jobID, Attempt: 2, StartedAt: timestamppb.New(at(1))},
+			fold.Moved{JobID: id, Attempt: 2, At: at(1), Begins: true, Status: job.Running},
+		},
+		"progressed, beyond its bounds": {
+			&conversionv1.ConversionProgressed{JobId: jobID, Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1))},
+			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
+		},
+		"retried": {
+			&conversionv1.ConversionRetried{JobId: jobID, Attempt: 1, RetriedAt: timestamppb.New(at(1))},
+			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: job.Queued},
+		},
+		"succeeded": {
+			&conversionv1.ConversionSucceeded{
+				JobId: jobID, Attempt: 1, FinishedAt: timestamppb.New(at(3)),
+				Result:   &conversionv1.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8},
+				Warnings: []*conversionv1.Warning{{Code: "font-substituted", Detail: "A → B"}},
+			},
+			fold.Ended{
+				JobID: id, Attempt: 1, FinishedAt: at(3),
+				Result:   &fold.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
+				Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
+			},
+		},
+		"failed, with a byte that PostgreSQL does not store": {
+			&conversionv1.ConversionFailed{
+				JobId: jobID, Attempt: 1, StartedAt: timestamppb.New(at(2)), FinishedAt: timestamppb.New(at(3)),
+				Failure: &conversionv1.Failure{Code: "engine-crashed", Detail: "a\x00b", Retryable: true},
+			},
+			fold.Ended{
+				JobID: id, Attempt: 1, StartedAt: at(2), FinishedAt: at(3),
+				Failure: &fold.Failure{Code: "engine-crashed", Detail: "ab", Retryable: true},
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			event, err := fold.Read(test.message)
+			require.NoError(t, err)
+			require.Equal(t, test.want, event)
+		})
+	}
+}
+
+func TestReadCutsTimesToWhatTheDatabaseKeeps(t *testing.T) {
+	t.Parallel()
+	message := request()
+	message.RequestedAt = timestamppb.New(noon.Add(1234 * time.Nanosecond))
+	event, err := fold.Read(message)
+	require.NoError(t, err)
+	require.Equal(t, noon.Add(time.Microsecond), event.(fold.Submitted).Submission.RequestedAt)
+}
+
+func TestReadNamesAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	message := request()
+	message.JobId, message.RequestedAt, message.Source.Size = "{01981c7e-0000-7000-8000-000000000001}", nil, 0
+	_, err := fold.Read(message)
+	require.ErrorIs(t, err, fold.ErrInvalid)
+	for _, part := range []string{"job_id", "requested_at", "source.size", "ConvertRequested"} {
+		require.ErrorContains(t, err, part)
+	}
+}
+
+func TestReadRefusesWhatIsNotOfAJob(t *testing.T) {
+	t.Parallel()
+	for _, message := range []proto.Message{
+		&emptypb.Empty{}, &conversionv1.ConvertRequested{}, &conversionv1.ConversionStarted{}, &conversionv1.ConversionProgressed{},
+		&conversionv1.ConversionRetried{}, &conversionv1.ConversionSucceeded{}, &conversionv1.ConversionFailed{},
+	} {
+		_, err := fold.Read(message)
+		require.ErrorIs(t, err, fold.ErrInvalid, "%T", message)
+	}
+}

@@ -1,0 +1,405 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/postgres"
+	"github.com/docmill/docmill/services/status/internal/postgres/postgrestest"
+	"github.com/docmill/docmill/services/status/internal/watch"
+)
+
+func TestMain(m *testing.M) { testbench.Main(m) }
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// bench is a server over a real database, with as many waiters as a test wants.
+type bench struct {
+	url      string
+	store    *postgres.Store
+	registry *prometheus.Registry
+	drain    func() error // begins to drain the server and returns when it is down
+}
+
+func setup(t *testing.T, waiters int) bench {
+	t.Helper()
+	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)))
+	registry := prometheus.NewRegistry()
+	room := watch.New(waiters, time.Hour, registry) // so that only notifications wake
+	postgrestest.Run(t, postgres.NewListener(store, room, zap.NewNop()).Run)
+	engine := httpserver.NewEngine("test", zap.NewNop(), registry)
+	httpapi.Register(engine, store, room)
+	b := bench{store: store, registry: registry}
+	b.url, b.drain = serve(t, engine)
+	return b
+}
+
+func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- httpserver.Part("http", address, handler, zap.NewNop()).Run(context.Background(), func() { close(ready) }, drain)
+	}()
+	select {
+	case <-ready:
+	case err := <-ended:
+		require.NoError(t, err)
+	}
+	drained := false
+	stop = func() error {
+		drained = true
+		close(drain)
+		return <-ended
+	}
+	t.Cleanup(func() {
+		if !drained {
+			_ = stop()
+		}
+	})
+	return "http://" + address, stop
+}
+
+type answer struct {
+	*http.Response
+
+	body []byte
+}
+
+// get asks for a path with headers given as name, value, name, value and so on.
+func (b bench) get(ctx context.Context, path string, header ...string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, http.NoBody)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Add(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return answer{response, body}, err
+}
+
+func (b bench) mustGet(t *testing.T, path string, header ...string) answer {
+	t.Helper()
+	got, err := b.get(t.Context(), path, header...)
+	require.NoError(t, err)
+	return got
+}
+
+// held starts a long poll and returns once it is waiting.
+func (b bench) held(t *testing.T, ctx context.Context, path string, header ...string) <-chan answer {
+	t.Helper()
+	before := b.waiting(t)
+	answers := make(chan answer, 1)
+	go func() {
+		defer close(answers)
+		if got, err := b.get(ctx, path, header...); err == nil {
+			answers <- got
+		}
+	}()
+	require.Eventually(t, func() bool { return b.waiting(t) == before+1 }, postgrestest.Patience, time.Millisecond)
+	return answers
+}
+
+// waiting is the number of requests that wait.
+func (b bench) waiting(t *testing.T) int {
+	t.Helper()
+	families, err := b.registry.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == "docmill_status_waiters" {
+			return int(family.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	require.Fail(t, "there is no such metric")
+	return 0
+}
+
+func (b bench) apply(t *testing.T, events ...fold.Event) {
+	t.Helper()
+	_, err := b.store.Apply(t.Context(), events)
+	require.NoError(t, err)
+}
+
+func (b bench) submit(t *testing.T) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(t, err)
+	b.apply(t, submitted(id))
+	return id
+}
+
+func submitted(id uuid.UUID) fold.Event {
+	return fold.Submitted{JobID: fold.JobID(id), Submission: fold.Submission{
+		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+		SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+	}}
+}
+
+func started(id uuid.UUID) fold.Event {
+	return fold.Moved{JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: job.Running}
+}
+
+func progressed(id uuid.UUID, percent int32) fold.Event {
+	return fold.Moved{
+		JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second + time.Duration(percent)), Status: job.Running, Phase: fold.Converting, Percent: percent,
+	}
+}
+
+func succeeded(id uuid.UUID) fold.Event {
+	return fold.Ended{
+		JobID: fold.JobID(id), Attempt: 1, StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
+		Result:   &fold.Result{ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
+		Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
+	}
+}
+
+func failed(id uuid.UUID) fold.Event {
+	return fold.Ended{JobID: fold.JobID(id), Attempt: 1, FinishedAt: noon, Failure: &fold.Failure{Code: "password-required", Detail: "Locked."}}
+}
+
+func requireProblem(t *testing.T, got answer, status int, code problem.Code) {
+	t.Helper()
+	require.Equal(t, status, got.StatusCode, "%s", got.body)
+	require.Equal(t, problem.ContentType, got.Header.Get("Content-Type"))
+	var told problem.Answer
+	require.NoError(t, json.Unmarshal(got.body, &told))
+	require.Equal(t, code, told.Code)
+}
+
+func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	id := b.submit(t)
+	got := b.mustGet(t, job.Path(id.String()))
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, `"1"`, got.Header.Get("ETag"))
+	require.Equal(t, "1", got.Header.Get("Retry-After"))
+	require.Equal(t, "no-cache", got.Header.Get("Cache-Control"))
+	require.Empty(t, got.Header.Get("Preference-Applied"))
+	require.JSONEq(t, `{
+		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "attempt": 0,
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`"}
+	}`, string(got.body))
+
+	b.apply(t, started(id), progressed(id, 44))
+	var running job.Job
+	require.NoError(t, json.Unmarshal(b.mustGet(t, job.Path(id.String())).body, &running))
+	require.Equal(t, &job.Progress{Phase: "converting", Percent: 44}, running.Progress)
+
+	b.apply(t, succeeded(id))
+	got = b.mustGet(t, job.Path(id.String()))
+	require.Empty(t, got.Header.Get("Retry-After"))
+	require.JSONEq(t, `{
+		"id": "`+id.String()+`", "status": "succeeded", "attempt": 1,
+		"created_at": "2026-03-01T12:00:00Z", "started_at": "2026-03-01T12:00:01Z", "finished_at": "2026-03-01T12:00:02Z",
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"target": {"format": "pdf", "options": {}}, "tag": "mine",
+		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8, "sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
+		"warnings": [{"code": "font-substituted", "detail": "A → B"}],
+		"links": {"self": "/v1/jobs/`+id.String()+`", "result": "/v1/jobs/`+id.String()+`/result"}
+	}`, string(got.body))
+}
+
+func TestWhatIsUnknownIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	stub := uuid.New()
+	b.apply(t, started(stub))
+	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", stub.String()} {
+		for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/result", "/internal/jobs/" + id + "/recorded"} {
+			requireProblem(t, b.mustGet(t, path, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
+		}
+	}
+}
+
+func TestAPollOfWhatTheClientHasIsNotModified(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	id := b.submit(t)
+	for _, known := range []string{`"1"`, `W/"1"`, `"0", "1"`, `*`} {
+		got := b.mustGet(t, job.Path(id.String()), "If-None-Match", known)
+		require.Equal(t, http.StatusNotModified, got.StatusCode, known)
+		require.Empty(t, got.body)
+		require.Equal(t, `"1"`, got.Header.Get("ETag"))
+		require.Equal(t, "1", got.Header.Get("Retry-After"))
+	}
+	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "If-None-Match", `"0"`).StatusCode)
+	b.apply(t, succeeded(id))
+	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "If-None-Match", `"1"`).StatusCode)
+}
+
+func TestALongPollIsWokenByTheChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	id := b.submit(t)
+	begin := time.Now()
+	plain := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
+	known := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=3600", "If-None-Match", `"1"`)
+	b.apply(t, started(id))
+	for _, answers := range []<-chan answer{plain, known} {
+		got := <-answers
+		require.Equal(t, http.StatusOK, got.StatusCode)
+		require.Equal(t, `"2"`, got.Header.Get("ETag"))
+		require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
+	}
+	require.Less(t, time.Since(begin), 30*time.Second, "it did not wait for the end of its time")
+	require.Zero(t, b.waiting(t))
+}
+
+func TestALongPollReturnsAtOnceWhenThereIsNews(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	id := b.submit(t)
+	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
+	b.apply(t, succeeded(id))
+	got := b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60")
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
+}
+
+func TestALongPollEndsWithItsTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	id := b.submit(t)
+	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=1").StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
+	for _, ignored := range []string{"wait=abc", "wait=-1", "respond-async"} {
+		got := b.mustGet(t, job.Path(id.String()), "Prefer", ignored)
+		require.Equal(t, http.StatusOK, got.StatusCode)
+		require.Empty(t, got.Header.Get("Preference-Applied"))
+	}
+}
+
+func TestProgressDoesNotWakeThoseWhoWaitForTheState(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	id := b.submit(t)
+	b.apply(t, started(id))
+	answers := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
+	b.apply(t, progressed(id, 10))
+	b.apply(t, progressed(id, 20))
+	b.apply(t, failed(id))
+	var shown job.Job
+	require.NoError(t, json.Unmarshal((<-answers).body, &shown))
+	require.Equal(t, job.Failed, shown.Status)
+	require.Equal(t, &job.Error{Code: "password-required", Detail: "Locked."}, shown.Error)
+}
+
+func TestAClientThatLeavesFreesItsPlace(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	id := b.submit(t)
+	ctx, leave := context.WithCancel(t.Context())
+	b.held(t, ctx, job.Path(id.String()), "Prefer", "wait=60")
+	got := b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60")
+	require.Equal(t, http.StatusOK, got.StatusCode, "no room: answered at once")
+	require.Empty(t, got.Header.Get("Preference-Applied"))
+	leave()
+	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, postgrestest.Patience, time.Millisecond)
+}
+
+func TestADrainEndsLongPolls(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	id := b.submit(t)
+	answers := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
+	require.NoError(t, b.drain())
+	require.Equal(t, http.StatusOK, (<-answers).StatusCode)
+}
+
+func TestRecordedWaitsForTheSubmission(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	id := uuid.New()
+	path := "/internal/jobs/" + id.String() + "/recorded"
+	requireProblem(t, b.mustGet(t, path+"?wait=10ms"), http.StatusNotFound, problem.JobNotFound)
+	requireProblem(t, b.mustGet(t, path+"?wait=soon"), http.StatusBadRequest, problem.OptionInvalid)
+	answers := b.held(t, t.Context(), path+"?wait=60s")
+	requireProblem(t, b.mustGet(t, path+"?wait=60s"), http.StatusNotFound, problem.JobNotFound) // no room to wait
+	b.apply(t, started(id))
+	b.apply(t, submitted(id))
+	got := <-answers
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	var shown job.Job
+	require.NoError(t, json.Unmarshal(got.body, &shown))
+	require.Equal(t, id.String(), shown.ID)
+	require.Equal(t, `"2"`, got.Header.Get("ETag"))
+	require.Equal(t, http.StatusOK, b.mustGet(t, path).StatusCode)
+}
+
+func TestHeadIsAGetWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	response, err := http.Head(b.url + job.Path(b.submit(t).String()))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, `"1"`, response.Header.Get("ETag"))
+}
+
+func TestResultSaysWhereItLies(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	id := b.submit(t)
+	path := "/internal/jobs/" + id.String() + "/result"
+	got := b.mustGet(t, path)
+	requireProblem(t, got, http.StatusConflict, problem.JobNotFinished)
+	require.Equal(t, "1", got.Header.Get("Retry-After"))
+	b.apply(t, succeeded(id))
+	got = b.mustGet(t, path)
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.JSONEq(t, `{
+		"object_key": "results/1.pdf", "filename": "deck.pdf", "content_type": "application/pdf", "size": 9,
+		"sha256": "0808080808080808080808080808080808080808080808080808080808080808"
+	}`, string(got.body))
+	id = b.submit(t)
+	b.apply(t, failed(id))
+	requireProblem(t, b.mustGet(t, "/internal/jobs/"+id.String()+"/result"), http.StatusConflict, problem.JobFailed)
+}
+
+func TestADatabaseThatIsAwayIsSaidSo(t *testing.T) {
+	t.Parallel()
+	config := postgrestest.Config(testbench.New(t))
+	config.URL = "postgres://docmill@127.0.0.1:1/docmill" // nobody listens there
+	store, err := postgres.Open(config, zap.NewNop())
+	require.NoError(t, err)
+	postgrestest.Run(t, store.Run)
+	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
+	httpapi.Register(engine, store, watch.New(1, time.Hour, prometheus.NewRegistry()))
+	b := bench{}
+	b.url, _ = serve(t, engine)
+	for _, path := range []string{"/v1/jobs/" + uuid.NewString(), "/internal/jobs/" + uuid.NewString() + "/recorded?wait=60s"} {
+		got := b.mustGet(t, path, "Prefer", "wait=60")
+		requireProblem(t, got, http.StatusServiceUnavailable, problem.StatusUnavailable)
+		require.Equal(t, "2", got.Header.Get("Retry-After"))
+	}
+}

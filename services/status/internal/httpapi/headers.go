@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docmill/docmill/services/status/internal/fold"
+)
+
+// tagOf is the entity tag of a job's representation. It is a strong one: equal versions have equal bytes.
+func tagOf(j fold.Job) string { return `"` + strconv.FormatInt(j.Version, 10) + `"` }
+
+// tags is what a client says it has, in If-None-Match (RFC 9110, section 13.1.2).
+type tags struct {
+	any  bool
+	list []string
+}
+
+// readTags reads a list of entity tags or "*". Weakness is dropped: If-None-Match compares weakly. What is no tag is skipped.
+func readTags(values []string) tags {
+	var found tags
+	for _, rest := range values {
+		if strings.TrimSpace(rest) == "*" {
+			found.any = true
+			continue
+		}
+		for {
+			// Quotes cannot be escaped in a tag, and a tag may hold commas: so quotes alone separate.
+			_, after, opened := strings.Cut(rest, `"`)
+			tag, next, closed := strings.Cut(after, `"`)
+			if !opened || !closed {
+				break
+			}
+			found.list = append(found.list, `"`+tag+`"`)
+			rest = next
+		}
+	}
+	return found
+}
+
+// given tells whether the client has said anything.
+func (t tags) given() bool { return t.any || len(t.list) > 0 }
+
+// match tells whether the client has the representation with this tag.
+func (t tags) match(tag string) bool {
+	return t.any || slices.Contains(t.list, tag)
+}
+
+// preferredWait reads the preference "wait" (RFC 7240, section 4.3), in whole seconds. The first one counts; one whose value
+// is no number of seconds is ignored, as the RFC has it.
+func preferredWait(values []string) (wait time.Duration, asked bool) {
+	for preference := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none
+		name, value, _ := strings.Cut(preference, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
+		return time.Duration(n) * time.Second, err == nil
+	}
+	return 0, false
+}
+
+func preferenceApplied(wait time.Duration) string { return "wait=" + seconds(wait) }
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

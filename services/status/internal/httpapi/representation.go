@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"encoding/hex"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/services/status/internal/fold"
+)
+
+// represent makes the public representation of a visible job.
+func represent(j fold.Job) job.Job {
+	id, submission := j.ID.String(), j.Submission
+	public := job.Job{
+		ID: id, Status: j.Status, Attempt: j.Attempt,
+		CreatedAt: submission.RequestedAt, StartedAt: moment(j.StartedAt), FinishedAt: moment(j.FinishedAt),
+		Source: job.Source{
+			Filename: submission.Filename, ContentType: submission.ContentType, Size: submission.Size,
+			SHA256: hex.EncodeToString(submission.SHA256),
+		},
+		Target: job.Target{Format: submission.TargetFormat, Options: map[string]any{}},
+		Tag:    submission.Tag,
+		Links:  job.LinksTo(id, j.Status),
+	}
+	if name := phaseName(j.Phase); name != "" && j.Status == job.Running {
+		public.Progress = &job.Progress{Phase: name, Percent: j.Percent}
+	}
+	if r := j.Result; r != nil {
+		public.Result = &job.Result{
+			Filename: resultName(*submission), ContentType: r.ContentType, Size: r.Size, SHA256: hex.EncodeToString(r.SHA256),
+			Pages: r.Pages,
+		}
+	}
+	for _, w := range j.Warnings {
+		public.Warnings = append(public.Warnings, job.Warning(w))
+	}
+	if f := j.Failure; f != nil {
+		public.Error = &job.Error{Code: f.Code, Detail: f.Detail, Retryable: f.Retryable}
+	}
+	return public
+}
+
+// locate says where the result of a succeeded job lies.
+func locate(j fold.Job) job.Location {
+	return job.Location{
+		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission), ContentType: j.Result.ContentType,
+		Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),
+	}
+}
+
+// resultName is the source's name with the extension of the target format, whose identifier it is.
+func resultName(s fold.Submission) string {
+	name := s.Filename
+	if extension := path.Ext(name); isExtension(extension) && extension != name {
+		name = strings.TrimSuffix(name, extension)
+	}
+	return name + "." + s.TargetFormat
+}
+
+// isExtension tells a real extension from the end of a name with a dot in it, such as "Report v1.2" or "St. Gallen".
+func isExtension(text string) bool {
+	const longest = 5 // with the dot: ".pptx"
+	if len(text) < 2 || len(text) > longest || text[1] >= '0' && text[1] <= '9' {
+		return false
+	}
+	for _, c := range text[1:] {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func phaseName(p fold.Phase) string {
+	switch p {
+	case fold.Loading:
+		return "loading"
+	case fold.Converting:
+		return "converting"
+	case fold.Storing:
+		return "storing"
+	default:
+		return ""
+	}
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

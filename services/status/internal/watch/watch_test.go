@@ -1,0 +1,164 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/services/status/internal/watch"
+)
+
+// long is a wait that no test sees the end of.
+const long = time.Hour
+
+type bench struct {
+	waiters  *watch.Waiters
+	registry *prometheus.Registry
+	id       uuid.UUID
+	looks    chan struct{} // one for each look
+	over     chan bool     // what each look says
+}
+
+func setup(_ *testing.T) bench { return setupReread(long) }
+
+func setupReread(reread time.Duration) bench {
+	registry := prometheus.NewRegistry()
+	return bench{
+		waiters: watch.New(2, reread, registry), registry: registry, id: uuid.New(),
+		looks: make(chan struct{}, 100), over: make(chan bool, 100),
+	}
+}
+
+func (b bench) look(context.Context) (bool, error) {
+	b.looks <- struct{}{}
+	return <-b.over, nil
+}
+
+// waiting starts a wait and returns after its first look.
+func (b bench) waiting(ctx context.Context, wait time.Duration, end <-chan struct{}) <-chan error {
+	ended := make(chan error, 1)
+	b.over <- false
+	go func() { ended <- b.waiters.Until(ctx, b.id, wait, end, b.look) }()
+	<-b.looks
+	return ended
+}
+
+func TestAWaiterIsWokenForItsJobAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ended := b.waiting(t.Context(), long, nil)
+	b.waiters.Wake(uuid.New())
+	require.Empty(t, b.looks)
+	b.over <- true
+	b.waiters.Wake(uuid.New(), b.id)
+	require.NoError(t, <-ended)
+	require.Len(t, b.looks, 1)
+}
+
+func TestAChangeBetweenLookAndWaitIsNotMissed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	looks := 0
+	require.NoError(t, b.waiters.Until(t.Context(), b.id, long, nil, func(context.Context) (bool, error) {
+		looks++
+		b.waiters.Wake(b.id) // while the waiter reads
+		return looks == 2, nil
+	}))
+}
+
+func TestEverybodyLooksAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ended := b.waiting(t.Context(), long, nil)
+	b.over <- true
+	b.waiters.WakeAll()
+	require.NoError(t, <-ended)
+}
+
+func TestAWaitThatNobodyWakesLooksAgain(t *testing.T) {
+	t.Parallel()
+	b := setupReread(time.Nanosecond)
+	ended := b.waiting(t.Context(), long, nil)
+	b.over <- true
+	require.NoError(t, <-ended, "the second line: a lost notification")
+}
+
+func TestAWaitEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, <-b.waiting(t.Context(), time.Nanosecond, nil), "its time is up")
+
+	drain := make(chan struct{})
+	ended := b.waiting(t.Context(), long, drain)
+	close(drain)
+	require.NoError(t, <-ended, "the server drains")
+
+	ctx, leave := context.WithCancel(t.Context())
+	ended = b.waiting(ctx, long, nil)
+	leave()
+	require.ErrorIs(t, <-ended, context.Canceled, "the client has gone")
+
+	broken := errors.New("broken")
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, func(context.Context) (bool, error) { return false, broken }), broken)
+	require.Zero(t, b.count(t), "none of them is left behind")
+}
+
+func (b bench) count(t *testing.T) float64 {
+	t.Helper()
+	families, err := b.registry.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, 1)
+	require.Equal(t, 1, testutil.CollectAndCount(b.registry))
+	return families[0].GetMetric()[0].GetGauge().GetValue()
+}
+
+func TestNoMoreThanMayWaitDo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, second := b.waiting(t.Context(), long, nil), b.waiting(t.Context(), long, nil)
+	require.InDelta(t, 2, b.count(t), 0)
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, b.look), watch.ErrFull)
+	b.over <- true
+	b.over <- true
+	b.waiters.Wake(b.id)
+	require.NoError(t, <-first)
+	require.NoError(t, <-second)
+	<-b.waiting(t.Context(), time.Nanosecond, nil)
+	require.Zero(t, b.count(t))
+}
+
+func TestManyWaitersAndChanges(t *testing.T) {
+	t.Parallel()
+	const jobs, each = 20, 10
+	waiters := watch.New(jobs*each, long, prometheus.NewRegistry())
+	var done [jobs]chan struct{}
+	var waiting sync.WaitGroup
+	for i := range done {
+		id := uuid.New()
+		done[i] = make(chan struct{})
+		for range each {
+			waiting.Go(func() {
+				_ = waiters.Until(t.Context(), id, long, nil, func(context.Context) (bool, error) {
+					select {
+					case <-done[i]:
+						return true, nil
+					default:
+						return false, nil
+					}
+				})
+			})
+		}
+		go func() {
+			close(done[i])
+			waiters.Wake(id)
+		}()
+	}
+	waiting.Wait()
+}
