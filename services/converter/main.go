@@ -17,6 +17,8 @@ import (
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/forkserver"
 	"github.com/docmill/docmill/services/converter/internal/soffice"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
@@ -30,7 +32,10 @@ type settings struct {
 	Slots   int    `default:"0" help:"How many documents are converted at once. 0: one for each processor core."`
 	WorkDir string `name:"work-dir" help:"Folder for the files of running conversions. Empty: the system's folder for temporary files." placeholder:"FOLDER" type:"path"`
 
-	Office soffice.Config     `embed:""`
+	Engine string            `name:"engine" default:"warm" enum:"warm,process" help:"How LibreOffice is run. warm: it is kept loaded, and each document is converted in a locked-in copy of that process. process: it is started anew for each document, which is slower and not locked in."`
+	Office engine.Config     `embed:""`
+	Warm   forkserver.Config `embed:""`
+
 	Broker broker.Config      `embed:"" prefix:"broker-"`
 	Store  objectstore.Config `embed:"" prefix:"store-"`
 }
@@ -70,7 +75,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	office, err := soffice.Start(context.Background(), s.Office, folder.Path())
+	office, err := s.startEngine(p, folder.Path())
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
@@ -85,11 +90,12 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
-	p.Log.Info("engine is ready", zap.String("version", office.Version()), zap.Int("slots", slots), zap.String("folder", folder.Path()))
+	p.Log.Info("configured", zap.String("engine", s.Engine), zap.Int("slots", slots), zap.String("folder", folder.Path()))
 	return service.Assembly{
 		Parts: []host.Part{
 			folderPart(folder),
 			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
+			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "consumer", Run: consumer.Run},
 		},
@@ -100,6 +106,20 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil
+}
+
+// runningEngine is an engine with a life of its own.
+type runningEngine interface {
+	engine.Engine
+	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
+	Check(ctx context.Context) error
+}
+
+func (s *settings) startEngine(p service.Process, folder string) (runningEngine, error) {
+	if s.Engine == "warm" {
+		return forkserver.New(s.Office, s.Warm, folder, p.Log, p.Metrics)
+	}
+	return soffice.Start(context.Background(), s.Office, folder)
 }
 
 // slots is how many documents are converted at once. GOMAXPROCS knows of a container's share of the processors.

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
@@ -35,8 +36,8 @@ type Engine struct {
 var _ engine.Engine = (*Engine)(nil)
 
 // New finds LibreOffice and makes an Engine that keeps its files in folder, which outlives it.
-func New(config Config, folder string, log *zap.Logger, registry prometheus.Registerer) (*Engine, error) {
-	program, err := findProgram(config.Program)
+func New(config engine.Config, own Config, folder string, log *zap.Logger, registry prometheus.Registerer) (*Engine, error) {
+	program, err := installation.Find(config.Program, "libsofficeapp.so", "libmergedlo.so")
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func New(config Config, folder string, log *zap.Logger, registry prometheus.Regi
 		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk)},
 		pdf:    inspector, log: log, metrics: newMetrics(registry),
 	}
-	e.parents = newParents(config, program, folder, log, e.metrics)
+	e.parents = newParents(own, program, folder, log, e.metrics)
 	return e, nil
 }
 
@@ -74,7 +75,7 @@ const (
 
 // Convert implements engine.Engine. It waits while no LibreOffice is warm.
 func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	source, err := examine(request)
+	source, err := engine.Examine(request)
 	if err != nil {
 		return engine.Output{}, err
 	}
@@ -134,7 +135,7 @@ func (e *Engine) tryOut(ctx context.Context, o *office) error {
 		return fmt.Errorf("make a folder for the trial document: %w", err)
 	}
 	request := engine.Request{Folder: folder, Source: filepath.Join(o.folder, "warm", canary), Format: format, Target: target}
-	source, err := examine(request)
+	source, err := engine.Examine(request)
 	if err != nil {
 		return fmt.Errorf("trial document: %w", err)
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/installation"
 )
 
 func TestEveryFormat(t *testing.T) {
@@ -35,7 +36,6 @@ func TestEveryFormat(t *testing.T) {
 		text         string
 	}{
 		{"open-xml-sdk__AllSlidesConverterTC.pptx", "pptx", 5, ""},
-		{"aspose.slides-for-.net__HiddingSlides.pptx", "pptx", 2, ""},
 		{"gembox.presentation.examples__SampleVba.pptm", "pptm", 1, ""},
 		{"aspose.slides-for-.net__Print.ppt", "ppt", 2, ""},
 		{"aspose.slides-for-.net__Print.ppt", "pps", 2, ""},
@@ -48,8 +48,8 @@ func TestEveryFormat(t *testing.T) {
 		{"gotenberg__libreoffice-linked-external.fodt", "fodt", 1, "must not load"},
 		{"officeimo__SampleFileRTF.rtf", "rtf", flowing, ""},
 		{"synth-letter.txt", "txt", 1, "Grüße, Привет, 你好, €"},
-		{"open-xml-sdk__FilterByCF.xlsx", "xlsx", 1, ""},
-		{"open-xml-sdk__BusinessPerformancetest21_with_content_TP10209823.xltx", "xltx", flowing, ""},
+		{"synth-table.xlsx", "xlsx", 1, "Київ"},
+		{"synth-table.xltx", "xltx", 1, "Київ"},
 		{"synth-table.xls", "xls", 1, "Київ"},
 		{"synth-table.ods", "ods", 1, "Київ"},
 		{"synth-table.csv", "csv", 1, "with; semicolon"},
@@ -101,7 +101,6 @@ func TestFailuresOfDocuments(t *testing.T) {
 		want    problem.Code
 	}{
 		"encrypted pptx":   {read(t, "gembox.presentation.examples__PptxEncryption.pptx"), "pptx", problem.PasswordRequired},
-		"encrypted docx":   {read(t, "gotenberg__protected_page_1.docx"), "docx", problem.PasswordRequired},
 		"encrypted xlsx":   {read(t, "excelize__encryptSHA512.xlsx"), "xlsx", problem.PasswordRequired},
 		"encrypted ppt":    {read(t, "msoffcrypto-tool__rc4cryptoapi_password.ppt"), "ppt", problem.PasswordRequired},
 		"encrypted odt":    {read(t, "unoserver__simple.encrypted.odt"), "odt", problem.PasswordRequired},
@@ -126,7 +125,6 @@ func TestPasswords(t *testing.T) {
 	e := setup(t, nil)
 	for _, c := range []struct{ file, format, password string }{
 		{"gembox.presentation.examples__PptxEncryption.pptx", "pptx", "inpass"},
-		{"gotenberg__protected_page_1.docx", "docx", "foo"},
 		{"excelize__encryptSHA512.xlsx", "xlsx", "password"},
 		{"unoserver__simple.encrypted.odt", "odt", "password"},
 		{"synth-letter.odt", "odt", "not needed"},
@@ -298,18 +296,15 @@ func rewriteZip(t *testing.T, archive []byte, before, after string) []byte {
 
 func TestStartNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	config := defaults()
-	config.Program = "/nonexistent/soffice"
-	_, err := run(config)
-	require.ErrorIs(t, err, errMissing)
+	_, err := runWith(engine.Config{Program: "/nonexistent/soffice"}, defaults())
+	require.ErrorIs(t, err, installation.ErrMissing)
 
 	// A library that is none stands for a broken installation.
 	broken := t.TempDir()
 	for _, name := range []string{"libsofficeapp.so", "libmergedlo.so", "soffice"} {
 		require.NoError(t, os.WriteFile(filepath.Join(broken, name), []byte("nothing"), 0o600))
 	}
-	config.Program = filepath.Join(broken, "soffice")
-	_, err = run(config)
+	_, err = runWith(engine.Config{Program: filepath.Join(broken, "soffice")}, defaults())
 	require.ErrorContains(t, err, "start LibreOffice ("+broken+")")
 	require.ErrorContains(t, err, "libmergedlo.so")
 }
@@ -328,9 +323,6 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, defaults().Validate())
 	for name, spoil := range map[string]func(*Config){
-		"conversion-timeout":  func(c *Config) { c.Timeout = time.Millisecond },
-		"conversion-memory":   func(c *Config) { c.Memory = 1 },
-		"conversion-disk":     func(c *Config) { c.Disk = 1 },
 		"recycle-age":         func(c *Config) { c.RecycleAge = time.Second },
 		"recycle-conversions": func(c *Config) { c.RecycleConversions = 0 },
 		"recycle-growth":      func(c *Config) { c.RecycleGrowth = 0 },

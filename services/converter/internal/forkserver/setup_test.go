@@ -26,10 +26,7 @@ const testdata = "../../../../testdata/"
 const flowing = 0
 
 func defaults() Config {
-	return Config{
-		Timeout: 2 * time.Minute, Memory: 2 << 30, Disk: 2 << 30,
-		RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30,
-	}
+	return Config{RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30}
 }
 
 // running is an Engine at work.
@@ -41,11 +38,15 @@ type running struct {
 
 // run starts an Engine and returns when it is ready.
 func run(config Config) (running, error) {
+	return runWith(engine.Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, config)
+}
+
+func runWith(limits engine.Config, config Config) (running, error) {
 	folder, err := os.MkdirTemp("", "docmill-forkserver-test-")
 	if err != nil {
 		return running{}, err
 	}
-	e, err := New(config, folder, zap.NewNop(), prometheus.NewRegistry())
+	e, err := New(limits, config, folder, zap.NewNop(), prometheus.NewRegistry())
 	if err != nil {
 		return running{}, err
 	}
@@ -68,8 +69,8 @@ var shared = sync.OnceValues(func() (running, error) { return run(defaults()) })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if engine, err := shared(); err == nil {
-		if err := engine.stop(); err != nil {
+	if common, err := shared(); err == nil {
+		if err := common.stop(); err != nil {
 			panic(err)
 		}
 	}

@@ -27,7 +27,7 @@ const (
 
 // Convert implements engine.Engine.
 func (o *Office) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	source, err := examine(request)
+	source, err := engine.Examine(request)
 	if err != nil {
 		return engine.Output{}, err
 	}
@@ -44,39 +44,6 @@ func (o *Office) Convert(ctx context.Context, request engine.Request) (engine.Ou
 		return engine.Output{}, limited(err)
 	}
 	return o.judge(ctx, request, source, exit)
-}
-
-// examine looks into the document for how LibreOffice is to read it, and refuses what it would make rubbish of: an empty
-// file, a picture or random bytes become a PDF without complaint.
-func examine(request engine.Request) (document.Recognition, error) {
-	file, err := os.Open(request.Source)
-	if err != nil {
-		return document.Recognition{}, fmt.Errorf("open the document: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return document.Recognition{}, fmt.Errorf("look at the document: %w", err)
-	}
-	found, err := document.Recognise(file, info.Size(), "document."+request.Format.ID)
-	var refusal *document.Refusal
-	switch {
-	case errors.As(err, &refusal) && refusal.Reason == document.Unsupported:
-		return found, problem.New(problem.FormatUnsupported, "The file is a %s, which is not converted.", refusal.Content).Because(err)
-	case errors.As(err, &refusal):
-		return found, problem.New(problem.DocumentMalformed, "The file is not a readable %s.", request.Format.Title).Because(err)
-	case err != nil:
-		return found, fmt.Errorf("recognise the document: %w", err)
-	}
-	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.
-	slides, err := document.CountSlides(file, info.Size())
-	switch {
-	case err == nil && slides.Total == 0:
-		return found, problem.New(problem.DocumentEmpty, "The presentation has no slides.")
-	case err == nil && slides.Visible() == 0:
-		return found, problem.New(problem.DocumentEmpty, "All slides of the presentation are hidden.")
-	}
-	return found, nil
 }
 
 func (o *Office) command(request engine.Request, source document.Recognition) child.Command {

@@ -9,38 +9,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
-	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
-
-// Config is what operators can set.
-type Config struct {
-	Program string        `name:"soffice" help:"LibreOffice's soffice. Empty: the one on the search path or in the usual places." placeholder:"FILE" type:"path"`
-	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"How long one conversion may take before it is ended, from its start."`
-	Memory  config.Size   `name:"conversion-memory" default:"2GiB" help:"How much resident memory one conversion may use before it is ended."`
-	Disk    config.Size   `name:"conversion-disk" default:"2GiB" help:"How much one conversion may write, its result included, before it is ended."`
-}
-
-// Validate refuses limits in which no document could be converted.
-func (c Config) Validate() error {
-	const (
-		leastMemory = 256 << 20 // LibreOffice takes 212 MiB for a one-page letter
-		leastDisk   = 16 << 20
-	)
-	switch {
-	case c.Timeout < time.Second:
-		return fmt.Errorf("setting conversion-timeout: %s is too short for any document; the least is 1s", c.Timeout)
-	case c.Memory < leastMemory:
-		return fmt.Errorf("setting conversion-memory: %s is too little for any document; the least is 256MiB", c.Memory)
-	case c.Disk < leastDisk:
-		return fmt.Errorf("setting conversion-disk: %s is too little; the least is 16MiB", c.Disk)
-	}
-	return nil
-}
 
 // Office is an installed LibreOffice that was seen to convert. It is safe for concurrent use.
 type Office struct {
@@ -56,7 +29,7 @@ var _ engine.Engine = (*Office)(nil)
 
 // Start finds LibreOffice, sets a profile up in folder, which must outlive the Office, and converts a tiny document of
 // each family. It fails when any of that does, and says what to install.
-func Start(ctx context.Context, config Config, folder string) (*Office, error) {
+func Start(ctx context.Context, config engine.Config, folder string) (*Office, error) {
 	binary, err := find(config.Program)
 	if err != nil {
 		return nil, err
@@ -77,6 +50,13 @@ func Start(ctx context.Context, config Config, folder string) (*Office, error) {
 		return nil, fmt.Errorf("prepare %s (%s): %w", office.version, binary, err)
 	}
 	return office, nil
+}
+
+// Run does nothing until drain is closed: there is no process between conversions.
+func (o *Office) Run(_ context.Context, ready func(), drain <-chan struct{}) error {
+	ready()
+	<-drain
+	return nil
 }
 
 // Version is what LibreOffice says of itself: "LibreOffice 7.4.7.2 40(Build:2)".

@@ -27,6 +27,7 @@ import (
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/installation"
 )
 
 const testdata = "../../../../testdata/"
@@ -38,7 +39,7 @@ var started = sync.OnceValues(func() (*Office, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Start(context.Background(), Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, folder)
+	return Start(context.Background(), engine.Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, folder)
 })
 
 func TestMain(m *testing.M) {
@@ -352,14 +353,14 @@ func TestNothingOfTheServiceReachesLibreOffice(t *testing.T) {
 
 func TestStartNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := Start(t.Context(), Config{Program: "/nonexistent/soffice"}, t.TempDir())
-	require.ErrorIs(t, err, errMissing)
+	_, err := Start(t.Context(), engine.Config{Program: "/nonexistent/soffice"}, t.TempDir())
+	require.ErrorIs(t, err, installation.ErrMissing)
 
 	// A program that does nothing stands for a broken installation.
 	broken := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(broken, binaryName), []byte("#!/bin/sh\necho LibreOffice 1.0\n"), 0o700))
 	require.NoError(t, os.Symlink(binaryName, filepath.Join(broken, "soffice")))
-	limits := Config{Program: filepath.Join(broken, "soffice"), Timeout: time.Minute}
+	limits := engine.Config{Program: filepath.Join(broken, "soffice"), Timeout: time.Minute}
 	_, err = Start(t.Context(), limits, t.TempDir())
 	require.ErrorContains(t, err, "is libreoffice-writer installed?")
 }
@@ -371,17 +372,4 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, office.Version(), "LibreOffice ")
 	office.binary = "/nonexistent/soffice.bin"
 	require.ErrorIs(t, office.Check(t.Context()), os.ErrNotExist)
-}
-
-func TestSettings(t *testing.T) {
-	t.Parallel()
-	good := Config{Timeout: time.Minute, Memory: 1 << 30, Disk: 1 << 30}
-	require.NoError(t, good.Validate())
-	for _, bad := range []Config{
-		{Memory: good.Memory, Disk: good.Disk},
-		{Timeout: good.Timeout, Disk: good.Disk},
-		{Timeout: good.Timeout, Memory: good.Memory},
-	} {
-		require.ErrorContains(t, bad.Validate(), "setting conversion-")
-	}
 }

@@ -1,4 +1,4 @@
-package forkserver
+package engine
 
 import (
 	"errors"
@@ -7,17 +7,16 @@ import (
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
-	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// examine looks into the document for how LibreOffice is to read it, and refuses what it would make rubbish of: an empty
-// file, a picture or random bytes become a PDF without complaint.
-func examine(request engine.Request) (document.Recognition, error) {
+// Examine looks into the document for how LibreOffice is to read it, and refuses what it would make rubbish of: an empty
+// file, a picture or random bytes become a PDF without complaint. A *problem.Error is the document's own fault.
+func Examine(request Request) (document.Recognition, error) {
 	file, err := os.Open(request.Source)
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("open the document: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return document.Recognition{}, fmt.Errorf("look at the document: %w", err)
@@ -34,8 +33,11 @@ func examine(request engine.Request) (document.Recognition, error) {
 	}
 	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.
 	slides, err := document.CountSlides(file, info.Size())
-	if err == nil && slides.Visible() == 0 {
-		return found, problem.New(problem.DocumentEmpty, "None of the presentation's %d slides is visible.", slides.Total)
+	switch {
+	case err == nil && slides.Total == 0:
+		return found, problem.New(problem.DocumentEmpty, "The presentation has no slides.")
+	case err == nil && slides.Visible() == 0:
+		return found, problem.New(problem.DocumentEmpty, "All slides of the presentation are hidden.")
 	}
 	return found, nil
 }
