@@ -23,8 +23,9 @@ RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/
 COPY proto proto
 COPY platform platform
 COPY services services
+# The converter has C in it, and is linked to the C library: it must be built on the Debian that it runs on.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-gateway ./services/gateway \
- && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-converter ./services/converter \
+ && CGO_ENABLED=1 go build -trimpath -ldflags='-s -w' -o /out/docmill-converter ./services/converter \
  && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-status ./services/status
 
 FROM debian:trixie-slim AS base
