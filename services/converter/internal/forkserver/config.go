@@ -15,6 +15,9 @@ type Config struct {
 	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"How long LibreOffice is kept loaded before a fresh one takes over."`
 	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"How many conversions a loaded LibreOffice does before a fresh one takes over."`
 	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"By how much a loaded LibreOffice may grow before a fresh one takes over."`
+
+	// unconfined leaves children their freedom, so that a benchmark can tell what it costs to take it.
+	unconfined bool
 }
 
 // Validate refuses what would replace LibreOffice all the time.

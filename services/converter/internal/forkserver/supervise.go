@@ -298,7 +298,7 @@ func (s *supervisor) startIn(ctx context.Context, folder string) (*office, error
 		return nil, err
 	}
 	packet, err := protocol.Configure{
-		Program: s.program, ProfileURL: fileURL(profile), Confined: true,
+		Program: s.program, ProfileURL: fileURL(profile), Confined: !s.config.unconfined,
 		Readable: append(readable(s.program), profile, installation), Warm: warm,
 	}.Marshal()
 	if err != nil {
