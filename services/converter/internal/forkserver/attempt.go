@@ -61,6 +61,10 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
 	}
 	target := filepath.Join(folder, "result."+request.Target.ID)
+	path, err := loadable(request.Source, source, folder)
+	if err != nil {
+		return attempt{}, err
+	}
 	seconds := uint32(math.Ceil(limits.time.Seconds()))
 	return attempt{
 		target: target, limits: limits, progress: request.Progress,
@@ -69,12 +73,27 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 				Memory: uint64(limits.memory), FileSize: uint64(limits.disk), OpenFiles: openFiles,
 				CPU: seconds * uint32(runtime.NumCPU()), // only for the case that nobody ends it in time
 			},
-			Folder: folder, Source: request.Source,
-			SourceURL: fileURL(request.Source), LoadOptions: loadOptions(source.Import),
+			Folder: folder, Source: path,
+			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import),
 			TargetURL: fileURL(target), Format: request.Target.ID,
-			Password: request.Password,
+			Password: request.Password, Type: documentType(source.Format.Family),
 		},
 	}, nil
+}
+
+func documentType(family document.Family) protocol.Type {
+	switch family {
+	case document.Text:
+		return protocol.Text
+	case document.Spreadsheet:
+		return protocol.Spreadsheet
+	case document.Presentation:
+		return protocol.Presentation
+	case document.Drawing:
+		return protocol.Drawing
+	default:
+		return protocol.AnyType
+	}
 }
 
 // loadOptions are LibreOfficeKit's: no questions asked, no macros, and a filter's options, where there are any. LibreOffice 7.4

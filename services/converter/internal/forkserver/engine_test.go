@@ -107,6 +107,7 @@ func TestFailuresOfDocuments(t *testing.T) {
 		"truncated":        {deck[:len(deck)*6/10], "pptx", problem.DocumentMalformed},
 		"truncated binary": {read(t, "docling__legacy_sample.doc")[:3000], "doc", problem.DocumentMalformed},
 		"overwritten":      {damaged, "pptx", problem.DocumentMalformed},
+		"fuzzed binary":    {fuzzedDeck(t), "ppt", problem.DocumentMalformed},
 		"a picture":        {read(t, "synth-png-named.pptx"), "pptx", problem.DocumentMalformed},
 		"empty file":       {nil, "pptx", problem.DocumentMalformed},
 		"all hidden":       {read(t, "synth-all-hidden.pptx"), "pptx", problem.DocumentEmpty},
@@ -118,6 +119,16 @@ func TestFailuresOfDocuments(t *testing.T) {
 			requireCode(t, err, c.want)
 		})
 	}
+}
+
+// fuzzedDeck is a binary deck of which the container is whole and the contents are not: LibreOffice takes it for a text.
+func fuzzedDeck(t *testing.T) []byte {
+	t.Helper()
+	deck := bytes.Clone(read(t, "aspose.slides-for-.net__Print.ppt"))
+	for i := 4 << 10; i < len(deck)-8<<10; i++ {
+		deck[i] ^= byte(i)
+	}
+	return deck
 }
 
 func TestPasswords(t *testing.T) {

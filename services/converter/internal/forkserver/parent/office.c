@@ -34,6 +34,7 @@ struct document_functions {
     size_t size;
     void (*destroy)(struct document *);
     int (*save)(struct document *, const char *url, const char *format, const char *options);
+    int (*type)(struct document *);
 };
 
 struct office {
@@ -167,6 +168,8 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
     enum outcome outcome = CONVERTED;
     if (!document) {
         outcome = load_failure(&watch);
+    } else if (conversion->type != ANY_TYPE && document->call->type(document) != conversion->type) {
+        outcome = LOAD_FAILED; /* taken for a text, as LibreOffice does with what it does not understand */
     } else {
         watch.phase = SAVING;
         if (conversion->progress)

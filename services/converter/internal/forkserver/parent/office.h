@@ -34,9 +34,13 @@ enum outcome {
     NOT_CONFINED = 16,
 };
 
+/* Kinds of documents, from LibreOfficeKitEnums.h; text, spreadsheet, presentation and drawing are 0 to 3. */
+enum { ANY_TYPE = 255 };
+
 struct conversion {
     const char *source_url, *load_options, *password;
     const char *target_url, *format, *save_options;
+    int type; /* what kind it must be, or ANY_TYPE */
     bool has_password;
     /* Called with percentages as the work goes on; may be NULL. */
     void (*progress)(enum phase phase, int percent);

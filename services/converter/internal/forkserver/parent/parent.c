@@ -170,6 +170,7 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     for (size_t i = 0; i < 8; i++)
         texts[i] = read_string(&r);
     task.conversion.has_password = read_u8(&r);
+    task.conversion.type = read_u8(&r);
     if (!read_all(&r) || packet->descriptor < 0)
         fault("a malformed request to convert");
     task.folder = texts[0], task.source = texts[1];
@@ -334,6 +335,7 @@ static void read_warm(struct reader *r)
         c->target_url = read_string(r);
         c->format = read_string(r);
         c->save_options = c->password = "";
+        c->type = ANY_TYPE;
     }
 }
 

@@ -77,7 +77,21 @@ type Convert struct {
 	SaveOptions            string
 	// Password opens the document, if it asks for one. Nil is none, which an empty one is not.
 	Password *string
+	// Type is what the document must turn out to be.
+	Type Type
 }
+
+// Type is a kind of document, by LibreOfficeKit's numbers.
+type Type uint8
+
+// The types. AnyType is for a document that may be anything.
+const (
+	Text         Type = 0
+	Spreadsheet  Type = 1
+	Presentation Type = 2
+	Drawing      Type = 3
+	AnyType      Type = 255
+)
 
 // Limits bound a child; the kernel enforces them.
 type Limits struct {
@@ -190,7 +204,8 @@ func (c Convert) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("%w: a NUL in a string", ErrMalformed)
 	}
 	b := builder{kindConvert}.number64(c.ID).number64(c.Limits.Memory).number64(c.Limits.FileSize)
-	return b.number32(c.Limits.CPU).number32(c.Limits.OpenFiles).texts(texts...).flag(c.Password != nil).packet()
+	b = b.number32(c.Limits.CPU).number32(c.Limits.OpenFiles).texts(texts...).flag(c.Password != nil)
+	return append(b, byte(c.Type)).packet()
 }
 
 // Kill makes the packet that ends a child.
