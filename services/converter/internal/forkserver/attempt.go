@@ -96,15 +96,20 @@ func documentType(family document.Family) protocol.Type {
 	}
 }
 
-// loadOptions are LibreOfficeKit's: no questions asked, no macros, and a filter's options, where there are any. LibreOffice 7.4
-// takes all that stands beside Batch for the filter's (desktop/source/lib/init.cxx), and breaks on a level of security there:
-// the formats that have such options are texts, which have no macros. They do not run anyway unless
-// EnableMacrosExecution=true stands here too.
+// loadOptions are LibreOfficeKit's: a language, no questions, no macros, and a filter's options, where there are any.
+//
+// The language is English of no country: with en-US, LibreOfficeKit's own choice, a document without a page size gets US
+// Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US with both.
+//
+// LibreOffice 7.4 takes all that stands beside Language and Batch for the filter's options (desktop/source/lib/init.cxx), and
+// breaks on a level of security there. The formats that have such options are texts, which have no macros; nor do macros
+// run anywhere unless EnableMacrosExecution=true stands here too.
 func loadOptions(source document.Import) string {
+	const common = "Language=en,Batch=true,"
 	if source.Options == "" {
-		return "Batch=true,MacroSecurityLevel=3"
+		return common + "MacroSecurityLevel=3"
 	}
-	return "Batch=true," + source.Options
+	return common + source.Options
 }
 
 // run runs the child to its end. When it returns, nothing of the attempt goes on. The error is ctx's, or says that the

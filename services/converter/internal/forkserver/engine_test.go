@@ -131,6 +131,19 @@ func fuzzedDeck(t *testing.T) []byte {
 	return deck
 }
 
+// TestDefaultPaper: a document without a page size gets that of the locale, which is C.UTF-8 everywhere: A4.
+func TestDefaultPaper(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	for _, format := range []string{"csv", "txt"} {
+		output, err := e.Convert(t.Context(), requestFor(t, []byte("a;b"), format))
+		require.NoError(t, err)
+		facts, err := exec.Command("pdfinfo", output.Path).Output()
+		require.NoError(t, err)
+		require.Contains(t, string(facts), "(A4)")
+	}
+}
+
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

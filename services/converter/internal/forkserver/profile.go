@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
@@ -52,8 +53,9 @@ func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", nil, fmt.Errorf("write a document to warm up on: %w", err)
 		}
+		format, _ := document.FormatByID(strings.TrimPrefix(filepath.Ext(path), "."))
 		warm = append(warm, protocol.Warm{
-			SourceURL: fileURL(path), LoadOptions: loadOptions(document.Import{}), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
+			SourceURL: fileURL(path), LoadOptions: loadOptions(format.Import), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
 		})
 	}
 	return profile, warm, nil
