@@ -136,7 +136,7 @@ func (a attempt) run(ctx context.Context) (end, error) {
 func (a attempt) collect(reports *os.File) <-chan string {
 	result := make(chan string, 1)
 	go func() {
-		defer reports.Close() //nolint:errcheck // it was only read
+		defer reports.Close()
 		said, err := protocol.Reports(reports, func(phase protocol.Phase, percent int) {
 			if a.progress != nil {
 				a.progress(engine.Progress{Phase: phaseNames()[phase], Percent: percent})

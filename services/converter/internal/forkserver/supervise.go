@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// startTimeout is how long LibreOffice may take to load, warm up and convert the canary: 3 s on an idle machins.
+	// startTimeout is how long LibreOffice may take to load, warm up and convert the canary: 3 s on an idle machine.
 	startTimeout = 2 * time.Minute
 	// recycleInterval is how often age and size are looked at, beside after each conversion.
 	recycleInterval = 5 * time.Second

@@ -56,10 +56,11 @@ func Start(folder string, env []string, output io.Writer) (*Process, error) {
 		return nil, fmt.Errorf("make a socket for LibreOffice's parent process: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "office parent"), os.NewFile(uintptr(pair[1]), "converter")
-	defer theirs.Close() //nolint:errcheck // the child has its own
+	defer theirs.Close() // the child has its own
 	if err := unix.SetNonblock(pair[1], false); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the socket: %w", err), ours.Close())
 	}
+	//nolint:noctx // it lives as long as this process, or until Kill
 	p := &Process{cmd: exec.Command("/proc/self/exe"), socket: ours, exited: make(chan struct{})}
 	p.close = sync.OnceValue(ours.Close)
 	p.cmd.Args = []string{"docmill-office"}
