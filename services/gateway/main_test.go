@@ -159,7 +159,7 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	broker, store := testbench.Proxy(t, bench.BrokerURL), testbench.Proxy(t, bench.StoreEndpoint)
 	broker.Cut()
 	store.Cut()
-	settings := append(environment(bench), "DOCMILL_PUBLISH_TIMEOUT=200ms",
+	settings := append(environment(bench), "DOCMILL_PUBLISH_TIMEOUT=5s",
 		"DOCMILL_STORE_SOURCES_BUCKET="+bench.SourcesBucket+"-new", "DOCMILL_STORE_RESULTS_BUCKET="+bench.ResultsBucket+"-new",
 		"DOCMILL_BROKER_URL="+broker.Through(bench.BrokerURL), "DOCMILL_STORE_ENDPOINT="+store.Through(bench.StoreEndpoint))
 	t.Cleanup(func() {

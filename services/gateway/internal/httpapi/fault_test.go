@@ -44,7 +44,7 @@ func TestUnconfirmedPublicationKeepsTheDocument(t *testing.T) {
 	bench := testbench.New(t)
 	link := testbench.Proxy(t, bench.BrokerURL)
 	g := setup(t, func(c *choices) {
-		c.bench, c.brokerURL, c.publishTimeout = bench, link.Through(bench.BrokerURL), 300*time.Millisecond
+		c.bench, c.brokerURL, c.publishTimeout = bench, link.Through(bench.BrokerURL), 3*time.Second
 	})
 	link.Delay(time.Hour) // the message gets through, the confirm does not
 	answer := g.raw(t, deck, sample(t, deck))

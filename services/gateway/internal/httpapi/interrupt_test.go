@@ -126,11 +126,14 @@ func TestClientThatLeavesBeforeThePublish(t *testing.T) {
 
 func TestClientThatStandsStill(t *testing.T) {
 	t.Parallel()
-	g := setup(t, func(c *choices) { c.settings.Upload.Idle = 200 * time.Millisecond })
-	for _, sent := range []int64{0, 1000, 300 << 10, 12 << 20} {
-		c := g.dial(t).begin(60<<20, named).sendBytes(sent)
+	g := setup(t, func(c *choices) { c.settings.Upload.Idle = 2 * time.Second }) // the test's own pauses stay below
+	var clients []*client
+	for _, sent := range []int64{12 << 20, 300 << 10, 1000, 0} {
+		clients = append(clients, g.dial(t).begin(60<<20, named).sendBytes(sent))
+	}
+	for _, c := range clients {
 		answer := c.answer().problem(t, problem.UploadTooSlow)
-		require.Contains(t, answer.Detail, "200ms")
+		require.Contains(t, answer.Detail, "2s")
 	}
 	g.requireNothingStored(t)
 }
@@ -138,7 +141,7 @@ func TestClientThatStandsStill(t *testing.T) {
 // TestLongAnswerOutlastsTheReadDeadline keeps a client waiting for longer than it could have paused its upload.
 func TestLongAnswerOutlastsTheReadDeadline(t *testing.T) {
 	t.Parallel()
-	const idle = 100 * time.Millisecond
+	const idle = 300 * time.Millisecond
 	g := setup(t, func(c *choices) { c.settings.Upload.Idle = idle })
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -149,7 +152,7 @@ func TestLongAnswerOutlastsTheReadDeadline(t *testing.T) {
 	})
 	c := g.dial(t)
 	for range 2 { // the second on the same connection
-		c.begin(100, named).sendBytes(100)
+		c.send("POST /v1/jobs HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4\r\n" + named + "\r\ntext") // at once
 		require.Equal(t, "late", c.answer().job(t, http.StatusAccepted).ID)
 	}
 }
