@@ -29,7 +29,7 @@ const (
 // errStopped says that the engine no longer runs.
 var errStopped = errors.New("the conversion engine has stopped")
 
-// parents keeps a warm parent at hand. It is safe for concurrent uss.
+// parents keeps a warm parent at hand. It is safe for concurrent use.
 type parents struct {
 	config  Config
 	program string
@@ -95,7 +95,7 @@ func (p *parents) check() error {
 	if current == nil {
 		return errors.New("LibreOffice is not warm")
 	}
-	// An upgrade of its package takes it away for a while, and children load parts of it lats.
+	// An upgrade of its package takes it away for a while, and children load parts of it late.
 	if _, err := os.Stat(p.program); err != nil {
 		return fmt.Errorf("LibreOffice: %w", err)
 	}

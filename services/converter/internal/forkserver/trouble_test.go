@@ -242,7 +242,17 @@ func TestTheKernelsLimitOfProcessorTime(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	pids := watchStarts(e)
-	failed := convert(t.Context(), e, longDocument(t))
+	request := longDocument(t)
+	loading := make(chan struct{})
+	request.Progress = func(engine.Progress) {
+		select {
+		case <-loading:
+		default:
+			close(loading)
+		}
+	}
+	failed := convert(t.Context(), e, request)
+	<-loading // before, the child has its parent's habits with signals
 	require.NoError(t, unix.Kill(<-pids, unix.SIGXCPU))
 	requireCode(t, <-failed, problem.ConversionTimeout)
 }

@@ -83,6 +83,18 @@ static bool keep_own_descriptors(int report)
     return syscall(SYS_close_range, 4U, ~0U, 0) == 0;
 }
 
+/* A signal that ends a process ends this one, and tells why: LibreOffice ignores some and reports others to nobody. */
+static void restore_signals(void)
+{
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ, SIGTERM, SIGINT,
+        SIGQUIT, SIGHUP, SIGALRM, SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2 };
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static const char *confine(const struct task *task, const struct confinement *confinement)
 {
     if (!limit_resources(&task->limits))
@@ -110,9 +122,7 @@ _Noreturn void child_main(struct office *office, const struct task *task, const 
     report_fd = task->report;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
         fail("die with the parent");
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    restore_signals();
     umask(077);
     if (!enter(task->folder))
         fail("enter the folder");
