@@ -40,6 +40,10 @@ func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
 	if err := os.WriteFile(filepath.Join(profile, "user", "registrymodifications.xcu"), settings, 0o600); err != nil {
 		return "", nil, fmt.Errorf("write LibreOffice's settings: %w", err)
 	}
+	// A document's own fonts are unpacked into the profile, which children cannot write to; this leads into their own folder.
+	if err := os.Symlink("/proc/self/cwd", filepath.Join(profile, "user", "temp")); err != nil {
+		return "", nil, fmt.Errorf("prepare LibreOffice's folder for fonts: %w", err)
+	}
 	found, err := fs.ReadDir(warmDocuments, "warm")
 	if err != nil {
 		return "", nil, fmt.Errorf("list the documents to warm up on: %w", err)
