@@ -51,6 +51,8 @@ enum { EVENT_PROGRESS = 10, EVENT_PASSWORD = 20, EVENT_PASSWORD_TO_MODIFY = 21 }
 
 typedef struct office *hook(const char *program, const char *profile_url);
 
+static void (*set_kit_active)(bool active);
+
 /* Like lok_init_2: the entry is in libsofficeapp.so, or in libmergedlo.so where that is a stub or missing. */
 static hook *find_hook(const char *program, char *explanation, size_t room)
 {
@@ -66,8 +68,11 @@ static hook *find_hook(const char *program, char *explanation, size_t room)
             continue;
         }
         hook *found = (hook *)dlsym(library, "libreofficekit_hook_2");
-        if (found)
+        if (found) {
+            /* comphelper::LibreOfficeKit::setActive(bool) */
+            set_kit_active = (void (*)(bool))dlsym(library, "_ZN10comphelper14LibreOfficeKit9setActiveEb");
             return found;
+        }
         snprintf(explanation, room, "%s/%s has no libreofficekit_hook_2: it is older than LibreOffice 5.0", program, libraries[i]);
     }
     return NULL;
@@ -174,9 +179,17 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
         watch.phase = SAVING;
         if (conversion->progress)
             conversion->progress(SAVING, 0);
+        /*
+         * For the rest of LibreOffice it is no kit while it saves, but LibreOffice itself: as a kit it draws what is meant for
+         * the tiles of an editor, and in a spreadsheet does not clip pictures and charts at the edges of a page.
+         */
+        if (set_kit_active)
+            set_kit_active(false);
         if (!document->call->save(document, conversion->target_url, conversion->format,
                 *conversion->save_options ? conversion->save_options : NULL))
             outcome = SAVE_FAILED;
+        if (set_kit_active)
+            set_kit_active(true);
     }
     office->call->on_event(office, NULL, NULL);
     /* The document is never destroyed: in a child that is work for nothing, and in the parent its modules stay warm. */
