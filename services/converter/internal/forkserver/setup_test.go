@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,14 +49,14 @@ func runWith(limits engine.Config, config Config) (running, error) {
 	}
 	e, err := New(limits, config, folder, zap.NewNop(), prometheus.NewRegistry())
 	if err != nil {
-		return running{}, err
+		return running{}, errors.Join(err, os.Remove(folder))
 	}
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() { ended <- e.Run(context.Background(), func() { close(ready) }, drain) }()
 	select {
 	case <-ready:
 	case err := <-ended:
-		return running{}, err
+		return running{}, errors.Join(err, os.Remove(folder))
 	}
 	stop := sync.OnceValue(func() error {
 		close(drain)
@@ -65,13 +66,21 @@ func runWith(limits engine.Config, config Config) (running, error) {
 }
 
 // shared is one Engine for all tests that do it no harm: a start takes seconds.
-var shared = sync.OnceValues(func() (running, error) { return run(defaults()) })
+var shared = sync.OnceValues(func() (running, error) {
+	wanted.Store(true)
+	return run(defaults())
+})
+
+// wanted says that a test has asked for the shared Engine.
+var wanted atomic.Bool
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if common, err := shared(); err == nil {
-		if err := common.stop(); err != nil {
-			panic(err)
+	if wanted.Load() {
+		if common, err := shared(); err == nil {
+			if err := common.stop(); err != nil {
+				panic(err)
+			}
 		}
 	}
 	os.Exit(code)
