@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /*
  * The tables of functions as LibreOfficeKit.h has them: each begins with its size, and new functions are only added at the
@@ -96,30 +97,45 @@ struct office *office_load(const char *program, const char *profile_url, char *e
     return office;
 }
 
-static void (*when_ready)(void);
+static struct {
+    void (*warm_up)(void), (*serve)(void);
+} steps;
 
 /*
  * LibreOffice calls this from its main loop whenever it has nothing to do, and again from inside load and save: hence the
- * guard. The first two times it is not yet through with its own start.
+ * guard. The first two times it is not yet through with its own start. After the warm-up it has things to finish (layouts of
+ * the warm documents, timers): what is not finished before the first fork, every child would do again.
  */
 static int on_idle(void *data, int timeout_us)
 {
-    (void)data, (void)timeout_us;
-    static int calls;
-    static bool inside;
+    (void)data;
+    enum { LONG_PAUSE_US = 100 * 1000, SHORT_PAUSE_US = 5 * 1000, MOST_PAUSES = 1000 };
+    static int calls, pauses;
+    static bool inside, warm;
     if (inside || ++calls < 3)
         return 0;
+    if (!warm) {
+        inside = true;
+        steps.warm_up();
+        inside = false;
+        warm = true;
+        return 0;
+    }
+    if (timeout_us >= 0 && timeout_us < LONG_PAUSE_US && pauses++ < MOST_PAUSES) {
+        usleep((useconds_t)(timeout_us < SHORT_PAUSE_US ? timeout_us : SHORT_PAUSE_US));
+        return 0;
+    }
     inside = true;
-    when_ready();
+    steps.serve();
     return 0;
 }
 
 static void on_wake(void *data) { (void)data; }
 
-void office_run(struct office *office, void (*ready)(void))
+void office_run(struct office *office, void (*warm_up)(void), void (*serve)(void))
 {
-    when_ready = ready;
-    office->call->run(office, on_idle, on_wake, &when_ready); /* it never calls on_idle when data is NULL */
+    steps.warm_up = warm_up, steps.serve = serve;
+    office->call->run(office, on_idle, on_wake, &steps); /* it never calls on_idle when data is NULL */
 }
 
 char *office_version(struct office *office) { return office->call->version(office); }

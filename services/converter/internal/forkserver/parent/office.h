@@ -11,8 +11,9 @@ struct document;
 /* Loads LibreOffice from its folder "program". Returns NULL and an explanation when that fails. */
 struct office *office_load(const char *program, const char *profile_url, char *explanation, size_t room);
 
-/* Runs LibreOffice's main loop on this thread, for ever; ready is called from inside it. */
-void office_run(struct office *office, void (*ready)(void));
+/* Runs LibreOffice's main loop on this thread, for ever. From inside it calls first warm_up, and then, once it has nothing left
+ * to do, serve, which does not return but in a child. */
+void office_run(struct office *office, void (*warm_up)(void), void (*serve)(void));
 
 /* LibreOffice's version as JSON; the caller frees it. */
 char *office_version(struct office *office);

@@ -281,6 +281,10 @@ static void warm_up(void)
         if (outcome != CONVERTED)
             fault("warm up on %s: outcome %d: %s", start.warm[i].source_url, outcome, office_error(parent.office));
     }
+}
+
+static void await_rest(void)
+{
     /* Measured with 7.4: one thread remains once the configuration is written, about 1 s after the last change. */
     await_threads(1, 3000);
     parent.threads = count_threads();
@@ -301,9 +305,9 @@ static void say_hello(void)
     send_packet(&w);
 }
 
-static void on_ready(void)
+static void on_rest(void)
 {
-    warm_up();
+    await_rest();
     watch_children();
     say_hello();
     serve();
@@ -366,7 +370,7 @@ static _Noreturn void run(void)
     parent.office = office_load(start.program, start.profile_url, explanation, sizeof explanation);
     if (!parent.office)
         fault("%s", explanation);
-    office_run(parent.office, on_ready);
+    office_run(parent.office, warm_up, on_rest);
     fault("LibreOffice's main loop ended");
 }
 
