@@ -169,7 +169,7 @@ func TestForcedCloseBringsDeliveriesAgain(t *testing.T) {
 
 // TestCanceledSubscriptionIsMended: the broker cancels a subscription when its queue is deleted; connection and channel
 // live on. Nobody publishes meanwhile: RabbitMQ 3.10 confirms what a channel publishes after that to a queue that was
-// deleted and declared again under it, and drops it (seen in 6 of 7 trials); only a new channel is cured of that.
+// deleted and declared again under it, and drops it (seen in 5 of 6 trials); only a new channel is cured of that.
 func TestCanceledSubscriptionIsMended(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
