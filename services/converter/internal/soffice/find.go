@@ -19,16 +19,16 @@ func find(configured string) (string, error) {
 	return filepath.Join(folder, binaryName), err
 }
 
-func (o *Office) askVersion(ctx context.Context, folder string) (string, error) {
+func askVersion(ctx context.Context, binary string, limits child.Limits, folder string) (string, error) {
 	exit, err := child.Run(ctx, child.Command{
-		Path: o.binary, Args: []string{"--version"}, Env: environment(folder, folder), Dir: folder, Limits: o.limits,
+		Path: binary, Args: []string{"--version"}, Env: environment(folder, folder), Dir: folder, Limits: limits,
 	})
 	if err != nil {
 		return "", fmt.Errorf("ask LibreOffice for its version: %w", err)
 	}
 	version, _, _ := strings.Cut(exit.Output, "\n")
 	if exit.Code != 0 || version == "" {
-		return "", fmt.Errorf("%s --version ended with %d (signal %d): %s", o.binary, exit.Code, exit.Signal, exit.Output)
+		return "", fmt.Errorf("%s --version ended with %d (signal %d): %s", binary, exit.Code, exit.Signal, exit.Output)
 	}
 	return version, nil
 }

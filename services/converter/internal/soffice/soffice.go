@@ -27,6 +27,20 @@ type Office struct {
 
 var _ engine.Engine = (*Office)(nil)
 
+// Version finds LibreOffice and asks it what it is: "LibreOffice 7.4.7.2 40(Build:2)". It uses folder for what LibreOffice
+// writes meanwhile.
+func Version(ctx context.Context, config engine.Config, folder string) (string, error) {
+	binary, err := find(config.Program)
+	if err != nil {
+		return "", err
+	}
+	return askVersion(ctx, binary, limits(config), folder)
+}
+
+func limits(config engine.Config) child.Limits {
+	return child.Limits{Time: config.Timeout, Memory: int64(config.Memory), Disk: int64(config.Disk)}
+}
+
 // Start finds LibreOffice, sets a profile up in folder, which must outlive the Office, and converts a tiny document of
 // each family. It fails when any of that does, and says what to install.
 func Start(ctx context.Context, config engine.Config, folder string) (*Office, error) {
@@ -40,10 +54,10 @@ func Start(ctx context.Context, config engine.Config, folder string) (*Office, e
 	}
 	office := &Office{
 		binary: binary,
-		limits: child.Limits{Time: config.Timeout, Memory: int64(config.Memory), Disk: int64(config.Disk)},
+		limits: limits(config),
 		pdf:    inspector,
 	}
-	if office.version, err = office.askVersion(ctx, folder); err != nil {
+	if office.version, err = askVersion(ctx, binary, office.limits, folder); err != nil {
 		return nil, err
 	}
 	if office.profile, err = office.prepareProfile(ctx, folder); err != nil {
