@@ -217,13 +217,23 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
 
 // Kill kills the whole group at once, as a crash would, and waits for the child's end.
 func (p *Process) Kill() {
-	p.killGroup()
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.exited
+	p.killGroup() // and waits for the rest
 }
 
-// killGroup also reaches members that outlived the child itself. The group's id cannot have been given to a stranger as
-// long as one member lives, and an empty group is a harmless ESRCH (pids are reused only after a full turn).
-func (p *Process) killGroup() { _ = syscall.Kill(-p.pid, syscall.SIGKILL) }
+// killGroup also reaches members that outlived the child itself, and waits for their end: RabbitMQ's node is the child of
+// its start script, and its ports are free only when it is gone itself. The group's id cannot have been given to a stranger
+// as long as one member lives, and an empty group is a harmless ESRCH (pids are reused only after a full turn).
+func (p *Process) killGroup() {
+	for deadline := time.Now().Add(groupEnd); syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // nobody but their parent, which is not us, is told of the members' end
+	}
+}
+
+// groupEnd bounds the wait for killed members: large ones take tens of milliseconds to be torn down, and where nobody reaps
+// orphans (a container without an init) they stay as zombies.
+const groupEnd = 2 * time.Second
 
 // Signal sends one signal to the child alone.
 func (p *Process) Signal(signal syscall.Signal) error {
