@@ -13,6 +13,7 @@ import (
 
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/prefer"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -88,7 +89,7 @@ func (a *api) poll(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := preferredWait(c.Request.Header)
+	wait := heldFor(c.Request.Header)
 	return a.parts.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
 }
 
@@ -125,10 +126,10 @@ func (a *api) submit(c *gin.Context) error {
 	}
 	c.Header("Location", job.Path(accepted.ID))
 	c.Header("Cache-Control", "no-store")
-	wait := preferredWait(c.Request.Header)
+	wait := heldFor(c.Request.Header)
 	followed := a.follow(c.Request.Context(), accepted, wait)
 	if wait > 0 {
-		c.Header("Preference-Applied", appliedWait(wait))
+		c.Header("Preference-Applied", prefer.Applied(wait))
 	}
 	if wait > 0 && followed.Status.Terminal() {
 		c.JSON(http.StatusOK, followed)
@@ -168,4 +169,10 @@ func outcome(err error) string {
 		return string(known.Code)
 	}
 	return string(problem.Internal)
+}
+
+// heldFor is how long an answer is held for a client: 0 when it does not ask for it.
+func heldFor(header http.Header) time.Duration {
+	wait, _ := prefer.Wait(header)
+	return min(wait, prefer.MaxWait)
 }

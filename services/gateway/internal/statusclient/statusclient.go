@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/prefer"
 	"github.com/docmill/docmill/platform/problem"
 )
 
@@ -45,8 +46,6 @@ const (
 	dialTimeout = 2 * time.Second
 	// answerTimeout bounds the wait for an answer beyond what the request itself asks status to wait.
 	answerTimeout = 10 * time.Second
-	// longestWait is how long status holds an answer for a client, at most.
-	longestWait = time.Minute
 	// maxAnswer bounds an answer that is read whole: a job with a few warnings has 2 KiB.
 	maxAnswer  = 1 << 20
 	retryAfter = 5 * time.Second
@@ -72,7 +71,7 @@ func New(config Config) (*Client, error) {
 			MaxIdleConns:          512,
 			MaxIdleConnsPerHost:   512, // long polls hold a connection each
 			IdleConnTimeout:       90 * time.Second,
-			ResponseHeaderTimeout: longestWait + answerTimeout,
+			ResponseHeaderTimeout: prefer.MaxWait + answerTimeout,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/prefer"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres"
@@ -41,8 +42,6 @@ func Register(engine *gin.Engine, jobs Jobs, waiters *watch.Waiters) {
 }
 
 const (
-	// maxWait bounds a long poll: most proxies cut a silent answer off after 60 s or more.
-	maxWait = 60 * time.Second
 	// pollAgain is when it makes sense to poll an unfinished job again.
 	pollAgain = time.Second
 	// outage is when it makes sense to ask again while the database does not answer.
@@ -79,8 +78,8 @@ func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job
 // job is GET /v1/jobs/{id}.
 func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	known := readTags(c.Request.Header.Values("If-None-Match"))
-	wait, asked := preferredWait(c.Request.Header.Values("Prefer"))
-	wait = min(wait, maxWait)
+	wait, asked := prefer.Wait(c.Request.Header)
+	wait = min(wait, prefer.MaxWait)
 
 	var first, latest fold.Job
 	look := func(ctx context.Context) (over bool, err error) {
@@ -98,7 +97,7 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	}
 	header := c.Writer.Header()
 	if asked && held {
-		header.Set("Preference-Applied", preferenceApplied(wait))
+		header.Set("Preference-Applied", prefer.Applied(wait))
 	}
 	header.Set("ETag", tagOf(latest))
 	header.Set("Cache-Control", "no-cache")
@@ -153,7 +152,7 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		recorded = &latest
 		return true, err
 	}
-	if _, err := a.hold(c, id, min(wait, maxWait), look); err != nil {
+	if _, err := a.hold(c, id, min(wait, prefer.MaxWait), look); err != nil {
 		return err
 	}
 	if recorded == nil {

@@ -48,21 +48,4 @@ func (t tags) match(tag string) bool {
 	return t.any || slices.Contains(t.list, tag)
 }
 
-// preferredWait reads the preference "wait" (RFC 7240, section 4.3), in whole seconds. The first one counts; one whose value
-// is no number of seconds is ignored, as the RFC has it.
-func preferredWait(values []string) (wait time.Duration, asked bool) {
-	for preference := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none
-		name, value, _ := strings.Cut(preference, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-			continue
-		}
-		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
-		return time.Duration(n) * time.Second, err == nil
-	}
-	return 0, false
-}
-
-func preferenceApplied(wait time.Duration) string { return "wait=" + seconds(wait) }
-
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,24 +19,6 @@ func TestReadTags(t *testing.T) {
 	require.True(t, readTags([]string{`"1"`, `"3"`}).match(`"3"`), "a header of two lines")
 	require.False(t, readTags(nil).given())
 	require.False(t, readTags([]string{"nonsense"}).given())
-}
-
-func TestPreferredWait(t *testing.T) {
-	t.Parallel()
-	for header, want := range map[string]int{
-		"wait=10": 10, "Wait=10": 10, "wait = 10": 10, `wait="10"`: 10, "respond-async, wait=10": 10, "wait=10;foo=bar": 10,
-		"wait=10, wait=20": 10, "wait=0": 0, "wait=100000": 100000,
-		"wait=abc": -1, "wait=-1": -1, "wait": -1, "wait=1.5": -1, "": -1, "waiting=3": -1, "wait=99999999999999999999": -1, "wait=abc, wait=3": -1,
-	} {
-		wait, asked := preferredWait([]string{header})
-		require.Equal(t, want >= 0, asked, header)
-		if asked {
-			require.Equal(t, time.Duration(want)*time.Second, wait, header)
-		}
-	}
-	wait, asked := preferredWait([]string{"respond-async", "wait=7"})
-	require.True(t, asked)
-	require.Equal(t, 7*time.Second, wait)
 }
 
 func TestResultName(t *testing.T) {

@@ -1,0 +1,34 @@
+// Package prefer reads the preference "wait" of RFC 7240, by which a client has its answer held: the gateway and status
+// both serve it.
+package prefer
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxWait is the longest that an answer is held: most proxies cut a silent answer off after 60 s or more.
+const MaxWait = time.Minute
+
+// Wait reads Prefer: wait=N (section 4.3), in whole seconds, uncapped. asked is false when the client does not say so. The
+// first one counts; one whose value is no number of seconds is ignored, as preferences are never errors.
+func Wait(header http.Header) (wait time.Duration, asked bool) {
+	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
+		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none
+		name, value, _ := strings.Cut(preference, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
+		if err != nil {
+			return 0, false // ParseUint gives its largest number for one that is too large
+		}
+		return time.Duration(n) * time.Second, true
+	}
+	return 0, false
+}
+
+// Applied is the value of Preference-Applied for a wait that was granted.
+func Applied(wait time.Duration) string { return "wait=" + strconv.Itoa(int(wait/time.Second)) }
