@@ -32,6 +32,478 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PdfA is an archival profile.
+type PdfA int32
+
+const (
+	// An ordinary PDF.
+	PdfA_PDF_A_UNSPECIFIED PdfA = 0
+	// PDF/A-1b, ISO 19005-1.
+	PdfA_PDF_A_1B PdfA = 1
+	// PDF/A-2b, ISO 19005-2.
+	PdfA_PDF_A_2B PdfA = 2
+	// PDF/A-3b, ISO 19005-3.
+	PdfA_PDF_A_3B PdfA = 3
+)
+
+// Enum value maps for PdfA.
+var (
+	PdfA_name = map[int32]string{
+		0: "PDF_A_UNSPECIFIED",
+		1: "PDF_A_1B",
+		2: "PDF_A_2B",
+		3: "PDF_A_3B",
+	}
+	PdfA_value = map[string]int32{
+		"PDF_A_UNSPECIFIED": 0,
+		"PDF_A_1B":          1,
+		"PDF_A_2B":          2,
+		"PDF_A_3B":          3,
+	}
+)
+
+func (x PdfA) Enum() *PdfA {
+	p := new(PdfA)
+	*p = x
+	return p
+}
+
+func (x PdfA) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PdfA) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[0].Descriptor()
+}
+
+func (PdfA) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[0]
+}
+
+func (x PdfA) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PdfA.Descriptor instead.
+func (PdfA) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{0}
+}
+
+// Notes says what becomes of the notes of slides.
+type Notes int32
+
+const (
+	// As LibreOffice does by itself: they are left out.
+	Notes_NOTES_UNSPECIFIED Notes = 0
+	// They are left out.
+	Notes_NOTES_NONE Notes = 1
+	// A page of notes for each slide follows the slides.
+	Notes_NOTES_WITH Notes = 2
+	// Only the pages of notes.
+	Notes_NOTES_ONLY Notes = 3
+)
+
+// Enum value maps for Notes.
+var (
+	Notes_name = map[int32]string{
+		0: "NOTES_UNSPECIFIED",
+		1: "NOTES_NONE",
+		2: "NOTES_WITH",
+		3: "NOTES_ONLY",
+	}
+	Notes_value = map[string]int32{
+		"NOTES_UNSPECIFIED": 0,
+		"NOTES_NONE":        1,
+		"NOTES_WITH":        2,
+		"NOTES_ONLY":        3,
+	}
+)
+
+func (x Notes) Enum() *Notes {
+	p := new(Notes)
+	*p = x
+	return p
+}
+
+func (x Notes) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Notes) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[1].Descriptor()
+}
+
+func (Notes) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[1]
+}
+
+func (x Notes) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Notes.Descriptor instead.
+func (Notes) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{1}
+}
+
+// Comments says what becomes of comments.
+type Comments int32
+
+const (
+	// As LibreOffice does by itself.
+	Comments_COMMENTS_UNSPECIFIED Comments = 0
+	// They are left out.
+	Comments_COMMENTS_NONE Comments = 1
+	// They become annotations of the PDF.
+	Comments_COMMENTS_ANNOTATIONS Comments = 2
+	// They are printed in the margin.
+	Comments_COMMENTS_MARGIN Comments = 3
+)
+
+// Enum value maps for Comments.
+var (
+	Comments_name = map[int32]string{
+		0: "COMMENTS_UNSPECIFIED",
+		1: "COMMENTS_NONE",
+		2: "COMMENTS_ANNOTATIONS",
+		3: "COMMENTS_MARGIN",
+	}
+	Comments_value = map[string]int32{
+		"COMMENTS_UNSPECIFIED": 0,
+		"COMMENTS_NONE":        1,
+		"COMMENTS_ANNOTATIONS": 2,
+		"COMMENTS_MARGIN":      3,
+	}
+)
+
+func (x Comments) Enum() *Comments {
+	p := new(Comments)
+	*p = x
+	return p
+}
+
+func (x Comments) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Comments) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[2].Descriptor()
+}
+
+func (Comments) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[2]
+}
+
+func (x Comments) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Comments.Descriptor instead.
+func (Comments) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{2}
+}
+
+// InitialView is what a viewer shows beside the page.
+type InitialView int32
+
+const (
+	// As the viewer likes.
+	InitialView_INITIAL_VIEW_UNSPECIFIED InitialView = 0
+	// Nothing.
+	InitialView_INITIAL_VIEW_PAGE InitialView = 1
+	// The bookmarks.
+	InitialView_INITIAL_VIEW_OUTLINE InitialView = 2
+	// Small pictures of the pages.
+	InitialView_INITIAL_VIEW_THUMBNAILS InitialView = 3
+)
+
+// Enum value maps for InitialView.
+var (
+	InitialView_name = map[int32]string{
+		0: "INITIAL_VIEW_UNSPECIFIED",
+		1: "INITIAL_VIEW_PAGE",
+		2: "INITIAL_VIEW_OUTLINE",
+		3: "INITIAL_VIEW_THUMBNAILS",
+	}
+	InitialView_value = map[string]int32{
+		"INITIAL_VIEW_UNSPECIFIED": 0,
+		"INITIAL_VIEW_PAGE":        1,
+		"INITIAL_VIEW_OUTLINE":     2,
+		"INITIAL_VIEW_THUMBNAILS":  3,
+	}
+)
+
+func (x InitialView) Enum() *InitialView {
+	p := new(InitialView)
+	*p = x
+	return p
+}
+
+func (x InitialView) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InitialView) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[3].Descriptor()
+}
+
+func (InitialView) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[3]
+}
+
+func (x InitialView) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InitialView.Descriptor instead.
+func (InitialView) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{3}
+}
+
+// Printing says how a PDF may be printed.
+type Printing int32
+
+const (
+	// In full.
+	Printing_PRINTING_UNSPECIFIED Printing = 0
+	// Not at all.
+	Printing_PRINTING_NONE Printing = 1
+	// In a low resolution.
+	Printing_PRINTING_LOW Printing = 2
+	// In full.
+	Printing_PRINTING_FULL Printing = 3
+)
+
+// Enum value maps for Printing.
+var (
+	Printing_name = map[int32]string{
+		0: "PRINTING_UNSPECIFIED",
+		1: "PRINTING_NONE",
+		2: "PRINTING_LOW",
+		3: "PRINTING_FULL",
+	}
+	Printing_value = map[string]int32{
+		"PRINTING_UNSPECIFIED": 0,
+		"PRINTING_NONE":        1,
+		"PRINTING_LOW":         2,
+		"PRINTING_FULL":        3,
+	}
+)
+
+func (x Printing) Enum() *Printing {
+	p := new(Printing)
+	*p = x
+	return p
+}
+
+func (x Printing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Printing) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[4].Descriptor()
+}
+
+func (Printing) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[4]
+}
+
+func (x Printing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Printing.Descriptor instead.
+func (Printing) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{4}
+}
+
+// Changes says what may be changed in a PDF; each value allows what those before it allow, too.
+type Changes int32
+
+const (
+	// Everything.
+	Changes_CHANGES_UNSPECIFIED Changes = 0
+	// Nothing.
+	Changes_CHANGES_NONE Changes = 1
+	// Pages may be inserted, removed and turned.
+	Changes_CHANGES_PAGES Changes = 2
+	// Form fields may be filled in.
+	Changes_CHANGES_FORMS Changes = 3
+	// Comments may be made.
+	Changes_CHANGES_COMMENTS Changes = 4
+	// Everything.
+	Changes_CHANGES_ALL Changes = 5
+)
+
+// Enum value maps for Changes.
+var (
+	Changes_name = map[int32]string{
+		0: "CHANGES_UNSPECIFIED",
+		1: "CHANGES_NONE",
+		2: "CHANGES_PAGES",
+		3: "CHANGES_FORMS",
+		4: "CHANGES_COMMENTS",
+		5: "CHANGES_ALL",
+	}
+	Changes_value = map[string]int32{
+		"CHANGES_UNSPECIFIED": 0,
+		"CHANGES_NONE":        1,
+		"CHANGES_PAGES":       2,
+		"CHANGES_FORMS":       3,
+		"CHANGES_COMMENTS":    4,
+		"CHANGES_ALL":         5,
+	}
+)
+
+func (x Changes) Enum() *Changes {
+	p := new(Changes)
+	*p = x
+	return p
+}
+
+func (x Changes) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Changes) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[5].Descriptor()
+}
+
+func (Changes) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[5]
+}
+
+func (x Changes) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Changes.Descriptor instead.
+func (Changes) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{5}
+}
+
+// Paper is a size of paper.
+type Paper int32
+
+const (
+	// The document's own.
+	Paper_PAPER_UNSPECIFIED Paper = 0
+	// 297 x 420 mm.
+	Paper_PAPER_A3 Paper = 1
+	// 210 x 297 mm.
+	Paper_PAPER_A4 Paper = 2
+	// 148 x 210 mm.
+	Paper_PAPER_A5 Paper = 3
+	// 8.5 x 11 inches.
+	Paper_PAPER_LETTER Paper = 4
+	// 8.5 x 14 inches.
+	Paper_PAPER_LEGAL Paper = 5
+	// 11 x 17 inches.
+	Paper_PAPER_TABLOID Paper = 6
+)
+
+// Enum value maps for Paper.
+var (
+	Paper_name = map[int32]string{
+		0: "PAPER_UNSPECIFIED",
+		1: "PAPER_A3",
+		2: "PAPER_A4",
+		3: "PAPER_A5",
+		4: "PAPER_LETTER",
+		5: "PAPER_LEGAL",
+		6: "PAPER_TABLOID",
+	}
+	Paper_value = map[string]int32{
+		"PAPER_UNSPECIFIED": 0,
+		"PAPER_A3":          1,
+		"PAPER_A4":          2,
+		"PAPER_A5":          3,
+		"PAPER_LETTER":      4,
+		"PAPER_LEGAL":       5,
+		"PAPER_TABLOID":     6,
+	}
+)
+
+func (x Paper) Enum() *Paper {
+	p := new(Paper)
+	*p = x
+	return p
+}
+
+func (x Paper) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Paper) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[6].Descriptor()
+}
+
+func (Paper) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[6]
+}
+
+func (x Paper) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Paper.Descriptor instead.
+func (Paper) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{6}
+}
+
+// Orientation is how paper lies.
+type Orientation int32
+
+const (
+	// The document's own.
+	Orientation_ORIENTATION_UNSPECIFIED Orientation = 0
+	// Upright.
+	Orientation_ORIENTATION_PORTRAIT Orientation = 1
+	// On its long side.
+	Orientation_ORIENTATION_LANDSCAPE Orientation = 2
+)
+
+// Enum value maps for Orientation.
+var (
+	Orientation_name = map[int32]string{
+		0: "ORIENTATION_UNSPECIFIED",
+		1: "ORIENTATION_PORTRAIT",
+		2: "ORIENTATION_LANDSCAPE",
+	}
+	Orientation_value = map[string]int32{
+		"ORIENTATION_UNSPECIFIED": 0,
+		"ORIENTATION_PORTRAIT":    1,
+		"ORIENTATION_LANDSCAPE":   2,
+	}
+)
+
+func (x Orientation) Enum() *Orientation {
+	p := new(Orientation)
+	*p = x
+	return p
+}
+
+func (x Orientation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Orientation) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[7].Descriptor()
+}
+
+func (Orientation) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[7]
+}
+
+func (x Orientation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Orientation.Descriptor instead.
+func (Orientation) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{7}
+}
+
 // Phase is the step that a running attempt is in.
 type Phase int32
 
@@ -73,11 +545,11 @@ func (x Phase) String() string {
 }
 
 func (Phase) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_conversion_proto_enumTypes[0].Descriptor()
+	return file_docmill_conversion_v1_conversion_proto_enumTypes[8].Descriptor()
 }
 
 func (Phase) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_conversion_proto_enumTypes[0]
+	return &file_docmill_conversion_v1_conversion_proto_enumTypes[8]
 }
 
 func (x Phase) Number() protoreflect.EnumNumber {
@@ -86,7 +558,7 @@ func (x Phase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Phase.Descriptor instead.
 func (Phase) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{0}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{8}
 }
 
 // ConvertRequested is the command to convert one document, and at the same time the first event of the job's life.
@@ -269,7 +741,12 @@ func (x *Source) GetSha256() []byte {
 type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The format to produce: an identifier of the table of formats, such as "pdf".
-	Format        string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	Format string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	// How to produce it. Left out means: as LibreOffice does by itself.
+	Options *Options `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	// The job's Secrets, marshalled and then sealed for this job alone, or empty when it has none. Only the gateway and the
+	// converters have the key.
+	SealedSecrets []byte `protobuf:"bytes,3,opt,name=sealed_secrets,json=sealedSecrets,proto3" json:"sealed_secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +788,358 @@ func (x *Target) GetFormat() string {
 	return ""
 }
 
+func (x *Target) GetOptions() *Options {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *Target) GetSealedSecrets() []byte {
+	if x != nil {
+		return x.SealedSecrets
+	}
+	return nil
+}
+
+// Options are what a client may choose for a conversion. A field's name is the option's name in the API; a value of an
+// enum is there what follows the enum's own name, in lower case and with hyphens: PDF_A_2B of PdfA is "2b". A field that
+// is not set leaves the choice to LibreOffice. Which option goes with which formats stands in package option.
+type Options struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The language that the document is read in, as a BCP 47 tag: dates, numbers, the paper of a document that names none.
+	Locale *string `protobuf:"bytes,1,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
+	// The pages to produce, counted from 1, such as "1-3,5,8-".
+	Pages *string `protobuf:"bytes,2,opt,name=pages,proto3,oneof" json:"pages,omitempty"`
+	// Whether tables of contents and other indexes are made anew before the conversion.
+	UpdateIndexes *bool `protobuf:"varint,3,opt,name=update_indexes,json=updateIndexes,proto3,oneof" json:"update_indexes,omitempty"`
+	// The archival profile of the PDF, ISO 19005.
+	PdfA PdfA `protobuf:"varint,10,opt,name=pdf_a,json=pdfA,proto3,enum=docmill.conversion.v1.PdfA" json:"pdf_a,omitempty"`
+	// Whether the PDF is to be accessible, ISO 14289-1.
+	PdfUa *bool `protobuf:"varint,11,opt,name=pdf_ua,json=pdfUa,proto3,oneof" json:"pdf_ua,omitempty"`
+	// Whether the PDF tells its structure.
+	Tagged *bool `protobuf:"varint,12,opt,name=tagged,proto3,oneof" json:"tagged,omitempty"`
+	// Quality of JPEG pictures, in the PDF or as the result: 1 to 100.
+	ImageQuality *int32 `protobuf:"varint,13,opt,name=image_quality,json=imageQuality,proto3,oneof" json:"image_quality,omitempty"`
+	// Whether pictures in the PDF are compressed without loss.
+	ImageLossless *bool `protobuf:"varint,14,opt,name=image_lossless,json=imageLossless,proto3,oneof" json:"image_lossless,omitempty"`
+	// The most dots per inch that a picture in the PDF keeps.
+	ImageDpi *int32 `protobuf:"varint,15,opt,name=image_dpi,json=imageDpi,proto3,oneof" json:"image_dpi,omitempty"`
+	// Whether headings and slides become bookmarks of the PDF.
+	Bookmarks *bool `protobuf:"varint,16,opt,name=bookmarks,proto3,oneof" json:"bookmarks,omitempty"`
+	// Whether form fields can be filled in in the PDF.
+	FormFields *bool `protobuf:"varint,17,opt,name=form_fields,json=formFields,proto3,oneof" json:"form_fields,omitempty"`
+	// What becomes of the notes of slides.
+	Notes Notes `protobuf:"varint,18,opt,name=notes,proto3,enum=docmill.conversion.v1.Notes" json:"notes,omitempty"`
+	// Whether hidden slides are produced, too.
+	HiddenSlides *bool `protobuf:"varint,19,opt,name=hidden_slides,json=hiddenSlides,proto3,oneof" json:"hidden_slides,omitempty"`
+	// What becomes of comments.
+	Comments Comments `protobuf:"varint,20,opt,name=comments,proto3,enum=docmill.conversion.v1.Comments" json:"comments,omitempty"`
+	// A text across each page of the PDF.
+	Watermark *string `protobuf:"bytes,21,opt,name=watermark,proto3,oneof" json:"watermark,omitempty"`
+	// The page that a viewer opens the PDF at, counted from 1.
+	InitialPage *int32 `protobuf:"varint,22,opt,name=initial_page,json=initialPage,proto3,oneof" json:"initial_page,omitempty"`
+	// What a viewer shows beside the page.
+	InitialView InitialView `protobuf:"varint,23,opt,name=initial_view,json=initialView,proto3,enum=docmill.conversion.v1.InitialView" json:"initial_view,omitempty"`
+	// How the PDF may be printed by those who do not know the owner's password.
+	AllowPrinting Printing `protobuf:"varint,24,opt,name=allow_printing,json=allowPrinting,proto3,enum=docmill.conversion.v1.Printing" json:"allow_printing,omitempty"`
+	// What they may change in it.
+	AllowChanges Changes `protobuf:"varint,25,opt,name=allow_changes,json=allowChanges,proto3,enum=docmill.conversion.v1.Changes" json:"allow_changes,omitempty"`
+	// Whether they may copy text and pictures from it.
+	AllowCopying *bool `protobuf:"varint,26,opt,name=allow_copying,json=allowCopying,proto3,oneof" json:"allow_copying,omitempty"`
+	// Whether each sheet becomes one page, however large.
+	SinglePageSheets *bool `protobuf:"varint,40,opt,name=single_page_sheets,json=singlePageSheets,proto3,oneof" json:"single_page_sheets,omitempty"`
+	// The paper of sheets.
+	Paper Paper `protobuf:"varint,41,opt,name=paper,proto3,enum=docmill.conversion.v1.Paper" json:"paper,omitempty"`
+	// How the paper of sheets lies.
+	Orientation Orientation `protobuf:"varint,42,opt,name=orientation,proto3,enum=docmill.conversion.v1.Orientation" json:"orientation,omitempty"`
+	// Whether sheets are made smaller until their columns fit the width of the paper.
+	FitWidth *bool `protobuf:"varint,43,opt,name=fit_width,json=fitWidth,proto3,oneof" json:"fit_width,omitempty"`
+	// Width of a picture of a page, in pixels.
+	Width *int32 `protobuf:"varint,60,opt,name=width,proto3,oneof" json:"width,omitempty"`
+	// Resolution of a picture of a page, in dots per inch.
+	Dpi           *int32 `protobuf:"varint,61,opt,name=dpi,proto3,oneof" json:"dpi,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Options) Reset() {
+	*x = Options{}
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Options) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Options) ProtoMessage() {}
+
+func (x *Options) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Options.ProtoReflect.Descriptor instead.
+func (*Options) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Options) GetLocale() string {
+	if x != nil && x.Locale != nil {
+		return *x.Locale
+	}
+	return ""
+}
+
+func (x *Options) GetPages() string {
+	if x != nil && x.Pages != nil {
+		return *x.Pages
+	}
+	return ""
+}
+
+func (x *Options) GetUpdateIndexes() bool {
+	if x != nil && x.UpdateIndexes != nil {
+		return *x.UpdateIndexes
+	}
+	return false
+}
+
+func (x *Options) GetPdfA() PdfA {
+	if x != nil {
+		return x.PdfA
+	}
+	return PdfA_PDF_A_UNSPECIFIED
+}
+
+func (x *Options) GetPdfUa() bool {
+	if x != nil && x.PdfUa != nil {
+		return *x.PdfUa
+	}
+	return false
+}
+
+func (x *Options) GetTagged() bool {
+	if x != nil && x.Tagged != nil {
+		return *x.Tagged
+	}
+	return false
+}
+
+func (x *Options) GetImageQuality() int32 {
+	if x != nil && x.ImageQuality != nil {
+		return *x.ImageQuality
+	}
+	return 0
+}
+
+func (x *Options) GetImageLossless() bool {
+	if x != nil && x.ImageLossless != nil {
+		return *x.ImageLossless
+	}
+	return false
+}
+
+func (x *Options) GetImageDpi() int32 {
+	if x != nil && x.ImageDpi != nil {
+		return *x.ImageDpi
+	}
+	return 0
+}
+
+func (x *Options) GetBookmarks() bool {
+	if x != nil && x.Bookmarks != nil {
+		return *x.Bookmarks
+	}
+	return false
+}
+
+func (x *Options) GetFormFields() bool {
+	if x != nil && x.FormFields != nil {
+		return *x.FormFields
+	}
+	return false
+}
+
+func (x *Options) GetNotes() Notes {
+	if x != nil {
+		return x.Notes
+	}
+	return Notes_NOTES_UNSPECIFIED
+}
+
+func (x *Options) GetHiddenSlides() bool {
+	if x != nil && x.HiddenSlides != nil {
+		return *x.HiddenSlides
+	}
+	return false
+}
+
+func (x *Options) GetComments() Comments {
+	if x != nil {
+		return x.Comments
+	}
+	return Comments_COMMENTS_UNSPECIFIED
+}
+
+func (x *Options) GetWatermark() string {
+	if x != nil && x.Watermark != nil {
+		return *x.Watermark
+	}
+	return ""
+}
+
+func (x *Options) GetInitialPage() int32 {
+	if x != nil && x.InitialPage != nil {
+		return *x.InitialPage
+	}
+	return 0
+}
+
+func (x *Options) GetInitialView() InitialView {
+	if x != nil {
+		return x.InitialView
+	}
+	return InitialView_INITIAL_VIEW_UNSPECIFIED
+}
+
+func (x *Options) GetAllowPrinting() Printing {
+	if x != nil {
+		return x.AllowPrinting
+	}
+	return Printing_PRINTING_UNSPECIFIED
+}
+
+func (x *Options) GetAllowChanges() Changes {
+	if x != nil {
+		return x.AllowChanges
+	}
+	return Changes_CHANGES_UNSPECIFIED
+}
+
+func (x *Options) GetAllowCopying() bool {
+	if x != nil && x.AllowCopying != nil {
+		return *x.AllowCopying
+	}
+	return false
+}
+
+func (x *Options) GetSinglePageSheets() bool {
+	if x != nil && x.SinglePageSheets != nil {
+		return *x.SinglePageSheets
+	}
+	return false
+}
+
+func (x *Options) GetPaper() Paper {
+	if x != nil {
+		return x.Paper
+	}
+	return Paper_PAPER_UNSPECIFIED
+}
+
+func (x *Options) GetOrientation() Orientation {
+	if x != nil {
+		return x.Orientation
+	}
+	return Orientation_ORIENTATION_UNSPECIFIED
+}
+
+func (x *Options) GetFitWidth() bool {
+	if x != nil && x.FitWidth != nil {
+		return *x.FitWidth
+	}
+	return false
+}
+
+func (x *Options) GetWidth() int32 {
+	if x != nil && x.Width != nil {
+		return *x.Width
+	}
+	return 0
+}
+
+func (x *Options) GetDpi() int32 {
+	if x != nil && x.Dpi != nil {
+		return *x.Dpi
+	}
+	return 0
+}
+
+// Secrets are options that nobody but the converter may learn. They travel as Target.sealed_secrets only. A field's name is
+// the option's name in the API.
+type Secrets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Opens the document.
+	Password *string `protobuf:"bytes,1,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	// What the resulting PDF asks for before it opens.
+	UserPassword *string `protobuf:"bytes,2,opt,name=user_password,json=userPassword,proto3,oneof" json:"user_password,omitempty"`
+	// What lifts the restrictions of the resulting PDF.
+	OwnerPassword *string `protobuf:"bytes,3,opt,name=owner_password,json=ownerPassword,proto3,oneof" json:"owner_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Secrets) Reset() {
+	*x = Secrets{}
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Secrets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Secrets) ProtoMessage() {}
+
+func (x *Secrets) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
+func (*Secrets) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Secrets) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *Secrets) GetUserPassword() string {
+	if x != nil && x.UserPassword != nil {
+		return *x.UserPassword
+	}
+	return ""
+}
+
+func (x *Secrets) GetOwnerPassword() string {
+	if x != nil && x.OwnerPassword != nil {
+		return *x.OwnerPassword
+	}
+	return ""
+}
+
 // ConversionStarted says that a converter has begun to work on the job.
 //
 // Routing key: job.started. Publisher: converter. Consumer: status.
@@ -328,7 +1157,7 @@ type ConversionStarted struct {
 
 func (x *ConversionStarted) Reset() {
 	*x = ConversionStarted{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +1169,7 @@ func (x *ConversionStarted) String() string {
 func (*ConversionStarted) ProtoMessage() {}
 
 func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +1182,7 @@ func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionStarted.ProtoReflect.Descriptor instead.
 func (*ConversionStarted) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{3}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConversionStarted) GetJobId() string {
@@ -399,7 +1228,7 @@ type ConversionProgressed struct {
 
 func (x *ConversionProgressed) Reset() {
 	*x = ConversionProgressed{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +1240,7 @@ func (x *ConversionProgressed) String() string {
 func (*ConversionProgressed) ProtoMessage() {}
 
 func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +1253,7 @@ func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionProgressed.ProtoReflect.Descriptor instead.
 func (*ConversionProgressed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{4}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConversionProgressed) GetJobId() string {
@@ -484,7 +1313,7 @@ type ConversionRetried struct {
 
 func (x *ConversionRetried) Reset() {
 	*x = ConversionRetried{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +1325,7 @@ func (x *ConversionRetried) String() string {
 func (*ConversionRetried) ProtoMessage() {}
 
 func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +1338,7 @@ func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionRetried.ProtoReflect.Descriptor instead.
 func (*ConversionRetried) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{5}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConversionRetried) GetJobId() string {
@@ -563,14 +1392,16 @@ type ConversionSucceeded struct {
 	// The stored result. Always set.
 	Result *Result `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`
 	// What the user should know about the result, in the order in which it was found.
-	Warnings      []*Warning `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []*Warning `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// How the conversion went. Converters before the report leave it out.
+	Report        *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConversionSucceeded) Reset() {
 	*x = ConversionSucceeded{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +1413,7 @@ func (x *ConversionSucceeded) String() string {
 func (*ConversionSucceeded) ProtoMessage() {}
 
 func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +1426,7 @@ func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionSucceeded.ProtoReflect.Descriptor instead.
 func (*ConversionSucceeded) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{6}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConversionSucceeded) GetJobId() string {
@@ -640,6 +1471,13 @@ func (x *ConversionSucceeded) GetWarnings() []*Warning {
 	return nil
 }
 
+func (x *ConversionSucceeded) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 // Result is a stored result.
 type Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -659,7 +1497,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1509,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1522,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{7}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetObjectKey() string {
@@ -735,7 +1573,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1585,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1598,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{8}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Warning) GetCode() string {
@@ -791,14 +1629,16 @@ type ConversionFailed struct {
 	// When it failed. UTC.
 	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
 	// Why. Always set.
-	Failure       *Failure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure *Failure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// How far the conversion went and what is known of the document, if it came to that.
+	Report        *Report `protobuf:"bytes,6,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConversionFailed) Reset() {
 	*x = ConversionFailed{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +1650,7 @@ func (x *ConversionFailed) String() string {
 func (*ConversionFailed) ProtoMessage() {}
 
 func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +1663,7 @@ func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionFailed.ProtoReflect.Descriptor instead.
 func (*ConversionFailed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{9}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConversionFailed) GetJobId() string {
@@ -861,6 +1701,214 @@ func (x *ConversionFailed) GetFailure() *Failure {
 	return nil
 }
 
+func (x *ConversionFailed) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// Report tells how a conversion went, for the people who ask why it took so long or looks different.
+type Report struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The program that converted and its version, such as "LibreOffice 7.4.7.2".
+	Engine string `protobuf:"bytes,1,opt,name=engine,proto3" json:"engine,omitempty"`
+	// From the acceptance of the job to the beginning of this attempt.
+	Queued *durationpb.Duration `protobuf:"bytes,2,opt,name=queued,proto3" json:"queued,omitempty"`
+	// From the beginning of the attempt until the document lay on the converter's disk.
+	Fetch *durationpb.Duration `protobuf:"bytes,3,opt,name=fetch,proto3" json:"fetch,omitempty"`
+	// Until the document was open.
+	Load *durationpb.Duration `protobuf:"bytes,4,opt,name=load,proto3" json:"load,omitempty"`
+	// Until the result was written, pictures of pages and encryption included.
+	Export *durationpb.Duration `protobuf:"bytes,5,opt,name=export,proto3" json:"export,omitempty"`
+	// Until the result was stored.
+	Store *durationpb.Duration `protobuf:"bytes,6,opt,name=store,proto3" json:"store,omitempty"`
+	// The fonts that the document names, as far as its format lets them be known, in alphabetical order. At most 100.
+	Fonts []*Font `protobuf:"bytes,7,rep,name=fonts,proto3" json:"fonts,omitempty"`
+	// The addresses of pictures, templates, data and the like that the document wanted to be fetched and that were not, without
+	// user names and passwords. Hyperlinks are no such thing: they stay. At most 20, each of at most 256 characters.
+	BlockedLinks []string `protobuf:"bytes,8,rep,name=blocked_links,json=blockedLinks,proto3" json:"blocked_links,omitempty"`
+	// How many there were in all.
+	BlockedLinksTotal int32 `protobuf:"varint,9,opt,name=blocked_links_total,json=blockedLinksTotal,proto3" json:"blocked_links_total,omitempty"`
+	// Whether the document has macros; they never run.
+	MacrosBlocked bool `protobuf:"varint,10,opt,name=macros_blocked,json=macrosBlocked,proto3" json:"macros_blocked,omitempty"`
+	// How many hidden slides were left out.
+	HiddenSlidesLeftOut int32 `protobuf:"varint,11,opt,name=hidden_slides_left_out,json=hiddenSlidesLeftOut,proto3" json:"hidden_slides_left_out,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Report) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *Report) GetQueued() *durationpb.Duration {
+	if x != nil {
+		return x.Queued
+	}
+	return nil
+}
+
+func (x *Report) GetFetch() *durationpb.Duration {
+	if x != nil {
+		return x.Fetch
+	}
+	return nil
+}
+
+func (x *Report) GetLoad() *durationpb.Duration {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+func (x *Report) GetExport() *durationpb.Duration {
+	if x != nil {
+		return x.Export
+	}
+	return nil
+}
+
+func (x *Report) GetStore() *durationpb.Duration {
+	if x != nil {
+		return x.Store
+	}
+	return nil
+}
+
+func (x *Report) GetFonts() []*Font {
+	if x != nil {
+		return x.Fonts
+	}
+	return nil
+}
+
+func (x *Report) GetBlockedLinks() []string {
+	if x != nil {
+		return x.BlockedLinks
+	}
+	return nil
+}
+
+func (x *Report) GetBlockedLinksTotal() int32 {
+	if x != nil {
+		return x.BlockedLinksTotal
+	}
+	return 0
+}
+
+func (x *Report) GetMacrosBlocked() bool {
+	if x != nil {
+		return x.MacrosBlocked
+	}
+	return false
+}
+
+func (x *Report) GetHiddenSlidesLeftOut() int32 {
+	if x != nil {
+		return x.HiddenSlidesLeftOut
+	}
+	return 0
+}
+
+// Font is a font that a document names.
+type Font struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The family's name in the document.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The family that stood in for it, or empty when it was there, or what stood in is not known.
+	ReplacedBy string `protobuf:"bytes,2,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
+	// Whether the document's own name was found: installed, or inside the document.
+	Found         bool `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Font) Reset() {
+	*x = Font{}
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Font) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Font) ProtoMessage() {}
+
+func (x *Font) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Font.ProtoReflect.Descriptor instead.
+func (*Font) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Font) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Font) GetReplacedBy() string {
+	if x != nil {
+		return x.ReplacedBy
+	}
+	return ""
+}
+
+func (x *Font) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
 // Failure is why a job or an attempt failed.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -876,7 +1924,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1936,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1949,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{10}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Failure) GetCode() string {
@@ -943,9 +1991,70 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\x06format\x18\x03 \x01(\tR\x06format\x12!\n" +
 	"\fcontent_type\x18\x04 \x01(\tR\vcontentType\x12\x12\n" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x16\n" +
-	"\x06sha256\x18\x06 \x01(\fR\x06sha256\" \n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\x81\x01\n" +
 	"\x06Target\x12\x16\n" +
-	"\x06format\x18\x01 \x01(\tR\x06format\"\x7f\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x128\n" +
+	"\aoptions\x18\x02 \x01(\v2\x1e.docmill.conversion.v1.OptionsR\aoptions\x12%\n" +
+	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\x87\v\n" +
+	"\aOptions\x12\x1b\n" +
+	"\x06locale\x18\x01 \x01(\tH\x00R\x06locale\x88\x01\x01\x12\x19\n" +
+	"\x05pages\x18\x02 \x01(\tH\x01R\x05pages\x88\x01\x01\x12*\n" +
+	"\x0eupdate_indexes\x18\x03 \x01(\bH\x02R\rupdateIndexes\x88\x01\x01\x120\n" +
+	"\x05pdf_a\x18\n" +
+	" \x01(\x0e2\x1b.docmill.conversion.v1.PdfAR\x04pdfA\x12\x1a\n" +
+	"\x06pdf_ua\x18\v \x01(\bH\x03R\x05pdfUa\x88\x01\x01\x12\x1b\n" +
+	"\x06tagged\x18\f \x01(\bH\x04R\x06tagged\x88\x01\x01\x12(\n" +
+	"\rimage_quality\x18\r \x01(\x05H\x05R\fimageQuality\x88\x01\x01\x12*\n" +
+	"\x0eimage_lossless\x18\x0e \x01(\bH\x06R\rimageLossless\x88\x01\x01\x12 \n" +
+	"\timage_dpi\x18\x0f \x01(\x05H\aR\bimageDpi\x88\x01\x01\x12!\n" +
+	"\tbookmarks\x18\x10 \x01(\bH\bR\tbookmarks\x88\x01\x01\x12$\n" +
+	"\vform_fields\x18\x11 \x01(\bH\tR\n" +
+	"formFields\x88\x01\x01\x122\n" +
+	"\x05notes\x18\x12 \x01(\x0e2\x1c.docmill.conversion.v1.NotesR\x05notes\x12(\n" +
+	"\rhidden_slides\x18\x13 \x01(\bH\n" +
+	"R\fhiddenSlides\x88\x01\x01\x12;\n" +
+	"\bcomments\x18\x14 \x01(\x0e2\x1f.docmill.conversion.v1.CommentsR\bcomments\x12!\n" +
+	"\twatermark\x18\x15 \x01(\tH\vR\twatermark\x88\x01\x01\x12&\n" +
+	"\finitial_page\x18\x16 \x01(\x05H\fR\vinitialPage\x88\x01\x01\x12E\n" +
+	"\finitial_view\x18\x17 \x01(\x0e2\".docmill.conversion.v1.InitialViewR\vinitialView\x12F\n" +
+	"\x0eallow_printing\x18\x18 \x01(\x0e2\x1f.docmill.conversion.v1.PrintingR\rallowPrinting\x12C\n" +
+	"\rallow_changes\x18\x19 \x01(\x0e2\x1e.docmill.conversion.v1.ChangesR\fallowChanges\x12(\n" +
+	"\rallow_copying\x18\x1a \x01(\bH\rR\fallowCopying\x88\x01\x01\x121\n" +
+	"\x12single_page_sheets\x18( \x01(\bH\x0eR\x10singlePageSheets\x88\x01\x01\x122\n" +
+	"\x05paper\x18) \x01(\x0e2\x1c.docmill.conversion.v1.PaperR\x05paper\x12D\n" +
+	"\vorientation\x18* \x01(\x0e2\".docmill.conversion.v1.OrientationR\vorientation\x12 \n" +
+	"\tfit_width\x18+ \x01(\bH\x0fR\bfitWidth\x88\x01\x01\x12\x19\n" +
+	"\x05width\x18< \x01(\x05H\x10R\x05width\x88\x01\x01\x12\x15\n" +
+	"\x03dpi\x18= \x01(\x05H\x11R\x03dpi\x88\x01\x01B\t\n" +
+	"\a_localeB\b\n" +
+	"\x06_pagesB\x11\n" +
+	"\x0f_update_indexesB\t\n" +
+	"\a_pdf_uaB\t\n" +
+	"\a_taggedB\x10\n" +
+	"\x0e_image_qualityB\x11\n" +
+	"\x0f_image_losslessB\f\n" +
+	"\n" +
+	"_image_dpiB\f\n" +
+	"\n" +
+	"_bookmarksB\x0e\n" +
+	"\f_form_fieldsB\x10\n" +
+	"\x0e_hidden_slidesB\f\n" +
+	"\n" +
+	"_watermarkB\x0f\n" +
+	"\r_initial_pageB\x10\n" +
+	"\x0e_allow_copyingB\x15\n" +
+	"\x13_single_page_sheetsB\f\n" +
+	"\n" +
+	"_fit_widthB\b\n" +
+	"\x06_widthB\x06\n" +
+	"\x04_dpi\"\xb2\x01\n" +
+	"\aSecrets\x12\x1f\n" +
+	"\bpassword\x18\x01 \x01(\tH\x00R\bpassword\x88\x01\x01\x12(\n" +
+	"\ruser_password\x18\x02 \x01(\tH\x01R\fuserPassword\x88\x01\x01\x12*\n" +
+	"\x0eowner_password\x18\x03 \x01(\tH\x02R\rownerPassword\x88\x01\x01B\v\n" +
+	"\t_passwordB\x10\n" +
+	"\x0e_user_passwordB\x11\n" +
+	"\x0f_owner_password\"\x7f\n" +
 	"\x11ConversionStarted\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -963,7 +2072,7 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\afailure\x18\x03 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\x12/\n" +
 	"\x05delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x129\n" +
 	"\n" +
-	"retried_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tretriedAt\"\xb1\x02\n" +
+	"retried_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tretriedAt\"\xe8\x02\n" +
 	"\x13ConversionSucceeded\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -972,7 +2081,8 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x125\n" +
 	"\x06result\x18\x05 \x01(\v2\x1d.docmill.conversion.v1.ResultR\x06result\x12:\n" +
-	"\bwarnings\x18\x06 \x03(\v2\x1e.docmill.conversion.v1.WarningR\bwarnings\"\x8c\x01\n" +
+	"\bwarnings\x18\x06 \x03(\v2\x1e.docmill.conversion.v1.WarningR\bwarnings\x125\n" +
+	"\x06report\x18\a \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\"\x8c\x01\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
 	"object_key\x18\x01 \x01(\tR\tobjectKey\x12!\n" +
@@ -982,7 +2092,7 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\x05pages\x18\x05 \x01(\x05R\x05pages\"5\n" +
 	"\aWarning\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xf5\x01\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xac\x02\n" +
 	"\x10ConversionFailed\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -990,11 +2100,77 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x128\n" +
-	"\afailure\x18\x05 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\"S\n" +
+	"\afailure\x18\x05 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\x125\n" +
+	"\x06report\x18\x06 \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\"\xfb\x03\n" +
+	"\x06Report\x12\x16\n" +
+	"\x06engine\x18\x01 \x01(\tR\x06engine\x121\n" +
+	"\x06queued\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06queued\x12/\n" +
+	"\x05fetch\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05fetch\x12-\n" +
+	"\x04load\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04load\x121\n" +
+	"\x06export\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06export\x12/\n" +
+	"\x05store\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05store\x121\n" +
+	"\x05fonts\x18\a \x03(\v2\x1b.docmill.conversion.v1.FontR\x05fonts\x12#\n" +
+	"\rblocked_links\x18\b \x03(\tR\fblockedLinks\x12.\n" +
+	"\x13blocked_links_total\x18\t \x01(\x05R\x11blockedLinksTotal\x12%\n" +
+	"\x0emacros_blocked\x18\n" +
+	" \x01(\bR\rmacrosBlocked\x123\n" +
+	"\x16hidden_slides_left_out\x18\v \x01(\x05R\x13hiddenSlidesLeftOut\"Q\n" +
+	"\x04Font\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vreplaced_by\x18\x02 \x01(\tR\n" +
+	"replacedBy\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\"S\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x1c\n" +
-	"\tretryable\x18\x03 \x01(\bR\tretryable*Z\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable*G\n" +
+	"\x04PdfA\x12\x15\n" +
+	"\x11PDF_A_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bPDF_A_1B\x10\x01\x12\f\n" +
+	"\bPDF_A_2B\x10\x02\x12\f\n" +
+	"\bPDF_A_3B\x10\x03*N\n" +
+	"\x05Notes\x12\x15\n" +
+	"\x11NOTES_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"NOTES_NONE\x10\x01\x12\x0e\n" +
+	"\n" +
+	"NOTES_WITH\x10\x02\x12\x0e\n" +
+	"\n" +
+	"NOTES_ONLY\x10\x03*f\n" +
+	"\bComments\x12\x18\n" +
+	"\x14COMMENTS_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rCOMMENTS_NONE\x10\x01\x12\x18\n" +
+	"\x14COMMENTS_ANNOTATIONS\x10\x02\x12\x13\n" +
+	"\x0fCOMMENTS_MARGIN\x10\x03*y\n" +
+	"\vInitialView\x12\x1c\n" +
+	"\x18INITIAL_VIEW_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11INITIAL_VIEW_PAGE\x10\x01\x12\x18\n" +
+	"\x14INITIAL_VIEW_OUTLINE\x10\x02\x12\x1b\n" +
+	"\x17INITIAL_VIEW_THUMBNAILS\x10\x03*\\\n" +
+	"\bPrinting\x12\x18\n" +
+	"\x14PRINTING_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rPRINTING_NONE\x10\x01\x12\x10\n" +
+	"\fPRINTING_LOW\x10\x02\x12\x11\n" +
+	"\rPRINTING_FULL\x10\x03*\x81\x01\n" +
+	"\aChanges\x12\x17\n" +
+	"\x13CHANGES_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fCHANGES_NONE\x10\x01\x12\x11\n" +
+	"\rCHANGES_PAGES\x10\x02\x12\x11\n" +
+	"\rCHANGES_FORMS\x10\x03\x12\x14\n" +
+	"\x10CHANGES_COMMENTS\x10\x04\x12\x0f\n" +
+	"\vCHANGES_ALL\x10\x05*~\n" +
+	"\x05Paper\x12\x15\n" +
+	"\x11PAPER_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bPAPER_A3\x10\x01\x12\f\n" +
+	"\bPAPER_A4\x10\x02\x12\f\n" +
+	"\bPAPER_A5\x10\x03\x12\x10\n" +
+	"\fPAPER_LETTER\x10\x04\x12\x0f\n" +
+	"\vPAPER_LEGAL\x10\x05\x12\x11\n" +
+	"\rPAPER_TABLOID\x10\x06*_\n" +
+	"\vOrientation\x12\x1b\n" +
+	"\x17ORIENTATION_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ORIENTATION_PORTRAIT\x10\x01\x12\x19\n" +
+	"\x15ORIENTATION_LANDSCAPE\x10\x02*Z\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_LOADING\x10\x01\x12\x14\n" +
@@ -1014,46 +2190,75 @@ func file_docmill_conversion_v1_conversion_proto_rawDescGZIP() []byte {
 	return file_docmill_conversion_v1_conversion_proto_rawDescData
 }
 
-var file_docmill_conversion_v1_conversion_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docmill_conversion_v1_conversion_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_docmill_conversion_v1_conversion_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_docmill_conversion_v1_conversion_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_docmill_conversion_v1_conversion_proto_goTypes = []any{
-	(Phase)(0),                    // 0: docmill.conversion.v1.Phase
-	(*ConvertRequested)(nil),      // 1: docmill.conversion.v1.ConvertRequested
-	(*Source)(nil),                // 2: docmill.conversion.v1.Source
-	(*Target)(nil),                // 3: docmill.conversion.v1.Target
-	(*ConversionStarted)(nil),     // 4: docmill.conversion.v1.ConversionStarted
-	(*ConversionProgressed)(nil),  // 5: docmill.conversion.v1.ConversionProgressed
-	(*ConversionRetried)(nil),     // 6: docmill.conversion.v1.ConversionRetried
-	(*ConversionSucceeded)(nil),   // 7: docmill.conversion.v1.ConversionSucceeded
-	(*Result)(nil),                // 8: docmill.conversion.v1.Result
-	(*Warning)(nil),               // 9: docmill.conversion.v1.Warning
-	(*ConversionFailed)(nil),      // 10: docmill.conversion.v1.ConversionFailed
-	(*Failure)(nil),               // 11: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(PdfA)(0),                     // 0: docmill.conversion.v1.PdfA
+	(Notes)(0),                    // 1: docmill.conversion.v1.Notes
+	(Comments)(0),                 // 2: docmill.conversion.v1.Comments
+	(InitialView)(0),              // 3: docmill.conversion.v1.InitialView
+	(Printing)(0),                 // 4: docmill.conversion.v1.Printing
+	(Changes)(0),                  // 5: docmill.conversion.v1.Changes
+	(Paper)(0),                    // 6: docmill.conversion.v1.Paper
+	(Orientation)(0),              // 7: docmill.conversion.v1.Orientation
+	(Phase)(0),                    // 8: docmill.conversion.v1.Phase
+	(*ConvertRequested)(nil),      // 9: docmill.conversion.v1.ConvertRequested
+	(*Source)(nil),                // 10: docmill.conversion.v1.Source
+	(*Target)(nil),                // 11: docmill.conversion.v1.Target
+	(*Options)(nil),               // 12: docmill.conversion.v1.Options
+	(*Secrets)(nil),               // 13: docmill.conversion.v1.Secrets
+	(*ConversionStarted)(nil),     // 14: docmill.conversion.v1.ConversionStarted
+	(*ConversionProgressed)(nil),  // 15: docmill.conversion.v1.ConversionProgressed
+	(*ConversionRetried)(nil),     // 16: docmill.conversion.v1.ConversionRetried
+	(*ConversionSucceeded)(nil),   // 17: docmill.conversion.v1.ConversionSucceeded
+	(*Result)(nil),                // 18: docmill.conversion.v1.Result
+	(*Warning)(nil),               // 19: docmill.conversion.v1.Warning
+	(*ConversionFailed)(nil),      // 20: docmill.conversion.v1.ConversionFailed
+	(*Report)(nil),                // 21: docmill.conversion.v1.Report
+	(*Font)(nil),                  // 22: docmill.conversion.v1.Font
+	(*Failure)(nil),               // 23: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
 }
 var file_docmill_conversion_v1_conversion_proto_depIdxs = []int32{
-	12, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
-	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
-	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	12, // 3: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 4: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	12, // 5: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	11, // 6: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	13, // 7: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	12, // 8: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	12, // 9: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	12, // 10: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	8,  // 11: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	9,  // 12: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	12, // 13: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	12, // 14: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	11, // 15: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	24, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	10, // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
+	11, // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
+	12, // 3: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	0,  // 4: docmill.conversion.v1.Options.pdf_a:type_name -> docmill.conversion.v1.PdfA
+	1,  // 5: docmill.conversion.v1.Options.notes:type_name -> docmill.conversion.v1.Notes
+	2,  // 6: docmill.conversion.v1.Options.comments:type_name -> docmill.conversion.v1.Comments
+	3,  // 7: docmill.conversion.v1.Options.initial_view:type_name -> docmill.conversion.v1.InitialView
+	4,  // 8: docmill.conversion.v1.Options.allow_printing:type_name -> docmill.conversion.v1.Printing
+	5,  // 9: docmill.conversion.v1.Options.allow_changes:type_name -> docmill.conversion.v1.Changes
+	6,  // 10: docmill.conversion.v1.Options.paper:type_name -> docmill.conversion.v1.Paper
+	7,  // 11: docmill.conversion.v1.Options.orientation:type_name -> docmill.conversion.v1.Orientation
+	24, // 12: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	8,  // 13: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	24, // 14: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	23, // 15: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	25, // 16: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	24, // 17: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	24, // 18: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	24, // 19: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	18, // 20: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	19, // 21: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	21, // 22: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	24, // 23: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	24, // 24: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	23, // 25: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	21, // 26: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	25, // 27: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	25, // 28: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	25, // 29: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	25, // 30: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	25, // 31: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	22, // 32: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_conversion_proto_init() }
@@ -1061,13 +2266,15 @@ func file_docmill_conversion_v1_conversion_proto_init() {
 	if File_docmill_conversion_v1_conversion_proto != nil {
 		return
 	}
+	file_docmill_conversion_v1_conversion_proto_msgTypes[3].OneofWrappers = []any{}
+	file_docmill_conversion_v1_conversion_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_conversion_proto_rawDesc), len(file_docmill_conversion_v1_conversion_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
