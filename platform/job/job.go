@@ -33,8 +33,10 @@ type Job struct {
 	Result   *Result   `json:"result,omitempty"`
 	Warnings []Warning `json:"warnings,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
-	Tag      string    `json:"tag,omitempty"`
-	Links    Links     `json:"links"`
+	// Report is there when the job has ended, as far as something is known.
+	Report *Report `json:"report,omitempty"`
+	Tag    string  `json:"tag,omitempty"`
+	Links  Links   `json:"links"`
 }
 
 // Progress is how far a running job has come.
@@ -56,7 +58,8 @@ type Source struct {
 
 // Target is what was asked for.
 type Target struct {
-	Format  string         `json:"format"`
+	Format string `json:"format"`
+	// Options are what the client chose, by the names of the API. Passwords are never among them.
 	Options map[string]any `json:"options"`
 }
 

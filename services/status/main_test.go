@@ -2,20 +2,26 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestEventsBecomeStates(t *testing.T) {
@@ -37,6 +43,79 @@ func TestEventsBecomeStates(t *testing.T) {
 	require.Equal(t, int32(8), done.Result.Pages)
 	require.Equal(t, http.StatusOK, get(t, r.url+"/internal/jobs/"+id+"/result").StatusCode)
 	require.Contains(t, string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="job.succeeded",outcome="applied"} 1`)
+}
+
+// TestSecretsStayInTheMessage: what is sealed is in no column, no answer and no line of the log, even of messages that are
+// dead-lettered.
+func TestSecretsStayInTheMessage(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	var written logged
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), &written, zap.DebugLevel))
+	r := startLogging(t, bench, patience, log).ready(t)
+	ch, p := channel(t, bench), publisher(t, bench)
+	sealed := []byte("sealed-for-the-converter-alone")
+	entrusted := func(id string) *conversionv1.ConvertRequested {
+		m := submitted(id)
+		m.Target.Options = &conversionv1.Options{Pages: proto.String("1-3"), PdfA: conversionv1.PdfA_PDF_A_2B}
+		m.Target.SealedSecrets = sealed
+		return m
+	}
+	good, dead := newID(t), newID(t)
+	send(t, p, entrusted(good), entrusted("no-uuid"))
+	send(t, p, life(good)...)
+	for _, m := range []proto.Message{entrusted(dead), &conversionv1.ConversionStarted{}} {
+		body, err := proto.Marshal(m)
+		require.NoError(t, err)
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
+			Type: string(proto.MessageName(m)), ContentType: "application/protobuf", CorrelationId: dead, Body: body,
+		}))
+	}
+	shown := r.ended(t, good)
+	require.Equal(t, map[string]any{"pages": "1-3", "pdf_a": "2b"}, shown.Target.Options)
+	require.Equal(t, job.Failed, r.ended(t, dead).Status)
+	require.Eventually(t, func() bool { return strings.Contains(written.String(), "no-uuid") }, patience, 10*time.Millisecond)
+
+	kept := written.String() + rows(t, bench) + string(get(t, r.url+job.Path(good)).Body) +
+		string(get(t, r.url+job.Path(dead)).Body) + string(get(t, r.admin+"/metrics").Body)
+	require.Contains(t, kept, good)
+	for _, form := range []string{string(sealed), hex.EncodeToString(sealed), base64.RawStdEncoding.EncodeToString(sealed)} {
+		require.NotContains(t, kept, form)
+	}
+}
+
+// logged keeps what is logged. It is safe for concurrent use.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) Sync() error { return nil }
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// rows is all that the database keeps of jobs, as text.
+func rows(t *testing.T, bench *testbench.Bench) string {
+	t.Helper()
+	settings, err := pgx.ParseConfig(bench.DatabaseURL)
+	require.NoError(t, err)
+	settings.Password = bench.DatabasePassword
+	connection, err := pgx.ConnectConfig(t.Context(), settings)
+	require.NoError(t, err)
+	defer connection.Close(t.Context())
+	var all string
+	require.NoError(t, connection.QueryRow(t.Context(), "SELECT string_agg(jobs::text, ' ') FROM jobs").Scan(&all))
+	return all
 }
 
 func TestAPermanentlyBadEventIsDeadLetteredAlone(t *testing.T) {

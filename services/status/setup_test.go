@@ -46,6 +46,11 @@ type replica struct {
 // start runs the whole service on the bench, as main does.
 func start(t testing.TB, bench *testbench.Bench, drain time.Duration, more ...string) replica {
 	t.Helper()
+	return startLogging(t, bench, drain, zap.NewNop(), more...)
+}
+
+func startLogging(t testing.TB, bench *testbench.Bench, drain time.Duration, log *zap.Logger, more ...string) replica {
+	t.Helper()
 	ports, err := port.Free(2)
 	require.NoError(t, err)
 	var s settings
@@ -53,7 +58,7 @@ func start(t testing.TB, bench *testbench.Bench, drain time.Duration, more ...st
 	source := config.Source{Args: more, Environ: environ, Stdout: io.Discard, Exit: func(int) {}}
 	require.NoError(t, config.Parse(name, "", &s, source, config.Defaults{"admin_address": port.Address(ports[1])}))
 
-	process := service.Process{Log: zap.NewNop(), Metrics: metrics.NewRegistry()}
+	process := service.Process{Log: log, Metrics: metrics.NewRegistry()}
 	assembly, err := s.assemble(process)
 	require.NoError(t, err)
 	admin := httpserver.Part("admin", s.Admin.Address, health.Handler(process.Metrics, assembly.Checks...), process.Log)

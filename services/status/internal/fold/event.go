@@ -126,6 +126,8 @@ type Ended struct {
 	Result   *Result
 	Warnings []Warning
 	Failure  *Failure
+	// Report may be nil.
+	Report *job.Report
 }
 
 func (e Ended) apply(j *Job) bool {
@@ -142,7 +144,7 @@ func (e Ended) apply(j *Job) bool {
 	if !e.StartedAt.IsZero() {
 		j.StartedAt = e.StartedAt
 	}
-	j.FinishedAt, j.Result, j.Warnings, j.Failure = e.FinishedAt, e.Result, e.Warnings, e.Failure
+	j.FinishedAt, j.Result, j.Warnings, j.Failure, j.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
 	j.MovedAt, j.Phase, j.Percent = time.Time{}, NoPhase, 0
 	return true
 }

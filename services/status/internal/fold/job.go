@@ -46,6 +46,8 @@ type Job struct {
 	Result   *Result
 	Warnings []Warning
 	Failure  *Failure
+	// Report belongs to the attempt that ended the job; nil when there is none.
+	Report *job.Report
 }
 
 // New is a job of which nothing is known but that it exists.
@@ -64,7 +66,9 @@ type Submission struct {
 	Size         int64
 	SHA256       []byte
 	TargetFormat string
-	Tag          string
+	// Options are what the client chose, by the API's names, without secrets; nil when that is nothing.
+	Options map[string]any
+	Tag     string
 }
 
 // Result is where the result lies and what it is.

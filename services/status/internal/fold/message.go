@@ -90,7 +90,7 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 		RequestedAt: r.at("requested_at", m.GetRequestedAt()),
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
-		TargetFormat: text(m.GetTarget().GetFormat()), Tag: text(m.GetTag()),
+		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
 	}}
 }
 
@@ -110,7 +110,7 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 			ObjectKey: text(result.GetObjectKey()), ContentType: text(result.GetContentType()), Size: result.GetSize(),
 			SHA256: result.GetSha256(), Pages: max(result.GetPages(), 0),
 		},
-		Warnings: warnings,
+		Warnings: warnings, Report: report(m.GetReport()),
 	}
 }
 
@@ -121,6 +121,7 @@ func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 		JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()),
 		StartedAt: r.known("started_at", m.GetStartedAt()), FinishedAt: r.at("finished_at", m.GetFinishedAt()),
 		Failure: &Failure{Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable()},
+		Report:  report(m.GetReport()),
 	}
 }
 

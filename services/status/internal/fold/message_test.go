@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,6 +27,12 @@ func request() *conversionv1.ConvertRequested {
 	}
 }
 
+func with(options *conversionv1.Options) *conversionv1.ConvertRequested {
+	m := request()
+	m.Target.Options = options
+	return m
+}
+
 func TestRead(t *testing.T) {
 	t.Parallel()
 	jobID := uuid.UUID(id).String()
@@ -37,6 +44,17 @@ func TestRead(t *testing.T) {
 			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
 			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 		}}},
+		"submitted with options, one of which is newer than this program": {
+			with(&conversionv1.Options{
+				Pages: proto.String("1-3\x00"), PdfUa: proto.Bool(false), ImageQuality: proto.Int32(80), PdfA: conversionv1.PdfA_PDF_A_2B,
+				Notes: 99,
+			}),
+			fold.Submitted{JobID: id, Submission: fold.Submission{
+				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
+			}},
+		},
 		"started": {
 			&conversionv1.ConversionStarted{JobId: jobID, Attempt: 2, StartedAt: timestamppb.New(at(1))},
 			fold.Moved{JobID: id, Attempt: 2, At: at(1), Begins: true, Status: job.Running},
@@ -65,10 +83,20 @@ func TestRead(t *testing.T) {
 			&conversionv1.ConversionFailed{
 				JobId: jobID, Attempt: 1, StartedAt: timestamppb.New(at(2)), FinishedAt: timestamppb.New(at(3)),
 				Failure: &conversionv1.Failure{Code: "engine-crashed", Detail: "a\x00b", Retryable: true},
+				Report: &conversionv1.Report{
+					Engine: "LibreOffice 7.4.7.2", Fetch: durationpb.New(12345 * time.Microsecond), Queued: durationpb.New(0),
+					Fonts:        []*conversionv1.Font{{Name: "A\x00", ReplacedBy: "B"}, {Name: "C", Found: true}},
+					BlockedLinks: []string{"http://example.com/\x00x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+				},
 			},
 			fold.Ended{
 				JobID: id, Attempt: 1, StartedAt: at(2), FinishedAt: at(3),
 				Failure: &fold.Failure{Code: "engine-crashed", Detail: "ab", Retryable: true},
+				Report: &job.Report{
+					Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Fetch: new(0.012), Queued: new(0.0)},
+					Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+					BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+				},
 			},
 		},
 	}

@@ -176,6 +176,10 @@ func succeeded(id uuid.UUID) fold.Event {
 		JobID: fold.JobID(id), Attempt: 1, StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
 		Result:   &fold.Result{ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
 		Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
+		Report: &job.Report{
+			Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Queued: new(0.0), Load: new(0.062)},
+			Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
+		},
 	}
 }
 
@@ -223,6 +227,11 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 		"target": {"format": "pdf", "options": {}}, "tag": "mine",
 		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8, "sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
 		"warnings": [{"code": "font-substituted", "detail": "A → B"}],
+		"report": {
+			"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "load": 0.062},
+			"fonts": [{"name": "A", "replaced_by": "B", "found": false}, {"name": "C", "found": true}],
+			"blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0
+		},
 		"links": {"self": "/v1/jobs/`+id.String()+`", "result": "/v1/jobs/`+id.String()+`/result"}
 	}`, string(got.body))
 }

@@ -20,9 +20,13 @@ func represent(j fold.Job) job.Job {
 			Filename: submission.Filename, ContentType: submission.ContentType, Size: submission.Size,
 			SHA256: hex.EncodeToString(submission.SHA256),
 		},
-		Target: job.Target{Format: submission.TargetFormat, Options: map[string]any{}},
+		Target: job.Target{Format: submission.TargetFormat, Options: submission.Options},
+		Report: j.Report,
 		Tag:    submission.Tag,
 		Links:  job.LinksTo(id, j.Status),
+	}
+	if public.Target.Options == nil {
+		public.Target.Options = map[string]any{}
 	}
 	if name := phaseName(j.Phase); name != "" && j.Status == job.Running {
 		public.Progress = &job.Progress{Phase: name, Percent: j.Percent}

@@ -42,6 +42,7 @@ func life(id uuid.UUID) []fold.Event {
 		fold.Submitted{JobID: of, Submission: fold.Submission{
 			RequestedAt: noon, ObjectKey: id.String(), Filename: "Vorträge – 講演.pptx", Format: "pptx", ContentType: "application/x", Size: 5 << 30,
 			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+			Options: map[string]any{"pages": "1-3", "pdf_ua": true, "image_quality": 80.0},
 		}},
 		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: job.Running},
 		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(2 * time.Second), Status: job.Running, Phase: fold.Storing, Percent: 90},
@@ -50,8 +51,16 @@ func life(id uuid.UUID) []fold.Event {
 		fold.Ended{
 			JobID: of, Attempt: 2, StartedAt: noon.Add(4 * time.Second), FinishedAt: noon.Add(5*time.Second + time.Microsecond),
 			Result:   &fold.Result{ObjectKey: "r", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
-			Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
+			Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}}, Report: report(),
 		},
+	}
+}
+
+func report() *job.Report {
+	load := 0.062
+	return &job.Report{
+		Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Load: &load}, Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+		BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 1, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 	}
 }
 
@@ -84,7 +93,7 @@ func TestWhatIsAppliedIsRead(t *testing.T) {
 		require.Equal(t, folded(id, events[:i+1]...), found)
 	}
 	id = newID(t)
-	failed := []fold.Event{life(id)[0], fold.Ended{JobID: fold.JobID(id), Attempt: 1, FinishedAt: noon, Failure: &fold.Failure{Code: "c", Detail: "d", Retryable: true}}}
+	failed := []fold.Event{life(id)[0], fold.Ended{JobID: fold.JobID(id), Attempt: 1, FinishedAt: noon, Failure: &fold.Failure{Code: "c", Detail: "d", Retryable: true}, Report: report()}}
 	_, err := store.Apply(t.Context(), failed)
 	require.NoError(t, err)
 	found, err := store.Job(t.Context(), id)
@@ -166,7 +175,7 @@ func TestMigrationsRunTwiceAtOnce(t *testing.T) {
 	connection := connect(t, config)
 	var version int
 	require.NoError(t, connection.QueryRow(t.Context(), "SELECT version FROM schema_version").Scan(&version))
-	require.Equal(t, 1, version)
+	require.Equal(t, 2, version)
 	// A replica of this version that starts after a newer one has migrated works on.
 	_, err := connection.Exec(t.Context(), "UPDATE schema_version SET version = 99")
 	require.NoError(t, err)

@@ -36,6 +36,7 @@ UPDATE jobs SET
     source_size = @source_size,
     source_sha256 = @source_sha256,
     target_format = @target_format,
+    target_options = @target_options,
     tag = @tag,
     result_key = @result_key,
     result_content_type = @result_content_type,
@@ -45,7 +46,8 @@ UPDATE jobs SET
     warnings = @warnings,
     failure_code = @failure_code,
     failure_detail = @failure_detail,
-    failure_retryable = @failure_retryable
+    failure_retryable = @failure_retryable,
+    report = @report
 WHERE id = @id;
 
 -- name: Notify :exec

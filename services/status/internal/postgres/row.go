@@ -13,13 +13,13 @@ func fromRow(row query.Job) fold.Job {
 		ID: row.ID, Version: row.Version, Status: row.Status, Attempt: row.Attempt,
 		MovedAt: instant(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
 		StartedAt: instant(row.StartedAt), FinishedAt: instant(row.FinishedAt),
-		Warnings: row.Warnings,
+		Warnings: row.Warnings, Report: row.Report,
 	}
 	if row.RequestedAt != nil {
 		j.Submission = &fold.Submission{
 			RequestedAt: instant(row.RequestedAt), ObjectKey: row.SourceKey, Filename: row.SourceFilename, Format: row.SourceFormat,
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
-			TargetFormat: row.TargetFormat, Tag: row.Tag,
+			TargetFormat: row.TargetFormat, Options: row.TargetOptions, Tag: row.Tag,
 		}
 	}
 	switch row.Status {
@@ -40,13 +40,13 @@ func toRow(j fold.Job) query.WriteJobParams {
 		ID: j.ID, Version: j.Version, Status: j.Status, Attempt: j.Attempt,
 		MovedAt: nullable(j.MovedAt), Phase: j.Phase, Percent: j.Percent,
 		StartedAt: nullable(j.StartedAt), FinishedAt: nullable(j.FinishedAt),
-		Warnings: j.Warnings,
+		Warnings: j.Warnings, Report: j.Report,
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = nullable(s.RequestedAt)
 		row.SourceKey, row.SourceFilename, row.SourceFormat = s.ObjectKey, s.Filename, s.Format
 		row.SourceContentType, row.SourceSize, row.SourceSha256 = s.ContentType, s.Size, s.SHA256
-		row.TargetFormat, row.Tag = s.TargetFormat, s.Tag
+		row.TargetFormat, row.TargetOptions, row.Tag = s.TargetFormat, s.Options, s.Tag
 	}
 	if r := j.Result; r != nil {
 		row.ResultKey, row.ResultContentType, row.ResultSize = r.ObjectKey, r.ContentType, r.Size

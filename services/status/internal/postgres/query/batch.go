@@ -38,17 +38,19 @@ UPDATE jobs SET
     source_size = $14,
     source_sha256 = $15,
     target_format = $16,
-    tag = $17,
-    result_key = $18,
-    result_content_type = $19,
-    result_size = $20,
-    result_sha256 = $21,
-    result_pages = $22,
-    warnings = $23,
-    failure_code = $24,
-    failure_detail = $25,
-    failure_retryable = $26
-WHERE id = $27
+    target_options = $17,
+    tag = $18,
+    result_key = $19,
+    result_content_type = $20,
+    result_size = $21,
+    result_sha256 = $22,
+    result_pages = $23,
+    warnings = $24,
+    failure_code = $25,
+    failure_detail = $26,
+    failure_retryable = $27,
+    report = $28
+WHERE id = $29
 `
 
 type WriteJobBatchResults struct {
@@ -74,6 +76,7 @@ type WriteJobParams struct {
 	SourceSize        int64
 	SourceSha256      []byte
 	TargetFormat      string
+	TargetOptions     map[string]any
 	Tag               string
 	ResultKey         string
 	ResultContentType string
@@ -84,6 +87,7 @@ type WriteJobParams struct {
 	FailureCode       string
 	FailureDetail     string
 	FailureRetryable  bool
+	Report            *job.Report
 	ID                uuid.UUID
 }
 
@@ -107,6 +111,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.SourceSize,
 			a.SourceSha256,
 			a.TargetFormat,
+			a.TargetOptions,
 			a.Tag,
 			a.ResultKey,
 			a.ResultContentType,
@@ -117,6 +122,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.FailureCode,
 			a.FailureDetail,
 			a.FailureRetryable,
+			a.Report,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

@@ -41,4 +41,6 @@ type Job struct {
 	FailureCode       string
 	FailureDetail     string
 	FailureRetryable  bool
+	TargetOptions     map[string]any
+	Report            *job.Report
 }

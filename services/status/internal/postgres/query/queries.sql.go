@@ -13,7 +13,7 @@ import (
 )
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable FROM jobs WHERE id = $1 AND requested_at IS NOT NULL
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs WHERE id = $1 AND requested_at IS NOT NULL
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -48,6 +48,8 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.FailureCode,
 		&i.FailureDetail,
 		&i.FailureRetryable,
+		&i.TargetOptions,
+		&i.Report,
 	)
 	return i, err
 }
@@ -64,7 +66,7 @@ func (q *Queries) InsertStubs(ctx context.Context, ids []uuid.UUID) error {
 }
 
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -106,6 +108,8 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.FailureCode,
 			&i.FailureDetail,
 			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
 		); err != nil {
 			return nil, err
 		}
@@ -118,7 +122,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs
 WHERE status IN ('queued', 'running') AND first_seen_at < now() - $1::interval
 ORDER BY first_seen_at
 LIMIT $2
@@ -169,6 +173,8 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.FailureCode,
 			&i.FailureDetail,
 			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
 		); err != nil {
 			return nil, err
 		}

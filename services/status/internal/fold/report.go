@@ -1,0 +1,69 @@
+package fold
+
+import (
+	"math"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/docmill/docmill/platform/job"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+// report reads a report; nil when there is none.
+func report(m *conversionv1.Report) *job.Report {
+	if m == nil {
+		return nil
+	}
+	read := &job.Report{
+		Engine: text(m.GetEngine()),
+		Seconds: job.Seconds{
+			Queued: seconds(m.GetQueued()), Fetch: seconds(m.GetFetch()), Load: seconds(m.GetLoad()),
+			Export: seconds(m.GetExport()), Store: seconds(m.GetStore()),
+		},
+		Fonts:             make([]job.Font, len(m.GetFonts())),
+		BlockedLinks:      make([]string, len(m.GetBlockedLinks())),
+		BlockedLinksTotal: m.GetBlockedLinksTotal(), MacrosBlocked: m.GetMacrosBlocked(),
+		HiddenSlidesLeftOut: m.GetHiddenSlidesLeftOut(),
+	}
+	for i, f := range m.GetFonts() {
+		read.Fonts[i] = job.Font{Name: text(f.GetName()), ReplacedBy: text(f.GetReplacedBy()), Found: f.GetFound()}
+	}
+	for i, link := range m.GetBlockedLinks() {
+		read.BlockedLinks[i] = text(link)
+	}
+	return read
+}
+
+// seconds gives a duration in milliseconds' precision, which is what people can use; nil when it is not known.
+func seconds(d *durationpb.Duration) *float64 {
+	if d == nil {
+		return nil
+	}
+	rounded := math.Round(d.AsDuration().Seconds()*1000) / 1000
+	return &rounded
+}
+
+// options gives what the client chose, as clients write it; nil when that is nothing.
+func options(m *conversionv1.Options) map[string]any {
+	var values map[string]any
+	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if values == nil {
+			values = map[string]any{}
+		}
+		name := string(field.Name())
+		switch enum := field.Enum(); {
+		case field.Kind() == protoreflect.StringKind:
+			values[name] = text(value.String())
+		case enum == nil:
+			values[name] = value.Interface()
+		case enum.Values().ByNumber(value.Enum()) != nil: // and not one that only a newer gateway knows
+			prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
+			word := strings.TrimPrefix(string(enum.Values().ByNumber(value.Enum()).Name()), prefix)
+			values[name] = strings.ReplaceAll(strings.ToLower(word), "_", "-")
+		}
+		return true
+	})
+	return values
+}
