@@ -13,6 +13,7 @@ type Config struct {
 	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"How long one conversion may take before it is ended, from its start."`
 	Memory  config.Size   `name:"conversion-memory" default:"2GiB" help:"How much memory one conversion may use before it is ended."`
 	Disk    config.Size   `name:"conversion-disk" default:"2GiB" help:"How much one conversion may write, its result included, before it is ended."`
+	Pages   int           `name:"conversion-pages" default:"10000" help:"How many pages a result may have. 0: any number."`
 }
 
 // Validate refuses limits in which no document could be converted.
@@ -28,6 +29,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting conversion-memory: %s is too little for any document; the least is 256MiB", c.Memory)
 	case c.Disk < leastDisk:
 		return fmt.Errorf("setting conversion-disk: %s is too little; the least is 16MiB", c.Disk)
+	case c.Pages < 0:
+		return fmt.Errorf("setting conversion-pages: %d is negative; 0 is no limit", c.Pages)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ func TestSettings(t *testing.T) {
 		{Memory: good.Memory, Disk: good.Disk},
 		{Timeout: good.Timeout, Disk: good.Disk},
 		{Timeout: good.Timeout, Memory: good.Memory},
+		{Timeout: good.Timeout, Memory: good.Memory, Disk: good.Disk, Pages: -1},
 	} {
 		require.ErrorContains(t, bad.Validate(), "setting conversion-")
 	}

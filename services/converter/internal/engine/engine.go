@@ -13,7 +13,7 @@ type Engine interface {
 	//
 	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why. ctx's
 	// error means that the conversion was abandoned; nothing of it goes on. Any other error is the engine's trouble, and
-	// the same document may be converted later or elsewhere.
+	// the same document may be converted later or elsewhere. The Output of a failure says which Engine it was, if that is known.
 	Convert(ctx context.Context, request Request) (Output, error)
 }
 
@@ -56,4 +56,6 @@ type Output struct {
 	Path string
 	// Pages is how many pages it has, at least 1; 0 for a target without pages.
 	Pages int
+	// Engine is the program that did it and its version, such as "LibreOffice 7.4.7.2".
+	Engine string
 }

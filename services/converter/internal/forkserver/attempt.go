@@ -42,6 +42,8 @@ type attempt struct {
 type limits struct {
 	time         time.Duration
 	memory, disk int64
+	// pages are those of the result; 0 is any number.
+	pages int
 }
 
 // end is how an attempt came out.

@@ -49,7 +49,7 @@ func New(config engine.Config, own Config, folder string, log *zap.Logger, regis
 		return nil, fmt.Errorf("folder of LibreOffice: %w", err)
 	}
 	e := &Engine{
-		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk)},
+		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk), config.Pages},
 		pdf:    inspector, log: log, metrics: newMetrics(registry),
 	}
 	e.parents = newParents(own, program, folder, log, e.metrics)
@@ -84,14 +84,14 @@ func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Ou
 		output, err := e.attempt(ctx, request, source, number)
 		switch {
 		case ctx.Err() != nil && err != nil:
-			return engine.Output{}, fmt.Errorf("convert: %w", errors.Join(ctx.Err(), err))
+			return output, fmt.Errorf("convert: %w", errors.Join(ctx.Err(), err))
 		case errors.Is(err, errCrashed):
 			if crashed++; crashed == crashes {
-				return engine.Output{}, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(err)
+				return output, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(err)
 			}
 		case errors.Is(err, errParentGone), errors.Is(err, errUnanswered):
 			if lost++; lost == losses {
-				return engine.Output{}, fmt.Errorf("convert, %d times: %w", losses, err)
+				return output, fmt.Errorf("convert, %d times: %w", losses, err)
 			}
 		default:
 			return output, err
@@ -106,7 +106,9 @@ func (e *Engine) attempt(ctx context.Context, request engine.Request, source doc
 		return engine.Output{}, err
 	}
 	defer o.release()
-	return e.attemptIn(ctx, o, request, source, number)
+	output, err := e.attemptIn(ctx, o, request, source, number)
+	output.Engine = o.version
+	return output, err
 }
 
 func (e *Engine) attemptIn(

@@ -177,6 +177,23 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
+func TestPageLimit(t *testing.T) {
+	t.Parallel()
+	deck := read(t, "odftoolkit__Presentation7.odp")
+	for limit, allowed := range map[int]bool{0: true, 100: true, 99: false} {
+		e := setup(t, func(l *limits) { l.pages = limit })
+		output, err := e.Convert(t.Context(), requestFor(t, deck, "odp"))
+		require.Regexp(t, `^LibreOffice \d+\.\d+`, output.Engine)
+		if allowed {
+			require.NoError(t, err)
+			require.Equal(t, 100, output.Pages)
+		} else {
+			requireCode(t, err, problem.DocumentTooComplex)
+			require.ErrorContains(t, err, "the most, by the setting conversion-pages, is 99")
+		}
+	}
+}
+
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

@@ -2,10 +2,12 @@ package forkserver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ var errUnanswered = errors.New("LibreOffice's parent process does not answer")
 type office struct {
 	process *parent.Process
 	hello   protocol.Hello
+	// version is LibreOffice's name and version, for people.
+	version string
 	folder  string
 	born    time.Time
 	// resident is its memory when it was new, in bytes.
@@ -73,7 +77,7 @@ func greet(ctx context.Context, process *parent.Process, folder string) (*office
 	switch message := message.(type) {
 	case protocol.Hello:
 		o := &office{
-			process: process, hello: message, folder: folder, born: time.Now(),
+			process: process, hello: message, version: versionOf(message.Office), folder: folder, born: time.Now(),
 			gone: make(chan struct{}), released: make(chan struct{}, 1), running: map[uint64]*forked{}, idle: make(chan struct{}),
 		}
 		if o.resident, err = o.memory(); err != nil {
@@ -86,6 +90,16 @@ func greet(ctx context.Context, process *parent.Process, folder string) (*office
 	default:
 		return nil, fmt.Errorf("%w: %T instead of a greeting", protocol.ErrMalformed, message)
 	}
+}
+
+// versionOf reads what LibreOfficeKit says of itself: {"ProductName": "LibreOffice", "ProductVersion": "7.4",
+// "ProductExtension": ".7.2", "BuildId": …}.
+func versionOf(office string) string {
+	var told struct{ ProductName, ProductVersion, ProductExtension string }
+	if err := json.Unmarshal([]byte(office), &told); err != nil || told.ProductName == "" {
+		return "LibreOffice"
+	}
+	return strings.TrimSpace(told.ProductName + " " + told.ProductVersion + told.ProductExtension)
 }
 
 // listen hands the parent's packets to whom they concern, until it is gone.

@@ -88,5 +88,8 @@ func (e *Engine) inspect(ctx context.Context, a attempt, said error) (engine.Out
 	if err != nil {
 		return engine.Output{}, fmt.Errorf("look at the result: %w", err)
 	}
+	if a.limits.pages > 0 && pages > a.limits.pages {
+		return engine.Output{}, problem.New(problem.DocumentTooComplex, "The result has %d pages; the most, by the setting conversion-pages, is %d.", pages, a.limits.pages).Because(said)
+	}
 	return engine.Output{Path: a.target, Pages: pages}, nil
 }
