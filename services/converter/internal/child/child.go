@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -30,7 +31,14 @@ type Command struct {
 	// Env is the whole environment: nothing is inherited.
 	Env []string
 	// Dir is the working folder. What the process leaves in it counts against Limits.Disk.
-	Dir    string
+	Dir string
+	// Stdin is what it reads; nil is nothing.
+	Stdin *os.File
+	// Stdout gets its standard output, which is no part of Exit.Output then. Nil leaves it there.
+	Stdout io.Writer
+	// Reach is what the process may touch. Nil leaves it whatever this user may, as a program needs that is not to be
+	// locked in.
+	Reach  *Reach
 	Limits Limits
 }
 
@@ -101,32 +109,56 @@ func start(command Command) (*process, error) {
 	p.cmd.Env = command.Env
 	p.cmd.Dir = command.Dir
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if command.Stdin != nil {
+		p.cmd.Stdin = command.Stdin
+	}
+	if command.Stdout != nil {
+		p.cmd.Stdout = command.Stdout
+	}
 	p.cmd.WaitDelay = pipeGrace
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	started := make(chan error, 1)
-	go func() {
-		// The kernel sends Pdeathsig when the *thread* that forked ends, and Go ends idle threads (golang/go#27505): this
-		// goroutine keeps its thread for as long as the child lives.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		if err == nil {
-			err = p.restrict(command.Limits)
-		}
-		started <- err
-		if p.cmd.Process != nil {
-			awaitExit(p.cmd.Process.Pid)
-			close(p.exited)
-		}
-	}()
-	if err := <-started; err != nil {
+	go p.supervise(command.Reach, started)
+	err := <-started
+	if err == nil {
+		err = p.restrict(command.Limits)
+	}
+	if err != nil {
 		if p.cmd.Process != nil {
 			_, _ = p.end() // the first error is the one to tell
 		}
 		return nil, err
 	}
 	return p, nil
+}
+
+// supervise starts the process and waits for its end, on a thread of its own for all that time: the kernel sends Pdeathsig
+// when the *thread* that forked ends, and Go ends idle threads (golang/go#27505).
+func (p *process) supervise(reach *Reach, started chan<- error) {
+	runtime.LockOSThread()
+	var err error
+	if reach == nil {
+		defer runtime.UnlockOSThread()
+	} else {
+		// What the thread gives up, the process that it forks never had. The thread cannot have it back: it ends with this
+		// goroutine, which stays locked to it.
+		if unix.Gettid() == os.Getpid() { // the first thread cannot end
+			go p.supervise(reach, started)
+			<-p.exited
+			runtime.UnlockOSThread()
+			return
+		}
+		err = reach.enter()
+	}
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	started <- err
+	if p.cmd.Process != nil {
+		awaitExit(p.cmd.Process.Pid)
+	}
+	close(p.exited)
 }
 
 // restrict sets what the kernel enforces by itself. It happens after the start, because Go cannot do it between fork and
