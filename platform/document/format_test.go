@@ -45,7 +45,7 @@ func TestFormats(t *testing.T) {
 			pdf, ok := f.Target("pdf")
 			require.True(t, ok, f.ID)
 			require.Equal(t, Target{
-				ID: "pdf", MediaType: "application/pdf", Title: "PDF", ExportFilter: filters[f.Family],
+				ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF", Export: Export{Filter: filters[f.Family]},
 			}, pdf, f.ID)
 			_, ok = f.Target("exe")
 			require.False(t, ok)

@@ -1,17 +1,73 @@
 package document
 
-import "slices"
+import (
+	"mime"
+	"slices"
+)
 
-// Target is a format that documents are converted into.
+// Kind says how a target's result comes about.
+type Kind int
+
+// The kinds of targets.
+const (
+	// Written is a file that LibreOffice writes.
+	Written Kind = iota
+	// Pictures is a picture of each page of the PDF that LibreOffice writes. Several come as one [Archive].
+	Pictures
+	// Thumbnail is a picture of the first page alone.
+	Thumbnail
+)
+
+// Export names the filter that LibreOffice writes a target with. It depends on the source's family.
+type Export struct {
+	// Filter is LibreOffice's internal name of the filter; empty for a target that it does not write itself.
+	Filter string
+	// Options are the filter's options (FilterOptions), such as the character set of a text; may be empty. Those of PDF
+	// depend on what the client chose and do not stand here.
+	Options string
+}
+
+// Target is what documents are converted into.
 type Target struct {
-	// ID identifies the target in the API and in messages. It is the extension of the result, without a dot.
+	// ID identifies the target in the API and in messages. For what LibreOffice writes it is also how LibreOfficeKit calls
+	// the format.
 	ID string
-	// MediaType is the media type of the result.
+	// Extension is that of one result, without a dot.
+	Extension string
+	// MediaType is the media type of one result.
 	MediaType string
 	// Title is its English name for people.
 	Title string
-	// ExportFilter is LibreOffice's internal name of the filter that writes it. It depends on the source's family.
-	ExportFilter string
+	// Kind says how the result comes about.
+	Kind Kind
+	// Export is how LibreOffice is told to write it.
+	Export Export
+}
+
+// Archive is what the pictures of several pages come in: its extension and media type are the result's then.
+func Archive() Target {
+	return Target{ID: "zip", Extension: "zip", MediaType: "application/zip", Title: "Zip archive", Kind: Pictures}
+}
+
+// ResultExtension gives the extension of a result by its media type, without a dot: a target may come as a picture or as an
+// archive of them. It gives false for a media type that no target has.
+func ResultExtension(mediaType string) (string, bool) {
+	base, _, err := mime.ParseMediaType(mediaType)
+	if err != nil {
+		return "", false
+	}
+	all := append(pictures(), Archive())
+	for _, family := range []Family{Presentation, Text, Spreadsheet, Drawing} {
+		all = append(all, Format{Family: family}.Targets()...)
+	}
+	i := slices.IndexFunc(all, func(t Target) bool {
+		own, _, err := mime.ParseMediaType(t.MediaType)
+		return err == nil && own == base
+	})
+	if i < 0 {
+		return "", false
+	}
+	return all[i].Extension, true
 }
 
 // Targets lists what the format can be converted into. It is never empty for a format of [Formats].
@@ -19,18 +75,10 @@ func (f Format) Targets() []Target {
 	if f.recognisedOnly {
 		return nil
 	}
-	filters := map[Family]string{
-		Presentation: "impress_pdf_Export",
-		Text:         "writer_pdf_Export",
-		Spreadsheet:  "calc_pdf_Export",
-		Drawing:      "draw_pdf_Export",
-	}
-	return []Target{{
-		ID:           "pdf",
-		MediaType:    "application/pdf",
-		Title:        "PDF",
-		ExportFilter: filters[f.Family],
-	}}
+	written := map[Family]func() []Target{
+		Presentation: writtenPresentations, Text: writtenTexts, Spreadsheet: writtenSpreadsheets, Drawing: writtenDrawings,
+	}[f.Family]
+	return written()
 }
 
 // Target finds one of the format's targets by its identifier.
@@ -40,4 +88,68 @@ func (f Format) Target(id string) (Target, bool) {
 		return targets[i], true
 	}
 	return Target{}, false
+}
+
+// written is a target that is a format of documents, too.
+func written(id string, export Export) Target {
+	f, _ := formatByID(id)
+	return Target{ID: id, Extension: id, MediaType: f.MediaType, Title: f.Title, Export: export}
+}
+
+func pdf(filter string) Target {
+	return Target{ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF", Export: Export{Filter: filter}}
+}
+
+// textual is a target in UTF-8, which the result's media type says.
+func textual(id, mediaType, title string, export Export) Target {
+	return Target{ID: id, Extension: id, MediaType: mediaType + "; charset=utf-8", Title: title, Export: export}
+}
+
+func writtenPresentations() []Target {
+	return []Target{
+		pdf("impress_pdf_Export"),
+		written("pptx", Export{Filter: "Impress MS PowerPoint 2007 XML"}),
+		written("ppt", Export{Filter: "MS PowerPoint 97"}),
+		written("odp", Export{Filter: "impress8"}),
+	}
+}
+
+func writtenTexts() []Target {
+	return []Target{
+		pdf("writer_pdf_Export"),
+		written("docx", Export{Filter: "MS Word 2007 XML"}),
+		written("doc", Export{Filter: "MS Word 97"}),
+		written("odt", Export{Filter: "writer8"}),
+		written("rtf", Export{Filter: "Rich Text Format"}),
+		textual("txt", "text/plain", "Plain text", Export{Filter: "Text (encoded)", Options: "UTF8"}),
+		// With EmbedImages pictures are part of the page; without it they would be files beside it.
+		textual("html", "text/html", "HTML page", Export{Filter: "HTML (StarWriter)", Options: "EmbedImages"}),
+	}
+}
+
+func writtenSpreadsheets() []Target {
+	return []Target{
+		pdf("calc_pdf_Export"),
+		written("xlsx", Export{Filter: "Calc MS Excel 2007 XML"}),
+		written("ods", Export{Filter: "calc8"}),
+		// Comma, quotes, UTF-8, values as they are shown, quotes where they are needed.
+		textual("csv", "text/csv", "Comma-separated values of the first sheet", Export{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76"}),
+	}
+}
+
+func writtenDrawings() []Target {
+	return []Target{
+		pdf("draw_pdf_Export"),
+		written("odg", Export{Filter: "draw8"}),
+	}
+}
+
+func pictures() []Target {
+	return []Target{
+		{ID: "png", Extension: "png", MediaType: "image/png", Title: "PNG picture of each page", Kind: Pictures},
+		{ID: "jpeg", Extension: "jpg", MediaType: "image/jpeg", Title: "JPEG picture of each page", Kind: Pictures},
+		{ID: "webp", Extension: "webp", MediaType: "image/webp", Title: "WebP picture of each page", Kind: Pictures},
+		{ID: "svg", Extension: "svg", MediaType: "image/svg+xml", Title: "SVG picture of each page", Kind: Pictures},
+		{ID: "thumbnail", Extension: "png", MediaType: "image/png", Title: "PNG picture of the first page", Kind: Thumbnail},
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/docmill/docmill/platform/document"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // Engine converts documents. Implementations are safe for concurrent use; one document never affects another.
@@ -25,8 +26,10 @@ type Request struct {
 	Source string
 	// Format is what the document is said to be.
 	Format document.Format
-	// Target is one of Format's targets.
+	// Target is one of Format's targets that LibreOffice writes.
 	Target document.Target
+	// Options are what the client chose; nil is nothing.
+	Options *conversionv1.Options
 	// Password opens the document if it asks for one. Nil is none, which an empty one is not. It is never logged.
 	Password *string
 	// Progress, when not nil, is told how far the conversion has come, from another goroutine and never twice at once. It

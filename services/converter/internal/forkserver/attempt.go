@@ -30,7 +30,9 @@ const openFiles = 1024
 type attempt struct {
 	office  *office
 	request protocol.Convert
-	target  string
+	// asked is what the request comes from.
+	asked  engine.Request
+	target string
 	limits  limits
 	// progress is told what the child reports; it may be nil.
 	progress func(engine.Progress)
@@ -62,14 +64,14 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
 	}
-	target := filepath.Join(folder, "result."+request.Target.ID)
+	target := filepath.Join(folder, "result."+request.Target.Extension)
 	path, err := loadable(request.Source, source, folder)
 	if err != nil {
 		return attempt{}, err
 	}
 	seconds := uint32(math.Ceil(limits.time.Seconds()))
 	return attempt{
-		target: target, limits: limits, progress: request.Progress,
+		asked: request, target: target, limits: limits, progress: request.Progress,
 		request: protocol.Convert{
 			Limits: protocol.Limits{
 				Memory: uint64(limits.memory), FileSize: uint64(limits.disk), OpenFiles: openFiles,
@@ -77,7 +79,7 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 			},
 			Folder: folder, Source: path,
 			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import),
-			TargetURL: fileURL(target), Format: request.Target.ID,
+			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: engine.ExportOptions(request),
 			Password: request.Password, Type: documentType(source.Format.Family),
 		},
 	}, nil

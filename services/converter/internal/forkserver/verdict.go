@@ -11,7 +11,6 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
-	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
 // errCrashed says that a child crashed; another may do better, once.
@@ -79,17 +78,14 @@ func failedInPart(finished end) bool {
 	return finished.Signal != 0 || finished.Outcome != protocol.Converted
 }
 
-// inspect looks at the result. A success without a readable result is the document's fault: there was nothing to print.
+// inspect looks at the result.
 func (e *Engine) inspect(ctx context.Context, a attempt, said error) (engine.Output, error) {
-	pages, err := e.pdf.Pages(ctx, a.target)
-	if errors.Is(err, pdf.ErrNotPDF) {
-		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document gave no readable PDF.").Because(errors.Join(said, err))
-	}
+	output, err := engine.Inspect(ctx, e.pdf, a.asked, a.target)
 	if err != nil {
-		return engine.Output{}, fmt.Errorf("look at the result: %w", err)
+		return engine.Output{}, fmt.Errorf("%w; %w", err, said)
 	}
-	if a.limits.pages > 0 && pages > a.limits.pages {
-		return engine.Output{}, problem.New(problem.DocumentTooComplex, "The result has %d pages; the most, by the setting conversion-pages, is %d.", pages, a.limits.pages).Because(said)
+	if a.limits.pages > 0 && output.Pages > a.limits.pages {
+		return engine.Output{}, problem.New(problem.DocumentTooComplex, "The result has %d pages; the most, by the setting conversion-pages, is %d.", output.Pages, a.limits.pages).Because(said)
 	}
-	return engine.Output{Path: a.target, Pages: pages}, nil
+	return output, nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
 // The folders of one conversion, in the request's folder.
@@ -52,7 +51,7 @@ func (o *Office) command(request engine.Request, source document.Recognition) ch
 		arguments = append(arguments, "--infilter="+strings.TrimSuffix(source.Import.Filter+":"+source.Import.Options, ":"))
 	}
 	arguments = append(arguments,
-		"--convert-to", request.Target.ID+":"+exportFilter(request, source),
+		"--convert-to", strings.TrimSuffix(request.Target.Extension+":"+exportFilter(request, source)+":"+engine.ExportOptions(request), ":"),
 		"--outdir", filepath.Join(request.Folder, outputFolder),
 		request.Source)
 	return child.Command{
@@ -64,9 +63,9 @@ func (o *Office) command(request engine.Request, source document.Recognition) ch
 // exportFilter names the filter for what the document really is: Writer's cannot write what Impress has opened.
 func exportFilter(request engine.Request, source document.Recognition) string {
 	if target, found := source.Format.Target(request.Target.ID); found {
-		return target.ExportFilter
+		return target.Export.Filter
 	}
-	return request.Target.ExportFilter
+	return request.Target.Export.Filter
 }
 
 // batchArguments make LibreOffice convert without a screen, questions or traces.
@@ -117,19 +116,16 @@ func (o *Office) judge(ctx context.Context, request engine.Request, source docum
 	if crashed(exit) {
 		return engine.Output{}, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(said)
 	}
-	path := filepath.Join(request.Folder, outputFolder, pdfName(request.Source))
-	pages, err := o.pdf.Pages(ctx, path)
+	output, err := engine.Inspect(ctx, o.pdf, request, filepath.Join(request.Folder, outputFolder, resultName(request.Source, request.Target.Extension)))
 	switch {
 	case err == nil:
-		return engine.Output{Path: path, Pages: pages}, nil
+		return output, nil
 	case errors.Is(err, fs.ErrNotExist) && source.Encrypted:
 		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
 	case errors.Is(err, fs.ErrNotExist):
 		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)
-	case errors.Is(err, pdf.ErrNotPDF):
-		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document gave no readable PDF.").Because(errors.Join(said, err))
 	default:
-		return engine.Output{}, fmt.Errorf("look at the result: %w", err)
+		return engine.Output{}, fmt.Errorf("%w; %w", err, said)
 	}
 }
 
@@ -140,8 +136,8 @@ func crashed(exit child.Exit) bool {
 	return exit.Signal != 0 || exit.Code == fatalError || exit.Code == crashWithRestart
 }
 
-// pdfName is what LibreOffice calls the result of a document.
-func pdfName(source string) string {
+// resultName is what LibreOffice calls the result of a document.
+func resultName(source, extension string) string {
 	name := filepath.Base(source)
-	return strings.TrimSuffix(name, filepath.Ext(name)) + ".pdf"
+	return strings.TrimSuffix(name, filepath.Ext(name)) + "." + extension
 }

@@ -96,7 +96,7 @@ func (o *Office) convertCanaries(ctx context.Context, home, profile string) erro
 		return fmt.Errorf("convert a trial document: %w", err)
 	}
 	for _, canary := range canaries() {
-		if _, err := o.pdf.Pages(ctx, filepath.Join(out, pdfName(canary.name))); err != nil {
+		if _, err := o.pdf.Pages(ctx, filepath.Join(out, resultName(canary.name, "pdf"))); err != nil {
 			return errors.Join(
 				fmt.Errorf("convert the trial document %s; is %s installed? LibreOffice said: %s", canary.name, canary.part, exit.Output), err)
 		}

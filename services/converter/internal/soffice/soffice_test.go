@@ -22,9 +22,11 @@ import (
 
 	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/installation"
@@ -372,4 +374,39 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, office.Version(), "LibreOffice ")
 	office.binary = "/nonexistent/soffice.bin"
 	require.ErrorIs(t, office.Check(t.Context()), os.ErrNotExist)
+}
+
+func TestOtherTargets(t *testing.T) {
+	t.Parallel()
+	office := setup(t, nil)
+	for _, c := range []struct{ file, format, target, text string }{
+		{"synth-deck.potx", "potx", "pptx", ""},
+		{"synth-letter.odt", "odt", "docx", ""},
+		{"synth-letter.odt", "odt", "txt", "Docmill\n\nA plain text in UTF-8: Grüße, Привет, 你好, €.\n"},
+		{"synth-letter.odt", "odt", "html", ""},
+		{"synth-table.xlsx", "xlsx", "csv", "city,inhabitants,note\nMünchen,1512491,with; semicolon\nКиїв,2952301,\n"},
+	} {
+		t.Run(c.file+" to "+c.target, func(t *testing.T) {
+			t.Parallel()
+			request := requestFor(t, read(t, c.file), c.format)
+			request.Target, _ = request.Format.Target(c.target)
+			output, err := office.Convert(t.Context(), request)
+			require.NoError(t, err)
+			require.Zero(t, output.Pages)
+			result, err := os.ReadFile(output.Path)
+			require.NoError(t, err)
+			if c.text != "" {
+				require.Equal(t, c.text, string(result))
+			}
+		})
+	}
+}
+
+func TestPageRange(t *testing.T) {
+	t.Parallel()
+	request := requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
+	request.Options = &conversionv1.Options{Pages: proto.String("2-4,99-")}
+	output, err := setup(t, nil).Convert(t.Context(), request)
+	require.NoError(t, err)
+	require.Equal(t, 5, output.Pages)
 }

@@ -45,7 +45,7 @@ func FuzzReceive(f *testing.F) {
 			strings.ContainsAny(u.Filename, `/\`) || strings.ContainsFunc(u.Filename, unicode.IsControl) {
 			t.Fatalf("filename %q", u.Filename)
 		}
-		if u.Options.To != "pdf" || utf8.RuneCountInString(u.Options.Tag) > maxTag || strings.ContainsFunc(u.Options.Tag, unicode.IsControl) {
+		if u.Options.To == "" || utf8.RuneCountInString(u.Options.Tag) > maxTag || strings.ContainsFunc(u.Options.Tag, unicode.IsControl) {
 			t.Fatalf("options %+v", u.Options)
 		}
 	})

@@ -27,6 +27,17 @@ func TestResultName(t *testing.T) {
 		"deck.pptx": "deck.pdf", "DECK.PPTX": "DECK.pdf", "Übersicht – 講演.odp": "Übersicht – 講演.pdf", "a.b.docx": "a.b.pdf", "notes.log": "notes.pdf",
 		"deck": "deck.pdf", ".pptx": ".pptx.pdf", "Report v1.2": "Report v1.2.pdf", "St. Gallen": "St. Gallen.pdf", "dot.": "dot..pdf",
 	} {
-		require.Equal(t, want, resultName(fold.Submission{Filename: source, TargetFormat: "pdf"}))
+		require.Equal(t, want, resultName(fold.Submission{Filename: source, TargetFormat: "pdf"}, "application/pdf"))
+	}
+}
+
+// TestResultExtension: the name follows what the result is, not what was asked for.
+func TestResultExtension(t *testing.T) {
+	t.Parallel()
+	for mediaType, want := range map[string]string{
+		"application/zip": "deck.zip", "image/jpeg": "deck.jpg", "text/plain; charset=utf-8": "deck.txt",
+		"application/x-of-tomorrow": "deck.hologram",
+	} {
+		require.Equal(t, want, resultName(fold.Submission{Filename: "deck.pptx", TargetFormat: "hologram"}, mediaType))
 	}
 }

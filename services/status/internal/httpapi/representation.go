@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
@@ -33,7 +34,7 @@ func represent(j fold.Job) job.Job {
 	}
 	if r := j.Result; r != nil {
 		public.Result = &job.Result{
-			Filename: resultName(*submission), ContentType: r.ContentType, Size: r.Size, SHA256: hex.EncodeToString(r.SHA256),
+			Filename: resultName(*submission, r.ContentType), ContentType: r.ContentType, Size: r.Size, SHA256: hex.EncodeToString(r.SHA256),
 			Pages: r.Pages,
 		}
 	}
@@ -49,16 +50,20 @@ func represent(j fold.Job) job.Job {
 // locate says where the result of a succeeded job lies.
 func locate(j fold.Job) job.Location {
 	return job.Location{
-		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission), ContentType: j.Result.ContentType,
+		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission, j.Result.ContentType), ContentType: j.Result.ContentType,
 		Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),
 	}
 }
 
-// resultName is the source's name with the extension of the target format, whose identifier it is.
-func resultName(s fold.Submission) string {
+// resultName is the source's name with the extension of what the result is. For one that this status is too old to know it is
+// the target's identifier, which mostly is the same.
+func resultName(s fold.Submission, mediaType string) string {
 	name := s.Filename
 	if extension := path.Ext(name); isExtension(extension) && extension != name {
 		name = strings.TrimSuffix(name, extension)
+	}
+	if extension, known := document.ResultExtension(mediaType); known {
+		return name + "." + extension
 	}
 	return name + "." + s.TargetFormat
 }

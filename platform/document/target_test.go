@@ -1,0 +1,43 @@
+package document
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"pptm": "pdf pptx ppt odp",
+		"txt":  "pdf docx doc odt rtf txt html",
+		"xls":  "pdf xlsx ods csv",
+	} {
+		format, found := FormatByID(id)
+		require.True(t, found)
+		var ids []string
+		for _, target := range format.Targets() {
+			ids = append(ids, target.ID)
+			require.NotEmpty(t, target.Title, target.ID)
+			require.NotEmpty(t, target.MediaType, target.ID)
+			require.Equal(t, target.Kind == Written, target.Export.Filter != "", target.ID)
+			extension, known := ResultExtension(target.MediaType)
+			require.True(t, known, target.ID)
+			require.Equal(t, target.Extension, extension)
+		}
+		require.Equal(t, strings.Fields(want), ids, id)
+	}
+}
+
+func TestResultExtension(t *testing.T) {
+	t.Parallel()
+	for mediaType, want := range map[string]string{
+		"application/zip": "zip", "image/jpeg": "jpg", "text/csv": "csv", "text/html; charset=utf-8": "html", "application/pdf": "pdf",
+		"application/x-of-tomorrow": "", "": "", ";": "",
+	} {
+		extension, known := ResultExtension(mediaType)
+		require.Equal(t, want, extension, mediaType)
+		require.Equal(t, want != "", known)
+	}
+}
