@@ -96,20 +96,34 @@ func (a archive) mediaType() (string, error) {
 	return strings.ToLower(strings.TrimSpace(string(text))), nil
 }
 
-// manifest gives what the manifest of an OpenDocument package says: the media type of the whole, and whether any of its
-// parts is encrypted. An unreadable manifest says nothing; LibreOffice decides then what to make of the rest.
+// sealedPackage is the one entry of an OpenDocument package that is encrypted as a whole, beside its manifest (OpenDocument
+// 1.4; LibreOffice 25.2 writes it).
+const sealedPackage = "encrypted-package"
+
+// manifest gives what the manifest of an OpenDocument package says: the media type of the whole, and whether a password is
+// needed to read it. As for LibreOffice (package/source/zippackage/ZipPackage.cxx) that is so when its content is encrypted:
+// a document whose macros alone are encrypted opens without asking. An unreadable manifest says nothing; LibreOffice decides
+// then what to make of the rest.
 func (a archive) manifest() (mediaType string, encrypted bool) {
+	entry, sealedType := "", ""
 	_ = a.elements("META-INF/manifest.xml", maxTypes, func(e xml.StartElement) bool {
 		switch e.Name.Local {
 		case "file-entry":
-			if attribute(e, "full-path") == "/" {
+			entry = attribute(e, "full-path")
+			switch entry {
+			case "/":
 				mediaType = strings.ToLower(attribute(e, "media-type"))
+			case sealedPackage:
+				sealedType = strings.ToLower(attribute(e, "media-type"))
 			}
 		case "encryption-data":
-			encrypted = true
+			encrypted = encrypted || entry == sealedPackage || path.Base(entry) == "content.xml"
 		}
 		return mediaType == "" || !encrypted
 	})
+	if mediaType == "" {
+		mediaType = sealedType
+	}
 	return mediaType, encrypted
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -43,7 +44,7 @@ type compound struct {
 	fats     []uint32
 	nextList uint32
 	root     compoundEntry
-	// top are the streams and storages of the top level by name.
+	// top are the streams and storages of the top level by name, in upper case: MS-CFB 2.6.4 compares them so.
 	top map[string]compoundEntry
 }
 
@@ -121,7 +122,7 @@ func (c *compound) readTop(directory []byte) error {
 			return fmt.Errorf("%w: entry %d of %d", errCompound, i, len(directory)/entrySize)
 		}
 		raw := directory[int(i)*entrySize:]
-		c.top[entryName(raw)] = entryAt(directory, i)
+		c.top[strings.ToUpper(entryName(raw))] = entryAt(directory, i)
 		pending = append(pending, binary.LittleEndian.Uint32(raw[68:]), binary.LittleEndian.Uint32(raw[72:]))
 	}
 	return nil
@@ -150,14 +151,14 @@ func entryName(raw []byte) string {
 
 // has tells whether the top level holds an entry.
 func (c *compound) has(name string) bool {
-	_, ok := c.top[name]
+	_, ok := c.top[strings.ToUpper(name)]
 	return ok
 }
 
 // streamHead gives up to limit bytes of the beginning of a stream of the top level; limit is at most 4 KiB. A broken
 // stream gives what could be read.
 func (c *compound) streamHead(name string, limit int) []byte {
-	entry, ok := c.top[name]
+	entry, ok := c.top[strings.ToUpper(name)]
 	if !ok || entry.kind != streamEntry {
 		return nil
 	}

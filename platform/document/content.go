@@ -28,6 +28,8 @@ type content struct {
 	sealed bool
 	// text is the character set of a text without a format.
 	text encoding
+	// archive is the container of a package.
+	archive *archive
 }
 
 // identify finds out what a document is.
@@ -139,6 +141,12 @@ func identifyArchive(w *window, head []byte) (content, error) {
 	if err != nil {
 		return content{}, damaged("zip container", err)
 	}
+	c, err := identifyPackage(a, head)
+	c.archive = &a
+	return c, err
+}
+
+func identifyPackage(a archive, head []byte) (content, error) {
 	mediaType, err := a.mediaType()
 	if err != nil {
 		return content{}, damaged("zip container", err)
@@ -200,7 +208,7 @@ func identifyCompound(w *window) (content, error) {
 	)
 	switch {
 	case c.has("EncryptedPackage"):
-		return content{sealed: true, encrypted: true, title: "password-protected Office document"}, nil
+		return content{sealed: true, encrypted: encryptedPackage(c), title: "password-protected Office document"}, nil
 	case c.has("PowerPoint Document"):
 		id, encrypted = "ppt", encryptedPresentation(c)
 	case c.has("WordDocument"):
@@ -231,6 +239,11 @@ func otherCompound(c *compound) content {
 	}
 }
 
+// encryptedPackage tells whether an encrypted package needs a password.
+func encryptedPackage(c *compound) bool {
+	return !opensPackage(c.streamHead("EncryptionInfo", maxEncryptionInfo), builtInPassword)
+}
+
 // encryptedPresentation looks for what MS-PPT 2.3.2 says: the token of an encrypted document in the current user's atom.
 // The stream of the encrypted summary is what LibreOffice goes by.
 func encryptedPresentation(c *compound) bool {
@@ -250,14 +263,14 @@ func encryptedText(c *compound) bool {
 }
 
 // encryptedWorkbook looks for the record FILEPASS (MS-XLS 2.4.117), which comes among the first ones of the workbook, for
-// all that follow it are encrypted.
+// all that follow it are encrypted. It tells whether the workbook needs a password.
 func encryptedWorkbook(c *compound, stream string) bool {
 	const filePass, endOfFile = 0x002F, 0x000A
 	head := c.streamHead(stream, miniStreamCutoff)
 	for len(head) >= 4 {
 		id, size := binary.LittleEndian.Uint16(head), int(binary.LittleEndian.Uint16(head[2:]))
 		if id == filePass {
-			return true
+			return !opensWorkbook(head[4:min(4+size, len(head))], stream == "Workbook", builtInPassword)
 		}
 		if id == endOfFile || 4+size > len(head) {
 			return false

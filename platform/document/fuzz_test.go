@@ -20,6 +20,9 @@ func seed(f *testing.F) {
 	f.Add([]byte("\xff\xfea\x00;\x00"), "values.csv")
 	f.Add(sample(f, "synth-png-named.pptx"), "deck.pptx")
 	f.Add([]byte(`{\rtf1}`), "text.rtf")
+	f.Add(sample(f, "synth-built-in-password.xlsx"), "table.xlsx")
+	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!ENTITY a "a"><!ENTITY b '&a;'>]><a>&b;</a>`}), "deck.pptx")
+	f.Add(deckOf(f, nest(f, 2, part{"picture", webpOf(100, 100)})), "deck.pptx")
 }
 
 // FuzzRecognise looks for panics, for reading without end, and for documents that their first bytes refuse although they

@@ -9,7 +9,8 @@ import (
 // PrefixSize is how many bytes [RecognisePrefix] wants of a document.
 const PrefixSize = 4 << 10
 
-// recogniseFetches bounds a recognition to 2.5 MiB in 40 round trips. Small packages take one, large ones two or three.
+// recogniseFetches bounds a recognition to 2.5 MiB in 40 round trips. To find the format, small packages take one, large
+// ones two or three.
 // It bounds the directory of a package to some 50,000 entries and 12 MiB of memory.
 const recogniseFetches = 40
 
@@ -20,9 +21,8 @@ type Recognition struct {
 	// Import is how LibreOffice is told to read this very document: Format.Import, with the character set and the
 	// separator that a text was found to have.
 	Import Import
-	// Encrypted says that the document looks encrypted. It may open all the same: Excel and PowerPoint encrypt with the
-	// built-in password "VelvetSweatshop" what is only protected from changes, and LibreOffice tries that by itself. So
-	// nobody refuses a document for it alone; a conversion that failed is told a missing password by it.
+	// Encrypted says that the document needs a password. It is false for what is encrypted with the password that is built
+	// into Excel and LibreOffice and only protects from changes: that opens without asking.
 	Encrypted bool
 }
 
@@ -31,9 +31,16 @@ type Recognition struct {
 // and is held against the content: another format of the same family is accepted as what the content is, anything else
 // is a contradiction. With no extension or an unknown one the content decides alone.
 //
-// A document that will not be converted is a [*Refusal]; any other error is that of reading from r. At most 40 reads of
-// up to 64 KiB are made, mostly one to three.
+// A document that will not be converted is a [*Refusal], also one beyond the [DefaultLimits]; any other error is that of
+// reading from r. At most 40 reads of up to 64 KiB are made: one or two for most documents, up to ten for packages of
+// more than a MiB. Passwords apart it takes some milliseconds; to try the built-in one on an encrypted document takes up
+// to 0.1 s.
 func Recognise(r io.ReaderAt, size int64, filename string) (Recognition, error) {
+	return DefaultLimits().Recognise(r, size, filename)
+}
+
+// Recognise is the function [Recognise] with other limits.
+func (l Limits) Recognise(r io.ReaderAt, size int64, filename string) (Recognition, error) {
 	name := nameOf(filename)
 	if size <= 0 {
 		return Recognition{}, name.refuse(Refusal{Reason: Empty})
@@ -49,6 +56,13 @@ func Recognise(r io.ReaderAt, size int64, filename string) (Recognition, error) 
 	recognition, err := name.judge(c)
 	if err != nil {
 		return Recognition{}, err
+	}
+	err = l.inspect(w, c)
+	if w.failure != nil {
+		return Recognition{}, w.failure
+	}
+	if err != nil {
+		return Recognition{}, name.complete(err)
 	}
 	if c.text != 0 {
 		recognition.Import = recognition.importText(c.text, w.blocks[0].data)

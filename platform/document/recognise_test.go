@@ -36,6 +36,7 @@ func TestRecogniseSamples(t *testing.T) {
 		{"excelize__encryptSHA512.xlsx", "xlsx", true},
 		{"msoffcrypto-tool__rc4cryptoapi_password.ppt", "ppt", true},
 		{"unoserver__simple.encrypted.odt", "odt", true},
+		{"synth-built-in-password.xlsx", "xlsx", false},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
@@ -61,8 +62,6 @@ func TestRecognise(t *testing.T) {
 		noise   = randomBytes(4 << 10)
 		pdfText = []byte("%PDF-1.4\n% no binary here\n")
 		html    = []byte("<!DOCTYPE html><html><body>Hello</body></html>")
-		encMan  = strings.Replace(plainManifest, "/></manifest:manifest>",
-			"><manifest:encryption-data/></manifest:file-entry></manifest:manifest>", 1)
 	)
 	for _, c := range []struct {
 		does     string
@@ -115,7 +114,6 @@ func TestRecognise(t *testing.T) {
 		{"an OpenDocument text", openDocument(t, openDoc+"text", plainManifest), "text.odt", "odt", 0},
 		{"one that ends its type with a line", openDocument(t, openDoc+"text\r\n", plainManifest), "text.odt", "odt", 0},
 		{"one that names itself only in the manifest", zipOf(t, part{"META-INF/manifest.xml", plainManifest}), "text.odt", "odt", 0},
-		{"one that is encrypted", openDocument(t, openDoc+"text", encMan), "text.odt", "odt", 0},
 		{"one without a manifest", zipOf(t, part{"mimetype", openDoc + "text"}), "text.odt", "odt", 0},
 		{"an OpenDocument drawing", openDocument(t, openDoc+"graphics", plainManifest), "drawing.odg", "", Unsupported},
 		{"an OpenDocument formula", openDocument(t, openDoc+"formula", plainManifest), "formula.odf", "", Unsupported},
@@ -193,7 +191,8 @@ func TestRecogniseEncryption(t *testing.T) {
 	}
 	const (
 		bof      = "\x09\x08\x10\x00\x00\x06\x05\x00\xbb\x0d\xcc\x07\x00\x00\x00\x00\x06\x00\x00\x00"
-		filePass = "\x2f\x00\x06\x00\x00\x00\x59\xb3\x0a\x9a"
+		filePass = "\x2f\x00\x06\x00\x00\x00\x4d\x0a\x92\x05"
+		builtIn  = "\x2f\x00\x06\x00\x00\x00\x59\xb3\x0a\x9a" // as Excel writes it
 		eof      = "\x0a\x00\x00\x00"
 	)
 	long := strings.Repeat("\x00", miniStreamCutoff) // puts the stream into sectors of its own
@@ -210,6 +209,9 @@ func TestRecogniseEncryption(t *testing.T) {
 		{"an encrypted workbook", []stream{{name: "Workbook", data: bof + filePass + eof}}, true},
 		{"an encrypted workbook of some length", []stream{{name: "Workbook", data: bof + filePass + long}}, true},
 		{"an encrypted workbook of Excel 95", []stream{{name: "Book", data: bof + filePass}}, true},
+		{"a workbook with the built-in password", []stream{{name: "Workbook", data: bof + builtIn + long}}, false},
+		{"a workbook of Excel 95 with it", []stream{{name: "Book", data: bof + "\x2f\x00\x04\x00\x59\xb3\x0a\x9a"}}, false},
+		{"a workbook cut inside of its password", []stream{{name: "Workbook", data: bof + builtIn[:8]}}, true},
 		{"a workbook with the number behind its end", []stream{{name: "Workbook", data: bof + eof + filePass}}, false},
 		{"a workbook cut inside of a record", []stream{{name: "Workbook", data: bof[:10]}}, false},
 		{"a plain deck", []stream{{name: "PowerPoint Document"}, {name: "Current User", data: user(0xE391C05F)}}, false},
@@ -222,6 +224,44 @@ func TestRecogniseEncryption(t *testing.T) {
 			streams := append([]stream{{name: "First", data: "\x01CompObj"}, {name: "Second", data: long}}, c.streams...)
 			got, err := recognise(t, compoundOf(streams...), "")
 			require.NoError(t, err)
+			require.Equal(t, c.encrypted, got.Encrypted)
+		})
+	}
+}
+
+// TestRecogniseEncryptedOpenDocument: what LibreOffice asks a password for is encrypted, and nothing else.
+func TestRecogniseEncryptedOpenDocument(t *testing.T) {
+	t.Parallel()
+
+	entry := func(path, mediaType string, encrypted bool) string {
+		data := ""
+		if encrypted {
+			data = `<manifest:encryption-data manifest:checksum="…"/>`
+		}
+		return `<manifest:file-entry manifest:full-path="` + path + `" manifest:media-type="` + mediaType + `">` + data + `</manifest:file-entry>`
+	}
+	const text = openDoc + "text"
+	for _, c := range []struct {
+		does, mediaType string
+		entries         []string
+		encrypted       bool
+	}{
+		{"nothing", text, []string{entry("/", text, false), entry("content.xml", "text/xml", false)}, false},
+		{"its content", text, []string{entry("/", text, false), entry("styles.xml", "text/xml", true), entry("content.xml", "text/xml", true)}, true},
+		{"its content, said first", text, []string{entry("content.xml", "text/xml", true), entry("/", text, false)}, true},
+		{"its macros alone", text, []string{entry("/", text, false), entry("Basic/Standard/Module1.xml", "text/xml", true)}, false},
+		{"the whole package", text, []string{entry("/", text, false), entry("encrypted-package", text, true)}, true},
+		{"the whole package, which alone says what it is", "", []string{entry("encrypted-package", text, true)}, true},
+	} {
+		t.Run(c.does, func(t *testing.T) {
+			t.Parallel()
+			parts := []part{{"META-INF/manifest.xml", "<manifest:manifest>" + strings.Join(c.entries, "") + "</manifest:manifest>"}}
+			if c.mediaType != "" {
+				parts = append([]part{{"mimetype", c.mediaType}}, parts...)
+			}
+			got, err := recognise(t, zipOf(t, parts...), "text.odt")
+			require.NoError(t, err)
+			require.Equal(t, "odt", got.Format.ID)
 			require.Equal(t, c.encrypted, got.Encrypted)
 		})
 	}
@@ -378,7 +418,7 @@ func TestRefusal(t *testing.T) {
 	require.EqualError(t, refusal, "The name ends in .pptx, but the content is something else: PNG image."+
 		" Correct the name or send the right file.")
 
-	for reason := Empty; reason <= Damaged; reason++ {
+	for reason := Empty; reason <= TooComplex; reason++ {
 		require.NotContains(t, reason.String(), "Reason(")
 		require.NotEmpty(t, (&Refusal{Reason: reason}).Error())
 	}

@@ -17,6 +17,8 @@ const (
 	Contradiction
 	// Damaged: the content begins like a document's container, but the container cannot be read.
 	Damaged
+	// TooComplex: the content is one that would cost far more than any real document, such as a zip bomb.
+	TooComplex
 )
 
 // String names the reason, for logs and metrics: one lower-case word.
@@ -32,6 +34,8 @@ func (r Reason) String() string {
 		return "contradiction"
 	case Damaged:
 		return "damaged"
+	case TooComplex:
+		return "complex"
 	default:
 		return fmt.Sprintf("Reason(%d)", int(r))
 	}
@@ -44,7 +48,8 @@ type Refusal struct {
 	Reason Reason
 	// Extension is the extension of the document's name, without a dot, in lower case; empty if there is none.
 	Extension string
-	// Content is the English name of what the content looks like; empty if it has none.
+	// Content is the English name of what the content looks like; empty if it has none. For TooComplex it is what is too
+	// much.
 	Content string
 	// MediaType is the media type of what the content looks like; empty if there is none.
 	MediaType string
@@ -79,6 +84,8 @@ func (r *Refusal) sentence() string {
 	case Damaged:
 		return fmt.Sprintf("The document is damaged or incomplete: its %s cannot be read."+
 			" Open and save it again with the program that made it.", r.Content)
+	case TooComplex:
+		return fmt.Sprintf("The document would cost too much to convert: it holds %s.", r.Content)
 	case Unrecognisable:
 		if r.Content != "" {
 			return fmt.Sprintf("The kind of the document cannot be told: it is a %s.", r.Content)

@@ -29,6 +29,8 @@ type window struct {
 	size   int64
 	// fetches is how many more may be made.
 	fetches int
+	// starved says that a fetch was refused for there being no more.
+	starved bool
 	calls   int
 	blocks  []block
 	// recent is the block of the last read, which is mostly that of the next one.
@@ -98,6 +100,7 @@ func (w *window) fetch(off int64) (block, error) {
 		return block{}, w.failure
 	}
 	if w.fetches == 0 {
+		w.starved = true
 		return block{}, errScattered
 	}
 	w.fetches--

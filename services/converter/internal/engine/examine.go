@@ -26,6 +26,8 @@ func Examine(request Request) (document.Recognition, error) {
 	switch {
 	case errors.As(err, &refusal) && refusal.Reason == document.Unsupported:
 		return found, problem.New(problem.FormatUnsupported, "The file is a %s, which is not converted.", refusal.Content).Because(err)
+	case errors.As(err, &refusal) && refusal.Reason == document.TooComplex:
+		return found, problem.New(problem.DocumentTooComplex, "%s", refusal.Error()).Because(err)
 	case errors.As(err, &refusal):
 		return found, problem.New(problem.DocumentMalformed, "The file is not a readable %s.", request.Format.Title).Because(err)
 	case err != nil:

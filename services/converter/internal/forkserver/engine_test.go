@@ -50,6 +50,7 @@ func TestEveryFormat(t *testing.T) {
 		{"synth-letter.txt", "txt", 1, "Grüße, Привет, 你好, €"},
 		{"synth-table.xlsx", "xlsx", 1, "Київ"},
 		{"synth-table.xltx", "xltx", 1, "Київ"},
+		{"synth-built-in-password.xlsx", "xlsx", 1, "Київ"},
 		{"synth-table.xls", "xls", 1, "Київ"},
 		{"synth-table.ods", "ods", 1, "Київ"},
 		{"synth-table.csv", "csv", 1, "with; semicolon"},
@@ -110,6 +111,7 @@ func TestFailuresOfDocuments(t *testing.T) {
 		"fuzzed binary":    {fuzzedDeck(t), "ppt", problem.DocumentMalformed},
 		"a picture":        {read(t, "synth-png-named.pptx"), "pptx", problem.DocumentMalformed},
 		"empty file":       {nil, "pptx", problem.DocumentMalformed},
+		"entities":         {[]byte(`<!DOCTYPE a [<!ENTITY a "&a;">]>` + string(read(t, "synth-lfi-linked-section.fodt")[55:])), "fodt", problem.DocumentTooComplex},
 		"all hidden":       {read(t, "synth-all-hidden.pptx"), "pptx", problem.DocumentEmpty},
 		"no slides":        {read(t, "python-pptx__no-slides.pptx"), "pptx", problem.DocumentEmpty},
 	} {

@@ -133,6 +133,8 @@ func (g *gateway) requireStored(t *testing.T, j job.Job) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
+	const flatText = `<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"` +
+		` office:mimetype="application/vnd.oasis.opendocument.text"/>`
 	g := setup(t)
 	png := sample(t, "synth-png-named.pptx")
 	deck := sample(t, deck)
@@ -152,6 +154,7 @@ func TestRefusals(t *testing.T) {
 		"unrecognisable":         {"data", bytes.NewReader([]byte{1, 2, 3, 0, 0, 255, 254, 7}), nil, problem.FileUnrecognised},
 		"cut off":                {"deck.pptx", bytes.NewReader(deck[:len(deck)/2]), nil, problem.DocumentMalformed},
 		"large, not a container": {"deck.pptx", big(deck), nil, problem.DocumentMalformed},
+		"entities in entities":   {"text.fodt", strings.NewReader(`<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "&b;"><!ENTITY b "&a;">]>` + flatText), nil, problem.DocumentTooComplex},
 		"bad option":             {"deck.pptx", bytes.NewReader(deck), []string{"to", "gif"}, problem.OptionInvalid},
 		"bad name":               {"", bytes.NewReader(deck), nil, problem.FileNameInvalid},
 	} {

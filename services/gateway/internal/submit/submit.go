@@ -34,7 +34,7 @@ const (
 	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
 	// twice the time after which the store's client gives up waiting for an answer.
 	storeStall = time.Minute
-	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two.
+	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	recogniseTimeout = 30 * time.Second
 	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
 	deleteTimeout = 15 * time.Second
@@ -234,6 +234,7 @@ func refusal(err error) error {
 		document.Unsupported:    problem.FormatUnsupported,
 		document.Contradiction:  problem.FileTypeContradicted,
 		document.Damaged:        problem.DocumentMalformed,
+		document.TooComplex:     problem.DocumentTooComplex,
 	}
 	return problem.New(codes[refused.Reason], "%s", refused.Error()).Because(err)
 }

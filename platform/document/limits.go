@@ -1,0 +1,42 @@
+package document
+
+// Limits are what a document may hold before it is refused as [TooComplex], without being opened: what LibreOffice would
+// spend minutes and gigabytes on, and what its conversion would be ended for anyway. They are far above real documents,
+// because a good document that is refused is worse than a hostile one that is ended later. The zero value of a field is
+// no limit.
+type Limits struct {
+	// Entries is how many files a package may hold, those of the packages in it included. A deck of 1000 slides has 2015, one
+	// of 180 slides with pictures 710. (A directory of more than 2.5 MiB, some 30,000 entries, is refused in any case.)
+	Entries int
+	// Growth is by how many bytes the files of a package may grow together when they are unpacked. A report of 872 pages
+	// grows by 5 MiB; a workbook of a million rows and twenty columns by 1 GiB, and LibreOffice needs five times that.
+	Growth int64
+	// Packed is how many bytes may come out of files that are packed better than Ratio to one. Pictures are not counted
+	// here: a white bitmap is packed a thousand to one.
+	Packed int64
+	// Ratio is what no file of a real document is packed better than. XML comes to 10 or 20 to one, at most to 60 (a deck of
+	// 100 slides of equal tables); deflate ends at 1032.
+	Ratio int64
+	// Depth is how deep packages may lie in packages. A workbook in a presentation in a text is 2.
+	Depth int
+	// Pixels is how many a picture may have. The largest cameras of telephones have 200 million, for which LibreOffice takes
+	// 0.8 GiB; it does not open 400 million itself.
+	Pixels int64
+	// Entity is to how many bytes an entity that the document declares may expand. Adobe Illustrator declares the names of
+	// XML spaces, which are below 100 bytes. LibreOffice 7.4 did not come to an end with an SVG picture of 600 bytes
+	// whose entities expand to 12 GB.
+	Entity int
+}
+
+// DefaultLimits are those of [Recognise].
+func DefaultLimits() Limits {
+	return Limits{
+		Entries: 20_000,
+		Growth:  2 << 30,
+		Packed:  64 << 20,
+		Ratio:   200,
+		Depth:   4,
+		Pixels:  1 << 28,
+		Entity:  4 << 10,
+	}
+}
