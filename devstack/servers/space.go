@@ -2,6 +2,8 @@ package servers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 
 	"golang.org/x/sync/errgroup"
@@ -94,7 +96,14 @@ func (s Space) DatabaseEnv() []string {
 	}
 }
 
-// Env is all of it. A service refuses settings that it does not have, so give it only its own parts.
+// SealEnv is the key that gateway and converter share, as a setting of both. It is made from the broker's password, which is
+// random and lives as long as the messages that were sealed with it.
+func (s Space) SealEnv() []string {
+	key := sha256.Sum256([]byte("seal " + s.BrokerPassword))
+	return []string{"DOCMILL_SEAL_KEY=" + base64.StdEncoding.EncodeToString(key[:])}
+}
+
+// Env is all that says where the servers are. A service refuses settings that it does not have, so give it only its own parts.
 func (s Space) Env() []string {
 	return append(append(s.BrokerEnv(), s.StoreEnv()...), s.DatabaseEnv()...)
 }

@@ -43,8 +43,8 @@ func Start(ctx context.Context, options Options) (*System, error) {
 	space := options.Space
 	s := &System{
 		Status:    newService(Status, options, slices.Concat(space.BrokerEnv(), space.DatabaseEnv()), 0, 0),
-		Converter: newService(Converter, options, slices.Concat(space.BrokerEnv(), space.StoreEnv()), 0),
-		Gateway:   newService(Gateway, options, slices.Concat(space.BrokerEnv(), space.StoreEnv()), 0, options.GatewayPort),
+		Converter: newService(Converter, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0),
+		Gateway:   newService(Gateway, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0, options.GatewayPort),
 	}
 	group, groupContext := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Status.startAnywhere(groupContext) })

@@ -107,7 +107,7 @@ func catalogue() map[Code]Entry {
 		StatusUnavailable:    {unavailable, "Job states cannot be read now", "Try again after the time in Retry-After; accepted jobs go on meanwhile.", true},
 		Internal:             {http.StatusInternalServerError, "Something failed on our side", "Try again; if it stays, report the trace id.", true},
 
-		PasswordRequired:   {content, "The document needs a password", "Remove the document's password and submit it again.", false},
+		PasswordRequired:   {content, "The document needs a password", "Submit the document again with its password in the form field \"password\".", false},
 		PasswordWrong:      {content, "The password does not open the document", "Submit the document again with the right password.", false},
 		DocumentMalformed:  {content, "The document is damaged", "Open and save it again in the program that made it, then submit the new file.", false},
 		DocumentEmpty:      {content, "The document has nothing to print", "Make sure that at least one page or slide is visible.", false},

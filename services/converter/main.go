@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
@@ -39,6 +40,7 @@ type settings struct {
 
 	Broker broker.Config      `embed:"" prefix:"broker-"`
 	Store  objectstore.Config `embed:"" prefix:"store-"`
+	Seal   seal.Config        `embed:""`
 }
 
 // Validate refuses a negative number of slots.
@@ -72,6 +74,10 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	box, err := seal.New(s.Seal)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	folder, err := workdir.Open(s.WorkDir)
 	if err != nil {
 		return service.Assembly{}, err
@@ -82,7 +88,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	}
 	converter := conversion.New(conversion.Parts{
 		Engine: office, Store: store, Publisher: publisher, Folder: folder,
-		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket,
+		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})
 	slots := s.slots()

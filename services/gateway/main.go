@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
@@ -36,6 +37,7 @@ type settings struct {
 	Broker broker.Config       `embed:"" prefix:"broker-"`
 	Store  objectstore.Config  `embed:"" prefix:"store-"`
 	Status statusclient.Config `embed:"" prefix:"status-"`
+	Seal   seal.Config         `embed:""`
 }
 
 // Validate refuses limits that would let nothing through.
@@ -82,11 +84,15 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	box, err := seal.New(s.Seal)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	engine := httpserver.NewEngine("docmill-gateway", p.Log, p.Metrics)
-	limits := upload.Limits{MaxSize: int64(s.MaxUploadSize), Idle: s.UploadIdleTimeout}
+	limits := upload.Limits{MaxSize: int64(s.MaxUploadSize), Idle: s.UploadIdleTimeout, Secrets: box != nil}
 	err = httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: store, Sources: s.Store.SourcesBucket, Queue: publisher, PublishTimeout: s.PublishTimeout, Log: p.Log,
+			Store: store, Sources: s.Store.SourcesBucket, Queue: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
 		},
 		Status:  status,
 		Sender:  &download.Sender{Store: store, Results: s.Store.ResultsBucket},

@@ -13,10 +13,12 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -51,6 +53,10 @@ func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := a.secrets()
+	if err != nil {
+		return nil, err
+	}
 	progress := a.events.startProgress(ctx)
 	defer progress.stop()
 
@@ -61,6 +67,7 @@ func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
 	defer a.remove(folder)
 	request := engine.Request{
 		Folder: folder, Source: filepath.Join(folder, "document."+format.ID), Format: format, Target: target,
+		Options: a.command.GetTarget().GetOptions(), Password: secrets.Password,
 	}
 	if err := a.fetch(ctx, request.Source); err != nil {
 		return nil, err
@@ -90,6 +97,24 @@ func (a *attempt) formats() (document.Format, document.Target, error) {
 		return format, target, problem.New(problem.FormatUnsupported, "This converter does not make %q of %q.", wanted, source)
 	}
 	return format, target, nil
+}
+
+// secrets opens what was entrusted to the converter only. A key that is not here may be set later, so that this may pass.
+func (a *attempt) secrets() (*conversionv1.Secrets, error) {
+	secrets := &conversionv1.Secrets{}
+	sealed := a.command.GetTarget().GetSealedSecrets()
+	if len(sealed) == 0 {
+		return secrets, nil
+	}
+	plain, err := a.Seal.Open(a.command.GetJobId(), sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open the job's passwords: %w", err)
+	}
+	defer clear(plain)
+	if err := proto.Unmarshal(plain, secrets); err != nil {
+		return nil, fmt.Errorf("read the job's passwords: %w", seal.ErrBroken) // its own error could quote them
+	}
+	return secrets, nil
 }
 
 // fetch copies the document to a file and makes sure that it is the one that was submitted.

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -29,7 +30,7 @@ type Publisher interface {
 	Publish(ctx context.Context, message broker.Message) error
 }
 
-// Parts are what a Converter works with. All are required.
+// Parts are what a Converter works with. All but Seal are required.
 type Parts struct {
 	Engine    engine.Engine
 	Store     *objectstore.Store
@@ -38,8 +39,10 @@ type Parts struct {
 	Folder *workdir.Folder
 	// Sources and Results are the buckets.
 	Sources, Results string
-	Metrics          *Metrics
-	Log              *zap.Logger
+	// Seal opens passwords; nil when there is no key, and jobs with passwords wait for a converter that has it.
+	Seal    *seal.Box
+	Metrics *Metrics
+	Log     *zap.Logger
 }
 
 // Converter works on jobs. It is safe for concurrent use.

@@ -28,7 +28,7 @@ type Request struct {
 	Format document.Format
 	// Target is one of Format's targets that LibreOffice writes.
 	Target document.Target
-	// Options are what the client chose; nil is nothing.
+	// Options are what the client chose; nil is nothing. The engine heeds those that concern LibreOffice.
 	Options *conversionv1.Options
 	// Password opens the document if it asks for one. Nil is none, which an empty one is not. It is never logged.
 	Password *string

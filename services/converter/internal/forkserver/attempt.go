@@ -78,7 +78,7 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 				CPU: seconds * uint32(runtime.NumCPU()), // only for the case that nobody ends it in time
 			},
 			Folder: folder, Source: path,
-			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import),
+			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import, request.Options.GetLocale()),
 			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: engine.ExportOptions(request),
 			Password: request.Password, Type: documentType(source.Format.Family),
 		},
@@ -108,8 +108,11 @@ func documentType(family document.Family) protocol.Type {
 // LibreOffice 7.4 takes all that stands beside Language and Batch for the filter's options (desktop/source/lib/init.cxx), and
 // breaks on a level of security there. The formats that have such options are texts, which have no macros; nor do macros
 // run anywhere unless EnableMacrosExecution=true stands here too.
-func loadOptions(source document.Import) string {
-	const common = "Language=en,Batch=true,"
+func loadOptions(source document.Import, locale string) string {
+	if locale == "" {
+		locale = "en"
+	}
+	common := "Language=" + locale + ",Batch=true,"
 	if source.Options == "" {
 		return common + "MacroSecurityLevel=3"
 	}

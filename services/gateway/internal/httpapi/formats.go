@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/option"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 )
 
@@ -23,7 +24,7 @@ type formats struct {
 
 type formatsAnswer struct {
 	Formats       []formatAnswer  `json:"formats"`
-	Options       []upload.Option `json:"options"`
+	Options       []option.Option `json:"options"`
 	MaxUploadSize int64           `json:"max_upload_size"`
 }
 
@@ -41,8 +42,8 @@ type targetAnswer struct {
 	MediaType string `json:"media_type"`
 }
 
-func newFormats(maxUploadSize int64) (*formats, error) {
-	answer := formatsAnswer{Options: upload.OfferedOptions(), MaxUploadSize: maxUploadSize}
+func newFormats(limits upload.Limits) (*formats, error) {
+	answer := formatsAnswer{Options: limits.OfferedOptions(), MaxUploadSize: limits.MaxSize}
 	for _, f := range document.Formats() {
 		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family)}
 		for _, t := range f.Targets() {

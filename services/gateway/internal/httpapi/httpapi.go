@@ -53,7 +53,7 @@ func Register(routes gin.IRouter, settings Settings, parts Parts) error {
 		settings: settings, parts: parts,
 		slots: make(chan struct{}, settings.MaxUploads), metrics: newUploadMetrics(parts.Metrics),
 	}
-	formats, err := newFormats(settings.Upload.MaxSize)
+	formats, err := newFormats(settings.Upload)
 	if err != nil {
 		return err
 	}

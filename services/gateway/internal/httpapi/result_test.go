@@ -289,7 +289,9 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	require.Contains(t, string(answer.body), `{"format":"pptx","title":"PowerPoint presentation","media_type":"`+deckType+
 		`","family":"presentation","targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"},{"format":"pptx",`)
-	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","default":"pdf","allowed":["pdf",`)
+	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","kind":"choice","allowed":["pdf"`)
+	require.Contains(t, string(answer.body), `{"name":"notes",`)
+	require.Contains(t, string(answer.body), `"kind":"choice","allowed":["none","with","only"],"families":["presentation"],"targets":["pdf"`)
 	require.Contains(t, string(answer.body), `"max_upload_size":67108864`)
 	require.NotEmpty(t, answer.Header.Get("ETag"))
 	require.Equal(t, http.StatusNotModified, g.get(t, "/v1/formats", http.Header{"If-None-Match": {answer.Header.Get("ETag")}}).StatusCode)

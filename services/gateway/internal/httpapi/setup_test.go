@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -38,6 +39,7 @@ import (
 	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -58,6 +60,7 @@ func TestMain(m *testing.M) {
 
 // gateway is the API on real servers, with a stand-in for our own service status.
 type gateway struct {
+	box       *seal.Box
 	url       string
 	bench     *testbench.Bench
 	objects   *minio.Client
@@ -88,7 +91,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	t.Helper()
 	c := choices{
 		settings: httpapi.Settings{
-			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience}, MaxUploads: 8, RecordWait: 2 * time.Second,
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, Secrets: true}, MaxUploads: 8, RecordWait: 2 * time.Second,
 		},
 		publishTimeout: 10 * time.Second,
 	}
@@ -101,7 +104,9 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	if c.log == nil {
 		c.log = zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
 	}
-	g := &gateway{bench: c.bench, registry: prometheus.NewRegistry(), status: newStandIn(t)}
+	box, err := seal.New(seal.Config{Keys: config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))})
+	require.NoError(t, err)
+	g := &gateway{bench: c.bench, registry: prometheus.NewRegistry(), status: newStandIn(t), box: box}
 	g.objects = objects(t, c.bench)
 	c.storeEndpoint = or(c.storeEndpoint, c.bench.StoreEndpoint)
 	g.tap = newTap(t, c.bench, c.storeEndpoint)
@@ -115,7 +120,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	require.NoError(t, httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Log: c.log,
+			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 		},
 		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Metrics: g.registry,
 	}))

@@ -72,6 +72,50 @@ func TestSubmission(t *testing.T) {
 	}
 }
 
+// TestOptionsAndSecrets: what was chosen is shown and queued as typed fields; what was entrusted is nowhere to be read.
+func TestOptionsAndSecrets(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	content := sample(t, "gotenberg__protected_page_1.docx")
+	options := []string{"pages", "1", "allow_printing", "low", "password", "open sesame", "user_password", "let me in"}
+	accepted := g.form(t, "a.docx", bytes.NewReader(content), options...).job(t, http.StatusAccepted)
+	require.Equal(t, map[string]any{"pages": "1", "allow_printing": "low"}, accepted.Target.Options)
+
+	message, delivery := g.queued(t)
+	require.Equal(t, "1", message.GetTarget().GetOptions().GetPages())
+	require.Equal(t, conversionv1.Printing_PRINTING_LOW, message.GetTarget().GetOptions().GetAllowPrinting())
+	for _, secret := range []string{"open sesame", "let me in"} {
+		require.NotContains(t, string(delivery.Body), secret)
+	}
+	plain, err := g.box.Open(accepted.ID, message.GetTarget().GetSealedSecrets())
+	require.NoError(t, err)
+	secrets := &conversionv1.Secrets{}
+	require.NoError(t, proto.Unmarshal(plain, secrets))
+	require.Equal(t, "open sesame", secrets.GetPassword())
+	require.Equal(t, "let me in", secrets.GetUserPassword())
+}
+
+// TestPasswordRequiredAtOnce: who forgot the password need not wait for a conversion to learn it.
+func TestPasswordRequiredAtOnce(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for _, name := range []string{"gotenberg__protected_page_1.docx", "unoserver__simple.encrypted.odt", "gembox.presentation.examples__PptxEncryption.pptx"} {
+		g.form(t, name, bytes.NewReader(sample(t, name))).problem(t, problem.PasswordRequired)
+	}
+	g.requireNothingQueued(t)
+	g.requireNothingStored(t)
+}
+
+// TestOptionsForOtherDocuments: an option is refused when the document turns out to be of a kind that it is not for.
+func TestOptionsForOtherDocuments(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	p := g.form(t, "t.xlsx", bytes.NewReader(sample(t, "synth-table.xlsx")), "notes", "only", "paper", "a4").problem(t, problem.OptionInvalid)
+	require.Len(t, p.Errors, 1)
+	require.Equal(t, "notes", p.Errors[0].Name)
+	g.requireNothingQueued(t)
+}
+
 // object reads a stored document.
 func (g *gateway) object(t testing.TB, key string) []byte {
 	t.Helper()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/platform/broker"
@@ -22,7 +23,9 @@ import (
 	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/option"
 	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 )
@@ -55,7 +58,9 @@ type Submitter struct {
 	Queue *broker.Publisher
 	// PublishTimeout bounds the wait for the queue to have taken a job.
 	PublishTimeout time.Duration
-	Log            *zap.Logger
+	// Seal closes passwords; nil when they are not taken.
+	Seal *seal.Box
+	Log  *zap.Logger
 }
 
 // Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
@@ -66,6 +71,10 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (job.Jo
 	if err != nil {
 		return job.Job{}, fmt.Errorf("make a job id: %w", err)
 	}
+	target, err := s.target(id.String(), document.Options)
+	if err != nil {
+		return job.Job{}, err
+	}
 	source, err := s.keep(ctx, id.String(), document)
 	if err != nil {
 		return job.Job{}, err
@@ -74,13 +83,27 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (job.Jo
 		JobId:       id.String(),
 		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // what a database keeps of it
 		Source:      source,
-		Target:      &conversionv1.Target{Format: document.Options.To},
+		Target:      target,
 		Tag:         document.Options.Tag,
 	}
 	if err := s.publish(ctx, request); err != nil {
 		return job.Job{}, err
 	}
 	return accepted(request), nil
+}
+
+// target is what was asked for, with its secrets sealed.
+func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Target, error) {
+	target := &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()}
+	if secrets := options.Chosen.Secrets(); secrets != nil {
+		plain, err := proto.Marshal(secrets)
+		if err != nil {
+			return nil, fmt.Errorf("encode the secrets: %w", err)
+		}
+		target.SealedSecrets = s.Seal.Seal(id, plain)
+		clear(plain)
+	}
+	return target, nil
 }
 
 // keep stores the document under the key and says what it is. On an error nothing stays in the store.
@@ -188,6 +211,12 @@ func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document
 		return document.Recognition{}, problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.",
 			recognition.Format.ID, upload.Options.To)
 	}
+	if err := upload.Options.Unsuitable(recognition.Format); err != nil {
+		return document.Recognition{}, err
+	}
+	if recognition.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
+		return document.Recognition{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
+	}
 	return recognition, nil
 }
 
@@ -258,7 +287,7 @@ func accepted(request *conversionv1.ConvertRequested) job.Job {
 			Filename: source.GetFilename(), ContentType: source.GetContentType(),
 			Size: source.GetSize(), SHA256: hex.EncodeToString(source.GetSha256()),
 		},
-		Target: job.Target{Format: request.GetTarget().GetFormat(), Options: map[string]any{}},
+		Target: job.Target{Format: request.GetTarget().GetFormat(), Options: option.Values(request.GetTarget().GetOptions())},
 		Tag:    request.GetTag(),
 		Links:  job.LinksTo(request.GetJobId(), job.Queued),
 	}

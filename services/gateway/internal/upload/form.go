@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxFields bounds the options of a form; there are two.
-	maxFields = 16
+	// maxFields bounds the options of a form; there are 32.
+	maxFields = 64
 	// maxOverhead bounds what a form may have before its file, and again after it: preamble, part headers, options. Go's
 	// own limit is 10 MB for the headers of one part alone.
 	maxOverhead = 64 << 10

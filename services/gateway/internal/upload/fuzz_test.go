@@ -17,8 +17,8 @@ import (
 // client's.
 func FuzzReceive(f *testing.F) {
 	form := "multipart/form-data; boundary=" + boundary
-	f.Add(form, "", "tag=x", option("to", "pdf")+file("a.txt", "text")+closed)
-	f.Add(form, "", "", file("a.txt", "text")+option("to", "pdf")+closed)
+	f.Add(form, "", "tag=x", field("to", "pdf")+file("a.txt", "text")+closed)
+	f.Add(form, "", "", file("a.txt", "text")+field("to", "pdf")+closed)
 	f.Add(form, "", "", "--"+boundary+"\n\n--"+boundary+"--")
 	f.Add("", `attachment; filename="a.txt"; filename*=UTF-8''%e2%82%ac.txt`, "to=pdf&&;", "text")
 	f.Add("multipart/", `attachment; filename*0="a"; filename*1*=%00`, "%", "text")

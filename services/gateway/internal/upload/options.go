@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/option"
 	"github.com/docmill/docmill/platform/problem"
 )
 
@@ -18,15 +19,9 @@ type Options struct {
 	To string
 	// Tag is the client's own label: at most 128 characters, none of them a control character; may be empty.
 	Tag string
-}
-
-// Option describes an option to clients.
-type Option struct {
-	Name        string   `json:"name"`
-	Description string   `json:"description"`
-	Default     string   `json:"default"`
-	Allowed     []string `json:"allowed,omitempty"`
-	MaxLength   int      `json:"max_length,omitempty"`
+	// Chosen are the conversion's own options: each is right by itself, goes with the others, and with To and at least one
+	// kind of document.
+	Chosen *option.Chosen
 }
 
 const (
@@ -34,18 +29,24 @@ const (
 	optionTag = "tag"
 
 	maxTag = 128
-	// maxValue bounds the value of any option, in bytes: a tag of 128 characters of 4 bytes each.
-	maxValue = 4 * maxTag
+	// maxValue bounds the value of any option, in bytes: a password of 255 characters of 4 bytes each.
+	maxValue = 4 * 255
 	// maxShown is how much of a client's own words an answer repeats.
 	maxShown = 64
 )
 
 // OfferedOptions lists the options that a submission may have.
-func OfferedOptions() []Option {
-	return []Option{
-		{Name: optionTo, Description: "The format to convert into.", Default: "pdf", Allowed: targets()},
-		{Name: optionTag, Description: "A label of your own, shown with the job. No control characters.", MaxLength: maxTag},
+func (l Limits) OfferedOptions() []option.Option {
+	offered := []option.Option{
+		{Name: optionTo, Kind: option.Choice, Description: "The format to convert into.", Default: "pdf", Allowed: targets()},
+		{Name: optionTag, Kind: option.Text, Description: "A label of your own, shown with the job.", MaxLength: maxTag},
 	}
+	for _, o := range option.All() {
+		if o.Kind != option.Secret || l.Secrets {
+			offered = append(offered, o)
+		}
+	}
+	return offered
 }
 
 // targets lists every format that some document can be converted into.
@@ -63,9 +64,14 @@ func targets() []string {
 
 // collector gathers options one by one, and all that is wrong with them, so that the client reads it at once.
 type collector struct {
-	given  []string
-	values Options
-	faults []problem.Field
+	offered []option.Option
+	given   []string
+	values  Options
+	faults  []problem.Field
+}
+
+func newCollector(limits Limits) *collector {
+	return &collector{offered: limits.OfferedOptions(), values: Options{To: "pdf", Chosen: option.New()}}
 }
 
 func (c *collector) addQuery(raw string) {
@@ -80,32 +86,52 @@ func (c *collector) addQuery(raw string) {
 	slices.Sort(names) // a map has no order, and answers should not differ by chance
 	for _, name := range names[:min(len(names), maxFields)] {
 		for _, value := range query[name][:min(len(query[name]), 2)] { // two are enough to be repeated
+			if offered, found := c.find(name); found && offered.Kind == option.Secret {
+				c.fault(name, "is a secret, which has no place in an address; send it as a field of a form")
+				continue
+			}
 			c.add(name, value)
 		}
 	}
 }
 
+func (c *collector) find(name string) (option.Option, bool) {
+	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return o.Name == name }); i >= 0 {
+		return c.offered[i], true
+	}
+	return option.Option{}, false
+}
+
 func (c *collector) add(name, value string) {
-	switch {
-	case slices.Contains(c.given, name):
+	if slices.Contains(c.given, name) {
 		c.fault(name, "is given more than once")
 		return
-	case len(value) > maxValue:
-		c.fault(name, fmt.Sprintf("is longer than %d bytes", maxValue))
-	case name == optionTo:
-		c.values.To = value
-		if allowed := targets(); !slices.Contains(allowed, value) {
-			c.fault(name, "must be one of: "+strings.Join(allowed, ", "))
-		}
-	case name == optionTag:
-		c.values.Tag = value
-		if detail := faultOfTag(value); detail != "" {
-			c.fault(name, detail)
-		}
-	default:
-		c.fault(name, "is no option; there are: "+strings.Join([]string{optionTo, optionTag}, ", "))
 	}
 	c.given = append(c.given, name)
+	if detail := c.take(name, value); detail != "" {
+		c.fault(name, detail)
+	}
+}
+
+// take keeps an option's value, or says what is wrong with it.
+func (c *collector) take(name, value string) (fault string) {
+	offered, found := c.find(name)
+	switch {
+	case !found:
+		return "is no option; GET /v1/formats lists those that are"
+	case len(value) > maxValue:
+		return fmt.Sprintf("is longer than %d bytes", maxValue)
+	case name == optionTo && !slices.Contains(offered.Allowed, value):
+		return "must be one of: " + strings.Join(offered.Allowed, ", ")
+	case name == optionTo:
+		c.values.To = value
+		return ""
+	case name == optionTag:
+		c.values.Tag = value
+		return faultOfTag(value)
+	default:
+		return c.values.Chosen.Set(name, value)
+	}
 }
 
 func faultOfTag(tag string) string {
@@ -127,14 +153,31 @@ func (c *collector) fault(name, detail string) {
 
 // finish gives the options with defaults for those that were not given, or everything that is wrong with them.
 func (c *collector) finish() (Options, error) {
+	var families []document.Family
+	for _, format := range document.Formats() {
+		if _, offered := format.Target(c.values.To); offered {
+			families = append(families, format.Family)
+		}
+	}
+	for _, fault := range slices.Concat(c.values.Chosen.Unsuitable(c.values.To, families...), c.values.Chosen.Contradictions()) {
+		c.fault(fault.Name, fault.Detail)
+	}
 	if len(c.faults) > 0 {
 		return Options{}, problem.New(problem.OptionInvalid, "The request has options that are not valid.").With(c.faults...)
 	}
-	options := c.values
-	if options.To == "" {
-		options.To = "pdf"
+	return c.values, nil
+}
+
+// Unsuitable tells which options mean nothing for a document of the format, now that it is known, or nil.
+func (o Options) Unsuitable(format document.Format) error {
+	var fields []problem.Field
+	for _, fault := range o.Chosen.Unsuitable(o.To, format.Family) {
+		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})
 	}
-	return options, nil
+	if len(fields) == 0 {
+		return nil
+	}
+	return problem.New(problem.OptionInvalid, "The document is a %s, and the request has options that are not for such.", format.Title).With(fields...)
 }
 
 // shorten makes a client's word fit to be repeated in an answer.

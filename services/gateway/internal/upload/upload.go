@@ -23,6 +23,8 @@ type Limits struct {
 	MaxSize int64
 	// Idle is how long the client may send nothing at all.
 	Idle time.Duration
+	// Secrets says whether options that are secret are taken: there is a key to seal them with.
+	Secrets bool
 }
 
 // Upload is one document on its way in. It is for one goroutine at a time.
@@ -46,7 +48,7 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, headerInvalid("Content-Encoding", "must be left out: send the document as it is")
 	}
-	options := &collector{}
+	options := newCollector(limits)
 	options.addQuery(r.URL.RawQuery)
 	contentType := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Type")))
 	if strings.HasPrefix(contentType, "multipart/") {

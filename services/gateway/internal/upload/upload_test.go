@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/platform/option"
 	"github.com/docmill/docmill/platform/problem"
 )
 
@@ -24,7 +25,7 @@ func part(disposition, content string) string {
 	return "--" + boundary + "\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\n" + content + "\r\n"
 }
 
-func option(name, value string) string { return part(`name="`+name+`"`, value) }
+func field(name, value string) string { return part(`name="`+name+`"`, value) }
 
 func file(name, content string) string { return part(`name="file"; filename="`+name+`"`, content) }
 
@@ -80,17 +81,35 @@ func names(p *problem.Error) []string {
 
 func TestForm(t *testing.T) {
 	t.Parallel()
-	u, content, err := receive(formRequest("preamble\r\n"+option("to", "pdf")+option("tag", "été 🎉")+file("deck.pptx", "bytes\r\n--"+boundary[:5])+closed+"epilogue"), small)
+	u, content, err := receive(formRequest("preamble\r\n"+field("to", "pdf")+field("tag", "été 🎉")+file("deck.pptx", "bytes\r\n--"+boundary[:5])+closed+"epilogue"), small)
 	require.NoError(t, err)
 	require.Equal(t, "bytes\r\n--"+boundary[:5], content)
-	require.Equal(t, Options{To: "pdf", Tag: "été 🎉"}, u.Options)
+	require.Equal(t, "pdf", u.Options.To)
+	require.Equal(t, "été 🎉", u.Options.Tag)
+	require.Nil(t, u.Options.Chosen.Options())
+	require.Nil(t, u.Options.Chosen.Secrets())
 	require.Equal(t, "deck.pptx", u.Filename)
 	require.Equal(t, UnknownSize, u.Size)
 }
 
+func TestOptionsOfTheConversion(t *testing.T) {
+	t.Parallel()
+	limits := small
+	limits.Secrets = true
+	u, _, err := receive(formRequest(field("pages", "1-3,5")+field("pdf_a", "2b")+field("password", "a=b ü")+file("a.docx", "bytes")+closed), limits)
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"pages": "1-3,5", "pdf_a": "2b"}, option.Values(u.Options.Chosen.Options()))
+	require.Equal(t, "a=b ü", u.Options.Chosen.Secrets().GetPassword())
+
+	_, _, err = receive(rawRequest("attachment; filename=a.docx", "password=p", "text"), limits)
+	p := requireProblem(t, err, problem.OptionInvalid)
+	require.Contains(t, p.Fields[0].Detail, "form")
+	require.NotContains(t, err.Error(), "=p")
+}
+
 func TestFormInPieces(t *testing.T) {
 	t.Parallel()
-	whole := option("tag", "t") + file("a.txt", strings.Repeat("text\n--", 9)) + closed
+	whole := field("tag", "t") + file("a.txt", strings.Repeat("text\n--", 9)) + closed
 	for _, piece := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
 		r := formRequest("")
 		r.Body = io.NopCloser(piece(strings.NewReader(whole)))
@@ -106,7 +125,8 @@ func TestRawBody(t *testing.T) {
 	u, content, err := receive(rawRequest(`attachment; filename="deck.pptx"`, "tag=a%20b", "bytes"), small)
 	require.NoError(t, err)
 	require.Equal(t, "bytes", content)
-	require.Equal(t, Options{To: "pdf", Tag: "a b"}, u.Options)
+	require.Equal(t, "pdf", u.Options.To)
+	require.Equal(t, "a b", u.Options.Tag)
 	require.Equal(t, int64(5), u.Size)
 
 	chunked := rawRequest(`attachment; filename="deck.pptx"`, "", "bytes")
@@ -178,30 +198,41 @@ func TestRefusedForms(t *testing.T) {
 		fields  []string
 	}{
 		"no parts":                {formRequest(closed), problem.FileMissing, nil},
-		"no file":                 {formRequest(option("to", "gif") + closed), problem.FileMissing, []string{"to"}},
+		"no file":                 {formRequest(field("to", "gif") + closed), problem.FileMissing, []string{"to"}},
 		"file under other name":   {formRequest(part(`name="document"; filename="a.txt"`, "text") + closed), problem.FileMissing, nil},
 		"two files":               {formRequest(file("a.txt", "text") + whole), problem.FileRepeated, nil},
 		"second file, other name": {formRequest(file("a.txt", "text") + part(`name="b"; filename="b.txt"`, "text") + closed), problem.FileRepeated, nil},
-		"options after the file":  {formRequest(file("a.txt", "text") + option("to", "pdf") + option("tag", "t") + closed), problem.OptionInvalid, []string{"to", "tag"}},
+		"options after the file":  {formRequest(file("a.txt", "text") + field("to", "pdf") + field("tag", "t") + closed), problem.OptionInvalid, []string{"to", "tag"}},
 		"file part without name":  {formRequest(part(`name="file"`, "text") + closed), problem.FileNameInvalid, nil},
 		"file with empty name":    {formRequest(file("", "text") + closed), problem.FileNameInvalid, nil},
 		"every bad option at once": {
-			formRequest(option("to", "gif") + option("quality", "9") + option("tag", "a\x01b") + option("tag", "again") + whole),
+			formRequest(field("to", "gif") + field("quality", "9") + field("tag", "a\x01b") + field("tag", "again") + whole),
 			problem.OptionInvalid,
 			[]string{"to", "quality", "tag", "tag"},
 		},
-		"tag too long":            {formRequest(option("tag", strings.Repeat("ü", 129)) + whole), problem.OptionInvalid, []string{"tag"}},
-		"value far too long":      {formRequest(option("tag", strings.Repeat("x", 5000)) + whole), problem.OptionInvalid, []string{"tag"}},
-		"tag not UTF-8":           {formRequest(option("tag", "\xff") + whole), problem.OptionInvalid, []string{"tag"}},
-		"option empty":            {formRequest(option("to", "") + whole), problem.OptionInvalid, []string{"to"}},
-		"too many options":        {formRequest(strings.Repeat(option("x", "1"), 17) + whole), problem.FormInvalid, nil},
-		"too many after the file": {formRequest(file("a.txt", "text") + strings.Repeat(option("x", "1"), 17) + closed), problem.FormInvalid, nil},
+		"secrets without a key": {formRequest(field("password", "p") + whole), problem.OptionInvalid, []string{"password"}},
+		"values and what they are for": {
+			formRequest(field("pages", "0") + field("image_quality", "101") + field("notes", "some") + field("tagged", "yes") + field("width", "20") + whole),
+			problem.OptionInvalid,
+			[]string{"pages", "image_quality", "notes", "tagged", "width"},
+		},
+		"contradictions": {
+			formRequest(field("pdf_a", "2b") + field("allow_copying", "false") + field("image_lossless", "true") + field("image_quality", "50") + whole),
+			problem.OptionInvalid,
+			[]string{"allow_copying", "image_quality"},
+		},
+		"tag too long":            {formRequest(field("tag", strings.Repeat("ü", 129)) + whole), problem.OptionInvalid, []string{"tag"}},
+		"value far too long":      {formRequest(field("tag", strings.Repeat("x", 5000)) + whole), problem.OptionInvalid, []string{"tag"}},
+		"tag not UTF-8":           {formRequest(field("tag", "\xff") + whole), problem.OptionInvalid, []string{"tag"}},
+		"option empty":            {formRequest(field("to", "") + whole), problem.OptionInvalid, []string{"to"}},
+		"too many options":        {formRequest(strings.Repeat(field("x", "1"), 65) + whole), problem.FormInvalid, nil},
+		"too many after the file": {formRequest(file("a.txt", "text") + strings.Repeat(field("x", "1"), 65) + closed), problem.FormInvalid, nil},
 		"part without name":       {formRequest(part(`x="y"`, "text") + whole), problem.FormInvalid, nil},
 		"not closed":              {formRequest(file("a.txt", "text")), problem.FormInvalid, nil},
 		"cut in the file":         {formRequest(file("a.txt", "text")[:83]), problem.FormInvalid, nil},
 		"cut in a later part":     {formRequest(file("a.txt", "text") + "--" + boundary + "\r\n"), problem.FormInvalid, nil},
 		"cut in a part's headers": {formRequest(file("a.txt", "text") + "--" + boundary + "\r\nContent-Disposition: form-data\r\n"), problem.FormInvalid, nil},
-		"cut before the file":     {formRequest(option("to", "pdf")), problem.FormInvalid, nil},
+		"cut before the file":     {formRequest(field("to", "pdf")), problem.FormInvalid, nil},
 		"no form at all":          {formRequest("hello"), problem.FormInvalid, nil},
 		"huge preamble":           {formRequest(strings.Repeat("x\r\n", maxOverhead) + whole), problem.FormInvalid, nil},
 		"huge part header":        {formRequest("--" + boundary + "\r\nX: " + strings.Repeat("x", maxOverhead) + "\r\n\r\n" + whole), problem.FormInvalid, nil},
@@ -233,23 +264,24 @@ func TestRefusedRawBodies(t *testing.T) {
 		code    problem.Code
 		fields  []string
 	}{
-		"no name":            {rawRequest("", "", "text"), problem.FileMissing, []string{"Content-Disposition"}},
-		"no filename":        {rawRequest("attachment", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
-		"no type":            {rawRequest("filename=a.txt", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
-		"unquoted spaces":    {rawRequest("attachment; filename=a b.txt", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
-		"two dispositions":   {twice, problem.HeaderInvalid, []string{"Content-Disposition"}},
-		"compressed":         {encoded, problem.HeaderInvalid, []string{"Content-Encoding"}},
-		"unknown option":     {rawRequest("attachment; filename=a.txt", "from=x&to=gif", "text"), problem.OptionInvalid, []string{"from", "to"}},
-		"repeated option":    {rawRequest("attachment; filename=a.txt", "to=pdf&to=pdf", "text"), problem.OptionInvalid, []string{"to"}},
-		"unreadable query":   {rawRequest("attachment; filename=a.txt", "to=%zz", "text"), problem.OptionInvalid, []string{"(query)"}},
-		"only a folder":      {rawRequest(`attachment; filename="a/"`, "", "text"), problem.FileNameInvalid, nil},
-		"dots":               {rawRequest(`attachment; filename=".."`, "", "text"), problem.FileNameInvalid, nil},
-		"blank":              {rawRequest(`attachment; filename="  "`, "", "text"), problem.FileNameInvalid, nil},
-		"line feed":          {rawRequest(`attachment; filename*=UTF-8''a%0Ab.txt`, "", "text"), problem.FileNameInvalid, nil},
-		"C1 control":         {rawRequest(`attachment; filename*=UTF-8''a%C2%85b.txt`, "", "text"), problem.FileNameInvalid, nil},
-		"Latin-1":            {rawRequest("attachment; filename=\"d\xe9ck.pptx\"", "", "text"), problem.FileNameInvalid, nil},
-		"256 bytes":          {rawRequest(`attachment; filename="`+strings.Repeat("x", 256)+`"`, "", "text"), problem.FileNameInvalid, nil},
-		"256 bytes of UTF-8": {rawRequest(`attachment; filename="`+strings.Repeat("ü", 128)+`"`, "", "text"), problem.FileNameInvalid, nil},
+		"no name":              {rawRequest("", "", "text"), problem.FileMissing, []string{"Content-Disposition"}},
+		"no filename":          {rawRequest("attachment", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
+		"no type":              {rawRequest("filename=a.txt", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
+		"unquoted spaces":      {rawRequest("attachment; filename=a b.txt", "", "text"), problem.HeaderInvalid, []string{"Content-Disposition"}},
+		"two dispositions":     {twice, problem.HeaderInvalid, []string{"Content-Disposition"}},
+		"compressed":           {encoded, problem.HeaderInvalid, []string{"Content-Encoding"}},
+		"unknown option":       {rawRequest("attachment; filename=a.txt", "from=x&to=gif", "text"), problem.OptionInvalid, []string{"from", "to"}},
+		"repeated option":      {rawRequest("attachment; filename=a.txt", "to=pdf&to=pdf", "text"), problem.OptionInvalid, []string{"to"}},
+		"secret in an address": {rawRequest("attachment; filename=a.txt", "password=p", "text"), problem.OptionInvalid, []string{"password"}},
+		"unreadable query":     {rawRequest("attachment; filename=a.txt", "to=%zz", "text"), problem.OptionInvalid, []string{"(query)"}},
+		"only a folder":        {rawRequest(`attachment; filename="a/"`, "", "text"), problem.FileNameInvalid, nil},
+		"dots":                 {rawRequest(`attachment; filename=".."`, "", "text"), problem.FileNameInvalid, nil},
+		"blank":                {rawRequest(`attachment; filename="  "`, "", "text"), problem.FileNameInvalid, nil},
+		"line feed":            {rawRequest(`attachment; filename*=UTF-8''a%0Ab.txt`, "", "text"), problem.FileNameInvalid, nil},
+		"C1 control":           {rawRequest(`attachment; filename*=UTF-8''a%C2%85b.txt`, "", "text"), problem.FileNameInvalid, nil},
+		"Latin-1":              {rawRequest("attachment; filename=\"d\xe9ck.pptx\"", "", "text"), problem.FileNameInvalid, nil},
+		"256 bytes":            {rawRequest(`attachment; filename="`+strings.Repeat("x", 256)+`"`, "", "text"), problem.FileNameInvalid, nil},
+		"256 bytes of UTF-8":   {rawRequest(`attachment; filename="`+strings.Repeat("ü", 128)+`"`, "", "text"), problem.FileNameInvalid, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,7 +324,7 @@ func TestAnOptionMayComeByQueryOrForm(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "mine", u.Options.Tag)
 
-	r = formRequest(option("tag", "theirs") + file("a.txt", "text") + closed)
+	r = formRequest(field("tag", "theirs") + file("a.txt", "text") + closed)
 	r.URL.RawQuery = "tag=mine"
 	_, _, err = receive(r, small)
 	require.Equal(t, []string{"tag"}, names(requireProblem(t, err, problem.OptionInvalid)))
@@ -300,7 +332,7 @@ func TestAnOptionMayComeByQueryOrForm(t *testing.T) {
 
 func TestAnswersRepeatLittleOfTheRequest(t *testing.T) {
 	t.Parallel()
-	_, _, err := receive(formRequest(option(strings.Repeat("ü", 400), "1")+file("a.txt", "text")+closed), small)
+	_, _, err := receive(formRequest(field(strings.Repeat("ü", 400), "1")+file("a.txt", "text")+closed), small)
 	p := requireProblem(t, err, problem.OptionInvalid)
 	require.Equal(t, strings.Repeat("ü", 32)+"…", p.Fields[0].Name)
 }
@@ -323,7 +355,7 @@ func TestInterruptedUploads(t *testing.T) {
 	t.Parallel()
 	reset := fmt.Errorf("read tcp 10.0.0.1:80: connection reset by peer: %w", io.ErrUnexpectedEOF)
 	for name, start := range map[string]string{
-		"in the preamble": "--xx", "in an option": option("to", "pdf")[:60],
+		"in the preamble": "--xx", "in an option": field("to", "pdf")[:60],
 		"in the file": file("a.txt", "text")[:83], "after the file": file("a.txt", "text"), "in the epilogue": file("a.txt", "text") + closed,
 	} {
 		body := &failing{Reader: *bytes.NewReader([]byte(start)), err: reset}

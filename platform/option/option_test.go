@@ -1,0 +1,121 @@
+package option_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/option"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+// TestTheTableHasEveryField keeps the table and the messages the same.
+func TestTheTableHasEveryField(t *testing.T) {
+	t.Parallel()
+	rows := map[string]option.Option{}
+	for _, o := range option.All() {
+		require.NotContains(t, rows, o.Name)
+		require.NotEmpty(t, o.Description)
+		rows[o.Name] = o
+	}
+	fields := 0
+	for _, message := range []proto.Message{&conversionv1.Options{}, &conversionv1.Secrets{}} {
+		all := message.ProtoReflect().Descriptor().Fields()
+		for i := range all.Len() {
+			fields++
+			o, found := rows[string(all.Get(i).Name())]
+			require.True(t, found, all.Get(i).Name())
+			_, secret := message.(*conversionv1.Secrets)
+			require.Equal(t, secret, o.Kind == option.Secret, o.Name)
+			require.Equal(t, all.Get(i).Kind() == protoreflect.BoolKind, o.Kind == option.Boolean, o.Name)
+			require.Equal(t, all.Get(i).Kind() == protoreflect.Int32Kind, o.Kind == option.Integer, o.Name)
+			require.Equal(t, all.Get(i).Kind() == protoreflect.EnumKind, o.Kind == option.Choice, o.Name)
+			if o.Default != "" {
+				require.Empty(t, option.New().Set(o.Name, o.Default), o.Name)
+			}
+		}
+	}
+	require.Len(t, rows, fields)
+}
+
+func TestValuesComeBackAsTheyWereGiven(t *testing.T) {
+	t.Parallel()
+	chosen := option.New()
+	for name, value := range map[string]string{
+		"pages": "1-3,5,8-", "pdf_a": "2b", "tagged": "false", "image_quality": "75", "watermark": `a="b" ü`, "notes": "only",
+		"locale": "pt-BR", "allow_printing": "low", "paper": "a4",
+	} {
+		require.Empty(t, chosen.Set(name, value), name)
+	}
+	require.Nil(t, chosen.Secrets())
+	require.Equal(t, map[string]any{
+		"pages": "1-3,5,8-", "pdf_a": "2b", "tagged": false, "image_quality": int32(75), "watermark": `a="b" ü`, "notes": "only",
+		"locale": "pt-BR", "allow_printing": "low", "paper": "a4",
+	}, option.Values(chosen.Options()))
+	require.Equal(t, conversionv1.PdfA_PDF_A_2B, chosen.Options().GetPdfA())
+
+	require.Equal(t, map[string]any{}, option.Values(nil))
+	newer := &conversionv1.Options{Paper: 99}
+	require.Equal(t, map[string]any{}, option.Values(newer))
+}
+
+func TestBadValues(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string][]string{
+		"colour":        {"red"},
+		"pages":         {"", "0", "1-0", "5-3", "a", "1,,2", "-", "1-2-3", "100000", "１", "1;2", "1\n", strings.Repeat("1,", 200) + "1"},
+		"pdf_a":         {"", "2B", "4", "unspecified", "UNSPECIFIED"},
+		"tagged":        {"", "1", "TRUE", "yes"},
+		"image_quality": {"", "0", "101", "-1", "9.5", "99999999999999"},
+		"locale":        {"", "de_DE", "de,Batch=false", "english language", "xx-yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"},
+		"watermark":     {"", "a\x00b", "\xff", strings.Repeat("x", 129)},
+		"password":      {"", "a\nb", strings.Repeat("x", 256)},
+	} {
+		for _, value := range values {
+			chosen := option.New()
+			require.NotEmpty(t, chosen.Set(name, value), "%s=%q", name, value)
+			require.Nil(t, chosen.Options())
+			require.Nil(t, chosen.Secrets())
+		}
+	}
+}
+
+func TestWhatGoesWithWhat(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		target string
+		family document.Family
+		given  []string // name=value
+		wrong  []string
+	}{
+		"a deck's notes":        {"pdf", document.Presentation, []string{"notes=with"}, nil},
+		"a letter's notes":      {"pdf", document.Text, []string{"notes=with"}, []string{"notes"}},
+		"paper of a deck":       {"pdf", document.Presentation, []string{"paper=a4", "pages=1"}, []string{"paper"}},
+		"pages of a docx":       {"docx", document.Text, []string{"pages=1", "password=p"}, []string{"pages"}},
+		"archive and passwords": {"pdf", document.Text, []string{"pdf_a=1b", "user_password=u", "allow_printing=none"}, []string{"user_password", "allow_printing"}},
+		"equal passwords":       {"pdf", document.Text, []string{"user_password=u", "owner_password=u"}, []string{"owner_password"}},
+		"owner alone":           {"pdf", document.Text, []string{"owner_password=u"}, nil},
+		"width and dpi":         {"png", document.Text, []string{"width=100", "dpi=100"}, []string{"dpi"}},
+		"lossless quality":      {"pdf", document.Text, []string{"image_lossless=true", "image_quality=5"}, []string{"image_quality"}},
+		"two papers":            {"pdf", document.Spreadsheet, []string{"single_page_sheets=true", "fit_width=true"}, []string{"fit_width"}},
+		"untagged and UA":       {"pdf", document.Text, []string{"pdf_ua=true"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			chosen := option.New()
+			for _, pair := range c.given {
+				name, value, _ := strings.Cut(pair, "=")
+				require.Empty(t, chosen.Set(name, value), pair)
+			}
+			var wrong []string
+			for _, fault := range append(chosen.Unsuitable(c.target, c.family), chosen.Contradictions()...) {
+				wrong = append(wrong, fault.Name)
+			}
+			require.Equal(t, c.wrong, wrong)
+		})
+	}
+}
