@@ -40,6 +40,7 @@ const (
 	PasswordWrong      Code = "password-wrong"
 	DocumentMalformed  Code = "document-malformed"
 	DocumentEmpty      Code = "document-empty"
+	PagesNotFound      Code = "pages-not-found"
 	DocumentTooComplex Code = "document-too-complex"
 	FormatUnsupported  Code = "format-unsupported"
 	ConversionTimeout  Code = "conversion-timeout"
@@ -111,6 +112,7 @@ func catalogue() map[Code]Entry {
 		PasswordWrong:      {content, "The password does not open the document", "Submit the document again with the right password.", false},
 		DocumentMalformed:  {content, "The document is damaged", "Open and save it again in the program that made it, then submit the new file.", false},
 		DocumentEmpty:      {content, "The document has nothing to print", "Make sure that at least one page or slide is visible.", false},
+		PagesNotFound:      {content, "The document has none of the wanted pages", "Ask for pages that the document has, or leave the option pages out.", false},
 		DocumentTooComplex: {content, "The document costs too much to convert", "Make it smaller: fewer or smaller pictures, sheets or pages.", false},
 		ConversionTimeout:  {content, "The conversion took too long", "Make the document simpler, or ask the operator to raise conversion-timeout.", false},
 		EngineCrashed:      {content, "The document crashes the converter", "Open and save it again in the program that made it, then submit the new file.", false},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/platform/document"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
@@ -33,7 +34,7 @@ type attempt struct {
 	// asked is what the request comes from.
 	asked  engine.Request
 	target string
-	limits  limits
+	limits limits
 	// progress is told what the child reports; it may be nil.
 	progress func(engine.Progress)
 	// onStart is Engine.onStart.
@@ -65,7 +66,8 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
 	}
 	target := filepath.Join(folder, "result."+request.Target.Extension)
-	path, err := loadable(request.Source, source, folder)
+	command := command(request.Options)
+	path, err := loadable(request.Source, source, folder, command != "")
 	if err != nil {
 		return attempt{}, err
 	}
@@ -79,10 +81,18 @@ func prepare(request engine.Request, source document.Recognition, limits limits,
 			},
 			Folder: folder, Source: path,
 			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import, request.Options.GetLocale()),
-			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: engine.ExportOptions(request),
+			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: engine.ExportOptions(request), Command: command,
 			Password: request.Password, Type: documentType(source.Format.Family),
 		},
 	}, nil
+}
+
+// command is what LibreOffice does with the open document first.
+func command(options *conversionv1.Options) string {
+	if options.GetUpdateIndexes() {
+		return ".uno:UpdateAllIndexes"
+	}
+	return ""
 }
 
 func documentType(family document.Family) protocol.Type {

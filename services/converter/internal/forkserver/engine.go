@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
@@ -89,6 +90,8 @@ func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Ou
 			if crashed++; crashed == crashes {
 				return output, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(err)
 			}
+		case errors.Is(err, errNotSaved) && request.Options.GetPages() != "":
+			return engine.Output{}, e.missingPages(ctx, request, err)
 		case errors.Is(err, errParentGone), errors.Is(err, errUnanswered):
 			if lost++; lost == losses {
 				return output, fmt.Errorf("convert, %d times: %w", losses, err)
@@ -98,6 +101,23 @@ func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Ou
 		}
 		e.log.Warn("a conversion begins again", zap.String("folder", request.Folder), zap.Error(err))
 	}
+}
+
+// missingPages finds out whether pages could not be written because the document does not have them: LibreOffice does not say.
+// It converts the whole document for that, which only those wait for who asked for too much.
+func (e *Engine) missingPages(ctx context.Context, request engine.Request, failure error) error {
+	request.Folder = filepath.Join(request.Folder, "whole")
+	if err := os.Mkdir(request.Folder, 0o700); err != nil {
+		return fmt.Errorf("make a folder for the whole document: %w", err)
+	}
+	wanted := request.Options.GetPages()
+	request.Options = proto.CloneOf(request.Options)
+	request.Options.Pages = nil
+	whole, err := e.Convert(ctx, request)
+	if err != nil {
+		return failure
+	}
+	return problem.New(problem.PagesNotFound, "The document has %d pages, and none of %s.", whole.Pages, wanted).Because(failure)
 }
 
 func (e *Engine) attempt(ctx context.Context, request engine.Request, source document.Recognition, number int) (engine.Output, error) {

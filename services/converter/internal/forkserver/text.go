@@ -18,10 +18,18 @@ const byteOrderMark = "\uFEFF"
 
 // loadable gives the path of what LibreOffice is to open: the source, or for a plain text a copy in folder whose character
 // set it cannot mistake. LibreOfficeKit picks the filter "Text", which takes no options and guesses: it read four words of
-// Windows-1252 as Chinese.
-func loadable(path string, source document.Recognition, folder string) (string, error) {
+// Windows-1252 as Chinese. A document that is to be changed before it is written is copied as well: what it cannot write to,
+// LibreOffice opens for reading only.
+func loadable(path string, source document.Recognition, folder string, changes bool) (string, error) {
 	if source.Import.Filter != "Text (encoded)" {
-		return path, nil
+		if !changes {
+			return path, nil
+		}
+		own := filepath.Join(folder, filepath.Base(path))
+		if err := transfer(path, own, copyPlain); err != nil {
+			return "", fmt.Errorf("copy the document: %w", err)
+		}
+		return own, nil
 	}
 	decoders := map[string]*encoding.Decoder{"UTF8": encoding.Nop.NewDecoder(), "MS_1252": charmap.Windows1252.NewDecoder()}
 	decoder := decoders[source.Import.Options]
@@ -29,13 +37,14 @@ func loadable(path string, source document.Recognition, folder string) (string, 
 		return path, nil
 	}
 	marked := filepath.Join(folder, "source.txt")
-	if err := mark(path, marked, decoder); err != nil {
+	if err := transfer(path, marked, copyMarked(decoder)); err != nil {
 		return "", fmt.Errorf("copy the text: %w", err)
 	}
 	return marked, nil
 }
 
-func mark(from, to string, decoder *encoding.Decoder) (err error) {
+// transfer makes a file of another one.
+func transfer(from, to string, copying func(io.Writer, io.Reader) error) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -50,12 +59,23 @@ func mark(from, to string, decoder *encoding.Decoder) (err error) {
 			err = closing
 		}
 	}()
-	text := bufio.NewReader(decoder.Reader(in))
-	if head, _ := text.Peek(len(byteOrderMark)); string(head) != byteOrderMark {
-		if _, err := io.WriteString(out, byteOrderMark); err != nil {
-			return err
-		}
-	}
-	_, err = io.Copy(out, text)
+	return copying(out, in)
+}
+
+func copyPlain(out io.Writer, in io.Reader) error {
+	_, err := io.Copy(out, in)
 	return err
+}
+
+// copyMarked decodes a text and puts the mark before it, unless it has one.
+func copyMarked(decoder *encoding.Decoder) func(io.Writer, io.Reader) error {
+	return func(out io.Writer, in io.Reader) error {
+		text := bufio.NewReader(decoder.Reader(in))
+		if head, _ := text.Peek(len(byteOrderMark)); string(head) != byteOrderMark {
+			if _, err := io.WriteString(out, byteOrderMark); err != nil {
+				return err
+			}
+		}
+		return copyPlain(out, text)
+	}
 }

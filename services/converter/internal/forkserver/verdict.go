@@ -16,6 +16,9 @@ import (
 // errCrashed says that a child crashed; another may do better, once.
 var errCrashed = errors.New("the conversion crashed")
 
+// errNotSaved says that LibreOffice opened the document and could not write the result.
+var errNotSaved = errors.New("not saved")
+
 // errRefused says that the parent could not fork: the machine is short of memory or processes.
 var errRefused = errors.New("refused")
 
@@ -47,7 +50,7 @@ func (e *Engine) judge(ctx context.Context, a attempt, source document.Recogniti
 		}
 		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)
 	case protocol.SaveFailed:
-		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(said)
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(errors.Join(errNotSaved, said))
 	case protocol.NotConfined:
 		return engine.Output{}, fmt.Errorf("lock the child in: %w", said)
 	default: // LibreOffice ended it: with 77 or 79, its codes for a fatal error, or any other

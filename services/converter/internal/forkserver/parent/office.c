@@ -36,6 +36,8 @@ struct document_functions {
     void (*destroy)(struct document *);
     int (*save)(struct document *, const char *url, const char *format, const char *options);
     int (*type)(struct document *);
+    void (*unused[13])(void); /* from getParts to postMouseEvent */
+    void (*command)(struct document *, const char *command, const char *arguments, bool notify);
 };
 
 struct office {
@@ -192,6 +194,8 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
     } else if (conversion->type != ANY_TYPE && document->call->type(document) != conversion->type) {
         outcome = LOAD_FAILED; /* taken for a text, as LibreOffice does with what it does not understand */
     } else {
+        if (*conversion->command)
+            document->call->command(document, conversion->command, NULL, false);
         watch.phase = SAVING;
         if (conversion->progress)
             conversion->progress(SAVING, 0);

@@ -40,6 +40,7 @@ enum { ANY_TYPE = 255 };
 
 struct conversion {
     const char *source_url, *load_options, *password;
+    const char *command; /* what to do with the document before it is written; may be empty */
     const char *target_url, *format, *save_options;
     int type; /* what kind it must be, or ANY_TYPE */
     bool has_password;

@@ -166,8 +166,8 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     task.limits.file_size = read_u64(&r);
     task.limits.cpu = read_u32(&r);
     task.limits.open_files = read_u32(&r);
-    char *texts[8];
-    for (size_t i = 0; i < 8; i++)
+    char *texts[9];
+    for (size_t i = 0; i < 9; i++)
         texts[i] = read_string(&r);
     task.conversion.has_password = read_u8(&r);
     task.conversion.type = read_u8(&r);
@@ -176,10 +176,10 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     task.folder = texts[0], task.source = texts[1];
     task.conversion.source_url = texts[2], task.conversion.load_options = texts[3];
     task.conversion.target_url = texts[4], task.conversion.format = texts[5], task.conversion.save_options = texts[6];
-    task.conversion.password = texts[7];
+    task.conversion.password = texts[7], task.conversion.command = texts[8];
     start_child(id, &task);
     explicit_bzero(texts[7], strlen(texts[7])); /* no later child inherits a password */
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < 9; i++)
         free(texts[i]);
 }
 
@@ -338,7 +338,7 @@ static void read_warm(struct reader *r)
         c->load_options = read_string(r);
         c->target_url = read_string(r);
         c->format = read_string(r);
-        c->save_options = c->password = "";
+        c->save_options = c->password = c->command = "";
         c->type = ANY_TYPE;
     }
 }

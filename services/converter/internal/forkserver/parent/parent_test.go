@@ -44,11 +44,11 @@ func TestAMalformedConfigurationEndsTheParent(t *testing.T) {
 		packet []byte
 		want   string
 	}{
-		"another kind":    {[]byte{99}, "the first packet is no configuration of version 1"},
-		"another version": {[]byte{1, 9, 0, 0, 0}, "the first packet is no configuration of version 1"},
+		"another kind":    {[]byte{99}, "the first packet is no configuration of version"},
+		"another version": {[]byte{1, protocol.Version + 1, 0, 0, 0}, "the first packet is no configuration of version"},
 		"cut off":         {good[:len(good)-1], "a malformed configuration"},
 		"too long":        {append(bytes.Clone(good), 0), "a malformed configuration"},
-		"a huge string":   {[]byte{1, 1, 0, 0, 0, 255, 255, 255, 255}, "a malformed configuration"},
+		"a huge string":   {[]byte{1, protocol.Version, 0, 0, 0, 255, 255, 255, 255}, "a malformed configuration"},
 		"no LibreOffice":  {good, "/nonexistent/libmergedlo.so"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,7 +28,7 @@ import (
 )
 
 // Version is what both ends must speak.
-const Version = 1
+const Version = 2
 
 // MaxPacket is the length of the longest packet, in bytes.
 const MaxPacket = 64 << 10
@@ -75,6 +75,8 @@ type Convert struct {
 	SourceURL, LoadOptions string
 	TargetURL, Format      string
 	SaveOptions            string
+	// Command is what LibreOffice does with the document before it writes it, such as ".uno:UpdateAllIndexes"; may be empty.
+	Command string
 	// Password opens the document, if it asks for one. Nil is none, which an empty one is not.
 	Password *string
 	// Type is what the document must turn out to be.
@@ -199,7 +201,7 @@ func (c Convert) Marshal() ([]byte, error) {
 	if c.Password != nil {
 		password = *c.Password
 	}
-	texts := []string{c.Folder, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password}
+	texts := []string{c.Folder, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command}
 	if strings.Contains(strings.Join(texts, ""), "\x00") {
 		return nil, fmt.Errorf("%w: a NUL in a string", ErrMalformed)
 	}
