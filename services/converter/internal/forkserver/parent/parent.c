@@ -20,8 +20,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,11 +33,11 @@ static struct {
     struct confinement confinement;
     int readable[MAX_READABLE];
     unsigned threads; /* at rest */
-    int signals;
-    struct {
+    struct child {
         uint64_t id;
         pid_t pid;
     } children[MAX_CHILDREN];
+    struct pollfd sources[1 + MAX_CHILDREN]; /* the socket, and children[i]'s descriptor as number i + 1 */
     size_t children_count;
 } parent;
 
@@ -153,8 +153,12 @@ static void start_child(uint64_t id, const struct task *task)
         child_main(parent.office, task, &parent.confinement, self);
     if (pid < 0)
         return say_refused(id, strerror(errno));
-    parent.children[parent.children_count].id = id;
-    parent.children[parent.children_count++].pid = pid;
+    /* SIGCHLD would not do: LibreOffice 25.2 keeps a thread that does not block it, and that takes it away from a signalfd. */
+    int ending = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (ending < 0)
+        fault("watch a child: %s", strerror(errno));
+    parent.children[parent.children_count++] = (struct child){ .id = id, .pid = pid };
+    parent.sources[parent.children_count] = (struct pollfd){ .fd = ending, .events = POLLIN };
     say_started(id, pid);
 }
 
@@ -219,41 +223,46 @@ static bool serve_packet(void)
 
 static uint64_t microseconds(struct timeval t) { return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec; }
 
-static void reap(void)
+static void say_done(uint64_t id, int status, const struct rusage *usage)
 {
-    struct signalfd_siginfo signal;
-    ssize_t length = read(parent.signals, &signal, sizeof signal);
-    (void)length; /* one signal may stand for many children */
+    struct writer w = { .length = 0 };
+    write_u8(&w, DONE);
+    write_u64(&w, id);
+    write_u32(&w, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0);
+    write_u32(&w, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+    write_u64(&w, (uint64_t)usage->ru_maxrss * 1024);
+    write_u64(&w, microseconds(usage->ru_utime) + microseconds(usage->ru_stime));
+    send_packet(&w);
+}
+
+static void reap(size_t i)
+{
     int status;
     struct rusage usage;
-    for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;) {
-        for (size_t i = 0; i < parent.children_count; i++) {
-            if (parent.children[i].pid != pid)
-                continue;
-            struct writer w = { .length = 0 };
-            write_u8(&w, DONE);
-            write_u64(&w, parent.children[i].id);
-            write_u32(&w, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0);
-            write_u32(&w, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
-            write_u64(&w, (uint64_t)usage.ru_maxrss * 1024);
-            write_u64(&w, microseconds(usage.ru_utime) + microseconds(usage.ru_stime));
-            parent.children[i] = parent.children[--parent.children_count];
-            send_packet(&w);
-            break;
-        }
-    }
+    while (wait4(parent.children[i].pid, &status, 0, &usage) < 0)
+        if (errno != EINTR)
+            fault("wait for a child: %s", strerror(errno));
+    say_done(parent.children[i].id, status, &usage);
+    close(parent.sources[i + 1].fd);
+    parent.children_count--;
+    parent.children[i] = parent.children[parent.children_count];
+    parent.sources[i + 1] = parent.sources[parent.children_count + 1];
 }
 
 /* Serves until the converter is gone; called from LibreOffice's main loop, and never returns to it. */
 static _Noreturn void serve(void)
 {
-    struct pollfd sources[] = { { .fd = SOCKET, .events = POLLIN }, { .fd = parent.signals, .events = POLLIN } };
+    parent.sources[0] = (struct pollfd){ .fd = SOCKET, .events = POLLIN };
     for (;;) {
-        if (poll(sources, 2, -1) < 0 && errno != EINTR)
-            fault("poll: %s", strerror(errno));
-        if (sources[1].revents)
-            reap();
-        if (sources[0].revents && !serve_packet())
+        if (poll(parent.sources, 1 + parent.children_count, -1) < 0) {
+            if (errno != EINTR)
+                fault("poll: %s", strerror(errno));
+            continue;
+        }
+        for (size_t i = parent.children_count; i-- > 0;) /* from the end: the last takes a dead one's place */
+            if (parent.sources[i + 1].revents)
+                reap(i);
+        if (parent.sources[0].revents && !serve_packet())
             _exit(0);
     }
 }
@@ -263,15 +272,6 @@ static struct {
     struct conversion *warm;
     size_t warm_count;
 } start;
-
-static void watch_children(void)
-{
-    sigset_t children;
-    sigemptyset(&children);
-    sigaddset(&children, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &children, NULL) || (parent.signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
-        fault("watch children: %s", strerror(errno));
-}
 
 /* Filters, fonts and configuration that a warm document has loaded are there in every child. */
 static void warm_up(void)
@@ -308,7 +308,6 @@ static void say_hello(void)
 static void on_rest(void)
 {
     await_rest();
-    watch_children();
     say_hello();
     serve();
 }
