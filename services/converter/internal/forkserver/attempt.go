@@ -110,7 +110,7 @@ func documentType(family document.Family) protocol.Type {
 	}
 }
 
-// loadOptions are LibreOfficeKit's: a language, no questions, no macros, and a filter's options, where there are any.
+// loadOptions are LibreOfficeKit's: a language, no macros, and a filter's options, where there are any.
 //
 // The language is English of no country: with en-US, LibreOfficeKit's own choice, a document without a page size gets US
 // Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US with both.
@@ -118,11 +118,14 @@ func documentType(family document.Family) protocol.Type {
 // LibreOffice 7.4 takes all that stands beside Language and Batch for the filter's options (desktop/source/lib/init.cxx), and
 // breaks on a level of security there. The formats that have such options are texts, which have no macros; nor do macros
 // run anywhere unless EnableMacrosExecution=true stands here too.
+//
+// Batch=true, which keeps windows with questions shut, is left to the warm documents: it holds for the whole process, and
+// with it LibreOffice 25.2 does not ask for the password of the document either.
 func loadOptions(source document.Import, locale string) string {
 	if locale == "" {
 		locale = "en"
 	}
-	common := "Language=" + locale + ",Batch=true,"
+	common := "Language=" + locale + ","
 	if source.Options == "" {
 		return common + "MacroSecurityLevel=3"
 	}

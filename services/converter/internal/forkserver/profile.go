@@ -59,7 +59,7 @@ func furnish(folder string) (profile string, warm []protocol.Warm, err error) {
 		}
 		format, _ := document.FormatByID(strings.TrimPrefix(filepath.Ext(path), "."))
 		warm = append(warm, protocol.Warm{
-			SourceURL: fileURL(path), LoadOptions: loadOptions(format.Import, ""), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
+			SourceURL: fileURL(path), LoadOptions: "Batch=true," + loadOptions(format.Import, ""), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
 		})
 	}
 	return profile, warm, nil
