@@ -1,7 +1,7 @@
 /*
  * The parent: a process in which LibreOffice is loaded once, warmed on a few tiny documents, and forked for every
  * document. It is this binary, run again: a constructor, which runs before Go's runtime starts any thread, takes over when
- * the environment says so (runc's nsenter does the same). It has one thread, because fork copies only one.
+ * the environment says so (runc's nsenter does the same). It works in one thread, because fork copies only one.
  */
 #define _GNU_SOURCE
 #include "child.h"
@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -32,7 +33,6 @@ static struct {
     struct office *office;
     struct confinement confinement;
     int readable[MAX_READABLE];
-    unsigned threads; /* at rest */
     struct child {
         uint64_t id;
         pid_t pid;
@@ -63,31 +63,70 @@ static _Noreturn void fault(const char *format, ...)
     _exit(1);
 }
 
-static unsigned count_threads(void)
+/* Reads a short file about a thread; text is empty when that cannot be done. */
+static void read_about(const char *thread, const char *file, char *text, int room)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/%s", thread, file);
+    *text = 0;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return;
+    if (!fgets(text, room, f))
+        *text = 0;
+    fclose(f);
+}
+
+/*
+ * LibreOffice writes its configuration in a thread of its own about a second after a change. With 7.4 the thread then ends;
+ * with 25.2 it waits for the next change, without a time limit and on a condition, so that it holds no lock. Only the C
+ * library's conditions wait with FUTEX_WAIT_BITSET.
+ */
+static bool rests(const char *thread)
+{
+    char text[256];
+    read_about(thread, "comm", text, sizeof text);
+    if (strcmp(text, "configmgrWriter\n") != 0)
+        return false;
+    long call;
+    unsigned long long operation, limit;
+    read_about(thread, "syscall", text, sizeof text);
+    return sscanf(text, "%ld %*x %llx %*x %llx", &call, &operation, &limit) == 3 && call == SYS_futex
+        && (operation & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && limit == 0;
+}
+
+/* Counts all threads, and those that are at work beside this one. */
+static void count_threads(unsigned *all, unsigned *busy)
 {
     DIR *tasks = opendir("/proc/self/task");
     if (!tasks)
         fault("list /proc/self/task: %s", strerror(errno));
-    unsigned count = 0;
-    for (const struct dirent *entry; (entry = readdir(tasks));)
-        count += entry->d_name[0] != '.';
+    *all = *busy = 0;
+    for (const struct dirent *entry; (entry = readdir(tasks));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        ++*all;
+        *busy += atoi(entry->d_name) != getpid() && !rests(entry->d_name);
+    }
     closedir(tasks);
-    return count;
 }
 
 /*
- * Waits until no more than some threads are left: a lock that another thread holds at a fork stays locked in the child for
- * ever. LibreOffice writes its configuration in a thread that ends about a second after the last change.
+ * Waits until no other thread is at work, and returns how many threads there are. A lock that another thread holds at a fork
+ * stays locked in the child for ever, and nobody does the work of threads that the child does not have.
  */
-static bool await_threads(unsigned most, unsigned milliseconds)
+static unsigned await_rest(unsigned milliseconds)
 {
     const struct timespec pause = { .tv_nsec = 1000 * 1000 };
-    for (unsigned waited = 0; count_threads() > most; waited++) {
+    unsigned all, busy;
+    for (unsigned waited = 0;; waited++) {
+        count_threads(&all, &busy);
+        if (!busy)
+            return all;
         if (waited == milliseconds)
-            return false;
+            fault("%u of %u threads are at work: no child can be forked", busy, all - 1);
         nanosleep(&pause, NULL);
     }
-    return true;
 }
 
 struct packet_in {
@@ -146,8 +185,7 @@ static void start_child(uint64_t id, const struct task *task)
 {
     if (parent.children_count == MAX_CHILDREN)
         return say_refused(id, "too many children");
-    if (!await_threads(parent.threads, 100))
-        fault("%u threads are at work instead of %u: no child can be forked", count_threads(), parent.threads);
+    await_rest(100);
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
         child_main(parent.office, task, &parent.confinement, self);
@@ -283,23 +321,14 @@ static void warm_up(void)
     }
 }
 
-static void await_rest(void)
-{
-    /* Measured with 7.4: one thread remains once the configuration is written, about 1 s after the last change. */
-    await_threads(1, 3000);
-    parent.threads = count_threads();
-    if (parent.threads > 2)
-        fault("%u threads are at work after the warm-up: no child can be forked", parent.threads);
-}
-
-static void say_hello(void)
+static void say_hello(unsigned threads)
 {
     char *version = office_version(parent.office);
     struct writer w = { .length = 0 };
     write_u8(&w, HELLO);
     write_u32(&w, PROTOCOL_VERSION);
     write_u32(&w, landlock_version());
-    write_u32(&w, parent.threads);
+    write_u32(&w, threads);
     write_string(&w, version ? version : "");
     free(version);
     send_packet(&w);
@@ -307,8 +336,7 @@ static void say_hello(void)
 
 static void on_rest(void)
 {
-    await_rest();
-    say_hello();
+    say_hello(await_rest(10000)); /* the configuration is written 1 s after the last change */
     serve();
 }
 
