@@ -70,6 +70,20 @@ func TestEveryFormat(t *testing.T) {
 	}
 }
 
+// TestATextWithAComment needs a layout that Debian's packages without a screen lack, see layouts.
+func TestATextWithAComment(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	const text = `<?xml version="1.0" encoding="UTF-8"?>
+<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+ xmlns:dc="http://purl.org/dc/elements/1.1/" office:version="1.2" office:mimetype="application/vnd.oasis.opendocument.text">
+ <office:body><office:text><text:p>What was <office:annotation><dc:creator>A reader</dc:creator><text:p>remarked
+ </text:p></office:annotation>written</text:p></office:text></office:body></office:document>`
+	output, err := e.Convert(t.Context(), requestFor(t, []byte(text), "fodt"))
+	require.NoError(t, err)
+	require.Contains(t, pdfText(t, output.Path), "What was written")
+}
+
 // TestTextInOtherCharacterSets holds the import options to what they say: LibreOffice's guess would be UTF-8.
 func TestTextInOtherCharacterSets(t *testing.T) {
 	t.Parallel()

@@ -56,24 +56,43 @@ typedef struct office *hook(const char *program, const char *profile_url);
 
 static void (*set_kit_active)(bool active);
 
+struct text; /* rtl_uString */
+
+/*
+ * LibreOffice 25.2 looks for its files beside the program that it was loaded from, whatever the environment says (7.4 obeys it).
+ */
+static void use_installation(void *library)
+{
+    static const char variable[] = "BRAND_BASE_DIR";
+    void (*make)(struct text **, const char *) = (void (*)(struct text **, const char *))dlsym(library, "rtl_uString_newFromAscii");
+    void (*set)(struct text *, struct text *) = (void (*)(struct text *, struct text *))dlsym(library, "rtl_bootstrap_set");
+    const char *url = getenv(variable);
+    if (!make || !set || !url)
+        return;
+    struct text *name = NULL, *value = NULL;
+    make(&name, variable);
+    make(&value, url);
+    set(name, value);
+}
+
 /* Like lok_init_2: the entry is in libsofficeapp.so, or in libmergedlo.so where that is a stub or missing. */
-static hook *find_hook(const char *program, char *explanation, size_t room)
+static hook *find_hook(const char *program, void **library, char *explanation, size_t room)
 {
     static const char *const libraries[] = { "libsofficeapp.so", "libmergedlo.so" };
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         char *path;
         if (asprintf(&path, "%s/%s", program, libraries[i]) < 0)
             abort();
-        void *library = dlopen(path, RTLD_LAZY);
+        *library = dlopen(path, RTLD_LAZY);
         free(path);
-        if (!library) {
+        if (!*library) {
             snprintf(explanation, room, "%s", dlerror());
             continue;
         }
-        hook *found = (hook *)dlsym(library, "libreofficekit_hook_2");
+        hook *found = (hook *)dlsym(*library, "libreofficekit_hook_2");
         if (found) {
             /* comphelper::LibreOfficeKit::setActive(bool) */
-            set_kit_active = (void (*)(bool))dlsym(library, "_ZN10comphelper14LibreOfficeKit9setActiveEb");
+            set_kit_active = (void (*)(bool))dlsym(*library, "_ZN10comphelper14LibreOfficeKit9setActiveEb");
             return found;
         }
         snprintf(explanation, room, "%s/%s has no libreofficekit_hook_2: it is older than LibreOffice 5.0", program, libraries[i]);
@@ -83,7 +102,8 @@ static hook *find_hook(const char *program, char *explanation, size_t room)
 
 struct office *office_load(const char *program, const char *profile_url, char *explanation, size_t room)
 {
-    hook *start = find_hook(program, explanation, room);
+    void *library;
+    hook *start = find_hook(program, &library, explanation, room);
     if (!start)
         return NULL;
     struct office *office = start(program, profile_url);
@@ -95,6 +115,7 @@ struct office *office_load(const char *program, const char *profile_url, char *e
         snprintf(explanation, room, "LibreOffice in %s is too old: 6.3 or newer is needed", program);
         return NULL;
     }
+    use_installation(library);
     office->call->set_features(office, FEATURE_DOCUMENT_PASSWORD);
     return office;
 }
