@@ -20,7 +20,7 @@ func TestTheSandbox(t *testing.T) {
 	defer o.release()
 
 	request := requestFor(t, []byte("x"), "txt")
-	request.Target.ID = "probe"
+	request.Target.ID, request.Target.Extension = "probe", "probe"
 	a, err := prepare(request, document.Recognition{}, own.limits, 1)
 	require.NoError(t, err)
 	a.office = o
