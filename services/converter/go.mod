@@ -9,6 +9,7 @@ replace (
 )
 
 require (
+	github.com/beevik/etree v1.8.1
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/docmill/docmill/devstack v0.0.0
 	github.com/docmill/docmill/platform v0.0.0-00010101000000-000000000000

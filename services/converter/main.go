@@ -21,6 +21,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver"
+	"github.com/docmill/docmill/services/converter/internal/paper"
 	"github.com/docmill/docmill/services/converter/internal/soffice"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
@@ -87,7 +88,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
 	converter := conversion.New(conversion.Parts{
-		Engine: office, Store: store, Publisher: publisher, Folder: folder,
+		Engine: paper.Engine{Next: office}, Store: store, Publisher: publisher, Folder: folder,
 		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})
