@@ -33,6 +33,7 @@ type testBundle struct {
 	bench  *testbench.Bench
 	system *system.System
 	client *client.Client
+	logs   string
 }
 
 // setup starts a Docmill of the test's own on that bench, its converter with further settings.
@@ -47,7 +48,7 @@ func setup(t *testing.T, bench *testbench.Bench, converter ...string) *testBundl
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL())}
+	return &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL()), logs: dir}
 }
 
 func document(name string) string { return filepath.Join(project, "testdata", name) }
@@ -125,11 +126,11 @@ func TestEveryDocumentEndsAsItShould(t *testing.T) {
 		"synth-table.ods":                                   {pages: 1},
 		"synth-table.xls":                                   {pages: 1},
 		"synth-all-hidden.pptx":                             {failed: "document-empty"},
-		"excelize__encryptSHA512.xlsx":                      {failed: "password-required"},
-		"gembox.presentation.examples__PptxEncryption.pptx": {failed: "password-required"},
-		"gotenberg__protected_page_1.docx":                  {failed: "password-required"},
-		"msoffcrypto-tool__rc4cryptoapi_password.ppt":       {failed: "password-required"},
-		"unoserver__simple.encrypted.odt":                   {failed: "password-required"},
+		"excelize__encryptSHA512.xlsx":                      {refuse: "password-required"},
+		"gembox.presentation.examples__PptxEncryption.pptx": {refuse: "password-required"},
+		"gotenberg__protected_page_1.docx":                  {refuse: "password-required"},
+		"msoffcrypto-tool__rc4cryptoapi_password.ppt":       {refuse: "password-required"},
+		"unoserver__simple.encrypted.odt":                   {refuse: "password-required"},
 		"synth-png-named.pptx":                              {refuse: "file-type-contradicted"},
 	}
 	for name, want := range outcomes {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -51,6 +52,10 @@ type Job struct {
 		Filename string `json:"filename"`
 		Size     int64  `json:"size"`
 	} `json:"source"`
+	Target struct {
+		Format  string         `json:"format"`
+		Options map[string]any `json:"options"`
+	} `json:"target"`
 	Result *Result `json:"result"`
 	Error  *struct {
 		Code   string `json:"code"`
@@ -125,6 +130,33 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 	request.ContentLength = size
 	request.Header.Set("Content-Type", "application/octet-stream")
 	request.Header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	return c.job(request)
+}
+
+// SubmitForm uploads a document from memory with options, as a form: the only way that secret options are taken.
+func (c *Client) SubmitForm(ctx context.Context, name string, document []byte, options map[string]string) (Job, error) {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for option, value := range options {
+		if err := form.WriteField(option, value); err != nil {
+			return Job{}, fmt.Errorf("writing the option %s: %w", option, err)
+		}
+	}
+	part, err := form.CreateFormFile("file", name)
+	if err != nil {
+		return Job{}, fmt.Errorf("writing the document: %w", err)
+	}
+	if _, err := part.Write(document); err != nil {
+		return Job{}, fmt.Errorf("writing the document: %w", err)
+	}
+	if err := form.Close(); err != nil {
+		return Job{}, fmt.Errorf("ending the form: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/jobs", &body)
+	if err != nil {
+		return Job{}, err
+	}
+	request.Header.Set("Content-Type", form.FormDataContentType())
 	return c.job(request)
 }
 
