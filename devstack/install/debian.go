@@ -28,6 +28,8 @@ func debianPackages(needs []Need) []string {
 			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
 		},
 		Poppler: {"poppler-utils"},
+		QPDF:    {"qpdf"},
+		WebP:    {"webp"},
 	}
 	var list []string
 	for _, need := range needs {

@@ -13,6 +13,7 @@ func find(needs []Need) (tools Tools, missing []Need) {
 	finders := map[Need]func(*Tools) bool{
 		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
 		LibreOffice: findLibreOffice, Poppler: findPoppler,
+		QPDF: findQPDF, WebP: findWebP,
 	}
 	for _, need := range needs {
 		if found, known := finders[need]; !known || !found(&tools) {
@@ -79,6 +80,18 @@ func findLibreOffice(tools *Tools) bool {
 func findPoppler(tools *Tools) bool {
 	found, err := exec.LookPath("pdfinfo")
 	tools.Pdfinfo = found
+	return err == nil
+}
+
+func findQPDF(tools *Tools) bool {
+	found, err := exec.LookPath("qpdf")
+	tools.Qpdf = found
+	return err == nil
+}
+
+func findWebP(tools *Tools) bool {
+	found, err := exec.LookPath("cwebp")
+	tools.Cwebp = found
 	return err == nil
 }
 

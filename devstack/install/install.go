@@ -30,10 +30,12 @@ const (
 	MinIO       Need = "MinIO"
 	LibreOffice Need = "LibreOffice"
 	Poppler     Need = "Poppler"
+	QPDF        Need = "qpdf"
+	WebP        Need = "WebP"
 )
 
 // All is every need of Docmill and its tests.
-func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler} }
+func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, QPDF, WebP} }
 
 // Tools says where the programs are; what was not asked for is empty.
 type Tools struct {
@@ -49,6 +51,10 @@ type Tools struct {
 	Soffice string
 	// Pdfinfo is poppler's program that tells facts about a PDF.
 	Pdfinfo string
+	// Qpdf is the program that encrypts PDFs.
+	Qpdf string
+	// Cwebp is the program that writes WebP.
+	Cwebp string
 }
 
 // ErrMissing is in every error that says that something is missing and was not installed.

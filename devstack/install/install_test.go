@@ -16,7 +16,7 @@ func TestEverythingIsFoundOrInstalled(t *testing.T) {
 	tools, err := Ensure(t.Context(), zap.NewNop(), All()...)
 	require.NoError(t, err)
 	for _, path := range []string{
-		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO, tools.Soffice, tools.Pdfinfo,
+		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO, tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp,
 	} {
 		_, err := exec.LookPath(path)
 		require.NoError(t, err)

@@ -78,7 +78,7 @@ func (f Format) Targets() []Target {
 	written := map[Family]func() []Target{
 		Presentation: writtenPresentations, Text: writtenTexts, Spreadsheet: writtenSpreadsheets, Drawing: writtenDrawings,
 	}[f.Family]
-	return written()
+	return slices.Concat(written(), pictures())
 }
 
 // Target finds one of the format's targets by its identifier.

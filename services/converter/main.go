@@ -22,6 +22,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver"
 	"github.com/docmill/docmill/services/converter/internal/paper"
+	"github.com/docmill/docmill/services/converter/internal/protect"
+	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/soffice"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
@@ -38,6 +40,7 @@ type settings struct {
 	Engine string            `name:"engine" default:"auto" enum:"auto,warm,process" help:"How LibreOffice is run. warm: it is kept loaded, and each document is converted in a locked-in copy of that process. process: it is started anew for each document, which is slower and not locked in. auto: warm with the LibreOffice that this is proven for, 7.4, and otherwise process."`
 	Office engine.Config     `embed:""`
 	Warm   forkserver.Config `embed:""`
+	Render render.Config     `embed:""`
 
 	Broker broker.Config      `embed:"" prefix:"broker-"`
 	Store  objectstore.Config `embed:"" prefix:"store-"`
@@ -79,6 +82,14 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	renderer, err := render.New(s.Office, s.Render)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	protector, err := protect.New(s.Office)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	folder, err := workdir.Open(s.WorkDir)
 	if err != nil {
 		return service.Assembly{}, err
@@ -88,7 +99,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
 	converter := conversion.New(conversion.Parts{
-		Engine: paper.Engine{Next: office}, Store: store, Publisher: publisher, Folder: folder,
+		Engine: paper.Engine{Next: office}, Renderer: renderer, Protector: protector, Store: store, Publisher: publisher, Folder: folder,
 		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})

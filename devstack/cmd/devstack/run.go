@@ -72,5 +72,7 @@ func (*installCommand) Run(ctx context.Context, log *zap.Logger) error {
 	fmt.Println("MinIO       ", tools.MinIO)
 	fmt.Println("LibreOffice ", tools.Soffice)
 	fmt.Println("poppler     ", tools.Pdfinfo)
+	fmt.Println("qpdf        ", tools.Qpdf)
+	fmt.Println("WebP        ", tools.Cwebp)
 	return nil
 }

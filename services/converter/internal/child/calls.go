@@ -32,7 +32,9 @@ func confineCalls() error {
 	}
 	// The places of the number and the architecture in struct seccomp_data.
 	const number, arch = 0, 4
-	load := func(place uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: place} }
+	load := func(place uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: place}
+	}
 	answer := func(what uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: what} }
 	const refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	code := []unix.SockFilter{

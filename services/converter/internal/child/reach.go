@@ -19,6 +19,26 @@ type Reach struct {
 	Writable []string
 }
 
+// Programs is the reach of a program that is installed where distributions put them: programs, libraries, fonts and data on
+// languages, nothing of which is secret, and nothing to write to.
+func Programs() *Reach {
+	return &Reach{Readable: []string{
+		"/usr/bin", "/bin", "/usr/local/bin", "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache",
+		"/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts", "/var/cache/fontconfig",
+		"/usr/share/poppler", "/usr/share/color", "/usr/share/locale", "/usr/lib/locale", "/dev/urandom",
+	}}
+}
+
+// Read adds files and folders to read.
+func (r *Reach) Read(paths ...string) *Reach {
+	return &Reach{Readable: append(r.Readable, paths...), Writable: r.Writable}
+}
+
+// Write adds folders to write to.
+func (r *Reach) Write(folders ...string) *Reach {
+	return &Reach{Readable: r.Readable, Writable: append(r.Writable, folders...)}
+}
+
 // enter takes all else from the calling thread, and so from the processes that it forks.
 func (r *Reach) enter() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

@@ -73,12 +73,17 @@ func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
 		return nil, err
 	}
 	progress.report(conversionv1.Phase_PHASE_CONVERTING, percentConverting)
-	output, err := a.convert(ctx, request)
+	began := time.Now()
+	output, err := a.convert(ctx, forLibreOffice(request))
+	if err != nil {
+		return nil, err
+	}
+	output, is, err := a.finish(ctx, request, secrets, output, began)
 	if err != nil {
 		return nil, err
 	}
 	progress.report(conversionv1.Phase_PHASE_STORING, percentStoring)
-	return a.store(ctx, output, target)
+	return a.store(ctx, output, is)
 }
 
 // remove deletes a job's folder. What cannot be deleted now is deleted at the next start.
@@ -167,8 +172,8 @@ func (a *attempt) convert(ctx context.Context, request engine.Request) (engine.O
 	return a.Engine.Convert(ctx, request)
 }
 
-// store puts the result under a key that no other attempt has.
-func (a *attempt) store(ctx context.Context, output engine.Output, target document.Target) (*conversionv1.Result, error) {
+// store puts the result, and what it is, under a key that no other attempt has.
+func (a *attempt) store(ctx context.Context, output engine.Output, is document.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)
@@ -180,15 +185,15 @@ func (a *attempt) store(ctx context.Context, output engine.Output, target docume
 	}
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + target.ID
+	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + is.Extension
 	sum := sha256.New()
 	err = a.Store.Put(ctx, a.Results, key, io.TeeReader(file, sum), info.Size(),
-		objectstore.PutOptions{ContentType: target.MediaType, CreateOnce: true})
+		objectstore.PutOptions{ContentType: is.MediaType, CreateOnce: true})
 	if err != nil {
 		return nil, storeTrouble("store the result", err)
 	}
 	return &conversionv1.Result{
-		ObjectKey: key, ContentType: target.MediaType, Size: info.Size(), Sha256: sum.Sum(nil), Pages: int32(output.Pages),
+		ObjectKey: key, ContentType: is.MediaType, Size: info.Size(), Sha256: sum.Sum(nil), Pages: int32(output.Pages),
 	}, nil
 }
 

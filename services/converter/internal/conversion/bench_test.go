@@ -30,6 +30,8 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/protect"
+	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
@@ -162,8 +164,13 @@ func (b *bench) start(convert convertFunc) running {
 	publisher, err := broker.NewPublisher(b.publisherBroker, broker.PublisherOptions{Name: "test converter", Log: log})
 	require.NoError(b.t, err)
 	b.run(publisher)
+	limits := engine.Config{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
+	renderer, err := render.New(limits, render.Config{Pixels: 1 << 20})
+	require.NoError(b.t, err)
+	protector, err := protect.New(limits)
+	require.NoError(b.t, err)
 	converter := conversion.New(conversion.Parts{
-		Engine: convert, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
+		Engine: convert, Renderer: renderer, Protector: protector, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
 		Sources: b.SourcesBucket, Results: b.ResultsBucket,
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})

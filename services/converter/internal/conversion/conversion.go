@@ -22,6 +22,8 @@ import (
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/protect"
+	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
@@ -32,7 +34,10 @@ type Publisher interface {
 
 // Parts are what a Converter works with. All but Seal are required.
 type Parts struct {
-	Engine    engine.Engine
+	Engine engine.Engine
+	// Renderer makes pictures of PDFs, and Protector encrypts them.
+	Renderer  *render.Renderer
+	Protector *protect.Protector
 	Store     *objectstore.Store
 	Publisher Publisher
 	// Folder holds the jobs' folders.

@@ -7,6 +7,7 @@ package pdf
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,18 +46,41 @@ func (i *Inspector) Pages(ctx context.Context, path string) (int, error) {
 	if err := checkHeader(path); err != nil {
 		return 0, err
 	}
+	output, err := i.ask(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	return pages(output)
+}
+
+// Size is how large a page is, in points: 72 to the inch.
+type Size struct{ Width, Height float64 }
+
+// Sizes gives the sizes of the first count pages of a file, as they are seen: turned pages are measured turned.
+func (i *Inspector) Sizes(ctx context.Context, path string, count int) ([]Size, error) {
+	output, err := i.ask(ctx, path, "-f", "1", "-l", strconv.Itoa(count))
+	if err != nil {
+		return nil, err
+	}
+	return sizes(output, count)
+}
+
+// ask gives what pdfinfo says of a file.
+func (i *Inspector) ask(ctx context.Context, path string, options ...string) (string, error) {
+	output := &bounded{}
 	exit, err := child.Run(ctx, child.Command{
-		Path: i.pdfinfo, Args: []string{path}, Env: []string{"LANG=C.UTF-8"}, Dir: filepath.Dir(path), Limits: limits(),
+		Path: i.pdfinfo, Args: append(options, path), Env: []string{"LANG=C.UTF-8"}, Dir: filepath.Dir(path), Limits: limits(),
+		Stdout: output, Reach: child.Programs().Read(path),
 	})
 	switch {
 	case errors.Is(err, child.ErrTime) || errors.Is(err, child.ErrMemory):
-		return 0, fmt.Errorf("%w: pdfinfo: %w", ErrNotPDF, err)
+		return "", fmt.Errorf("%w: pdfinfo: %w", ErrNotPDF, err)
 	case err != nil:
-		return 0, fmt.Errorf("run pdfinfo: %w", err)
+		return "", fmt.Errorf("run pdfinfo: %w", err)
 	case exit.Code != 0:
-		return 0, fmt.Errorf("%w: pdfinfo ended with %d (signal %d): %s", ErrNotPDF, exit.Code, exit.Signal, exit.Output)
+		return "", fmt.Errorf("%w: pdfinfo ended with %d (signal %d): %s", ErrNotPDF, exit.Code, exit.Signal, exit.Output)
 	}
-	return pages(exit.Output)
+	return output.String(), nil
 }
 
 const header = "%PDF-"
@@ -74,17 +98,50 @@ func checkHeader(path string) error {
 	return nil
 }
 
-// pages reads the line "Pages:           22".
+// maxOutput is how much of pdfinfo's output is read, in bytes: 10,000 pages take 1 MiB.
+const maxOutput = 16 << 20
+
+// bounded keeps the beginning of what is written to it.
+type bounded struct{ bytes.Buffer }
+
+// Write takes everything.
+func (b *bounded) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), maxOutput-b.Len())])
+	return len(p), nil
+}
+
+// pages reads the line "Pages:           22". Before it stand texts of the document's own, such as its title, which could
+// have a line that looks like it: the last one counts.
 func pages(output string) (int, error) {
+	count := 0
 	for line := range strings.Lines(output) {
-		value, found := strings.CutPrefix(line, "Pages:")
-		if !found {
-			continue
+		if value, found := strings.CutPrefix(line, "Pages:"); found {
+			count, _ = strconv.Atoi(strings.TrimSpace(value))
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n > 0 {
-			return n, nil
-		}
-		break
 	}
-	return 0, fmt.Errorf("%w: pdfinfo names no pages: %s", ErrNotPDF, output)
+	if count < 1 {
+		return 0, fmt.Errorf("%w: pdfinfo names no pages: %.1000q", ErrNotPDF, output)
+	}
+	return count, nil
+}
+
+// sizes reads pairs of lines: "Page    2 size:  793.701 x 595.276 pts (A4)" and "Page    2 rot:   90". What looks like them in
+// the document's own texts comes before.
+func sizes(output string, count int) ([]Size, error) {
+	all := make([]Size, count)
+	for line := range strings.Lines(output) {
+		var page, turned int
+		var size Size
+		if n, _ := fmt.Sscanf(line, "Page %d size: %g x %g pts", &page, &size.Width, &size.Height); n == 3 && page >= 1 && page <= count {
+			all[page-1] = size
+		} else if n, _ := fmt.Sscanf(line, "Page %d rot: %d", &page, &turned); n == 2 && page >= 1 && page <= count && turned%180 != 0 {
+			all[page-1] = Size{all[page-1].Height, all[page-1].Width}
+		}
+	}
+	for i, size := range all {
+		if !(size.Width > 0 && size.Height > 0) {
+			return nil, fmt.Errorf("%w: pdfinfo tells no size of page %d: %.1000q", ErrNotPDF, i+1, output)
+		}
+	}
+	return all, nil
 }

@@ -40,7 +40,7 @@ func (o *Office) Convert(ctx context.Context, request engine.Request) (engine.Ou
 	}
 	exit, err := run(ctx, o.command(request, source))
 	if err != nil {
-		return engine.Output{}, limited(err)
+		return engine.Output{}, fmt.Errorf("run LibreOffice: %w", engine.Limited(err))
 	}
 	return o.judge(ctx, request, source, exit)
 }
@@ -94,20 +94,6 @@ func run(ctx context.Context, command child.Command) (child.Exit, error) {
 		return child.Run(ctx, command)
 	}
 	return exit, err
-}
-
-// limited turns the limit that ended a conversion into the document's problem, and gives any other error back.
-func limited(err error) error {
-	switch {
-	case errors.Is(err, child.ErrTime):
-		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.").Because(err)
-	case errors.Is(err, child.ErrMemory):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended at its memory limit.").Because(err)
-	case errors.Is(err, child.ErrDisk):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.").Because(err)
-	default:
-		return fmt.Errorf("run LibreOffice: %w", err)
-	}
 }
 
 // judge decides what a run came to. LibreOffice ends with 0 whether it has converted or not: the file is what counts.

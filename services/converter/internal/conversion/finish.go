@@ -1,0 +1,63 @@
+package conversion
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/platform/document"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/protect"
+	"github.com/docmill/docmill/services/converter/internal/render"
+)
+
+// forLibreOffice makes of a request what LibreOffice has to do for it: for pictures a PDF of no more pages than are seen.
+func forLibreOffice(request engine.Request) engine.Request {
+	if request.Target.Kind == document.Written {
+		return request
+	}
+	options := &conversionv1.Options{}
+	if request.Options != nil {
+		options, _ = proto.Clone(request.Options).(*conversionv1.Options)
+	}
+	options.ImageQuality = nil // that of the pictures of pages, not of those in them
+	if request.Target.Kind == document.Thumbnail {
+		options.Pages = proto.String("1")
+	}
+	request.Target, _ = request.Format.Target("pdf") // every format has it
+	request.Options = options
+	return request
+}
+
+// finish makes of what LibreOffice wrote what the client asked for, within what is left of the time since began, and says what
+// it is.
+func (a *attempt) finish(
+	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, output engine.Output, began time.Time,
+) (engine.Output, document.Target, error) {
+	pictures := request.Target.Kind != document.Written
+	if !pictures && !(request.Target.ID == "pdf" && protect.Wanted(request.Options, secrets)) {
+		return output, request.Target, nil
+	}
+	folder := filepath.Join(request.Folder, "finish")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return output, request.Target, fmt.Errorf("make a folder to finish in: %w", err)
+	}
+	finished, is := output, request.Target
+	var err error
+	if pictures {
+		finished, is, err = a.Renderer.Render(ctx, render.Request{
+			Folder: folder, PDF: output.Path, Pages: output.Pages, Target: request.Target, Options: request.Options, Spent: time.Since(began),
+		})
+		finished.Engine = output.Engine
+	} else {
+		finished.Path, err = a.Protector.Protect(ctx, protect.Request{
+			Folder: folder, PDF: output.Path, Options: request.Options, Secrets: secrets, Spent: time.Since(began),
+		})
+	}
+	return finished, is, err
+}
