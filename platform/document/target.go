@@ -75,10 +75,18 @@ func (f Format) Targets() []Target {
 	if f.recognisedOnly {
 		return nil
 	}
-	written := map[Family]func() []Target{
-		Presentation: writtenPresentations, Text: writtenTexts, Spreadsheet: writtenSpreadsheets, Drawing: writtenDrawings,
-	}[f.Family]
-	return slices.Concat(written(), pictures())
+	switch f.Family {
+	case Presentation:
+		return append(writtenPresentations(), pictures()...)
+	case Text:
+		return append(writtenTexts(), pictures()...)
+	case Spreadsheet:
+		return append(writtenSpreadsheets(), pictures()...)
+	case Drawing:
+		return append(writtenDrawings(), pictures()...)
+	default:
+		return nil
+	}
 }
 
 // Target finds one of the format's targets by its identifier.

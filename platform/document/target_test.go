@@ -10,9 +10,9 @@ import (
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
-		"pptm": "pdf pptx ppt odp",
-		"txt":  "pdf docx doc odt rtf txt html",
-		"xls":  "pdf xlsx ods csv",
+		"pptm": "pdf pptx ppt odp png jpeg webp svg thumbnail",
+		"txt":  "pdf docx doc odt rtf txt html png jpeg webp svg thumbnail",
+		"xls":  "pdf xlsx ods csv png jpeg webp svg thumbnail",
 	} {
 		format, found := FormatByID(id)
 		require.True(t, found)
@@ -28,6 +28,13 @@ func TestTargets(t *testing.T) {
 		}
 		require.Equal(t, strings.Fields(want), ids, id)
 	}
+}
+
+func TestNoFormatHasNoTargets(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, Format{}.Targets())
+	_, found := Format{}.Target("pdf")
+	require.False(t, found)
 }
 
 func TestResultExtension(t *testing.T) {

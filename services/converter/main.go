@@ -82,11 +82,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	renderer, err := render.New(s.Office, s.Render)
-	if err != nil {
-		return service.Assembly{}, err
-	}
-	protector, err := protect.New(s.Office)
+	renderer, protector, err := s.finishers()
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -154,6 +150,16 @@ func (s *settings) startEngine(p service.Process, folder string) (runningEngine,
 		return forkserver.New(s.Office, s.Warm, folder, p.Log, p.Metrics)
 	}
 	return soffice.Start(ctx, s.Office, folder)
+}
+
+// finishers make of LibreOffice's PDFs what it does not make itself.
+func (s *settings) finishers() (*render.Renderer, *protect.Protector, error) {
+	renderer, err := render.New(s.Office, s.Render)
+	if err != nil {
+		return nil, nil, err
+	}
+	protector, err := protect.New(s.Office)
+	return renderer, protector, err
 }
 
 // slots is how many documents are converted at once. GOMAXPROCS knows of a container's share of the processors.
