@@ -1,0 +1,73 @@
+package option_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/platform/option"
+)
+
+var update = flag.Bool("update", false, "write docs/options.md anew")
+
+// The page for users is made from the table, so that it cannot say anything else.
+func TestOptionsPageIsCurrent(t *testing.T) {
+	t.Parallel()
+	page := filepath.Join("..", "..", "docs", "options.md")
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(optionsPage()), 0o644))
+	}
+	current, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Equal(t, optionsPage(), string(current), "run: go test ./platform/option -update")
+}
+
+func optionsPage() string {
+	var page strings.Builder
+	page.WriteString(`# Options of a conversion
+
+Made from ` + "`platform/option/option.go`" + ` by ` + "`go test ./platform/option -update`" + `. ` + "`GET /v1/formats`" + ` says the same to programs.
+
+An option that is not given leaves the choice to the document. One that means nothing for a document and its target, that
+excludes another one, or whose value is wrong, is refused with ` + "`option-invalid`" + ` before anything is queued; all of them at once.
+A secret is taken only as the field of a form, never from an address, which is written to logs all along its way. It travels
+sealed, and is neither stored, shown nor logged.
+
+| option | values | default | documents | targets | |
+|---|---|---|---|---|---|
+`)
+	for _, o := range option.All() {
+		var families []string
+		for _, family := range o.Families {
+			families = append(families, string(family))
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n",
+			o.Name, values(o), or(o.Default, ""), or(strings.Join(families, ", "), "all"), or(strings.Join(o.Targets, ", "), "all"), o.Description)
+	}
+	return page.String()
+}
+
+func values(o option.Option) string {
+	switch o.Kind {
+	case option.Choice:
+		return strings.Join(o.Allowed, ", ")
+	case option.Integer:
+		return fmt.Sprintf("%d to %d", o.Minimum, o.Maximum)
+	case option.Boolean:
+		return "true, false"
+	default:
+		return fmt.Sprintf("%s, at most %d characters", strings.ReplaceAll(string(o.Kind), "-", " "), o.MaxLength)
+	}
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
