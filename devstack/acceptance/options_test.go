@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,13 +23,8 @@ func (b *testBundle) submitWith(t *testing.T, name string, options map[string]st
 // pdf gives what pdfinfo says of a job's result.
 func (b *testBundle) pdf(t *testing.T, job client.Job, password string) string {
 	t.Helper()
-	body, err := b.client.Result(b.ctx, job)
-	require.NoError(t, err)
-	defer body.Close()
-	content, err := io.ReadAll(body)
-	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "result.pdf")
-	require.NoError(t, os.WriteFile(path, content, 0o600))
+	require.NoError(t, os.WriteFile(path, b.result(t, job), 0o600))
 	info, err := exec.CommandContext(b.ctx, "pdfinfo", "-upw", password, path).CombinedOutput()
 	require.NoError(t, err, string(info))
 	return string(info)
@@ -58,7 +52,9 @@ func TestPasswordsAreToldToNobody(t *testing.T) {
 	require.NoError(t, err)
 	job = b.succeed(t, job)
 	require.Equal(t, map[string]any{"allow_printing": "low"}, job.Target.Options)
-	require.Contains(t, b.pdf(t, job, user), "Pages:           1")
+	info := b.pdf(t, job, user)
+	require.Contains(t, info, "Pages:           1")
+	require.Contains(t, info, "algorithm:AES-256")
 
 	dump := exec.CommandContext(b.ctx, "pg_dump", "--inserts", b.bench.DatabaseURL)
 	dump.Env = append(os.Environ(), "PGPASSWORD="+b.bench.DatabasePassword)

@@ -74,7 +74,7 @@ func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
 	}
 	progress.report(conversionv1.Phase_PHASE_CONVERTING, percentConverting)
 	began := time.Now()
-	output, err := a.convert(ctx, forLibreOffice(request))
+	output, err := a.write(ctx, request)
 	if err != nil {
 		return nil, err
 	}

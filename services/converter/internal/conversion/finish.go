@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/protect"
@@ -32,6 +33,23 @@ func forLibreOffice(request engine.Request) engine.Request {
 	request.Target, _ = request.Format.Target("pdf") // every format has it
 	request.Options = options
 	return request
+}
+
+// write has LibreOffice write what the request needs.
+func (a *attempt) write(ctx context.Context, request engine.Request) (engine.Output, error) {
+	request = forLibreOffice(request)
+	output, err := a.convert(ctx, request)
+	if err == nil || problem.From(err).Code != problem.PagesNotFound || a.command.GetTarget().GetOptions().GetPages() != "" {
+		return output, err
+	}
+	// LibreOffice counts hidden slides, which it does not write, and the first one is hidden: the first of all that it writes
+	// is the first that can be seen.
+	request.Folder = filepath.Join(request.Folder, "all-pages")
+	if err := os.Mkdir(request.Folder, 0o700); err != nil {
+		return output, fmt.Errorf("make a folder for all pages: %w", err)
+	}
+	request.Options.Pages = nil
+	return a.convert(ctx, request)
 }
 
 // finish makes of what LibreOffice wrote what the client asked for, within what is left of the time since began, and says what

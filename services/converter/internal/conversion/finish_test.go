@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf/pdftest"
@@ -90,5 +91,26 @@ func TestProtection(t *testing.T) {
 	require.NoError(t, err, string(said))
 	require.Contains(t, string(said), "extract for any purpose: not allowed")
 	require.Contains(t, string(said), "stream encryption method: AESv3")
+	b.settled(consumer)
+}
+
+// TestThumbnailBehindAHiddenSlide: LibreOffice has no first page for a deck that begins with a hidden slide.
+func TestThumbnailBehindAHiddenSlide(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	asked := make(chan engine.Request, 2)
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Target.Format = "thumbnail" })
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		output, err := printer(2, asked)(ctx, request)
+		if request.Options.GetPages() != "" {
+			err = problem.New(problem.PagesNotFound, "There is no page 1.")
+		}
+		return output, err
+	})
+	expect[*conversionv1.ConversionStarted](b)
+	result := expect[*conversionv1.ConversionSucceeded](b).GetResult()
+	require.Equal(t, "image/png", result.GetContentType())
+	require.EqualValues(t, 1, result.GetPages())
+	require.NotEqual(t, next(t, asked).Folder, next(t, asked).Folder)
 	b.settled(consumer)
 }

@@ -1,0 +1,84 @@
+package acceptance_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"image"
+	_ "image/jpeg" // the kinds of pictures that are looked at
+	_ "image/png"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/devstack/testbench"
+)
+
+// result gives the bytes of a job's result.
+func (b *testBundle) result(t *testing.T, job client.Job) []byte {
+	t.Helper()
+	body, err := b.client.Result(b.ctx, job)
+	require.NoError(t, err)
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	require.NoError(t, err)
+	return content
+}
+
+// TestTargets: a result is what was asked for, under a name that says what it is.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testbench.New(t))
+	convert := func(t *testing.T, name string, options map[string]string) (client.Job, []byte) {
+		t.Helper()
+		job, err := b.submitWith(t, name, options)
+		require.NoError(t, err)
+		job = b.succeed(t, job)
+		return job, b.result(t, job)
+	}
+	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx" // of five slides
+	t.Run("pictures", func(t *testing.T) {
+		t.Parallel()
+		job, content := convert(t, deck, map[string]string{"to": "png", "width": "320"})
+		require.Equal(t, "open-xml-sdk__AllSlidesConverterTC.zip", job.Result.Filename)
+		require.Equal(t, 5, job.Result.Pages)
+		archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+		require.NoError(t, err)
+		require.Len(t, archive.File, 5)
+		picture, err := archive.Open("page-005.png")
+		require.NoError(t, err)
+		drawn, kind, err := image.DecodeConfig(picture)
+		require.NoError(t, err)
+		require.Equal(t, 320, drawn.Width)
+		require.Equal(t, "png", kind)
+	})
+	t.Run("one picture", func(t *testing.T) {
+		t.Parallel()
+		job, content := convert(t, deck, map[string]string{"to": "jpeg", "pages": "2", "image_quality": "50"})
+		require.Equal(t, "open-xml-sdk__AllSlidesConverterTC.jpg", job.Result.Filename)
+		_, kind, err := image.DecodeConfig(bytes.NewReader(content))
+		require.NoError(t, err)
+		require.Equal(t, "jpeg", kind)
+	})
+	t.Run("thumbnail", func(t *testing.T) {
+		t.Parallel()
+		job, content := convert(t, "aspose.slides-for-.net__HiddingSlides.pptx", map[string]string{"to": "thumbnail"})
+		require.Equal(t, "aspose.slides-for-.net__HiddingSlides.png", job.Result.Filename)
+		drawn, _, err := image.DecodeConfig(bytes.NewReader(content))
+		require.NoError(t, err)
+		require.Equal(t, 400, drawn.Width)
+	})
+	t.Run("text", func(t *testing.T) {
+		t.Parallel()
+		job, content := convert(t, "synth-letter.odt", map[string]string{"to": "txt"})
+		require.Equal(t, "synth-letter.txt", job.Result.Filename)
+		require.Contains(t, string(content), "Grüße, Привет, 你好")
+	})
+	t.Run("the same again", func(t *testing.T) {
+		t.Parallel()
+		job, content := convert(t, "synth-table.xlsx", map[string]string{"to": "xlsx"})
+		require.Equal(t, "synth-table.xlsx", job.Result.Filename)
+		require.True(t, bytes.HasPrefix(content, []byte("PK")))
+	})
+}
