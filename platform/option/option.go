@@ -110,14 +110,14 @@ func table() []Option {
 		{Name: "tagged", Kind: Boolean, Targets: pdf, Description: "Write the document's structure into the PDF."},
 		{Name: "bookmarks", Kind: Boolean, Default: "true", Targets: pdf, Description: "Make bookmarks of headings or slides."},
 		{Name: "form_fields", Kind: Boolean, Default: "true", Targets: pdf, Description: "Let form fields be filled in in the PDF."},
-		{Name: "comments", Targets: pdf, Description: "Leave comments out, make them annotations, or print them in the margin (texts only)."},
+		{Name: "comments", Targets: pdf, Description: "Leave comments out, or make them annotations."},
 		{Name: "watermark", Kind: Text, MaxLength: maxWatermark, Targets: laidOut, Description: "A text across each page."},
 		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: 99999, Targets: pdf, Description: "The page that a viewer opens the PDF at."},
 		{Name: "initial_view", Targets: pdf, Description: "What a viewer shows beside the page: nothing, the bookmarks or thumbnails."},
 
 		{Name: "image_quality", Kind: Integer, Minimum: 1, Maximum: 100, Default: "90", Targets: []string{"pdf", "jpeg"}, Description: "Quality of JPEG pictures."},
 		{Name: "image_lossless", Kind: Boolean, Default: "false", Targets: pdf, Description: "Compress pictures without loss."},
-		{Name: "image_dpi", Kind: Integer, Minimum: 36, Maximum: 1200, Targets: pdf, Description: "Make pictures with more dots per inch smaller."},
+		{Name: "image_dpi", Kind: Integer, Minimum: 51, Maximum: 1200, Targets: pdf, Description: "Make pictures with more dots per inch smaller."},
 
 		{Name: "user_password", Kind: Secret, MaxLength: maxPDFPassword, Targets: pdf, Description: "What the PDF asks for before it opens."},
 		{Name: "owner_password", Kind: Secret, MaxLength: maxPDFPassword, Targets: pdf, Description: "What lifts the PDF's restrictions. Without it a random one is used that nobody knows."},

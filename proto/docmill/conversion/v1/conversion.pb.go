@@ -156,8 +156,6 @@ const (
 	Comments_COMMENTS_NONE Comments = 1
 	// They become annotations of the PDF.
 	Comments_COMMENTS_ANNOTATIONS Comments = 2
-	// They are printed in the margin.
-	Comments_COMMENTS_MARGIN Comments = 3
 )
 
 // Enum value maps for Comments.
@@ -166,13 +164,11 @@ var (
 		0: "COMMENTS_UNSPECIFIED",
 		1: "COMMENTS_NONE",
 		2: "COMMENTS_ANNOTATIONS",
-		3: "COMMENTS_MARGIN",
 	}
 	Comments_value = map[string]int32{
 		"COMMENTS_UNSPECIFIED": 0,
 		"COMMENTS_NONE":        1,
 		"COMMENTS_ANNOTATIONS": 2,
-		"COMMENTS_MARGIN":      3,
 	}
 )
 
@@ -2136,12 +2132,11 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\n" +
 	"NOTES_WITH\x10\x02\x12\x0e\n" +
 	"\n" +
-	"NOTES_ONLY\x10\x03*f\n" +
+	"NOTES_ONLY\x10\x03*Q\n" +
 	"\bComments\x12\x18\n" +
 	"\x14COMMENTS_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCOMMENTS_NONE\x10\x01\x12\x18\n" +
-	"\x14COMMENTS_ANNOTATIONS\x10\x02\x12\x13\n" +
-	"\x0fCOMMENTS_MARGIN\x10\x03*y\n" +
+	"\x14COMMENTS_ANNOTATIONS\x10\x02*y\n" +
 	"\vInitialView\x12\x1c\n" +
 	"\x18INITIAL_VIEW_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11INITIAL_VIEW_PAGE\x10\x01\x12\x18\n" +

@@ -1,7 +1,13 @@
 package forkserver
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -104,4 +110,79 @@ func TestPagesThatAreNotThere(t *testing.T) {
 		_, err := e.Convert(t.Context(), request)
 		requireCode(t, err, problem.PagesNotFound)
 	}
+}
+
+// TestOptionsOfPartsAndPictures tries them on a text that has one of each: a heading, a form field, a comment, a picture.
+func TestOptionsOfPartsAndPictures(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	document := oneOfEach(t)
+	for name, c := range map[string]struct {
+		options       *conversionv1.Options
+		with, without []string // words of what pdfinfo, pdftotext, pdfimages and qpdf say
+	}{
+		"by itself":       {&conversionv1.Options{}, []string{"/Outlines", "Form: AcroForm", " jpeg "}, []string{"/UseOutlines", "/UseThumbs", "Mind the gap"}},
+		"no bookmarks":    {&conversionv1.Options{Bookmarks: proto.Bool(false)}, nil, []string{"/Outlines"}},
+		"no form fields":  {&conversionv1.Options{FormFields: proto.Bool(false)}, []string{"Form: none"}, nil},
+		"annotations":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_ANNOTATIONS}, []string{"/Subtype /Text"}, nil},
+		"no comments":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_NONE}, nil, []string{"/Subtype /Text", "Mind the gap"}},
+		"lossless":        {&conversionv1.Options{ImageLossless: proto.Bool(true)}, []string{" image ", " 400 "}, []string{" jpeg "}},
+		"75 dpi":          {&conversionv1.Options{ImageDpi: proto.Int32(75)}, []string{" 75 75 "}, nil},
+		"with bookmarks":  {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_OUTLINE}, []string{"/UseOutlines"}, nil},
+		"with thumbnails": {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_THUMBNAILS}, []string{"/UseThumbs"}, nil},
+		"at page 2":       {&conversionv1.Options{InitialPage: proto.Int32(2)}, []string{"/OpenAction"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := requestFor(t, document, "fodt")
+			request.Options = c.options
+			output, err := e.Convert(t.Context(), request)
+			require.NoError(t, err)
+			said, err := exec.Command("sh", "-c", `pdfinfo "$1"; pdftotext "$1" -; pdfimages -list "$1"; qpdf --qdf "$1" - | strings`, "sh", output.Path).Output()
+			require.NoError(t, err)
+			words := strings.Join(strings.Fields(string(said)), " ")
+			for _, word := range c.with {
+				require.True(t, strings.Contains(words, word), "%q in: %.3000s", word, words)
+			}
+			for _, word := range c.without {
+				require.False(t, strings.Contains(words, word), "%q", word)
+			}
+		})
+	}
+	sizes := map[int32]int64{}
+	for _, quality := range []int32{10, 95} {
+		request := requestFor(t, document, "fodt")
+		request.Options = &conversionv1.Options{ImageQuality: proto.Int32(quality)}
+		output, err := e.Convert(t.Context(), request)
+		require.NoError(t, err)
+		info, err := os.Stat(output.Path)
+		require.NoError(t, err)
+		sizes[quality] = info.Size()
+	}
+	require.Less(t, sizes[10], sizes[95]/2)
+}
+
+// oneOfEach makes a text of two pages.
+func oneOfEach(t *testing.T) []byte {
+	t.Helper()
+	picture := image.NewRGBA(image.Rect(0, 0, 400, 400))
+	random := rand.NewChaCha8([32]byte{})
+	for i := range picture.Pix { // noise: the better JPEG keeps it, the larger it is
+		picture.Pix[i] = byte(random.Uint64())
+	}
+	var encoded bytes.Buffer
+	require.NoError(t, jpeg.Encode(&encoded, picture, &jpeg.Options{Quality: 100}))
+	return fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>
+<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+ xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0" xmlns:form="urn:oasis:names:tc:opendocument:xmlns:form:1.0" xmlns:svg="urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0" xmlns:fo="urn:oasis:names:tc:opendocument:xmlns:xsl-fo-compatible:1.0"
+ office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.text">
+<office:automatic-styles><style:style style:name="next" style:family="paragraph"><style:paragraph-properties fo:break-before="page"/></style:style></office:automatic-styles>
+<office:body><office:text>
+<office:forms><form:form form:name="f"><form:text form:name="field" form:id="c1" xml:id="c1" form:control-implementation="ooo:com.sun.star.form.component.TextField" xmlns:ooo="http://openoffice.org/2004/office"/></form:form></office:forms>
+<text:h text:outline-level="1">Heading</text:h>
+<text:p>Train<office:annotation><dc:creator>A</dc:creator><text:p>Mind the gap</text:p></office:annotation></text:p>
+<text:p><draw:control draw:control="c1" text:anchor-type="as-char" svg:width="5cm" svg:height="1cm"/></text:p>
+<text:p><draw:frame text:anchor-type="as-char" svg:width="5.08cm" svg:height="5.08cm"><draw:image><office:binary-data>%s</office:binary-data></draw:image></draw:frame></text:p>
+<text:p text:style-name="next">Second page</text:p></office:text></office:body></office:document>`, base64.StdEncoding.EncodeToString(encoded.Bytes()))
 }

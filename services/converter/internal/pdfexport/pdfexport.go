@@ -95,7 +95,6 @@ func (p properties) parts(o *conversionv1.Options) {
 	}
 	if o.GetComments() != conversionv1.Comments_COMMENTS_UNSPECIFIED {
 		p.boolean("ExportNotes", o.GetComments() == conversionv1.Comments_COMMENTS_ANNOTATIONS)
-		p.boolean("ExportNotesInMargin", o.GetComments() == conversionv1.Comments_COMMENTS_MARGIN)
 	}
 }
 
