@@ -3,6 +3,7 @@ package conversion_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
@@ -152,6 +155,22 @@ func TestTransientFailureClimbsTheLadder(t *testing.T) {
 	got := &conversionv1.ConvertRequested{}
 	require.NoError(t, proto.Unmarshal(waiting.Body, got))
 	require.True(t, proto.Equal(command, got), "the same command")
+}
+
+// TestPasswordsWithoutTheirKeyWait: an operator may have given the new key to the gateways first.
+func TestPasswordsWithoutTheirKeyWait(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other, err := seal.New(seal.Config{Keys: config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))})
+	require.NoError(t, err)
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+		command.Target.SealedSecrets = other.Seal(command.GetJobId(), []byte("secret"))
+	})
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	retried := expect[*conversionv1.ConversionRetried](b)
+	require.Equal(t, string(problem.Internal), retried.GetFailure().GetCode())
+	b.settled(consumer)
 }
 
 func TestTheLadderEnds(t *testing.T) {
