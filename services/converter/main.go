@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -24,7 +23,6 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/paper"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
-	"github.com/docmill/docmill/services/converter/internal/soffice"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
@@ -37,9 +35,8 @@ type settings struct {
 	Slots   int    `default:"0" help:"How many documents are converted at once. 0: one for each processor core."`
 	WorkDir string `name:"work-dir" help:"Folder for the files of running conversions. Empty: the system's folder for temporary files." placeholder:"FOLDER" type:"path"`
 
-	Engine string            `name:"engine" default:"auto" enum:"auto,warm,process" help:"How LibreOffice is run. warm: it is kept loaded, and each document is converted in a locked-in copy of that process. process: it is started anew for each document, which is slower and not locked in. auto: warm with the LibreOffice that this is proven for, 7.4, and otherwise process."`
 	Office engine.Config     `embed:""`
-	Warm   forkserver.Config `embed:""`
+	Engine forkserver.Config `embed:""`
 	Render render.Config     `embed:""`
 
 	Broker broker.Config      `embed:"" prefix:"broker-"`
@@ -90,7 +87,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	office, err := s.startEngine(p, folder.Path())
+	office, err := forkserver.New(s.Office, s.Engine, folder.Path(), p.Log, p.Metrics)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
@@ -105,7 +102,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
-	p.Log.Info("configured", zap.String("engine", s.Engine), zap.Int("slots", slots), zap.String("folder", folder.Path()))
+	p.Log.Info("configured", zap.Int("slots", slots), zap.String("folder", folder.Path()))
 	return service.Assembly{
 		Parts: []host.Part{
 			folderPart(folder),
@@ -121,35 +118,6 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil
-}
-
-// runningEngine is an engine with a life of its own.
-type runningEngine interface {
-	engine.Engine
-	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
-	Check(ctx context.Context) error
-}
-
-// proven begins the name of the LibreOffice that the warm engine is proven with: all 72 documents of a corpus of good and
-// hostile ones end as they should. With 25.2 conversions stop ending after a few documents; why is not known yet.
-const proven = "LibreOffice 7.4."
-
-func (s *settings) startEngine(p service.Process, folder string) (runningEngine, error) {
-	ctx := context.Background()
-	if s.Engine == "auto" {
-		version, err := soffice.Version(ctx, s.Office, folder)
-		if err != nil {
-			return nil, err
-		}
-		s.Engine = "process"
-		if strings.HasPrefix(version, proven) {
-			s.Engine = "warm"
-		}
-	}
-	if s.Engine == "warm" {
-		return forkserver.New(s.Office, s.Warm, folder, p.Log, p.Metrics)
-	}
-	return soffice.Start(ctx, s.Office, folder)
 }
 
 // finishers make of LibreOffice's PDFs what it does not make itself.

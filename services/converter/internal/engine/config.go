@@ -7,7 +7,7 @@ import (
 	"github.com/docmill/docmill/platform/config"
 )
 
-// Config is what operators can set, whichever engine works.
+// Config is what operators can set of LibreOffice and of what a document may cost.
 type Config struct {
 	Program string        `name:"soffice" help:"LibreOffice's soffice. Empty: the one on the search path or in the usual places." placeholder:"FILE" type:"path"`
 	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"How long one conversion may take before it is ended, from its start."`

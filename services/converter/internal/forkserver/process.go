@@ -92,6 +92,17 @@ func greet(ctx context.Context, process *parent.Process, folder string) (*office
 	}
 }
 
+// checkVersion refuses a LibreOffice older than 7.4: this engine was never tried with one.
+func checkVersion(office string) error {
+	var told struct{ ProductVersion string }
+	var major, minor int
+	_ = json.Unmarshal([]byte(office), &told)
+	if n, _ := fmt.Sscanf(told.ProductVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 4) {
+		return fmt.Errorf("%s is too old: install LibreOffice 7.4 or newer", versionOf(office))
+	}
+	return nil // what calls itself otherwise has the trial document to prove itself
+}
+
 // versionOf reads what LibreOfficeKit says of itself: {"ProductName": "LibreOffice", "ProductVersion": "7.4",
 // "ProductExtension": ".7.2", "BuildId": …}.
 func versionOf(office string) string {

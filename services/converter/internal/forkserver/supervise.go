@@ -315,6 +315,9 @@ func (s *supervisor) startIn(ctx context.Context, folder string) (*office, error
 	if err != nil {
 		return nil, errors.Join(err, process.Kill())
 	}
+	if err := checkVersion(o.hello.Office); err != nil {
+		return nil, errors.Join(err, process.Kill())
+	}
 	if o.hello.Landlock == 0 && !s.config.AllowUnconfined {
 		return nil, errors.Join(errNoLandlock, process.Kill())
 	}

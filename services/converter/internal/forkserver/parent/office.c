@@ -112,7 +112,7 @@ struct office *office_load(const char *program, const char *profile_url, char *e
         return NULL;
     }
     if (office->call->size < sizeof *office->call) {
-        snprintf(explanation, room, "LibreOffice in %s is too old: 6.3 or newer is needed", program);
+        snprintf(explanation, room, "LibreOffice in %s is too old: its LibreOfficeKit has too few functions", program);
         return NULL;
     }
     use_installation(library);
