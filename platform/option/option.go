@@ -115,7 +115,7 @@ func table() []Option {
 		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: 99999, Targets: pdf, Description: "The page that a viewer opens the PDF at."},
 		{Name: "initial_view", Targets: pdf, Description: "What a viewer shows beside the page: nothing, the bookmarks or thumbnails."},
 
-		{Name: "image_quality", Kind: Integer, Minimum: 1, Maximum: 100, Default: "90", Targets: []string{"pdf", "jpeg"}, Description: "Quality of JPEG pictures."},
+		{Name: "image_quality", Kind: Integer, Minimum: 1, Maximum: 100, Targets: []string{"pdf", "jpeg", "webp"}, Description: "Quality of the JPEG pictures in a PDF, where 90 is usual, or of the pictures of pages."},
 		{Name: "image_lossless", Kind: Boolean, Default: "false", Targets: pdf, Description: "Compress pictures without loss."},
 		{Name: "image_dpi", Kind: Integer, Minimum: 51, Maximum: 1200, Targets: pdf, Description: "Make pictures with more dots per inch smaller."},
 
