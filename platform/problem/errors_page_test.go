@@ -51,5 +51,17 @@ parts of the request are wrong, ` + "`errors[]`" + ` with all of them at once. A
 		}
 		fmt.Fprintf(&page, "| `%s` | %d | %s | %s | %s |\n", code, entry.Status, entry.Title, entry.Remedy, again)
 	}
+	page.WriteString(`
+## Warnings
+
+A job that succeeded may have ` + "`warnings`" + `: each a code and a ` + "`detail`" + ` of this one job.
+
+| code | what | what can be done |
+|---|---|---|
+`)
+	warnings := problem.Warnings()
+	for _, code := range slices.Sorted(maps.Keys(warnings)) {
+		fmt.Fprintf(&page, "| `%s` | %s | %s |\n", code, warnings[code].Title, warnings[code].Remedy)
+	}
 	return page.String()
 }

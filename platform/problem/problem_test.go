@@ -57,4 +57,10 @@ func TestCatalogueIsComplete(t *testing.T) {
 		require.NotEmpty(t, entry.Remedy, code)
 		require.GreaterOrEqual(t, entry.Status, 400, code)
 	}
+	for code, entry := range problem.Warnings() {
+		require.Regexp(t, shape, string(code))
+		require.NotEmpty(t, entry.Title, code)
+		require.NotEmpty(t, entry.Remedy, code)
+		require.NotContains(t, problem.Codes(), code, "a code has one meaning")
+	}
 }

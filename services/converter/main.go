@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"go.uber.org/zap"
@@ -19,8 +20,11 @@ import (
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/forkserver"
+	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/paper"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
@@ -91,8 +95,13 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
+	library, inspector, err := s.lookers(p, folder.Path())
+	if err != nil {
+		return service.Assembly{}, errors.Join(err, folder.Close())
+	}
 	converter := conversion.New(conversion.Parts{
 		Engine: paper.Engine{Next: office}, Renderer: renderer, Protector: protector, Store: store, Publisher: publisher, Folder: folder,
+		Fonts: library, PDF: inspector,
 		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})
@@ -128,6 +137,20 @@ func (s *settings) finishers() (*render.Renderer, *protect.Protector, error) {
 	}
 	protector, err := protect.New(s.Office)
 	return renderer, protector, err
+}
+
+// lookers are what tells which fonts there are, and which a result has.
+func (s *settings) lookers(p service.Process, folder string) (*fonts.Library, *pdf.Inspector, error) {
+	inspector, err := pdf.NewInspector()
+	if err != nil {
+		return nil, nil, err
+	}
+	program, err := installation.Find(s.Office.Program, "libsofficeapp.so", "libmergedlo.so")
+	if err != nil {
+		return nil, nil, err
+	}
+	library, err := fonts.Open(folder, p.Log, filepath.Join(filepath.Dir(program), "share", "fonts", "truetype"))
+	return library, inspector, err
 }
 
 // slots is how many documents are converted at once. GOMAXPROCS knows of a container's share of the processors.

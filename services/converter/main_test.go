@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/devstack/testbench"
@@ -262,6 +263,107 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 	require.Empty(t, b.folders(), "nothing is left")
 }
 
+// TestReports: each job's end tells how the conversion went and what the document did not get.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start()
+	hidden := end[*conversionv1.ConversionSucceeded](b, b.submit("aspose.slides-for-.net__HiddingSlides.pptx", "pptx"))
+	report := hidden.GetReport()
+	require.Regexp(t, `^LibreOffice \d+\.\d+\.\d+`, report.GetEngine())
+	for name, took := range map[string]*durationpb.Duration{
+		"fetch": report.GetFetch(), "load": report.GetLoad(), "export": report.GetExport(), "store": report.GetStore(),
+	} {
+		require.Positive(t, took.AsDuration(), name)
+	}
+	require.NotNil(t, report.GetQueued())
+	require.Equal(t, []string{"Arial", "Calibri", "Calibri Light"}, fontNames(report))
+	require.EqualValues(t, 1, report.GetHiddenSlidesLeftOut())
+	require.Contains(t, warnings(hidden), "slides-hidden: 1 hidden slide was left out.")
+
+	sheet := end[*conversionv1.ConversionSucceeded](b, b.submit("open-xml-sdk__FilterByCF.xlsx", "xlsx"))
+	require.Equal(t, "Carlito", standIn(sheet.GetReport(), "Calibri"))
+	require.Empty(t, standIn(sheet.GetReport(), "Cambria"), "it is named, and nothing is set in it")
+	require.Equal(t, []string{"font-substituted: Calibri → Carlito"}, warnings(sheet))
+
+	macros := end[*conversionv1.ConversionSucceeded](b, b.submit("gembox.presentation.examples__SampleVba.pptm", "pptm"))
+	require.True(t, macros.GetReport().GetMacrosBlocked())
+	require.Contains(t, warnings(macros), "macros-blocked: The document's macros did not run.")
+
+	links := end[*conversionv1.ConversionSucceeded](b, b.submit("synth-lfi-linked-section.fodt", "fodt"))
+	require.Equal(t, []string{"file:///etc/passwd", "http://127.0.0.1:9/section.odt", "http://127.0.0.1:9/linked.png"}, links.GetReport().GetBlockedLinks())
+	require.EqualValues(t, 3, links.GetReport().GetBlockedLinksTotal())
+	require.Contains(t, warnings(links), "links-blocked: 3 links were not followed.")
+
+	failed := end[*conversionv1.ConversionFailed](b, b.submit("unoserver__simple.encrypted.odt", "odt"))
+	require.Equal(t, "password-required", failed.GetFailure().GetCode())
+	require.NotNil(t, failed.GetReport().GetFetch())
+	require.Nil(t, failed.GetReport().GetStore(), "it did not come to that")
+}
+
+func fontNames(report *conversionv1.Report) []string {
+	var names []string
+	for _, font := range report.GetFonts() {
+		names = append(names, font.GetName())
+	}
+	return names
+}
+
+// standIn is what stood in for a font.
+func standIn(report *conversionv1.Report, name string) string {
+	for _, font := range report.GetFonts() {
+		if font.GetName() == name && !font.GetFound() {
+			return font.GetReplacedBy()
+		}
+	}
+	return "it was there, or not named"
+}
+
+func warnings(event *conversionv1.ConversionSucceeded) []string {
+	var all []string
+	for _, warning := range event.GetWarnings() {
+		all = append(all, warning.GetCode()+": "+warning.GetDetail())
+	}
+	return all
+}
+
+// TestProgressOfALongDocument: who polls sees it move, in both halves of the work.
+func TestProgressOfALongDocument(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start()
+	id := b.submit("odftoolkit__Presentation7.odp", "odp") // 100 slides
+	var told []*conversionv1.ConversionProgressed
+	for timeout := time.After(patience); ; {
+		select {
+		case d := <-b.ends:
+			if d.RoutingKey == topology.Progressed {
+				event := &conversionv1.ConversionProgressed{}
+				require.NoError(t, proto.Unmarshal(d.Body, event))
+				require.Equal(t, id, event.GetJobId())
+				told = append(told, event)
+			}
+			if d.RoutingKey != topology.Succeeded {
+				continue
+			}
+		case <-timeout:
+			require.FailNow(t, "the job does not end")
+		}
+		break
+	}
+	require.Greater(t, len(told), 3)
+	moved := 0
+	for i, event := range told[1:] {
+		require.GreaterOrEqual(t, event.GetPercent(), told[i].GetPercent())
+		require.GreaterOrEqual(t, event.GetPhase(), told[i].GetPhase())
+		require.False(t, event.GetProgressedAt().AsTime().Before(told[i].GetProgressedAt().AsTime()))
+		if p := event.GetPercent(); p > 10 && p < 90 {
+			moved++
+		}
+	}
+	require.Greater(t, moved, 1, "%v", told)
+}
+
 func TestKilledConverterLosesNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -319,7 +421,7 @@ func TestStartFailsWithoutLibreOffice(t *testing.T) {
 func TestSettingsAreChecked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, setting := range []string{"--slots=-1", "--conversion-timeout=1ms", "--conversion-memory=1KiB", "--conversion-disk=1B"} {
+	for _, setting := range []string{"--slots=-1", "--conversion-timeout=1ms", "--conversion-memory=1KiB", "--conversion-disk=1B", "--conversion-pages=-1"} {
 		c := b.start(setting)
 		require.Equal(t, 2, c.wait())
 		require.Contains(t, c.log.String(), strings.TrimPrefix(strings.Split(setting, "=")[0], "--"))

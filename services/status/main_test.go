@@ -57,7 +57,7 @@ func TestSecretsStayInTheMessage(t *testing.T) {
 	sealed := []byte("sealed-for-the-converter-alone")
 	entrusted := func(id string) *conversionv1.ConvertRequested {
 		m := submitted(id)
-		m.Target.Options = &conversionv1.Options{Pages: proto.String("1-3"), PdfA: conversionv1.PdfA_PDF_A_2B}
+		m.Target.Options = &conversionv1.Options{Pages: new("1-3"), PdfA: conversionv1.PdfA_PDF_A_2B}
 		m.Target.SealedSecrets = sealed
 		return m
 	}

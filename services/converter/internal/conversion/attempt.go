@@ -32,14 +32,14 @@ type attempt struct {
 	number int
 	began  time.Time
 	events *events
+	report *report
 	log    *zap.Logger
 }
 
-// How far an attempt is, in percent, when a phase begins. Nothing is known of how long the phases take, except that
-// nearly all of the time is the conversion's.
+// How far an attempt is, in percent, when the engine begins and when it has ended: nearly all of the time is its.
 const (
-	percentConverting = 10
-	percentStoring    = 90
+	percentLoading = 10
+	percentStoring = 90
 )
 
 // transferTimeout bounds the transfer of a document or a result: a store that stands still must not keep a slot for ever.
@@ -69,21 +69,48 @@ func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
 		Folder: folder, Source: filepath.Join(folder, "document."+format.ID), Format: format, Target: target,
 		Options: a.command.GetTarget().GetOptions(), Password: secrets.Password,
 	}
-	if err := a.fetch(ctx, request.Source); err != nil {
-		return nil, err
-	}
-	progress.report(conversionv1.Phase_PHASE_CONVERTING, percentConverting)
-	began := time.Now()
-	output, err := a.write(ctx, request)
+	err = a.fetch(ctx, request.Source)
+	a.report.fetched()
 	if err != nil {
 		return nil, err
 	}
-	output, is, err := a.finish(ctx, request, secrets, output, began)
+	return a.process(ctx, request, secrets, progress)
+}
+
+// process converts a fetched document and stores the result, and looks beside it at what the report tells.
+func (a *attempt) process(
+	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, progress *progress,
+) (*conversionv1.Result, error) {
+	began := time.Now()
+	progress.report(conversionv1.Phase_PHASE_LOADING, percentLoading)
+	request.Progress = func(p engine.Progress) {
+		a.report.progressed(p)
+		progress.engine(p)
+	}
+	look := a.startLook(ctx, request)
+	output, err := a.write(ctx, request)
+	found := <-look
+	a.report.found(found.Findings, leavesOut(request.Target) && !request.Options.GetHiddenSlides())
+	fonts := a.startFonts(ctx, found, output, request.Target)
+	defer func() { a.report.message.Fonts = <-fonts }()
+	if err != nil {
+		a.report.converted(output, err)
+		return nil, err
+	}
+	finished, is, err := a.finish(ctx, request, secrets, output, began)
+	a.report.converted(output, err)
 	if err != nil {
 		return nil, err
 	}
 	progress.report(conversionv1.Phase_PHASE_STORING, percentStoring)
-	return a.store(ctx, output, is)
+	result, err := a.store(ctx, finished, is)
+	a.report.stored()
+	return result, err
+}
+
+// leavesOut tells whether hidden slides are left out of a result: of pages, but not of a presentation in another format.
+func leavesOut(target document.Target) bool {
+	return target.ID == "pdf" || target.Kind == document.Pictures
 }
 
 // remove deletes a job's folder. What cannot be deleted now is deleted at the next start.

@@ -30,6 +30,8 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
@@ -164,6 +166,10 @@ func (b *bench) start(convert convertFunc) running {
 	publisher, err := broker.NewPublisher(b.publisherBroker, broker.PublisherOptions{Name: "test converter", Log: log})
 	require.NoError(b.t, err)
 	b.run(publisher)
+	library, err := fonts.Open(b.t.TempDir(), log)
+	require.NoError(b.t, err)
+	inspector, err := pdf.NewInspector()
+	require.NoError(b.t, err)
 	limits := engine.Config{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
 	renderer, err := render.New(limits, render.Config{Pixels: 1 << 20})
 	require.NoError(b.t, err)
@@ -171,6 +177,7 @@ func (b *bench) start(convert convertFunc) running {
 	require.NoError(b.t, err)
 	converter := conversion.New(conversion.Parts{
 		Engine: convert, Renderer: renderer, Protector: protector, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
+		Fonts: library, PDF: inspector,
 		Sources: b.SourcesBucket, Results: b.ResultsBucket,
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})

@@ -22,6 +22,8 @@ import (
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
@@ -42,6 +44,9 @@ type Parts struct {
 	Publisher Publisher
 	// Folder holds the jobs' folders.
 	Folder *workdir.Folder
+	// Fonts and PDF tell what stood in for the fonts that a document names.
+	Fonts *fonts.Library
+	PDF   *pdf.Inspector
 	// Sources and Results are the buckets.
 	Sources, Results string
 	// Seal opens passwords; nil when there is no key, and jobs with passwords wait for a converter that has it.
@@ -72,8 +77,10 @@ func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outco
 			attribute.String("docmill.source_format", command.GetSource().GetFormat())))
 	defer span.End()
 
+	began := time.Now()
 	a := &attempt{
-		Parts: c.parts, command: command, number: number, began: time.Now(), log: log,
+		Parts: c.parts, command: command, number: number, began: began, log: log,
+		report: newReport(requestedAt(command), began),
 		events: &events{publisher: c.parts.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if err := a.run(ctx); err != nil {
@@ -81,6 +88,14 @@ func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outco
 		return outcomeOf(err, log)
 	}
 	return broker.Ack
+}
+
+// requestedAt is when the job was accepted; zero when the command does not say.
+func requestedAt(command *conversionv1.ConvertRequested) time.Time {
+	if command.GetRequestedAt() == nil {
+		return time.Time{}
+	}
+	return command.GetRequestedAt().AsTime()
 }
 
 // errMalformed says that a command is wrong for good.
@@ -142,12 +157,12 @@ func (a *attempt) run(ctx context.Context) error {
 func (a *attempt) succeed(ctx context.Context, result *conversionv1.Result) error {
 	a.Metrics.moved(a.command.GetSource().GetSize(), result.GetSize())
 	a.log.Info("converted", a.facts(zap.Int32("pages", result.GetPages()), zap.Int64("result_bytes", result.GetSize()))...)
-	return a.events.succeeded(ctx, a.began, result)
+	return a.events.succeeded(ctx, a.began, result, a.report)
 }
 
 func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 	a.log.Info("the document was not converted", a.facts(zap.Error(failure))...)
-	return a.events.failed(ctx, a.began, failure)
+	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
 // retry puts the command on the next step of the ladder, or fails the job when there is none. A cause that may pass is

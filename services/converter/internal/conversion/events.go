@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -16,6 +17,7 @@ import (
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
 // maxPublishDelay bounds the wait between two tries to publish: a broker that is back is found within it.
@@ -36,15 +38,17 @@ func (e *events) started(ctx context.Context, began time.Time) error {
 	}))
 }
 
-func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result) error {
+func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, told *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
+		Warnings: told.warnings(), Report: told.message,
 	}))
 }
 
-func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error) error {
+func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, told *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionFailed{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
+		Report: told.message,
 	}))
 }
 
@@ -94,41 +98,78 @@ func (e *events) publish(ctx context.Context, message broker.Message) error {
 	return nil
 }
 
-// progress tells how far an attempt is, beside its work: what cannot be published at once is left out.
+// progressInterval is the least time between two reports: a poll sees no more, and each one is written to the database.
+const progressInterval = 250 * time.Millisecond
+
+// progress tells how far an attempt is, beside its work: what cannot be published at once gives way to what is newer.
 type progress struct {
-	reports chan *conversionv1.ConversionProgressed
-	cancel  context.CancelFunc
-	done    chan struct{}
-	events  *events
+	events *events
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu sync.Mutex
+	// newest is what is not published yet.
+	newest chan *conversionv1.ConversionProgressed
+	last   *conversionv1.ConversionProgressed
 }
 
 // startProgress begins to publish reports. Its user calls stop.
 func (e *events) startProgress(ctx context.Context) *progress {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &progress{reports: make(chan *conversionv1.ConversionProgressed, 1), cancel: cancel, done: make(chan struct{}), events: e}
+	p := &progress{events: e, cancel: cancel, done: make(chan struct{}), newest: make(chan *conversionv1.ConversionProgressed, 1)}
 	go func() {
 		defer close(p.done)
-		for {
+		ticker := time.NewTicker(progressInterval)
+		defer ticker.Stop()
+		for p.publish(ctx) {
 			select {
-			case report := <-p.reports:
-				if err := e.publisher.Publish(ctx, e.message(report)); err != nil {
-					e.log.Debug("progress is not published", zap.Error(err))
-				}
+			case <-ticker.C:
 			case <-ctx.Done():
-				return
 			}
 		}
 	}()
 	return p
 }
 
-// report never waits.
-func (p *progress) report(phase conversionv1.Phase, percent int32) {
+// publish publishes one report, and tells whether there may be more.
+func (p *progress) publish(ctx context.Context) bool {
 	select {
-	case p.reports <- &conversionv1.ConversionProgressed{
+	case report := <-p.newest:
+		if err := p.events.publisher.Publish(ctx, p.events.message(report)); err != nil {
+			p.events.log.Debug("progress is not published", zap.Error(err))
+		}
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// report never waits for the broker. It is safe for concurrent use.
+func (p *progress) report(phase conversionv1.Phase, percent int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last.GetPhase() == phase && p.last.GetPercent() == percent {
+		return
+	}
+	p.last = &conversionv1.ConversionProgressed{
 		JobId: p.events.jobID, Attempt: int32(p.events.attempt), Phase: phase, Percent: percent, ProgressedAt: timestamppb.Now(),
-	}:
+	}
+	select {
+	case <-p.newest:
 	default:
+	}
+	p.newest <- p.last
+}
+
+// engine reports how far the engine has come. Opening and writing were seen to take about as long as each other: 1.2 and
+// 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with pictures, 1.5 and 1.5 s for a book.
+func (p *progress) engine(told engine.Progress) {
+	const half = (percentStoring - percentLoading) / 2
+	done := int32(told.Percent * half / 100)
+	if told.Phase == engine.Loading {
+		p.report(conversionv1.Phase_PHASE_LOADING, percentLoading+done)
+	} else {
+		p.report(conversionv1.Phase_PHASE_CONVERTING, percentLoading+half+done)
 	}
 }
 

@@ -106,11 +106,15 @@ func checkVersion(office string) error {
 // versionOf reads what LibreOfficeKit says of itself: {"ProductName": "LibreOffice", "ProductVersion": "7.4",
 // "ProductExtension": ".7.2", "BuildId": …}.
 func versionOf(office string) string {
-	var told struct{ ProductName, ProductVersion, ProductExtension string }
-	if err := json.Unmarshal([]byte(office), &told); err != nil || told.ProductName == "" {
+	var told struct {
+		Name      string `json:"ProductName"`
+		Version   string `json:"ProductVersion"`
+		Extension string `json:"ProductExtension"`
+	}
+	if err := json.Unmarshal([]byte(office), &told); err != nil || told.Name == "" {
 		return "LibreOffice"
 	}
-	return strings.TrimSpace(told.ProductName + " " + told.ProductVersion + told.ProductExtension)
+	return strings.TrimSpace(told.Name + " " + told.Version + told.Extension)
 }
 
 // listen hands the parent's packets to whom they concern, until it is gone.

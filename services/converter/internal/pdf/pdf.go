@@ -30,15 +30,19 @@ func limits() child.Limits {
 }
 
 // Inspector looks at PDF files. It is safe for concurrent use.
-type Inspector struct{ pdfinfo string }
+type Inspector struct{ pdfinfo, pdffonts string }
 
-// NewInspector finds pdfinfo on the search path.
+// NewInspector finds pdfinfo and pdffonts on the search path.
 func NewInspector() (*Inspector, error) {
-	path, err := exec.LookPath("pdfinfo")
-	if err != nil {
-		return nil, fmt.Errorf("pdfinfo, which counts pages, is missing; install poppler-utils: %w", err)
+	i := &Inspector{}
+	for name, path := range map[string]*string{"pdfinfo": &i.pdfinfo, "pdffonts": &i.pdffonts} {
+		found, err := exec.LookPath(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s, which looks into PDF files, is missing; install poppler-utils: %w", name, err)
+		}
+		*path = found
 	}
-	return &Inspector{pdfinfo: path}, nil
+	return i, nil
 }
 
 // Pages counts the pages of a file, at least 1. A file that is no complete PDF is ErrNotPDF.
@@ -46,7 +50,7 @@ func (i *Inspector) Pages(ctx context.Context, path string) (int, error) {
 	if err := checkHeader(path); err != nil {
 		return 0, err
 	}
-	output, err := i.ask(ctx, path)
+	output, err := ask(ctx, i.pdfinfo, path)
 	if err != nil {
 		return 0, err
 	}
@@ -58,27 +62,27 @@ type Size struct{ Width, Height float64 }
 
 // Sizes gives the sizes of the first count pages of a file, as they are seen: turned pages are measured turned.
 func (i *Inspector) Sizes(ctx context.Context, path string, count int) ([]Size, error) {
-	output, err := i.ask(ctx, path, "-f", "1", "-l", strconv.Itoa(count))
+	output, err := ask(ctx, i.pdfinfo, path, "-f", "1", "-l", strconv.Itoa(count))
 	if err != nil {
 		return nil, err
 	}
 	return sizes(output, count)
 }
 
-// ask gives what pdfinfo says of a file.
-func (i *Inspector) ask(ctx context.Context, path string, options ...string) (string, error) {
+// ask gives what one of poppler's programs says of a file.
+func ask(ctx context.Context, program, path string, options ...string) (string, error) {
 	output := &bounded{}
 	exit, err := child.Run(ctx, child.Command{
-		Path: i.pdfinfo, Args: append(options, path), Env: []string{"LANG=C.UTF-8"}, Dir: filepath.Dir(path), Limits: limits(),
+		Path: program, Args: append(options, path), Env: []string{"LANG=C.UTF-8"}, Dir: filepath.Dir(path), Limits: limits(),
 		Stdout: output, Reach: child.Programs().Read(path),
 	})
 	switch {
 	case errors.Is(err, child.ErrTime) || errors.Is(err, child.ErrMemory):
-		return "", fmt.Errorf("%w: pdfinfo: %w", ErrNotPDF, err)
+		return "", fmt.Errorf("%w: %s: %w", ErrNotPDF, filepath.Base(program), err)
 	case err != nil:
-		return "", fmt.Errorf("run pdfinfo: %w", err)
+		return "", fmt.Errorf("run %s: %w", filepath.Base(program), err)
 	case exit.Code != 0:
-		return "", fmt.Errorf("%w: pdfinfo ended with %d (signal %d): %s", ErrNotPDF, exit.Code, exit.Signal, exit.Output)
+		return "", fmt.Errorf("%w: %s ended with %d (signal %d): %s", ErrNotPDF, filepath.Base(program), exit.Code, exit.Signal, exit.Output)
 	}
 	return output.String(), nil
 }
@@ -98,7 +102,7 @@ func checkHeader(path string) error {
 	return nil
 }
 
-// maxOutput is how much of pdfinfo's output is read, in bytes: 10,000 pages take 1 MiB.
+// maxOutput is how much of a program's output is read, in bytes: 10,000 pages take 1 MiB.
 const maxOutput = 16 << 20
 
 // bounded keeps the beginning of what is written to it.

@@ -46,7 +46,7 @@ func TestRead(t *testing.T) {
 		}}},
 		"submitted with options, one of which is newer than this program": {
 			with(&conversionv1.Options{
-				Pages: proto.String("1-3\x00"), PdfUa: proto.Bool(false), ImageQuality: proto.Int32(80), PdfA: conversionv1.PdfA_PDF_A_2B,
+				Pages: new("1-3\x00"), PdfUa: new(false), ImageQuality: new(int32(80)), PdfA: conversionv1.PdfA_PDF_A_2B,
 				Notes: 99,
 			}),
 			fold.Submitted{JobID: id, Submission: fold.Submission{

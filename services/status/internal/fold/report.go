@@ -2,12 +2,11 @@ package fold
 
 import (
 	"math"
-	"strings"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/platform/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -47,23 +46,14 @@ func seconds(d *durationpb.Duration) *float64 {
 
 // options gives what the client chose, as clients write it; nil when that is nothing.
 func options(m *conversionv1.Options) map[string]any {
-	var values map[string]any
-	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		if values == nil {
-			values = map[string]any{}
+	values := option.Values(m)
+	for name, value := range values {
+		if written, is := value.(string); is {
+			values[name] = text(written)
 		}
-		name := string(field.Name())
-		switch enum := field.Enum(); {
-		case field.Kind() == protoreflect.StringKind:
-			values[name] = text(value.String())
-		case enum == nil:
-			values[name] = value.Interface()
-		case enum.Values().ByNumber(value.Enum()) != nil: // and not one that only a newer gateway knows
-			prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
-			word := strings.TrimPrefix(string(enum.Values().ByNumber(value.Enum()).Name()), prefix)
-			values[name] = strings.ReplaceAll(strings.ToLower(word), "_", "-")
-		}
-		return true
-	})
+	}
+	if len(values) == 0 {
+		return nil
+	}
 	return values
 }
