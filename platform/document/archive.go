@@ -23,6 +23,8 @@ const (
 	maxMediaType = 256
 )
 
+const visioRelation = "http://schemas.microsoft.com/visio/2010/relationships/document"
+
 // errMissingPart says that a package lacks a part.
 var errMissingPart = errors.New("no such part")
 
@@ -132,8 +134,9 @@ func (a archive) manifest() (mediaType string, encrypted bool) {
 func (a archive) mainPart() (string, error) {
 	name := ""
 	err := a.elements("_rels/.rels", maxRelations, func(e xml.StartElement) bool {
-		// The namespaces of the transitional and of the strict standard differ only in front.
-		if e.Name.Local == "Relationship" && strings.HasSuffix(attribute(e, "Type"), "/officeDocument") {
+		// The namespaces of the transitional and of the strict standard differ only in front. Visio has its own.
+		kind := attribute(e, "Type")
+		if e.Name.Local == "Relationship" && (strings.HasSuffix(kind, "/officeDocument") || kind == visioRelation) {
 			name = resolve("", attribute(e, "Target"))
 		}
 		return name == ""

@@ -60,21 +60,27 @@ func isCompound(head []byte) bool {
 // identifyHead identifies what is no container by its beginning. cut says that the document goes on after it; decided is
 // false if that might show it to be something else.
 func identifyHead(head []byte, cut bool) (c content, decided bool, err error) {
-	if bytes.HasPrefix(head, []byte(`{\rtf`)) {
-		f, _ := formatByID("rtf")
+	if f, ok := formatBySignature(head); ok {
 		return content{format: f}, true, nil
 	}
 	text, isText := textEncoding(head, cut)
 	decided = true
 	if isText {
 		if c, decided = identifyXML(head, cut); c.format.ID != "" {
+			c.text = text
 			return c, true, nil
 		}
 	}
 	kind := mimetype.Detect(head[:min(len(head), signatureBytes)])
 	unnamed := kind.Is("application/octet-stream")
 	switch {
-	case isText && !unnamed && (!descends(kind, "text/plain") || isMarkup(kind)):
+	case isText && descends(kind, "text/html"):
+		f, _ := formatByID("html")
+		return content{format: f, text: text}, decided, nil
+	case isText && kind.Is("image/svg+xml"): // its root may be written with entities, which identifyXML does not follow
+		f, _ := formatByID("svg")
+		return content{format: f, text: text}, decided, nil
+	case isText && !unnamed && (!descends(kind, "text/plain") || descends(kind, "text/xml")):
 		// It is text all the same if its name says so: a CSV may begin with "BM", like a bitmap.
 		return content{text: text, title: kindTitle(kind), mediaType: kind.String()}, decided, nil
 	case isText:
@@ -88,22 +94,72 @@ func identifyHead(head []byte, cut bool) (c content, decided bool, err error) {
 	}
 }
 
-// identifyXML finds an OpenDocument document in one XML file by its root. A head in which the root does not end decides
-// nothing, if the document goes on; nor does what is no XML after all.
+// formatBySignature knows the formats by the bytes that they begin with.
+func formatBySignature(head []byte) (Format, bool) {
+	for _, s := range []struct {
+		id      string
+		matches func([]byte) bool
+	}{
+		{"rtf", isRichText},
+		{"png", isPNG},
+		{"jpeg", isJPEG},
+		{"gif", isGIF},
+		{"bmp", isBMP},
+		{"tiff", isTIFF},
+		{"webp", isWebP},
+		{"emf", isEMF},
+		{"wmf", isWMF},
+		{"wpd", isWordPerfect},
+	} {
+		if s.matches(head) {
+			return formatByID(s.id)
+		}
+	}
+	return Format{}, false
+}
+
+func isRichText(head []byte) bool { return bytes.HasPrefix(head, []byte(`{\rtf`)) }
+
+// isWordPerfect tells a text of WordPerfect from its macros, drawings and others, which begin alike: product 1, file type 10.
+func isWordPerfect(head []byte) bool {
+	return len(head) >= 10 && bytes.HasPrefix(head, []byte("\xffWPC")) && head[8] == 1 && head[9] == 10
+}
+
+// identifyXML finds the formats that are one XML file by its root. A head in which the root does not end decides nothing,
+// if the document goes on; nor does what is no XML after all.
 func identifyXML(head []byte, cut bool) (c content, decided bool) {
-	if !bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \t\r\n"), []byte("<")) {
+	if !bytes.HasPrefix(bytes.TrimLeft(inUTF8(head), "\ufeff \t\r\n"), []byte("<")) {
 		return content{}, true
 	}
 	found := false
 	_ = elements(bytes.NewReader(head), func(root xml.StartElement) bool {
 		found = true
-		if root.Name.Space == officeSpace && root.Name.Local == "document" {
-			mediaType := strings.TrimSuffix(attribute(root, "mimetype"), "-template")
-			c.format, _ = formatByMediaType(mediaType + flatSuffix)
-		}
+		c.format = formatByRoot(root)
 		return false
 	})
 	return c, found || !cut
+}
+
+func formatByRoot(root xml.StartElement) Format {
+	var f Format
+	switch space := root.Name.Space; root.Name.Local {
+	case "document":
+		if space == officeSpace {
+			mediaType := strings.TrimSuffix(attribute(root, "mimetype"), "-template")
+			f, _ = formatByMediaType(mediaType + flatSuffix)
+		}
+	case "svg":
+		if space == "" || space == "http://www.w3.org/2000/svg" {
+			f, _ = formatByID("svg")
+		}
+	case "html":
+		if space == "" || space == "http://www.w3.org/1999/xhtml" {
+			f, _ = formatByID("html")
+		}
+	case "VisioDocument":
+		f, _ = formatByID("vdx")
+	}
+	return f
 }
 
 // descends tells whether a kind is one of another one, or that itself.
@@ -114,11 +170,6 @@ func descends(kind *mimetype.MIME, ancestor string) bool {
 		}
 	}
 	return false
-}
-
-// isMarkup tells whether a kind of text is not meant to be read as it stands. LibreOffice would fetch what HTML links to.
-func isMarkup(kind *mimetype.MIME) bool {
-	return descends(kind, "text/html") || descends(kind, "text/xml")
 }
 
 // kindTitle names a kind for people: "PNG image", "PDF file".
@@ -165,6 +216,9 @@ func identifyPackage(a archive, head []byte) (content, error) {
 		}
 		return content{format: f, encrypted: encrypted}, nil
 	}
+	if f, ok := formatByMediaType(mediaType); ok { // an EPUB book
+		return content{format: f}, nil
+	}
 	return identifyOpenXML(a, head)
 }
 
@@ -174,6 +228,9 @@ func identifyOpenXML(a archive, head []byte) (content, error) {
 		return content{}, damaged("list of parts", err)
 	}
 	if main == "" {
+		if c, ok := a.apple(); ok {
+			return c, nil
+		}
 		return otherArchive(head), nil
 	}
 	mainType, err := a.contentType(main)
@@ -219,6 +276,12 @@ func identifyCompound(w *window) (content, error) {
 		id, encrypted = "xls", encryptedWorkbook(c, "Book")
 	case c.has("PP97_DUALSTORAGE"): // PowerPoint 95 and 97 in one file
 		id = "ppt"
+	case c.has("VisioDocument"):
+		id = "vsd"
+	case c.has("Quill"):
+		id = "pub"
+	case c.has("MN0"), bytes.HasPrefix(c.streamHead("CONTENTS", 4), []byte("CHNK")): // Works 3 and 4; Works 2000
+		id = "wps"
 	default:
 		return otherCompound(c), nil
 	}
@@ -227,16 +290,10 @@ func identifyCompound(w *window) (content, error) {
 }
 
 func otherCompound(c *compound) content {
-	switch {
-	case c.has("VisioDocument"):
-		return content{title: "Visio drawing", mediaType: "application/vnd.visio"}
-	case c.has("Quill"):
-		return content{title: "Publisher document", mediaType: "application/x-mspublisher"}
-	case c.has("__properties_version1.0"):
+	if c.has("__properties_version1.0") {
 		return content{title: "Outlook message", mediaType: "application/vnd.ms-outlook"}
-	default:
-		return content{title: "OLE2 compound file", mediaType: "application/x-ole-storage"}
 	}
+	return content{title: "OLE2 compound file", mediaType: "application/x-ole-storage"}
 }
 
 // encryptedPackage tells whether an encrypted package needs a password.

@@ -1,6 +1,9 @@
 package document
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Family is the group of formats that one application of LibreOffice opens. Documents of a family that are named for
 // another format of the same family are accepted as what they are.
@@ -35,7 +38,12 @@ type Format struct {
 	Title string
 	// Import is how LibreOffice is told to read it. For texts it assumes UTF-8 and commas; a [Recognition] knows better.
 	Import Import
+	// Reader is LibreOffice's internal name of the filter that reads it. A LibreOffice without that filter, because a package
+	// of the distribution is not installed, cannot convert the format.
+	Reader string
 
+	// aliases are further extensions, separated by spaces, that mean the same.
+	aliases string
 	// mainType is the content type of the main part of an Office Open XML package: what tells pptx, ppsx, potx and pptm
 	// apart, which share everything else.
 	mainType string
@@ -54,8 +62,17 @@ func FormatByID(id string) (Format, bool) {
 	return f, ok && !f.recognisedOnly
 }
 
+// Extensions lists the extensions that documents of the format have, without dots, the usual one first.
+func (f Format) Extensions() []string {
+	return append([]string{f.ID}, strings.Fields(f.aliases)...)
+}
+
 func formatByID(id string) (Format, bool) {
 	return find(func(f Format) bool { return f.ID == id })
+}
+
+func formatByExtension(extension string) (Format, bool) {
+	return find(func(f Format) bool { return slices.Contains(f.Extensions(), extension) })
 }
 
 func formatByMediaType(mediaType string) (Format, bool) {
@@ -75,9 +92,9 @@ func find(match func(Format) bool) (Format, bool) {
 }
 
 // table is the one list of formats. A new one is a row here, and, if it is no package of Office Open XML or
-// OpenDocument, a signature in recognise.go.
+// OpenDocument, a signature in content.go. LibreOffice writes EPUB books, but does not read them.
 func table() []Format {
-	return slices.Concat(presentations(), texts(), spreadsheets(), drawings())
+	return slices.Concat(presentations(), texts(), otherTexts(), spreadsheets(), drawings(), images())
 }
 
 const (
@@ -91,49 +108,57 @@ const (
 func presentations() []Format {
 	return []Format{
 		{
-			ID: "pptx", Family: Presentation, Title: "PowerPoint presentation",
+			ID: "pptx", Family: Presentation, Title: "PowerPoint presentation", Reader: "Impress MS PowerPoint 2007 XML",
 			MediaType: openXML + "presentationml.presentation", mainType: openXML + "presentationml.presentation.main+xml",
 		},
 		{
-			ID: "ppt", Family: Presentation, Title: "PowerPoint 97-2003 presentation",
+			ID: "ppt", Family: Presentation, Title: "PowerPoint 97-2003 presentation", Reader: "MS PowerPoint 97",
 			MediaType: "application/vnd.ms-powerpoint",
 		},
 		{
-			ID: "odp", Family: Presentation, Title: "OpenDocument presentation",
+			ID: "odp", Family: Presentation, Title: "OpenDocument presentation", Reader: "impress8",
 			MediaType: openDoc + "presentation",
 		},
 		{
-			// Nothing in the bytes tells a show from a presentation: only the name does.
-			ID: "pps", Family: Presentation, Title: "PowerPoint 97-2003 show",
+			// Nothing in the bytes tells a show or a template from a presentation: only the name does.
+			ID: "pps", Family: Presentation, Title: "PowerPoint 97-2003 show", Reader: "MS PowerPoint 97 AutoPlay",
 			MediaType: "application/vnd.ms-powerpoint",
 		},
 		{
-			ID: "ppsx", Family: Presentation, Title: "PowerPoint show",
+			ID: "ppsx", Family: Presentation, Title: "PowerPoint show", Reader: "Impress MS PowerPoint 2007 XML AutoPlay",
 			MediaType: openXML + "presentationml.slideshow", mainType: openXML + "presentationml.slideshow.main+xml",
 		},
 		{
-			ID: "potx", Family: Presentation, Title: "PowerPoint template",
+			ID: "potx", Family: Presentation, Title: "PowerPoint template", Reader: "Impress MS PowerPoint 2007 XML Template",
 			MediaType: openXML + "presentationml.template", mainType: openXML + "presentationml.template.main+xml",
 		},
 		{
-			ID: "pptm", Family: Presentation, Title: "PowerPoint presentation with macros",
+			ID: "pptm", Family: Presentation, Title: "PowerPoint presentation with macros", Reader: "Impress MS PowerPoint 2007 XML VBA",
 			MediaType: powerPoint + "presentation.macroEnabled.12", mainType: powerPoint + "presentation.macroEnabled.main+xml",
 		},
 		{
-			ID: "ppsm", Family: Presentation, Title: "PowerPoint show with macros", recognisedOnly: true,
+			ID: "ppsm", Family: Presentation, Title: "PowerPoint show with macros", Reader: "Impress MS PowerPoint 2007 XML VBA",
 			MediaType: powerPoint + "slideshow.macroEnabled.12", mainType: powerPoint + "slideshow.macroEnabled.main+xml",
 		},
 		{
-			ID: "potm", Family: Presentation, Title: "PowerPoint template with macros", recognisedOnly: true,
+			ID: "potm", Family: Presentation, Title: "PowerPoint template with macros", Reader: "Impress MS PowerPoint 2007 XML Template",
 			MediaType: powerPoint + "template.macroEnabled.12", mainType: powerPoint + "template.macroEnabled.main+xml",
 		},
 		{
-			ID: "otp", Family: Presentation, Title: "OpenDocument presentation template", recognisedOnly: true,
+			ID: "pot", Family: Presentation, Title: "PowerPoint 97-2003 template", Reader: "MS PowerPoint 97 Vorlage",
+			MediaType: "application/vnd.ms-powerpoint",
+		},
+		{
+			ID: "otp", Family: Presentation, Title: "OpenDocument presentation template", Reader: "impress8_template",
 			MediaType: openDoc + "presentation-template",
 		},
 		{
-			ID: "fodp", Family: Presentation, Title: "OpenDocument presentation in one XML file", recognisedOnly: true,
+			ID: "fodp", Family: Presentation, Title: "OpenDocument presentation in one XML file", Reader: "OpenDocument Presentation Flat XML",
 			MediaType: openDoc + "presentation" + flatSuffix,
+		},
+		{
+			ID: "key", Family: Presentation, Title: "Apple Keynote presentation", Reader: "Apple Keynote",
+			MediaType: "application/vnd.apple.keynote",
 		},
 	}
 }
@@ -141,45 +166,80 @@ func presentations() []Format {
 func texts() []Format {
 	return []Format{
 		{
-			ID: "docx", Family: Text, Title: "Word document",
+			ID: "docx", Family: Text, Title: "Word document", Reader: "MS Word 2007 XML",
 			MediaType: openXML + "wordprocessingml.document", mainType: openXML + "wordprocessingml.document.main+xml",
 		},
 		{
-			ID: "doc", Family: Text, Title: "Word 97-2003 document",
+			ID: "doc", Family: Text, Title: "Word 97-2003 document", Reader: "MS Word 97",
 			MediaType: "application/msword",
 		},
 		{
-			ID: "odt", Family: Text, Title: "OpenDocument text",
+			ID: "odt", Family: Text, Title: "OpenDocument text", Reader: "writer8",
 			MediaType: openDoc + "text",
 		},
 		{
-			ID: "fodt", Family: Text, Title: "OpenDocument text in one XML file",
+			ID: "fodt", Family: Text, Title: "OpenDocument text in one XML file", Reader: "OpenDocument Text Flat XML",
 			MediaType: openDoc + "text" + flatSuffix,
 		},
 		{
-			ID: "rtf", Family: Text, Title: "Rich text",
+			ID: "rtf", Family: Text, Title: "Rich text", Reader: "Rich Text Format",
 			MediaType: "application/rtf",
 		},
 		{
 			// Forced, because LibreOffice would open a text that looks like HTML as HTML, and follow its links.
-			ID: "txt", Family: Text, Title: "Plain text",
-			MediaType: "text/plain", Import: textImport(utf8Text),
+			ID: "txt", Family: Text, Title: "Plain text", Reader: "Text (encoded)",
+			MediaType: "text/plain", Import: textImport(utf8Text), aliases: "text log",
 		},
 		{
-			ID: "docm", Family: Text, Title: "Word document with macros", recognisedOnly: true,
+			ID: "html", Family: Text, Title: "HTML page", Reader: "HTML (StarWriter)",
+			MediaType: "text/html", aliases: "htm xhtml",
+		},
+		{
+			ID: "docm", Family: Text, Title: "Word document with macros", Reader: "MS Word 2007 XML VBA",
 			MediaType: msWord + "document.macroEnabled.12", mainType: msWord + "document.macroEnabled.main+xml",
 		},
 		{
-			ID: "dotx", Family: Text, Title: "Word template", recognisedOnly: true,
+			ID: "dotx", Family: Text, Title: "Word template", Reader: "MS Word 2007 XML Template",
 			MediaType: openXML + "wordprocessingml.template", mainType: openXML + "wordprocessingml.template.main+xml",
 		},
 		{
-			ID: "dotm", Family: Text, Title: "Word template with macros", recognisedOnly: true,
+			ID: "dotm", Family: Text, Title: "Word template with macros", Reader: "MS Word 2007 XML Template",
 			MediaType: msWord + "template.macroEnabled.12", mainType: msWord + "template.macroEnabledTemplate.main+xml",
 		},
 		{
-			ID: "ott", Family: Text, Title: "OpenDocument text template", recognisedOnly: true,
+			ID: "dot", Family: Text, Title: "Word 97-2003 template", Reader: "MS Word 97 Vorlage",
+			MediaType: "application/msword",
+		},
+		{
+			ID: "ott", Family: Text, Title: "OpenDocument text template", Reader: "writer8_template",
 			MediaType: openDoc + "text-template",
+		},
+	}
+}
+
+// otherTexts are those of programs that are neither Microsoft's nor LibreOffice's, and those that few people send.
+func otherTexts() []Format {
+	return []Format{
+		{
+			// The parts of a master document are files of their own, which nobody reads: nothing would be left of it.
+			ID: "odm", Family: Text, Title: "OpenDocument master document", recognisedOnly: true,
+			MediaType: openDoc + "text-master",
+		},
+		{
+			ID: "pages", Family: Text, Title: "Apple Pages document", Reader: "Apple Pages",
+			MediaType: "application/vnd.apple.pages",
+		},
+		{
+			ID: "wpd", Family: Text, Title: "WordPerfect document", Reader: "WordPerfect",
+			MediaType: "application/vnd.wordperfect",
+		},
+		{
+			ID: "wps", Family: Text, Title: "Microsoft Works document", Reader: "MS_Works",
+			MediaType: "application/vnd.ms-works",
+		},
+		{
+			ID: "epub", Family: Text, Title: "EPUB book", recognisedOnly: true,
+			MediaType: "application/epub+zip",
 		},
 	}
 }
@@ -187,61 +247,134 @@ func texts() []Format {
 func spreadsheets() []Format {
 	return []Format{
 		{
-			ID: "xlsx", Family: Spreadsheet, Title: "Excel workbook",
+			ID: "xlsx", Family: Spreadsheet, Title: "Excel workbook", Reader: "Calc MS Excel 2007 XML",
 			MediaType: openXML + "spreadsheetml.sheet", mainType: openXML + "spreadsheetml.sheet.main+xml",
 		},
 		{
-			ID: "xls", Family: Spreadsheet, Title: "Excel 97-2003 workbook",
+			ID: "xls", Family: Spreadsheet, Title: "Excel 97-2003 workbook", Reader: "MS Excel 97",
 			MediaType: "application/vnd.ms-excel",
 		},
 		{
-			ID: "ods", Family: Spreadsheet, Title: "OpenDocument spreadsheet",
+			ID: "ods", Family: Spreadsheet, Title: "OpenDocument spreadsheet", Reader: "calc8",
 			MediaType: openDoc + "spreadsheet",
 		},
 		{
-			ID: "csv", Family: Spreadsheet, Title: "Comma-separated values",
-			MediaType: "text/csv", Import: csvImport(utf8Text, ','),
+			ID: "csv", Family: Spreadsheet, Title: "Comma-separated values", Reader: "Text - txt - csv (StarCalc)",
+			MediaType: "text/csv", Import: csvImport(utf8Text, ','), aliases: "tsv tab",
 		},
 		{
-			ID: "xltx", Family: Spreadsheet, Title: "Excel template",
+			ID: "xltx", Family: Spreadsheet, Title: "Excel template", Reader: "Calc MS Excel 2007 XML Template",
 			MediaType: openXML + "spreadsheetml.template", mainType: openXML + "spreadsheetml.template.main+xml",
 		},
 		{
-			ID: "xlsb", Family: Spreadsheet, Title: "Excel binary workbook",
+			ID: "xlsb", Family: Spreadsheet, Title: "Excel binary workbook", Reader: "Calc MS Excel 2007 Binary",
 			MediaType: msExcel + "sheet.binary.macroEnabled.12", mainType: msExcel + "sheet.binary.macroEnabled.main",
 		},
 		{
-			ID: "xlsm", Family: Spreadsheet, Title: "Excel workbook with macros", recognisedOnly: true,
+			ID: "xlsm", Family: Spreadsheet, Title: "Excel workbook with macros", Reader: "Calc MS Excel 2007 VBA XML",
 			MediaType: msExcel + "sheet.macroEnabled.12", mainType: msExcel + "sheet.macroEnabled.main+xml",
 		},
 		{
-			ID: "xltm", Family: Spreadsheet, Title: "Excel template with macros", recognisedOnly: true,
+			ID: "xltm", Family: Spreadsheet, Title: "Excel template with macros", Reader: "Calc MS Excel 2007 XML Template",
 			MediaType: msExcel + "template.macroEnabled.12", mainType: msExcel + "template.macroEnabled.main+xml",
 		},
 		{
-			ID: "ots", Family: Spreadsheet, Title: "OpenDocument spreadsheet template", recognisedOnly: true,
+			ID: "xlt", Family: Spreadsheet, Title: "Excel 97-2003 template", Reader: "MS Excel 97 Vorlage/Template",
+			MediaType: "application/vnd.ms-excel",
+		},
+		{
+			ID: "ots", Family: Spreadsheet, Title: "OpenDocument spreadsheet template", Reader: "calc8_template",
 			MediaType: openDoc + "spreadsheet-template",
 		},
 		{
-			ID: "fods", Family: Spreadsheet, Title: "OpenDocument spreadsheet in one XML file", recognisedOnly: true,
+			ID: "fods", Family: Spreadsheet, Title: "OpenDocument spreadsheet in one XML file", Reader: "OpenDocument Spreadsheet Flat XML",
 			MediaType: openDoc + "spreadsheet" + flatSuffix,
+		},
+		{
+			ID: "numbers", Family: Spreadsheet, Title: "Apple Numbers spreadsheet", Reader: "Apple Numbers",
+			MediaType: "application/vnd.apple.numbers",
 		},
 	}
 }
 
 func drawings() []Format {
+	const visio = "application/vnd.ms-visio.drawing"
 	return []Format{
 		{
-			ID: "odg", Family: Drawing, Title: "OpenDocument drawing", recognisedOnly: true,
+			ID: "odg", Family: Drawing, Title: "OpenDocument drawing", Reader: "draw8",
 			MediaType: openDoc + "graphics",
 		},
 		{
-			ID: "fodg", Family: Drawing, Title: "OpenDocument drawing in one XML file", recognisedOnly: true,
+			ID: "otg", Family: Drawing, Title: "OpenDocument drawing template", Reader: "draw8_template",
+			MediaType: openDoc + "graphics-template",
+		},
+		{
+			ID: "fodg", Family: Drawing, Title: "OpenDocument drawing in one XML file", Reader: "OpenDocument Drawing Flat XML",
 			MediaType: openDoc + "graphics" + flatSuffix,
 		},
 		{
-			ID: "vsdx", Family: Drawing, Title: "Visio drawing", recognisedOnly: true,
-			MediaType: "application/vnd.ms-visio.drawing", mainType: "application/vnd.ms-visio.drawing.main+xml",
+			ID: "vsdx", Family: Drawing, Title: "Visio drawing", Reader: visioReader,
+			MediaType: visio, mainType: visio + ".main+xml",
+		},
+		{
+			ID: "vsdm", Family: Drawing, Title: "Visio drawing with macros", Reader: visioReader,
+			MediaType: visio + ".macroEnabled.12", mainType: visio + ".macroEnabled.main+xml",
+		},
+		{
+			ID: "vsd", Family: Drawing, Title: "Visio 2000-2010 drawing", Reader: visioReader,
+			MediaType: "application/vnd.visio",
+		},
+		{
+			ID: "vdx", Family: Drawing, Title: "Visio drawing in one XML file", Reader: visioReader,
+			MediaType: "application/vnd.visio+xml",
+		},
+		{
+			ID: "pub", Family: Drawing, Title: "Publisher document", Reader: "Publisher Document",
+			MediaType: "application/vnd.ms-publisher",
+		},
+	}
+}
+
+const visioReader = "Visio Document"
+
+// images are opened as drawings of one page.
+func images() []Format {
+	return []Format{
+		{
+			ID: "png", Family: Drawing, Title: "PNG picture", Reader: "PNG - Portable Network Graphic",
+			MediaType: "image/png",
+		},
+		{
+			ID: "jpeg", Family: Drawing, Title: "JPEG picture", Reader: "JPG - JPEG",
+			MediaType: "image/jpeg", aliases: "jpg jpe jfif",
+		},
+		{
+			ID: "tiff", Family: Drawing, Title: "TIFF picture", Reader: "TIF - Tag Image File",
+			MediaType: "image/tiff", aliases: "tif",
+		},
+		{
+			ID: "gif", Family: Drawing, Title: "GIF picture", Reader: "GIF - Graphics Interchange",
+			MediaType: "image/gif",
+		},
+		{
+			ID: "bmp", Family: Drawing, Title: "Windows bitmap", Reader: "BMP - MS Windows",
+			MediaType: "image/bmp", aliases: "dib",
+		},
+		{
+			ID: "webp", Family: Drawing, Title: "WebP picture", Reader: "WEBP - WebP",
+			MediaType: "image/webp",
+		},
+		{
+			ID: "svg", Family: Drawing, Title: "SVG picture", Reader: "SVG - Scalable Vector Graphics Draw",
+			MediaType: "image/svg+xml",
+		},
+		{
+			ID: "emf", Family: Drawing, Title: "Windows enhanced metafile", Reader: "EMF - MS Windows Metafile",
+			MediaType: "image/emf",
+		},
+		{
+			ID: "wmf", Family: Drawing, Title: "Windows metafile", Reader: "WMF - MS Windows Metafile",
+			MediaType: "image/wmf",
 		},
 	}
 }

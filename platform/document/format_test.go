@@ -16,18 +16,27 @@ func TestFormats(t *testing.T) {
 		for _, f := range Formats() {
 			ids = append(ids, f.ID)
 		}
-		require.ElementsMatch(t, strings.Fields("pptx ppt odp pps ppsx potx pptm docx doc odt fodt rtf txt xlsx xls ods csv xltx xlsb"), ids)
+		require.ElementsMatch(t, strings.Fields("pptx ppt odp pps ppsx potx pptm ppsm potm pot otp fodp key "+
+			"docx doc odt fodt rtf txt html docm dotx dotm dot ott pages wpd wps "+
+			"xlsx xls ods csv xltx xlsb xlsm xltm xlt ots fods numbers "+
+			"odg otg fodg vsdx vsdm vsd vdx pub png jpeg tiff gif bmp webp svg emf wmf"), ids)
 	})
 
 	t.Run("are each complete and have one meaning", func(t *testing.T) {
 		t.Parallel()
-		ids, mainTypes := map[string]bool{}, map[string]bool{}
+		ids, mainTypes, extensions := map[string]bool{}, map[string]bool{}, map[string]bool{}
 		for _, f := range table() {
 			require.False(t, ids[f.ID], f.ID)
 			ids[f.ID] = true
 			require.NotEmpty(t, f.Title, f.ID)
 			require.NotEmpty(t, f.MediaType, f.ID)
 			require.NotEmpty(t, f.Family, f.ID)
+			require.Equal(t, f.recognisedOnly, f.Reader == "", f.ID)
+			require.Equal(t, f.ID, f.Extensions()[0])
+			for _, extension := range f.Extensions() {
+				require.False(t, extensions[extension], extension)
+				extensions[extension] = true
+			}
 			if f.mainType != "" {
 				require.False(t, mainTypes[f.mainType], f.ID)
 				mainTypes[f.mainType] = true
@@ -38,7 +47,7 @@ func TestFormats(t *testing.T) {
 	t.Run("become PDF by the filter of their family", func(t *testing.T) {
 		t.Parallel()
 		filters := map[Family]string{
-			Presentation: "impress_pdf_Export", Text: "writer_pdf_Export", Spreadsheet: "calc_pdf_Export",
+			Presentation: "impress_pdf_Export", Text: "writer_pdf_Export", Spreadsheet: "calc_pdf_Export", Drawing: "draw_pdf_Export",
 		}
 		for _, f := range Formats() {
 			require.NotEmpty(t, f.Targets(), f.ID)
@@ -66,7 +75,7 @@ func TestFormatByID(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, Import{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76,1"}, f.Import)
 
-	_, ok = FormatByID("vsdx")
+	_, ok = FormatByID("epub")
 	require.False(t, ok, "it has a name, but is not offered")
 	_, ok = FormatByID("")
 	require.False(t, ok)

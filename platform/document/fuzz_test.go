@@ -22,6 +22,11 @@ func seed(f *testing.F) {
 	f.Add([]byte(`{\rtf1}`), "text.rtf")
 	f.Add(sample(f, "synth-built-in-password.xlsx"), "table.xlsx")
 	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!ENTITY a "a"><!ENTITY b '&a;'>]><a>&b;</a>`}), "deck.pptx")
+	f.Add(sample(f, "tika__testWordPerfect.wpd"), "text.wpd")
+	f.Add(sample(f, "tika__testWORKSWordProcessor4.0.wps"), "text.wps")
+	f.Add([]byte(illustrator), "picture.svg")
+	f.Add([]byte("<!DOCTYPE html><html><body>Hello</body></html>"), "page.htm")
+	f.Add(zipOf(f, part{"Index/Document.iwa", iwa("\x90\x4e")}), "text.pages")
 	f.Add(deckOf(f, nest(f, 2, part{"picture", webpOf(100, 100)})), "deck.pptx")
 }
 

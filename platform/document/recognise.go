@@ -64,7 +64,7 @@ func (l Limits) Recognise(r io.ReaderAt, size int64, filename string) (Recogniti
 	if err != nil {
 		return Recognition{}, name.complete(err)
 	}
-	if c.text != 0 {
+	if c.text != 0 && recognition.Import.Filter != "" {
 		recognition.Import = recognition.importText(c.text, w.blocks[0].data)
 	}
 	return recognition, nil
@@ -113,7 +113,7 @@ func nameOf(filename string) name {
 	if dot < 0 || len(extension) > 16 || strings.ContainsFunc(extension, notAlphanumeric) {
 		return name{}
 	}
-	f, _ := formatByID(extension)
+	f, _ := formatByExtension(extension)
 	return name{extension: extension, format: f}
 }
 
@@ -127,7 +127,10 @@ func (n name) judge(c content) (Recognition, error) {
 		return n.judgeSealed(c)
 	}
 	format := c.format
-	if c.text != 0 && (n.isText() || !n.known() && c.title == "") {
+	if c.text != 0 && n.format.ID == "html" && c.title == "" && format.ID == "" {
+		return n.recognised(n.format, c), nil // a page without the usual beginning
+	}
+	if c.text != 0 && (n.isText() || !n.known() && c.title == "" && format.ID == "") {
 		if c.text == ansiText && !n.known() {
 			return Recognition{}, n.refuse(Refusal{
 				Reason: Unrecognisable,
@@ -146,7 +149,7 @@ func (n name) judge(c content) (Recognition, error) {
 	case format.recognisedOnly:
 		return Recognition{}, n.refuse(Refusal{Reason: Unsupported, Content: format.Title, MediaType: format.MediaType})
 	case n.known() && n.format.MediaType == format.MediaType:
-		return n.recognised(n.format, c), nil // pps, which only its name tells from ppt
+		return n.recognised(n.format, c), nil // pps and pot, which only their names tell from ppt
 	default:
 		return n.recognised(format, c), nil
 	}
@@ -183,7 +186,7 @@ func (n name) recognised(f Format, c content) Recognition {
 func (n name) known() bool { return n.format.ID != "" }
 
 // isText tells whether the name promises a text without a format.
-func (n name) isText() bool { return n.format.Import.Filter != "" }
+func (n name) isText() bool { return n.format.ID == "txt" || n.format.ID == "csv" }
 
 func (n name) textFormat() Format {
 	if n.isText() {

@@ -60,6 +60,8 @@ func TestRecognise(t *testing.T) {
 		sealed  = compoundOf(stream{name: "EncryptionInfo"}, stream{name: "EncryptedPackage", data: "…"})
 		png     = sample(t, "synth-png-named.pptx")
 		noise   = randomBytes(4 << 10)
+		svg     = []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>`)
+		master  = openDocument(t, openDoc+"text-master", plainManifest)
 		pdfText = []byte("%PDF-1.4\n% no binary here\n")
 		html    = []byte("<!DOCTYPE html><html><body>Hello</body></html>")
 	)
@@ -86,11 +88,14 @@ func TestRecognise(t *testing.T) {
 		{"a text named as deck", packageOf(t, "docx"), "deck.pptx", "", Contradiction},
 		{"a sheet named csv", packageOf(t, "xlsx"), "sheet.csv", "xlsx", 0},
 		{"a text document named csv", packageOf(t, "docx"), "sheet.csv", "", Contradiction},
-		{"what is known but not offered", packageOf(t, "docm"), "text.docm", "", Unsupported},
-		{"what is not offered under a name of its family", packageOf(t, "docm"), "text.docx", "", Unsupported},
-		{"what is not offered under a foreign name", packageOf(t, "docm"), "text.xlsx", "", Contradiction},
+		{"what is known but not offered", master, "text.odm", "", Unsupported},
+		{"what is not offered under a name of its family", master, "text.docx", "", Unsupported},
+		{"what is not offered under a foreign name", master, "text.xlsx", "", Contradiction},
 
 		{"a binary deck", ppt, "deck.ppt", "ppt", 0},
+		{"a binary template", ppt, "deck.pot", "pot", 0},
+		{"a binary text template", doc, "text.dot", "dot", 0},
+		{"a binary workbook template", compoundOf(stream{name: "Workbook"}), "sheet.xlt", "xlt", 0},
 		{"a binary show", ppt, "deck.pps", "pps", 0},
 		{"a binary deck under the new name", ppt, "deck.pptx", "ppt", 0},
 		{"a binary deck without a name", ppt, "", "ppt", 0},
@@ -108,21 +113,25 @@ func TestRecognise(t *testing.T) {
 		{"a sealed document under a name of OpenDocument", sealed, "text.odt", "docx", 0},
 		{"a sealed document without an extension", sealed, "deck", "", Unrecognisable},
 		{"a sealed document named as plain text", sealed, "text.txt", "", Contradiction},
-		{"a sealed document that is not offered", sealed, "text.docm", "", Unsupported},
+		{"a sealed document with macros", sealed, "text.docm", "docm", 0},
+		{"a sealed drawing", sealed, "drawing.vsdx", "vsdx", 0},
 		{"a sealed document named as drawing", sealed, "drawing.odg", "", Contradiction},
 
 		{"an OpenDocument text", openDocument(t, openDoc+"text", plainManifest), "text.odt", "odt", 0},
 		{"one that ends its type with a line", openDocument(t, openDoc+"text\r\n", plainManifest), "text.odt", "odt", 0},
 		{"one that names itself only in the manifest", zipOf(t, part{"META-INF/manifest.xml", plainManifest}), "text.odt", "odt", 0},
 		{"one without a manifest", zipOf(t, part{"mimetype", openDoc + "text"}), "text.odt", "odt", 0},
-		{"an OpenDocument drawing", openDocument(t, openDoc+"graphics", plainManifest), "drawing.odg", "", Unsupported},
+		{"an OpenDocument drawing", openDocument(t, openDoc+"graphics", plainManifest), "drawing.odg", "odg", 0},
+		{"an OpenDocument template", openDocument(t, openDoc+"text-template", plainManifest), "text.ott", "ott", 0},
 		{"an OpenDocument formula", openDocument(t, openDoc+"formula", plainManifest), "formula.odf", "", Unsupported},
 		{"a drawing named as text", openDocument(t, openDoc+"graphics", plainManifest), "text.odt", "", Contradiction},
 		{"a flat text", flat(openDoc + "text"), "text.fodt", "fodt", 0},
 		{"a flat text named as XML", flat(openDoc + "text"), "text.xml", "fodt", 0},
 		{"a flat text named as package", flat(openDoc + "text"), "text.odt", "fodt", 0},
 		{"a flat text named as sheet", flat(openDoc + "text"), "text.ods", "", Contradiction},
-		{"a flat sheet", flat(openDoc + "spreadsheet"), "sheet.fods", "", Unsupported},
+		{"a flat sheet", flat(openDoc + "spreadsheet"), "sheet.fods", "fods", 0},
+		{"a flat template", flat(openDoc + "presentation-template"), "deck.fodp", "fodp", 0},
+		{"a flat formula", flat(openDoc + "formula"), "formula.xml", "", Unsupported},
 
 		{"rich text", []byte(`{\rtf1 Hello}`), "text.rtf", "rtf", 0},
 		{"rich text named as Word does", []byte(`{\rtf1 Hello}`), "text.doc", "rtf", 0},
@@ -139,11 +148,26 @@ func TestRecognise(t *testing.T) {
 		{"values that begin like a bitmap", []byte("BM,1\n"), "values.csv", "csv", 0},
 		{"a PDF that could be text", pdfText, "report", "", Unsupported},
 		{"a PDF that could be text, named so", pdfText, "report.txt", "txt", 0},
-		{"HTML", html, "page.html", "", Unsupported},
+		{"HTML", html, "page.html", "html", 0},
+		{"HTML under another extension", html, "page.htm", "html", 0},
+		{"HTML without a name", html, "", "html", 0},
 		{"HTML named as text", html, "page.txt", "txt", 0},
-		{"HTML named as document", html, "page.doc", "", Contradiction},
+		{"HTML named as document", html, "page.doc", "html", 0},
+		{"HTML named as workbook", html, "page.xls", "", Contradiction},
+		{"HTML in UTF-16", []byte(utf16LE(string(html))), "page.html", "html", 0},
+		{"HTML in eight bits", []byte("<html><body>Caf\xe9</body></html>"), "page.html", "html", 0},
+		{"HTML without a beginning", []byte("Hello <b>world</b>"), "page.html", "html", 0},
+		{"XHTML", []byte(`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/>`), "page.xhtml", "html", 0},
+		{"a drawing named as page", svg, "page.html", "", Contradiction},
+		{"an SVG picture", svg, "picture.svg", "svg", 0},
+		{"an SVG picture of Illustrator", []byte(illustrator), "picture.svg", "svg", 0},
+		{"an SVG picture without a name", svg, "", "svg", 0},
+		{"an SVG picture named as text", svg, "picture.txt", "txt", 0},
+		{"XML of another kind", []byte(`<?xml version="1.0"?><feed/>`), "feed.xml", "", Unsupported},
+		{"a drawing of Visio in one file", []byte(`<VisioDocument xmlns="http://schemas.microsoft.com/visio/2003/core"/>`), "a.vdx", "vdx", 0},
 
-		{"a picture", png, "picture.png", "", Unsupported},
+		{"a picture", png, "picture.png", "png", 0},
+		{"a picture of another kind", png, "picture.jpg", "png", 0},
 		{"a picture named as deck", png, "deck.pptx", "", Contradiction},
 		{"a picture named as text", png, "text.txt", "", Contradiction},
 		{"noise", noise, "deck.pptx", "", Unrecognisable},
@@ -154,6 +178,29 @@ func TestRecognise(t *testing.T) {
 		{"an archive named as deck", zipOf(t, part{"a.txt", "a"}), "deck.pptx", "", Contradiction},
 		{"an empty archive", zipOf(t), "files.zip", "", Unsupported},
 		{"a book", zipOf(t, part{"mimetype", "application/epub+zip"}), "book.epub", "", Unsupported},
+		{"a book under a foreign name", zipOf(t, part{"mimetype", "application/epub+zip"}), "book.xlsx", "", Contradiction},
+		{"a drawing of Visio", packageOf(t, "vsdx"), "drawing.vsdx", "vsdx", 0},
+		{"a drawing of Visio that names its part in Visio's way", zipOf(t, openXMLParts("main.xml", mainTypeOf(t, "vsdm"))[0], part{
+			"_rels/.rels", `<Relationships><Relationship Type="` + visioRelation + `" Target="main.xml"/></Relationships>`,
+		}), "drawing.vsdm", "vsdm", 0},
+		{"a binary drawing of Visio", compoundOf(stream{name: "VisioDocument"}), "drawing.vsd", "vsd", 0},
+		{"a document of Publisher", compoundOf(stream{name: "Quill"}), "flyer.pub", "pub", 0},
+		{"a text of Works 3", compoundOf(stream{name: "MN0"}), "text.wps", "wps", 0},
+		{"a text of Works 2000", compoundOf(stream{name: "CONTENTS", data: "CHNKWKS "}), "text.wps", "wps", 0},
+		{"a text of WordPerfect", []byte("\xffWPC\x10\x00\x00\x00\x01\x0a\x02\x01"), "text.wpd", "wpd", 0},
+		{"a macro of WordPerfect", []byte("\xffWPC\x10\x00\x00\x00\x01\x01\x02\x01"), "text.wpd", "", Unrecognisable},
+
+		{"a Keynote of 2009", zipOf(t, part{"index.apxl", "<x/>"}), "deck.key", "key", 0},
+		{"a Keynote", zipOf(t, part{"Index/Document.iwa", iwa("\x01")}, part{"Index/Slide-1.iwa", "x"}), "deck.key", "key", 0},
+		{"a Keynote, slides first", zipOf(t, part{"Index/MasterSlide.iwa", "x"}, part{"Index/Document.iwa", iwa("\x01")}), "", "key", 0},
+		{"a Keynote in a folder", zipOf(t, part{"Deck.key/Index.zip", "x"}), "Deck.zip", "key", 0},
+		{"a Keynote named as text", zipOf(t, part{"index.apxl", "<x/>"}), "text.docx", "", Contradiction},
+		{"Numbers of 2009", zipOf(t, part{"index.xml", `<ls:document xmlns:ls="http://developer.apple.com/namespaces/ls"/>`}), "a.numbers", "numbers", 0},
+		{"Numbers", zipOf(t, part{"Index/Document.iwa", iwa("\x01")}), "a.numbers", "numbers", 0},
+		{"Pages of 2009", zipOf(t, part{"index.xml", `<sl:document xmlns:sl="http://developer.apple.com/namespaces/sl"/>`}), "a.pages", "pages", 0},
+		{"Pages", zipOf(t, part{"Index/Document.iwa", iwa("\x90\x4e")}), "a.pages", "pages", 0},
+		{"an index of something else", zipOf(t, part{"index.xml", "<x/>"}), "a.pages", "", Contradiction},
+		{"an index in a folder of another name", zipOf(t, part{"a.exe/Index.zip", "x"}), "a.zip", "", Unsupported},
 		{"a package of another kind", zipOf(t, openXMLParts("main.xml", "application/x-other")...), "deck.pptx", "", Contradiction},
 		{"a package without types", zipOf(t, openXMLParts("main.xml", "")[1]), "deck.pptx", "", Contradiction},
 
@@ -390,7 +437,8 @@ func TestRecognisePrefix(t *testing.T) {
 		{"rich text", `{\rtf1` + long, "text.rtf", 0},
 		{"rich text named as deck", `{\rtf1` + long, "deck.pptx", Contradiction},
 		{"a picture named as deck", "\x89PNG\r\n\x1a\n" + long, "deck.pptx", Contradiction},
-		{"a picture", "\x89PNG\r\n\x1a\n" + long, "picture.png", Unsupported},
+		{"a picture", "\x89PNG\r\n\x1a\n" + long, "picture.png", 0},
+		{"a film", "\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska" + long, "film.mkv", Unsupported},
 		{"noise", string(randomBytes(PrefixSize)), "deck.pptx", Unrecognisable},
 		{"zeros", strings.Repeat("\x00", PrefixSize), "deck.pptx", Unrecognisable},
 		{"a root that does not end in the head", `<?xml version="1.0"?><!--` + long, "text.fodt", 0},
@@ -413,9 +461,9 @@ func TestRefusal(t *testing.T) {
 	var refusal *Refusal
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, Refusal{
-		Reason: Contradiction, Extension: "pptx", Content: "PNG image", MediaType: "image/png",
+		Reason: Contradiction, Extension: "pptx", Content: "PNG picture", MediaType: "image/png",
 	}, *refusal)
-	require.EqualError(t, refusal, "The name ends in .pptx, but the content is something else: PNG image."+
+	require.EqualError(t, refusal, "The name ends in .pptx, but the content is something else: PNG picture."+
 		" Correct the name or send the right file.")
 
 	for reason := Empty; reason <= TooComplex; reason++ {
@@ -456,6 +504,11 @@ func mainTypeOf(tb testing.TB, id string) string {
 	f, ok := formatByID(id)
 	require.True(tb, ok)
 	return f.mainType
+}
+
+// iwa is the beginning of the first archive of an iWork document, whose first message has a type.
+func iwa(kind string) string {
+	return "\x00\xdf\x10\x00\x93\x36\xf0\x4e\x23\x08\x01\x12\x1f\x08" + kind + "\x12\x03"
 }
 
 func flat(mediaType string) []byte {

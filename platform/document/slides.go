@@ -34,7 +34,7 @@ type SlideCount struct {
 // Visible counts the slides that are shown and printed: the pages of a PDF.
 func (c SlideCount) Visible() int { return c.Total - c.Hidden }
 
-// CountSlides counts the slides of a presentation in Office Open XML (pptx, ppsx, potx, pptm) or OpenDocument (odp) of size
+// CountSlides counts the slides of a presentation in Office Open XML (pptx, ppsx, potx and those with macros) or OpenDocument (odp, otp) of size
 // bytes. LibreOffice gives nothing, and says nothing, when all slides are hidden, and one blank page when there are none.
 //
 // What has no slides that could be counted (a text, the old binary format, an encrypted document) is
@@ -46,7 +46,7 @@ func CountSlides(r io.ReaderAt, size int64) (SlideCount, error) {
 		return SlideCount{}, err
 	}
 	var count SlideCount
-	if mediaType, _ := a.mediaType(); mediaType == openDoc+"presentation" {
+	if mediaType, _ := a.mediaType(); strings.TrimSuffix(mediaType, "-template") == openDoc+"presentation" {
 		count, err = a.countODF()
 	} else {
 		count, err = a.countOpenXML()

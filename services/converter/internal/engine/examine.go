@@ -32,6 +32,9 @@ func Examine(request Request) (document.Recognition, error) {
 		return found, problem.New(problem.DocumentMalformed, "The file is not a readable %s.", request.Format.Title).Because(err)
 	case err != nil:
 		return found, fmt.Errorf("recognise the document: %w", err)
+	case found.Encrypted && request.Password == nil:
+		// LibreOffice 7.4 does not always ask: it crashes on some encrypted doc files, and does not open any encrypted ppt.
+		return found, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
 	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.
 	slides, err := document.CountSlides(file, info.Size())

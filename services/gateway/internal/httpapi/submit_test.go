@@ -194,7 +194,7 @@ func TestRefusals(t *testing.T) {
 		"contradiction":          {"deck.pptx", bytes.NewReader(png), nil, problem.FileTypeContradicted},
 		"large contradiction":    {"deck.pptx", big(png), nil, problem.FileTypeContradicted},
 		"other family":           {"deck.docx", bytes.NewReader(deck), nil, problem.FileTypeContradicted},
-		"unsupported":            {"picture", bytes.NewReader(png), nil, problem.FormatUnsupported},
+		"unsupported":            {"film", strings.NewReader("\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska"), nil, problem.FormatUnsupported},
 		"unrecognisable":         {"data", bytes.NewReader([]byte{1, 2, 3, 0, 0, 255, 254, 7}), nil, problem.FileUnrecognised},
 		"cut off":                {"deck.pptx", bytes.NewReader(deck[:len(deck)/2]), nil, problem.DocumentMalformed},
 		"large, not a container": {"deck.pptx", big(deck), nil, problem.DocumentMalformed},

@@ -1,0 +1,65 @@
+package document
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write docs/formats.md anew")
+
+// The page for users is made from the table, so that it cannot say anything else.
+func TestFormatsPageIsCurrent(t *testing.T) {
+	t.Parallel()
+	page := filepath.Join("..", "..", "docs", "formats.md")
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(formatsPage()), 0o644))
+	}
+	current, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Equal(t, formatsPage(), string(current), "run: go test ./platform/document -update")
+}
+
+func formatsPage() string {
+	limits := DefaultLimits()
+	var page strings.Builder
+	page.WriteString("# Formats\n\nMade from `platform/document/format.go` by `go test ./platform/document -update`.\n")
+	for _, family := range []Family{Presentation, Text, Spreadsheet, Drawing} {
+		targets := ""
+		rows := ""
+		for _, f := range Formats() {
+			if f.Family != family {
+				continue
+			}
+			var names []string
+			for _, target := range f.Targets() {
+				names = append(names, "`"+target.ID+"`")
+			}
+			targets = strings.Join(names, ", ")
+			rows += fmt.Sprintf("| `%s` | %s | %s | `%s` |\n", f.ID, f.Title, "."+strings.Join(f.Extensions(), " ."), f.MediaType)
+		}
+		fmt.Fprintf(&page, "\n## %s\n\nThey become %s.\n\n| format | what | extensions | media type |\n|---|---|---|---|\n%s",
+			strings.ToUpper(string(family)[:1])+string(family)[1:]+"s", targets, rows)
+	}
+	fmt.Fprintf(&page, `
+## What a document is
+
+The content decides, not the name. Another format of the same family is accepted as what it is (a pptx named .ppt, an HTML page
+named .doc); anything else is `+"`file-type-contradicted`"+`. Only the name tells a text from comma-separated values, a binary
+template or show from a document, and what kind of Office document an encrypted one is.
+
+A document that is encrypted needs the option `+"`password`"+`; one that Excel only protects from changes opens without.
+
+Refused as `+"`document-too-complex`"+` before they are queued: packages of more than %d files, that grow by more than %d GiB when they
+are unpacked, or of which more than %d MiB are packed better than %d to one; packages in packages more than %d deep; pictures of
+more than %d million pixels; XML whose entities expand to more than %d KiB.
+
+Pictures and other files that a document links to are never fetched, and macros never run.
+`, limits.Entries, limits.Growth>>30, limits.Packed>>20, limits.Ratio, limits.Depth, limits.Pixels/1e6, limits.Entity>>10)
+	return page.String()
+}
