@@ -222,7 +222,7 @@ func records(words ...any) []byte {
 	return out.Bytes()
 }
 
-// metafile is a rectangle: placeable header, header, window, rectangle, end (MS-WMF 2.3).
+// metafile is a rectangle: both headers, window, rectangle, end (MS-WMF 2.3).
 func metafile() []byte {
 	head := []uint16{0xcdd7, 0x9ac6, 0, 0, 0, 1000, 1000, 1440, 0, 0}
 	sum := uint16(0)
