@@ -182,23 +182,6 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	return nil
 }
 
-// convert gives the document to the engine, and once more when that crashes: a crash may have come from outside, when
-// the machine ran out of memory for example. A document that crashes it twice is given up.
-func (a *attempt) convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	output, err := a.Engine.Convert(ctx, request)
-	if err == nil || problem.From(err).Code != problem.EngineCrashed {
-		return output, err
-	}
-	a.log.Warn("the engine crashed on a document; it gets another chance", zap.Error(err))
-	folder := filepath.Join(request.Folder, "again")
-	source := filepath.Join(folder, filepath.Base(request.Source))
-	if err := errors.Join(os.Mkdir(folder, 0o700), os.Rename(request.Source, source)); err != nil {
-		return engine.Output{}, fmt.Errorf("prepare the second conversion: %w", err)
-	}
-	request.Folder, request.Source = folder, source
-	return a.Engine.Convert(ctx, request)
-}
-
 // store puts the result, and what it is, under a key that no other attempt has.
 func (a *attempt) store(ctx context.Context, output engine.Output, is document.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)

@@ -77,7 +77,7 @@ func TestFailuresForGood(t *testing.T) {
 		"a longer source":      {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
 		"a format of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
 		"a target of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
-		"a crash, and one more": {nil, func(context.Context, engine.Request) (engine.Output, error) {
+		"a crash": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.EngineCrashed, "It crashed.")
 		}, problem.EngineCrashed},
 	} {
@@ -96,23 +96,6 @@ func TestFailuresForGood(t *testing.T) {
 			b.settled(consumer)
 		})
 	}
-}
-
-func TestASingleCrashIsForgiven(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	hand := newByHand()
-	b.submit([]byte("a document"), nil)
-	consumer := b.start(hand.convert)
-	first := next(t, hand.calls)
-	hand.answer <- problem.New(problem.EngineCrashed, "It crashed.")
-	second := next(t, hand.calls)
-	require.NotEqual(t, first.Folder, second.Folder, "what the crash left does not matter")
-	require.True(t, exists(second.Source))
-	hand.answer <- nil
-	expect[*conversionv1.ConversionStarted](b)
-	expect[*conversionv1.ConversionSucceeded](b)
-	b.settled(consumer)
 }
 
 func TestPoisonGoesToTheDeadLetters(t *testing.T) {

@@ -38,7 +38,7 @@ func forLibreOffice(request engine.Request) engine.Request {
 // write has LibreOffice write what the request needs.
 func (a *attempt) write(ctx context.Context, request engine.Request) (engine.Output, error) {
 	request = forLibreOffice(request)
-	output, err := a.convert(ctx, request)
+	output, err := a.Engine.Convert(ctx, request)
 	if err == nil || problem.From(err).Code != problem.PagesNotFound || a.command.GetTarget().GetOptions().GetPages() != "" {
 		return output, err
 	}
@@ -49,7 +49,7 @@ func (a *attempt) write(ctx context.Context, request engine.Request) (engine.Out
 		return output, fmt.Errorf("make a folder for all pages: %w", err)
 	}
 	request.Options.Pages = nil
-	return a.convert(ctx, request)
+	return a.Engine.Convert(ctx, request)
 }
 
 // finish makes of what LibreOffice wrote what the client asked for, within what is left of the time since began, and says what
