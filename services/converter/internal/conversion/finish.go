@@ -23,12 +23,10 @@ func forLibreOffice(request engine.Request) engine.Request {
 		return request
 	}
 	options := &conversionv1.Options{}
-	if request.Options != nil {
-		options, _ = proto.Clone(request.Options).(*conversionv1.Options)
-	}
+	proto.Merge(options, request.Options)
 	options.ImageQuality = nil // that of the pictures of pages, not of those in them
 	if request.Target.Kind == document.Thumbnail {
-		options.Pages = proto.String("1")
+		options.Pages = new("1")
 	}
 	request.Target, _ = request.Format.Target("pdf") // every format has it
 	request.Options = options
@@ -58,7 +56,8 @@ func (a *attempt) finish(
 	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, output engine.Output, began time.Time,
 ) (engine.Output, document.Target, error) {
 	pictures := request.Target.Kind != document.Written
-	if !pictures && !(request.Target.ID == "pdf" && protect.Wanted(request.Options, secrets)) {
+	protected := request.Target.ID == "pdf" && protect.Wanted(request.Options, secrets)
+	if !pictures && !protected {
 		return output, request.Target, nil
 	}
 	folder := filepath.Join(request.Folder, "finish")

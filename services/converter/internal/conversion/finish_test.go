@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -39,7 +38,7 @@ func TestPictures(t *testing.T) {
 		mediaType string
 	}{
 		"several": {&conversionv1.Target{Format: "png"}, 3, "", "application/zip"},
-		"one":     {&conversionv1.Target{Format: "jpeg", Options: &conversionv1.Options{Pages: proto.String("2"), ImageQuality: proto.Int32(10)}}, 1, "2", "image/jpeg"},
+		"one":     {&conversionv1.Target{Format: "jpeg", Options: &conversionv1.Options{Pages: new("2"), ImageQuality: new(int32(10))}}, 1, "2", "image/jpeg"},
 		"first":   {&conversionv1.Target{Format: "thumbnail"}, 1, "1", "image/png"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +77,7 @@ func TestProtection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
-		command.Target.Options = &conversionv1.Options{AllowCopying: proto.Bool(false)}
+		command.Target.Options = &conversionv1.Options{AllowCopying: new(false)}
 	})
 	consumer := b.start(printer(2, make(chan engine.Request, 1)))
 	expect[*conversionv1.ConversionStarted](b)
@@ -111,6 +110,7 @@ func TestThumbnailBehindAHiddenSlide(t *testing.T) {
 	result := expect[*conversionv1.ConversionSucceeded](b).GetResult()
 	require.Equal(t, "image/png", result.GetContentType())
 	require.EqualValues(t, 1, result.GetPages())
-	require.NotEqual(t, next(t, asked).Folder, next(t, asked).Folder)
+	first := next(t, asked)
+	require.NotEqual(t, first.Folder, next(t, asked).Folder)
 	b.settled(consumer)
 }

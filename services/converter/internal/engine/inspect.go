@@ -57,8 +57,7 @@ func isA(target document.Target, file *os.File, size int64) bool {
 		return true
 	}
 	found, err := document.Recognise(file, size, "result."+target.Extension)
-	var refusal *document.Refusal
-	if errors.As(err, &refusal) { // it may be of a kind that is not taken in
+	if refusal, refused := errors.AsType[*document.Refusal](err); refused { // it may be of a kind that is not taken in
 		return refusal.Reason == document.Unsupported && refusal.MediaType == target.MediaType
 	}
 	return err == nil && found.Format.MediaType == target.MediaType && !found.Encrypted

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -260,7 +259,7 @@ func TestPageRange(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	request := requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
-	request.Options = &conversionv1.Options{Pages: proto.String("2-4,99-")}
+	request.Options = &conversionv1.Options{Pages: new("2-4,99-")}
 	output, err := e.Convert(t.Context(), request)
 	require.NoError(t, err)
 	require.Equal(t, 5, output.Pages)

@@ -138,21 +138,16 @@ func order(request Request, path string) (*os.File, error) {
 
 func permitted(options *conversionv1.Options) permissions {
 	p := permissions{Print: "full", Modify: "all", Extract: "y"}
-	switch options.GetAllowPrinting() {
-	case conversionv1.Printing_PRINTING_NONE:
-		p.Print = "none"
-	case conversionv1.Printing_PRINTING_LOW:
-		p.Print = "low"
+	printing := map[conversionv1.Printing]string{conversionv1.Printing_PRINTING_NONE: "none", conversionv1.Printing_PRINTING_LOW: "low"}
+	if limited := printing[options.GetAllowPrinting()]; limited != "" {
+		p.Print = limited
 	}
-	switch options.GetAllowChanges() {
-	case conversionv1.Changes_CHANGES_NONE:
-		p.Modify = "none"
-	case conversionv1.Changes_CHANGES_PAGES:
-		p.Modify = "assembly"
-	case conversionv1.Changes_CHANGES_FORMS:
-		p.Modify = "form"
-	case conversionv1.Changes_CHANGES_COMMENTS:
-		p.Modify = "annotate"
+	changes := map[conversionv1.Changes]string{
+		conversionv1.Changes_CHANGES_NONE: "none", conversionv1.Changes_CHANGES_PAGES: "assembly",
+		conversionv1.Changes_CHANGES_FORMS: "form", conversionv1.Changes_CHANGES_COMMENTS: "annotate",
+	}
+	if limited := changes[options.GetAllowChanges()]; limited != "" {
+		p.Modify = limited
 	}
 	if options != nil && options.AllowCopying != nil && !options.GetAllowCopying() {
 		p.Extract = "n"

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -45,7 +44,7 @@ func TestPasswords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			protector, request := setup(t)
-			request.Secrets = &conversionv1.Secrets{UserPassword: proto.String(c.user), OwnerPassword: proto.String(c.owner)}
+			request.Secrets = &conversionv1.Secrets{UserPassword: new(c.user), OwnerPassword: new(c.owner)}
 			require.True(t, protect.Wanted(nil, request.Secrets))
 			path, err := protector.Protect(t.Context(), request)
 			require.NoError(t, err)
@@ -99,7 +98,7 @@ func TestPermissions(t *testing.T) {
 		require.True(t, said["print high resolution"])
 	}
 	for _, allowed := range []bool{true, false} {
-		said := permissions(t, &conversionv1.Options{AllowCopying: proto.Bool(allowed)})
+		said := permissions(t, &conversionv1.Options{AllowCopying: new(allowed)})
 		require.Equal(t, allowed, said["extract for any purpose"])
 		require.True(t, said["extract for accessibility"], "a reader for the blind is no copier")
 	}
@@ -126,12 +125,12 @@ func permissions(t *testing.T, options *conversionv1.Options) map[string]bool {
 func TestNotWanted(t *testing.T) {
 	t.Parallel()
 	require.False(t, protect.Wanted(nil, nil))
-	require.False(t, protect.Wanted(&conversionv1.Options{Pages: proto.String("1")}, &conversionv1.Secrets{Password: proto.String("opens")}))
+	require.False(t, protect.Wanted(&conversionv1.Options{Pages: new("1")}, &conversionv1.Secrets{Password: new("opens")}))
 }
 
 func TestFailuresLeaveNothing(t *testing.T) {
 	t.Parallel()
-	secrets := &conversionv1.Secrets{UserPassword: proto.String("s3cret")}
+	secrets := &conversionv1.Secrets{UserPassword: new("s3cret")}
 	t.Run("no PDF", func(t *testing.T) {
 		t.Parallel()
 		protector, request := setup(t)
@@ -160,4 +159,10 @@ func TestFailuresLeaveNothing(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.NoFileExists(t, request.PDF)
 	})
+}
+
+func TestMissingProgram(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := protect.New(engine.Config{})
+	require.ErrorContains(t, err, "install qpdf")
 }

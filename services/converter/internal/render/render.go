@@ -190,13 +190,16 @@ func (j *job) draw(ctx context.Context, p picture) (string, error) {
 			err = errors.Join(err, os.Remove(root+".ppm"))
 		}
 	default:
-		err = j.run(ctx, j.pdftoppm, append([]string{"-png"}, j.pixelArguments(p, root)...)...)
+		err = j.drawPNG(ctx, p, root, path)
+	}
+	if _, missing := os.Stat(path); err == nil && missing != nil {
+		err = errors.Join(errNoPicture, missing)
+	}
+	if errors.Is(err, errNoPicture) {
+		return "", problem.New(problem.DocumentMalformed, "Page %d could not be drawn.", p.page).Because(err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("draw page %d: %w", p.page, err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
-		return "", problem.New(problem.DocumentMalformed, "Page %d could not be drawn.", p.page).Because(err)
 	}
 	return path, nil
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
@@ -34,7 +33,7 @@ func generous() engine.Config {
 
 func setup(t *testing.T, limits engine.Config, to string, boxes ...string) (*render.Renderer, render.Request) {
 	t.Helper()
-	renderer, err := render.New(limits, render.Config{Pixels: 1_000_000})
+	renderer, err := render.New(limits, render.Config{Pixels: 10_000_000})
 	require.NoError(t, err)
 	format, _ := document.FormatByID("pptx")
 	target, found := format.Target(to)
@@ -72,10 +71,11 @@ func TestSizes(t *testing.T) {
 	}{
 		"png":             {"png", nil, image.Pt(960, 540)},
 		"jpeg":            {"jpeg", nil, image.Pt(960, 540)},
-		"width":           {"png", &conversionv1.Options{Width: proto.Int32(333)}, image.Pt(333, 187)},
-		"dpi":             {"jpeg", &conversionv1.Options{Dpi: proto.Int32(36)}, image.Pt(360, 203)},
+		"width":           {"png", &conversionv1.Options{Width: new(int32(333))}, image.Pt(333, 187)},
+		"dpi":             {"jpeg", &conversionv1.Options{Dpi: new(int32(36))}, image.Pt(360, 203)},
 		"thumbnail":       {"thumbnail", nil, image.Pt(400, 225)},
-		"small thumbnail": {"thumbnail", &conversionv1.Options{Width: proto.Int32(16)}, image.Pt(16, 9)},
+		"very large":      {"png", &conversionv1.Options{Width: new(int32(4000))}, image.Pt(4000, 2250)},
+		"small thumbnail": {"thumbnail", &conversionv1.Options{Width: new(int32(16))}, image.Pt(16, 9)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +96,7 @@ func TestQuality(t *testing.T) {
 		var sizes []int
 		for _, quality := range []int32{1, 100} {
 			renderer, request := setup(t, generous(), to, "300 300")
-			request.Options = &conversionv1.Options{ImageQuality: proto.Int32(quality)}
+			request.Options = &conversionv1.Options{ImageQuality: new(quality)}
 			output, _, err := renderer.Render(t.Context(), request)
 			require.NoError(t, err)
 			sizes = append(sizes, len(read(t, output.Path)))
@@ -183,7 +183,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"pixels of a page":      {to: "png", boxes: []string{"9 9", "14400 14400"}, want: problem.DocumentTooComplex},
 		"a long side":           {to: "thumbnail", boxes: []string{"1 1000"}, want: problem.DocumentTooComplex},
-		"pixels by width":       {to: "jpeg", options: &conversionv1.Options{Width: proto.Int32(1001)}, boxes: []string{"9 9"}, want: problem.DocumentTooComplex},
+		"pixels by width":       {to: "jpeg", options: &conversionv1.Options{Width: new(int32(3163))}, boxes: []string{"9 9"}, want: problem.DocumentTooComplex},
 		"a long side for WebP":  {to: "webp", boxes: []string{"14400 1"}, want: problem.DocumentTooComplex},
 		"time":                  {to: "png", boxes: []string{"9 9"}, spent: time.Hour, want: problem.ConversionTimeout},
 		"time in the middle":    {to: "png", boxes: slices.Repeat([]string{"72 72"}, 500), spent: time.Minute - 100*time.Millisecond, want: problem.ConversionTimeout},
@@ -218,4 +218,20 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, render.Config{Pixels: 1_000_000}.Validate())
 	require.ErrorContains(t, render.Config{}.Validate(), "setting picture-pixels")
+}
+
+// TestMissingPrograms: an installation that is not complete does not start.
+func TestMissingPrograms(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("PATH", folder)
+	for _, program := range []struct{ name, debian string }{
+		{"pdfinfo", "poppler-utils"}, {"pdftoppm", "poppler-utils"}, {"pdftocairo", "poppler-utils"}, {"cwebp", "webp"},
+	} {
+		_, err := render.New(generous(), render.Config{Pixels: 1_000_000})
+		require.ErrorContains(t, err, program.name)
+		require.ErrorContains(t, err, "install "+program.debian)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, program.name), []byte("#!/bin/sh"), 0o700))
+	}
+	_, err := render.New(generous(), render.Config{Pixels: 1_000_000})
+	require.NoError(t, err)
 }
