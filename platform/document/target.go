@@ -18,15 +18,6 @@ const (
 	Thumbnail
 )
 
-// Export names the filter that LibreOffice writes a target with. It depends on the source's family.
-type Export struct {
-	// Filter is LibreOffice's internal name of the filter; empty for a target that it does not write itself.
-	Filter string
-	// Options are the filter's options (FilterOptions), such as the character set of a text; may be empty. Those of PDF
-	// depend on what the client chose and do not stand here.
-	Options string
-}
-
 // Target is what documents are converted into.
 type Target struct {
 	// ID identifies the target in the API and in messages. For what LibreOffice writes it is also how LibreOfficeKit calls
@@ -40,8 +31,9 @@ type Target struct {
 	Title string
 	// Kind says how the result comes about.
 	Kind Kind
-	// Export is how LibreOffice is told to write it.
-	Export Export
+	// ExportOptions are those of LibreOffice's filter that writes it, such as the character set of a text; may be empty. Those
+	// of PDF depend on what the client chose and do not stand here.
+	ExportOptions string
 }
 
 // Archive is what the pictures of several pages come in: its extension and media type are the result's then.
@@ -99,57 +91,44 @@ func (f Format) Target(id string) (Target, bool) {
 }
 
 // written is a target that is a format of documents, too.
-func written(id string, export Export) Target {
+func written(id string) Target {
 	f, _ := formatByID(id)
-	return Target{ID: id, Extension: id, MediaType: f.MediaType, Title: f.Title, Export: export}
+	return Target{ID: id, Extension: id, MediaType: f.MediaType, Title: f.Title}
 }
 
-func pdf(filter string) Target {
-	return Target{ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF", Export: Export{Filter: filter}}
+func pdf() Target {
+	return Target{ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF"}
 }
 
 // textual is a target in UTF-8, which the result's media type says.
-func textual(id, mediaType, title string, export Export) Target {
-	return Target{ID: id, Extension: id, MediaType: mediaType + "; charset=utf-8", Title: title, Export: export}
+func textual(id, mediaType, title, options string) Target {
+	return Target{ID: id, Extension: id, MediaType: mediaType + "; charset=utf-8", Title: title, ExportOptions: options}
 }
 
 func writtenPresentations() []Target {
-	return []Target{
-		pdf("impress_pdf_Export"),
-		written("pptx", Export{Filter: "Impress MS PowerPoint 2007 XML"}),
-		written("ppt", Export{Filter: "MS PowerPoint 97"}),
-		written("odp", Export{Filter: "impress8"}),
-	}
+	return []Target{pdf(), written("pptx"), written("ppt"), written("odp")}
 }
 
 func writtenTexts() []Target {
 	return []Target{
-		pdf("writer_pdf_Export"),
-		written("docx", Export{Filter: "MS Word 2007 XML"}),
-		written("doc", Export{Filter: "MS Word 97"}),
-		written("odt", Export{Filter: "writer8"}),
-		written("rtf", Export{Filter: "Rich Text Format"}),
-		textual("txt", "text/plain", "Plain text", Export{Filter: "Text (encoded)", Options: "UTF8"}),
-		// With EmbedImages pictures are part of the page; without it they would be files beside it.
-		textual("html", "text/html", "HTML page", Export{Filter: "HTML (StarWriter)", Options: "EmbedImages"}),
+		pdf(), written("docx"), written("doc"), written("odt"), written("rtf"),
+		textual("txt", "text/plain", "Plain text", "UTF8"),
+		// Pictures become part of the page; otherwise they would be files beside it.
+		textual("html", "text/html", "HTML page", "EmbedImages"),
 	}
 }
 
 func writtenSpreadsheets() []Target {
 	return []Target{
-		pdf("calc_pdf_Export"),
-		written("xlsx", Export{Filter: "Calc MS Excel 2007 XML"}),
-		written("ods", Export{Filter: "calc8"}),
-		// Comma, quotes, UTF-8, values as they are shown, quotes where they are needed.
-		textual("csv", "text/csv", "Comma-separated values of the first sheet", Export{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76"}),
+		pdf(), written("xlsx"), written("ods"),
+		// Commas, quotes where they are needed, UTF-8; values as they are shown. LibreOfficeKit puts a blank after each comma of
+		// options, which the later ones do not bear.
+		textual("csv", "text/csv", "Comma-separated values of the first sheet", "44,34,76"),
 	}
 }
 
 func writtenDrawings() []Target {
-	return []Target{
-		pdf("draw_pdf_Export"),
-		written("odg", Export{Filter: "draw8"}),
-	}
+	return []Target{pdf(), written("odg")}
 }
 
 func pictures() []Target {

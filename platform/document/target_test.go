@@ -21,7 +21,6 @@ func TestTargets(t *testing.T) {
 			ids = append(ids, target.ID)
 			require.NotEmpty(t, target.Title, target.ID)
 			require.NotEmpty(t, target.MediaType, target.ID)
-			require.Equal(t, target.Kind == Written, target.Export.Filter != "", target.ID)
 			extension, known := ResultExtension(target.MediaType)
 			require.True(t, known, target.ID)
 			require.Equal(t, target.Extension, extension)

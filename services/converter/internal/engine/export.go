@@ -10,5 +10,5 @@ func ExportOptions(request Request) string {
 	if request.Target.ID == "pdf" {
 		return pdfexport.SaveOptions(request.Options)
 	}
-	return request.Target.Export.Options
+	return request.Target.ExportOptions
 }

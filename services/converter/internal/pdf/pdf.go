@@ -35,12 +35,15 @@ type Inspector struct{ pdfinfo, pdffonts string }
 // NewInspector finds pdfinfo and pdffonts on the search path.
 func NewInspector() (*Inspector, error) {
 	i := &Inspector{}
-	for name, path := range map[string]*string{"pdfinfo": &i.pdfinfo, "pdffonts": &i.pdffonts} {
-		found, err := exec.LookPath(name)
+	for _, program := range []struct {
+		name string
+		path *string
+	}{{"pdfinfo", &i.pdfinfo}, {"pdffonts", &i.pdffonts}} {
+		found, err := exec.LookPath(program.name)
 		if err != nil {
-			return nil, fmt.Errorf("%s, which looks into PDF files, is missing; install poppler-utils: %w", name, err)
+			return nil, fmt.Errorf("%s, which looks into PDF files, is missing; install poppler-utils: %w", program.name, err)
 		}
-		*path = found
+		*program.path = found
 	}
 	return i, nil
 }

@@ -51,7 +51,7 @@ func New(limits engine.Config) (*Protector, error) {
 type Request struct {
 	// Folder is one that only this request works in. Its owner removes it.
 	Folder string
-	// PDF is the plain file. It is removed.
+	// PDF is the plain file. It is left to its owner.
 	PDF string
 	// Options say what those may do who do not know the owner's password. Nil is everything.
 	Options *conversionv1.Options
@@ -61,15 +61,13 @@ type Request struct {
 	Spent time.Duration
 }
 
-// Protect gives the path of the protected PDF, which is the only one that is left, also when it fails: then there is none. A
-// *problem.Error in the error's chain is the document's own fault.
-func (p *Protector) Protect(ctx context.Context, request Request) (path string, err error) {
-	defer func() { err = errors.Join(err, os.Remove(request.PDF)) }()
+// Protect gives the path of the protected PDF. A *problem.Error in the error's chain is the document's own fault.
+func (p *Protector) Protect(ctx context.Context, request Request) (string, error) {
 	limits := p.limits
 	if limits.Time -= request.Spent; limits.Time <= 0 {
 		return "", engine.Limited(child.ErrTime)
 	}
-	path = filepath.Join(request.Folder, "protected.pdf")
+	path := filepath.Join(request.Folder, "protected.pdf")
 	order, err := order(request, path)
 	if err != nil {
 		return "", err
