@@ -110,10 +110,25 @@ func (l *Library) Family(postScript string) string {
 	return family
 }
 
+// symbols are the fonts whose signs LibreOffice takes from its own when they are not installed, whatever fontconfig says
+// (unotools/source/misc/fontcvt.cxx).
+func symbols(key string) bool {
+	switch key {
+	case "symbol", "wingdings", "wingdings2", "wingdings3", "webdings", "zapfdingbats", "itczapfdingbats", "monotypesorts", "starsymbol",
+		"starbats", "starmath", "mtextra", "standardsymbolsl", "adobesymbol":
+		return true
+	default:
+		return false
+	}
+}
+
 // StandIn gives the family that is taken for one that is not installed; empty when that is not known.
 func (l *Library) StandIn(ctx context.Context, family string) string {
 	l.current(ctx)
 	key := Key(family)
+	if symbols(key) {
+		return "OpenSymbol"
+	}
 	l.mu.Lock()
 	standIn, known := l.stands[key]
 	l.mu.Unlock()

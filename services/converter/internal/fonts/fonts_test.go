@@ -33,6 +33,7 @@ func TestStandIns(t *testing.T) {
 	for range 2 { // the second comes from memory
 		require.Equal(t, "Liberation Sans", library.StandIn(t.Context(), "Arial"))
 		require.Equal(t, "Carlito", library.StandIn(t.Context(), "Calibri"))
+		require.Equal(t, "OpenSymbol", library.StandIn(t.Context(), "Wingdings"))
 	}
 	// Names that mean something to fontconfig are names all the same.
 	plain := library.StandIn(t.Context(), "No Such Font")

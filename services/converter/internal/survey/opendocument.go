@@ -57,19 +57,19 @@ func (f *finder) openDocumentElement(flat bool) func(tag) {
 		if !e.mentions("font-") && !e.mentions("href") {
 			return
 		}
-		e.attributes(func(name, value string) {
-			switch name {
+		e.attributes(func(name, value []byte) {
+			switch string(name) {
 			case "font-name":
-				f.font(families[value], western)
+				f.font(families[plain(value)], western)
 			case "font-name-asian", "font-name-complex":
-				f.font(families[value], other)
+				f.font(families[plain(value)], other)
 			case "font-family":
-				f.font(value, western)
+				f.fontIn(value, western)
 			case "font-family-asian", "font-family-complex":
-				f.font(value, other)
+				f.fontIn(value, other)
 			case "href":
-				if leadsOutside(value, flat) {
-					f.link(value)
+				if address := plain(value); leadsOutside(address, flat) {
+					f.link(address)
 				}
 			}
 		})

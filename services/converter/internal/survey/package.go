@@ -2,6 +2,7 @@ package survey
 
 import (
 	"archive/zip"
+	"bytes"
 	"errors"
 	"io"
 	"path"
@@ -107,28 +108,38 @@ func fontless(key string) bool {
 // openXMLFont looks for the places where fonts are named: DrawingML in slides, themes and charts, runs and styles of
 // WordprocessingML, styles and rich strings of SpreadsheetML.
 func (f *finder) openXMLFont(key string) func(tag) {
-	theme := func(name string, of script) {
-		if !strings.HasPrefix(name, "+") { // "+mn-lt" is the theme's, which stands there
-			f.font(name, of)
-		}
+	typeface := func(e tag, of script) {
+		e.attributes(func(name, value []byte) {
+			if string(name) == "typeface" && !bytes.HasPrefix(value, []byte("+")) { // "+mn-lt" is the theme's, which stands there
+				f.fontIn(value, of)
+			}
+		})
 	}
 	styles := key == "xl/styles.xml"
 	presentation := key == "ppt/presentation.xml"
+	runs := western
+	if key == "word/numbering.xml" { // all bullets that Word offers, in use or not
+		runs = other
+	}
 	listed := ""
 	return func(e tag) {
 		switch string(e.name()) {
 		case "sld":
 			show := e.get("show")
 			f.mayHide = f.mayHide || show == "0" || show == "false"
-		case "latin", "sym", "buFont":
-			theme(e.get("typeface"), western)
-		case "ea", "cs":
-			theme(e.get("typeface"), other)
+		case "latin", "sym":
+			typeface(e, western)
+		case "ea", "cs", "buFont":
+			typeface(e, other)
 		case "rFonts":
-			f.font(e.get("ascii"), western)
-			f.font(e.get("hAnsi"), western)
-			f.font(e.get("cs"), other)
-			f.font(e.get("eastAsia"), other)
+			e.attributes(func(name, value []byte) {
+				switch string(name) {
+				case "ascii", "hAnsi":
+					f.fontIn(value, runs)
+				case "cs", "eastAsia":
+					f.fontIn(value, other)
+				}
+			})
 		case "rFont":
 			f.font(e.get("val"), western)
 		case "name":

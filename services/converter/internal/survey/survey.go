@@ -49,14 +49,14 @@ type Font struct {
 	Name string
 	// Embedded says that the document brings it along.
 	Embedded bool
-	// Secondary says that it is only named for Asian or complex scripts. Most documents name fonts for such, and have no text in
-	// them.
+	// Secondary says that it is only named for Asian or complex scripts, or for bullets. Most documents name fonts for such, and
+	// have nothing in them.
 	Secondary bool
 }
 
 // Look looks into a document of size bytes. It ends early, with what it has found, when ctx does.
 func Look(ctx context.Context, r io.ReaderAt, size int64, format document.Format) Findings {
-	f := &finder{over: func() bool { return ctx.Err() != nil }, budget: maxInflated, buffer: make([]byte, maxTag), fonts: map[string]*Font{}, links: map[string]bool{}}
+	f := &finder{over: func() bool { return ctx.Err() != nil }, budget: maxInflated, buffer: make([]byte, maxTag), fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{}}
 	head := make([]byte, min(size, 512))
 	if n, err := r.ReadAt(head, 0); n < len(head) && err != nil {
 		return Findings{}
@@ -94,6 +94,8 @@ type finder struct {
 
 	// fonts are by their names in lower case.
 	fonts map[string]*Font
+	// written are the same by what documents wrote: most of them repeat themselves a thousand times.
+	written map[string]*Font
 	// links are those known, which may be more than those kept.
 	links        map[string]bool
 	kept         []string
@@ -102,7 +104,7 @@ type finder struct {
 	hiddenSlides int
 }
 
-// script tells what a font is named for.
+// script tells what a font is named for: text in Western scripts, or others and bullets.
 type script bool
 
 const (
@@ -129,6 +131,18 @@ func (f *finder) font(name string, of script) *Font {
 	}
 	known.Secondary = known.Secondary && bool(of)
 	return known
+}
+
+// fontIn takes the value of an attribute.
+func (f *finder) fontIn(value []byte, of script) {
+	known, found := f.written[string(value)]
+	if !found {
+		known = f.font(plain(value), of)
+		if len(f.written) < maxDistinct {
+			f.written[string(value)] = known
+		}
+	}
+	known.Secondary = known.Secondary && bool(of)
 }
 
 // link takes an address that would be fetched.

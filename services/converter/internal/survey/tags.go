@@ -74,6 +74,14 @@ func tagEnd(text []byte) int {
 			return -1
 		}
 	}
+	// Nearly always the first bracket ends it, and that is seen at a tenth of the cost.
+	first := bytes.IndexByte(text, '>')
+	if first < 0 {
+		return -1
+	}
+	if bytes.IndexByte(text[:first], '\'') < 0 && bytes.Count(text[:first], []byte{'"'})%2 == 0 {
+		return first + 1
+	}
 	for at := 1; ; {
 		i := bytes.IndexAny(text[at:], `>"'`)
 		if i < 0 {
@@ -104,8 +112,8 @@ func local(name []byte) []byte {
 	return name[bytes.LastIndexByte(name, ':')+1:]
 }
 
-// attributes visits the attributes by their local names.
-func (t tag) attributes(visit func(name, value string)) {
+// attributes visits the attributes by their local names. The values are as they are written: see plain.
+func (t tag) attributes(visit func(name, value []byte)) {
 	rest := []byte(t)
 	for {
 		equals := bytes.IndexByte(rest, '=')
@@ -122,20 +130,23 @@ func (t tag) attributes(visit func(name, value string)) {
 		if end < 0 {
 			return
 		}
-		visit(string(name), html.UnescapeString(string(rest[1:end+1])))
+		visit(name, rest[1:end+1])
 		rest = rest[end+2:]
 	}
 }
 
 // get gives an attribute; empty if there is none.
 func (t tag) get(wanted string) (found string) {
-	t.attributes(func(name, value string) {
-		if name == wanted && found == "" {
-			found = value
+	t.attributes(func(name, value []byte) {
+		if string(name) == wanted && found == "" {
+			found = plain(value)
 		}
 	})
 	return found
 }
+
+// plain resolves the entities of a value. Those that a document declares itself stay as they are.
+func plain(value []byte) string { return html.UnescapeString(string(value)) }
 
 // mentions tells whether a word occurs in the tag at all.
 func (t tag) mentions(word string) bool { return bytes.Contains(t, []byte(word)) }
