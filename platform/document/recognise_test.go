@@ -35,6 +35,7 @@ func TestRecogniseSamples(t *testing.T) {
 		{"gotenberg__protected_page_1.docx", "docx", true},
 		{"excelize__encryptSHA512.xlsx", "xlsx", true},
 		{"msoffcrypto-tool__rc4cryptoapi_password.ppt", "ppt", true},
+		{"msoffcrypto-tool__rc4cryptoapi_password.doc", "doc", true},
 		{"unoserver__simple.encrypted.odt", "odt", true},
 		{"synth-built-in-password.xlsx", "xlsx", false},
 	} {

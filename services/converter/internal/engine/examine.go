@@ -33,7 +33,7 @@ func Examine(request Request) (document.Recognition, error) {
 	case err != nil:
 		return found, fmt.Errorf("recognise the document: %w", err)
 	case found.Encrypted && request.Password == nil:
-		// LibreOffice 7.4 does not always ask: it crashes on some encrypted doc files, and does not open any encrypted ppt.
+		// LibreOffice does not always ask for it: it knows no encryption of binary presentations.
 		return found, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
 	// LibreOffice says nothing about a presentation without visible slides: it gives no PDF, or a blank page.

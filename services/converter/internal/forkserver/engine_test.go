@@ -166,6 +166,7 @@ func TestPasswords(t *testing.T) {
 	for _, c := range []struct{ file, format, password string }{
 		{"gembox.presentation.examples__PptxEncryption.pptx", "pptx", "inpass"},
 		{"excelize__encryptSHA512.xlsx", "xlsx", "password"},
+		{"msoffcrypto-tool__rc4cryptoapi_password.doc", "doc", "Password1234_"},
 		{"unoserver__simple.encrypted.odt", "odt", "password"},
 		{"synth-letter.odt", "odt", "not needed"},
 	} {

@@ -186,9 +186,12 @@ static void on_event(int type, const char *payload, void *data)
         break;
     case EVENT_PASSWORD:
     case EVENT_PASSWORD_TO_MODIFY: {
-        /* It asks again after a wrong one, until the answer is none. */
+        /*
+         * It asks again after a wrong one, until the answer is none. What it waits for is known by the address that was opened; the
+         * payload is that for most filters, but the name alone for Word's, and a name that is not known is a crash.
+         */
         bool first = watch->passwords_asked++ == 0;
-        watch->office->call->set_password(watch->office, payload,
+        watch->office->call->set_password(watch->office, watch->conversion->source_url,
             first && watch->conversion->has_password ? watch->conversion->password : NULL);
         break;
     }
