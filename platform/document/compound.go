@@ -155,7 +155,7 @@ func (c *compound) has(name string) bool {
 	return ok
 }
 
-// streamHead gives up to limit bytes of the beginning of a stream of the top level; limit is at most 4 KiB. A broken
+// streamHead gives up to limit bytes of the beginning of a stream of the top level. A broken
 // stream gives what could be read.
 func (c *compound) streamHead(name string, limit int) []byte {
 	entry, ok := c.top[strings.ToUpper(name)]

@@ -74,6 +74,10 @@ func TestRealDocuments(t *testing.T) {
 			Links: []string{"file:///etc/passwd", "http://127.0.0.1:9/section.odt", "http://127.0.0.1:9/linked.png"}, LinksTotal: 3,
 		}},
 		{file: "synth-lfi-file-picture.pptx", fonts: []string{"Calibri"}, want: survey.Findings{Links: []string{"file:///tmp/canary.png"}, LinksTotal: 1}},
+		{file: "docling__legacy_sample.doc", fonts: []string{"Arial", "Cambria Math", "Courier New", "(Symbol)", "Times New Roman", "(Wingdings)"}},
+		{file: "aspose.slides-for-.net__Print.ppt", fonts: []string{"Arial", "Calibri"}},
+		{file: "synth-table.xls", fonts: []string{"Arial"}},
+		{file: "msoffcrypto-tool__rc4cryptoapi_password.ppt"},
 		{file: "unoserver__simple.encrypted.odt"},
 		{file: "excelize__encryptSHA512.xlsx"},
 		{file: "synth-png-named.pptx"},
@@ -233,7 +237,7 @@ func TestBounds(t *testing.T) {
 }
 
 func FuzzLook(f *testing.F) {
-	for _, name := range []string{"synth-lfi-linked-section.fodt", "synth-lfi-file-picture.pptx", "officeimo__SampleFileRTF.rtf", "docling__legacy_sample.doc", "synth-table.xls"} {
+	for _, name := range []string{"synth-lfi-linked-section.fodt", "synth-lfi-file-picture.pptx", "officeimo__SampleFileRTF.rtf", "docling__legacy_sample.doc", "synth-table.xls", "aspose.slides-for-.net__Print.ppt"} {
 		content, err := os.ReadFile(testdata + name)
 		require.NoError(f, err)
 		f.Add(content, "html")
