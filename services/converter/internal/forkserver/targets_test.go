@@ -115,15 +115,8 @@ func edit(t *testing.T, archive []byte, change func(name string, content []byte)
 	var out bytes.Buffer
 	to := zip.NewWriter(&out)
 	for _, entry := range from.File {
-		if entry.Name == "mimetype" { // stored, and without the data descriptor of CreateHeader, which LibreOffice 25.2 refuses there
-			content := change(entry.Name, partOf(t, archive, entry.Name))
-			size := uint64(len(content))
-			part, err := to.CreateRaw(&zip.FileHeader{
-				Name: entry.Name, CRC32: crc32.ChecksumIEEE(content), CompressedSize64: size, UncompressedSize64: size,
-			})
-			require.NoError(t, err)
-			_, err = part.Write(content)
-			require.NoError(t, err)
+		if entry.Name == "mimetype" {
+			store(t, to, entry.Name, change(entry.Name, partOf(t, archive, entry.Name)))
 			continue
 		}
 		part, err := to.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Deflate})
@@ -136,6 +129,18 @@ func edit(t *testing.T, archive []byte, change func(name string, content []byte)
 	}
 	require.NoError(t, to.Close())
 	return out.Bytes()
+}
+
+// store adds a part that is not packed, and without the data descriptor of CreateHeader: so LibreOffice 25.2 wants mimetype.
+func store(t *testing.T, to *zip.Writer, name string, content []byte) {
+	t.Helper()
+	size := uint64(len(content))
+	part, err := to.CreateRaw(&zip.FileHeader{
+		Name: name, CRC32: crc32.ChecksumIEEE(content), CompressedSize64: size, UncompressedSize64: size,
+	})
+	require.NoError(t, err)
+	_, err = part.Write(content)
+	require.NoError(t, err)
 }
 
 func partOf(t *testing.T, archive []byte, name string) []byte {
