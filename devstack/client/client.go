@@ -56,8 +56,10 @@ type Job struct {
 		Format  string         `json:"format"`
 		Options map[string]any `json:"options"`
 	} `json:"target"`
-	Result *Result `json:"result"`
-	Error  *struct {
+	Result   *Result   `json:"result"`
+	Warnings []Warning `json:"warnings"`
+	Report   *Report   `json:"report"`
+	Error    *struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	} `json:"error"`
@@ -69,6 +71,27 @@ type Job struct {
 	etag string
 	// pause is what the server asked to wait for before the next question.
 	pause time.Duration
+}
+
+// Warning is something about a result that its owner should know.
+type Warning struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// Report of a job that has ended.
+type Report struct {
+	Engine  string             `json:"engine"`
+	Seconds map[string]float64 `json:"seconds"`
+	Fonts   []struct {
+		Name       string `json:"name"`
+		ReplacedBy string `json:"replaced_by"`
+		Found      bool   `json:"found"`
+	} `json:"fonts"`
+	BlockedLinks        []string `json:"blocked_links"`
+	BlockedLinksTotal   int      `json:"blocked_links_total"`
+	MacrosBlocked       bool     `json:"macros_blocked"`
+	HiddenSlidesLeftOut int      `json:"hidden_slides_left_out"`
 }
 
 // Result of a job that succeeded.

@@ -1,0 +1,65 @@
+package acceptance_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/devstack/testbench"
+)
+
+// TestReportsAreShown: a client reads what a document did not get, and why a conversion took its time.
+func TestReportsAreShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testbench.New(t), "DOCMILL_CONVERSION_PAGES=50")
+
+	hidden := b.succeed(t, b.submit(t, "aspose.slides-for-.net__HiddingSlides.pptx"))
+	require.Equal(t, 1, hidden.Report.HiddenSlidesLeftOut)
+	require.Regexp(t, `^LibreOffice \d+\.`, hidden.Report.Engine)
+	for _, step := range []string{"queued", "fetch", "load", "export", "store"} {
+		require.Contains(t, hidden.Report.Seconds, step)
+	}
+	var named []string
+	for _, font := range hidden.Report.Fonts {
+		named = append(named, font.Name)
+	}
+	require.Equal(t, []string{"Arial", "Calibri", "Calibri Light"}, named)
+
+	links := b.succeed(t, b.submit(t, "synth-lfi-linked-section.fodt"))
+	require.Len(t, links.Report.BlockedLinks, 3)
+	require.Equal(t, 3, links.Report.BlockedLinksTotal)
+	require.Contains(t, codes(links.Warnings), "links-blocked")
+
+	macros := b.succeed(t, b.submit(t, "gembox.presentation.examples__SampleVba.pptm"))
+	require.True(t, macros.Report.MacrosBlocked)
+	require.Contains(t, codes(macros.Warnings), "macros-blocked")
+
+	// 100 slides. Whoever polls sees it move, until it turns out to have too many pages.
+	long := b.submit(t, "odftoolkit__Presentation7.odp")
+	seen := map[int]bool{}
+	require.Eventually(t, func() bool {
+		var err error
+		long, err = b.client.Poll(b.ctx, long.ID)
+		require.NoError(t, err)
+		if long.Progress != nil {
+			seen[long.Progress.Percent] = true
+		}
+		return long.Ended()
+	}, patience, 20*time.Millisecond)
+	require.NotNil(t, long.Error)
+	require.Greater(t, len(seen), 2, "%v", seen)
+	require.Equal(t, "document-too-complex", long.Error.Code)
+	require.Contains(t, long.Error.Detail, "100 pages")
+	require.Contains(t, long.Report.Seconds, "export")
+	require.NotContains(t, long.Report.Seconds, "store")
+}
+
+func codes(warnings []client.Warning) []string {
+	var all []string
+	for _, warning := range warnings {
+		all = append(all, warning.Code)
+	}
+	return all
+}
