@@ -52,6 +52,9 @@ func TestEveryTarget(t *testing.T) {
 		{"docling__legacy_sample.doc", "doc", "Swimming", flowing},
 		{"synth-table.xlsx", "xlsx", "Київ", 1},
 		{"synth-table.csv", "csv", "München", 1},
+		{"tika__testVISIO_text.vsdx", "vsdx", "Router", 1},
+		{"tika__testWEBP.webp", "webp", "", 1},
+		{"tika__testPagesLayout.pages", "pages", "", flowing},
 	} {
 		format, _ := document.FormatByID(c.format)
 		for _, target := range format.Targets() {
