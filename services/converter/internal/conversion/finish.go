@@ -30,7 +30,21 @@ func forLibreOffice(request engine.Request) engine.Request {
 	}
 	request.Target, _ = request.Format.Target("pdf") // every format has it
 	request.Options = options
+	request.Progress = half(request.Progress, 0)
 	return request
+}
+
+// half tells of the first or second half of what remains to be done when a document is open: LibreOffice's PDF was seen to take
+// about as long as its pictures.
+func half(whole func(engine.Progress), from int) func(engine.Progress) {
+	return func(p engine.Progress) {
+		if p.Phase == engine.Saving {
+			p.Percent = from + p.Percent/2
+		}
+		if whole != nil {
+			whole(p)
+		}
+	}
 }
 
 // write has LibreOffice write what the request needs.
@@ -67,8 +81,10 @@ func (a *attempt) finish(
 	finished, is := output, request.Target
 	var err error
 	if pictures {
+		second := half(request.Progress, 50)
 		finished, is, err = a.Renderer.Render(ctx, render.Request{
 			Folder: folder, PDF: output.Path, Pages: output.Pages, Target: request.Target, Options: request.Options, Spent: time.Since(began),
+			Progress: func(percent int) { second(engine.Progress{Phase: engine.Saving, Percent: percent}) },
 		})
 		finished.Engine = output.Engine
 	} else {

@@ -25,7 +25,10 @@ func (j *job) archive(ctx context.Context, pictures []picture) (path string, err
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := zip.NewWriter(file)
 	digits := max(3, len(strconv.Itoa(len(pictures))))
-	for _, p := range pictures {
+	for i, p := range pictures {
+		if j.Progress != nil {
+			j.Progress(100 * i / len(pictures))
+		}
 		picture, err := j.draw(ctx, p)
 		if err != nil {
 			return "", err

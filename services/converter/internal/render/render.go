@@ -92,6 +92,8 @@ type Request struct {
 	Options *conversionv1.Options
 	// Spent is how much of the time that a conversion may take is over.
 	Spent time.Duration
+	// Progress, when not nil, is told how much is done, in percent.
+	Progress func(percent int)
 }
 
 // Render draws the pages, and says what the file is that came of it: a picture of the target's kind, or an archive of

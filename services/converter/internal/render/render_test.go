@@ -136,8 +136,11 @@ func TestArchive(t *testing.T) {
 		t.Run(to, func(t *testing.T) {
 			t.Parallel()
 			renderer, request := setup(t, generous(), to, "72 36", "36 72", "9 9")
+			var told []int
+			request.Progress = func(percent int) { told = append(told, percent) }
 			output, is, err := renderer.Render(t.Context(), request)
 			require.NoError(t, err)
+			require.Equal(t, []int{0, 33, 66}, told)
 			require.Equal(t, 3, output.Pages)
 			require.Equal(t, "application/zip", is.MediaType)
 			archive, err := zip.OpenReader(output.Path)
