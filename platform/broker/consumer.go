@@ -40,7 +40,10 @@ type Work interface {
 
 // Consumer consumes one queue, on a connection of its own, and settles each delivery when its handler is done with it.
 type Consumer struct {
-	queue      string
+	// queue is empty for a listener, whose queue the broker names.
+	queue string
+	// exchange is what a listener listens to.
+	exchange   string
 	work       Work
 	options    ConsumerOptions
 	supervisor *supervisor
@@ -49,18 +52,26 @@ type Consumer struct {
 
 // NewConsumer makes a consumer. It connects when it runs.
 func NewConsumer(config Config, queue string, work Work, options ConsumerOptions) (*Consumer, error) {
+	return newConsumer(config, queue, Consumer{queue: queue, work: work, options: options})
+}
+
+// NewListener makes a consumer of a queue of its own, which gets what is published on the exchange while it is connected, and
+// nothing else. It connects when it runs.
+func NewListener(config Config, exchange string, work Work, options ConsumerOptions) (*Consumer, error) {
+	return newConsumer(config, exchange, Consumer{exchange: exchange, work: work, options: options})
+}
+
+func newConsumer(config Config, of string, c Consumer) (*Consumer, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if options.Hold == 0 {
-		options.Hold = 10 * time.Minute
+	if c.options.Hold == 0 {
+		c.options.Hold = 10 * time.Minute
 	}
-	factory := labelled(options.Metrics, queue)
-	return &Consumer{
-		queue: queue, work: work, options: options,
-		supervisor: newSupervisor(config, options.Name+" consumer of "+queue, options.Log, newConnectionMetrics(factory)),
-		metrics:    newConsumerMetrics(factory),
-	}, nil
+	factory := labelled(c.options.Metrics, of)
+	c.supervisor = newSupervisor(config, c.options.Name+" consumer of "+of, c.options.Log, newConnectionMetrics(factory))
+	c.metrics = newConsumerMetrics(factory)
+	return &c, nil
 }
 
 // Run consumes until drain is closed; then it takes no further delivery, lets the handlers finish what they have in hand,
@@ -138,15 +149,35 @@ func (c *Consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, 
 	if err := s.channel.Qos(c.work.prefetch(), 0, false); err != nil {
 		return nil, fmt.Errorf("set the prefetch: %w", err)
 	}
-	const autoAck, exclusive, noLocal, noWait = false, false, false, false
-	deliveries, err := s.channel.Consume(c.queue, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	queue, err := c.ownQueue(s)
 	if err != nil {
-		return nil, fmt.Errorf("consume %s: %w", c.queue, err)
+		return nil, err
+	}
+	const autoAck, exclusive, noLocal, noWait = false, false, false, false
+	deliveries, err := s.channel.Consume(queue, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
 	return &subscription{
 		session: s, deliveries: deliveries, drain: drain, hold: c.options.Hold,
 		log: c.supervisor.log, metrics: c.metrics,
 	}, nil
+}
+
+// ownQueue gives the queue to consume. That of a listener is made now and goes with the connection.
+func (c *Consumer) ownQueue(s *session) (string, error) {
+	if c.exchange == "" {
+		return c.queue, nil
+	}
+	const durable, autoDelete, exclusive, noWait = false, true, true, false
+	queue, err := s.channel.QueueDeclare("", durable, autoDelete, exclusive, noWait, nil)
+	if err != nil {
+		return "", fmt.Errorf("make a queue to listen with: %w", err)
+	}
+	if err := s.channel.QueueBind(queue.Name, "", c.exchange, noWait, nil); err != nil {
+		return "", fmt.Errorf("listen to %s: %w", c.exchange, err)
+	}
+	return queue.Name, nil
 }
 
 // subscription is the consuming side of one session.

@@ -10,11 +10,13 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // taken is a delivery in a handler's hand, and decide settles it.
@@ -45,6 +47,33 @@ func byHand() (broker.EachHandler, <-chan taken) {
 			return broker.Release
 		}
 	}, hand
+}
+
+// TestEveryListenerHears: each has a queue of its own, which nothing is left of.
+func TestEveryListenerHears(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, _ := b.publisher(b.config, nil)
+	announcement := broker.Message{Body: &conversionv1.ConverterAnnounced{ConverterId: "c", SourceFormats: []string{"pptx"}}}
+	require.ErrorIs(t, p.Publish(t.Context(), announcement), broker.ErrUnroutable, "nobody listens yet")
+
+	var heard []<-chan taken
+	for range 2 {
+		handle, hand := byHand()
+		listener, err := broker.NewListener(b.config, topology.Announcements, broker.Each(1, handle), broker.ConsumerOptions{Name: "test", Log: zaptest.NewLogger(t)})
+		require.NoError(t, err)
+		b.run(listener)
+		b.connected(listener)
+		heard = append(heard, hand)
+	}
+	require.NoError(t, p.Publish(t.Context(), announcement))
+	for _, hand := range heard {
+		d := <-hand
+		message, err := d.Message()
+		require.NoError(t, err)
+		require.True(t, proto.Equal(announcement.Body, message))
+		d.decide <- broker.Ack
+	}
 }
 
 func TestDeliveryCarriesMessageAndTrace(t *testing.T) {

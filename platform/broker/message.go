@@ -24,7 +24,7 @@ const (
 
 // Message is what Publish sends.
 type Message struct {
-	// Body is one of the messages of package topology's routing keys; its type decides the routing key.
+	// Body is one of the messages that topology.Route knows; its type decides where it goes.
 	Body proto.Message
 	// JobID becomes the correlation id.
 	JobID string
@@ -49,11 +49,11 @@ func (m Message) route() (exchange, key string, err error) {
 	if m.Queue != "" {
 		return "", m.Queue, nil // the default exchange leads to the queue of that name
 	}
-	key, found := topology.RoutingKey(m.Body)
+	exchange, key, found := topology.Route(m.Body)
 	if !found {
-		return "", "", fmt.Errorf("%T has no routing key", m.Body)
+		return "", "", fmt.Errorf("%T has no route", m.Body)
 	}
-	return topology.Jobs, key, nil
+	return exchange, key, nil
 }
 
 // publishing encodes the message, with the trace of ctx in its headers.

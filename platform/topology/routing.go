@@ -19,9 +19,17 @@ const (
 // everyEvent is the pattern of all of them.
 const everyEvent = "job.#"
 
-// RoutingKey gives the key under which a message of this type is published on the exchange Jobs. It says false for a
-// type that has no business there.
-func RoutingKey(message proto.Message) (string, bool) {
+// Route gives the exchange and the key that a message of this type is published with. It says false for a type that is no
+// message of its own.
+func Route(message proto.Message) (exchange, key string, found bool) {
+	if _, announces := message.(*conversionv1.ConverterAnnounced); announces {
+		return Announcements, "", true // a fanout looks at no key
+	}
+	key, found = routingKey(message)
+	return Jobs, key, found
+}
+
+func routingKey(message proto.Message) (string, bool) {
 	switch message.(type) {
 	case *conversionv1.ConvertRequested:
 		return Submitted, true

@@ -17,6 +17,8 @@ import (
 const (
 	// Jobs is the topic exchange that every message of a job's life goes through.
 	Jobs = "docmill.jobs"
+	// Announcements is the fanout exchange on which services tell whoever listens how they are.
+	Announcements = "docmill.announcements"
 	// Control is the fanout exchange that reaches every running converter.
 	Control = "docmill.control"
 )
@@ -76,7 +78,7 @@ type Binding struct {
 
 // Exchanges lists all exchanges.
 func Exchanges() []Exchange {
-	return []Exchange{{Name: Jobs, Kind: amqp.ExchangeTopic}, {Name: Control, Kind: amqp.ExchangeFanout}}
+	return []Exchange{{Name: Jobs, Kind: amqp.ExchangeTopic}, {Name: Announcements, Kind: amqp.ExchangeFanout}, {Name: Control, Kind: amqp.ExchangeFanout}}
 }
 
 // Queues lists all queues.

@@ -102,8 +102,8 @@ func TestRoutes(t *testing.T) {
 	require.Equal(t, 1, count(topology.Convert))
 }
 
-// TestEveryMessageHasARoutingKey holds the mapping against the contract: what has a job_id is a message, the rest are
-// parts of messages.
+// TestEveryMessageHasARoutingKey holds the mapping against the contract: what has a job_id is a message of the job's
+// life, what is valid for a time an announcement, and the rest are parts of messages.
 func TestEveryMessageHasARoutingKey(t *testing.T) {
 	t.Parallel()
 	keys := map[string]bool{}
@@ -112,15 +112,17 @@ func TestEveryMessageHasARoutingKey(t *testing.T) {
 		descriptor := messages.Get(i)
 		kind, err := protoregistry.GlobalTypes.FindMessageByName(descriptor.FullName())
 		require.NoError(t, err)
-		key, found := topology.RoutingKey(kind.New().Interface())
-		require.Equal(t, descriptor.Fields().ByName("job_id") != nil, found, descriptor.FullName())
-		if found {
+		exchange, key, found := topology.Route(kind.New().Interface())
+		ofJob, announces := descriptor.Fields().ByName("job_id") != nil, descriptor.Fields().ByName("valid_for") != nil
+		require.Equal(t, ofJob || announces, found, descriptor.FullName())
+		if ofJob {
+			require.Equal(t, topology.Jobs, exchange)
 			require.False(t, keys[key], key)
 			keys[key] = true
 		}
 	}
 	require.Len(t, keys, 6)
-	_, found := topology.RoutingKey(proto.Message(nil))
+	_, _, found := topology.Route(proto.Message(nil))
 	require.False(t, found)
 }
 

@@ -16,8 +16,10 @@ import (
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -90,21 +92,26 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	}
 	engine := httpserver.NewEngine("docmill-gateway", p.Log, p.Metrics)
 	limits := upload.Limits{MaxSize: int64(s.MaxUploadSize), Idle: s.UploadIdleTimeout, Secrets: box != nil}
-	err = httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
+	offered := &offer.Offer{}
+	listener, err := broker.NewListener(s.Broker, topology.Announcements, broker.Each(1, offered.Handle),
+		broker.ConsumerOptions{Name: "docmill-gateway", Log: p.Log, Metrics: p.Metrics})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
 		Submitter: &submit.Submitter{
 			Store: store, Sources: s.Store.SourcesBucket, Queue: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
 		},
 		Status:  status,
 		Sender:  &download.Sender{Store: store, Results: s.Store.ResultsBucket},
+		Offer:   offered,
 		Metrics: p.Metrics,
 	})
-	if err != nil {
-		return service.Assembly{}, err
-	}
 	return service.Assembly{
 		Parts: []host.Part{
 			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
 			{Name: "publisher", Run: publisher.Run},
+			{Name: "announcements", Run: listener.Run},
 			httpserver.Part("api", s.Address, engine, p.Log),
 		},
 		// Status is not among them: without it documents are still accepted and results converted.

@@ -1,4 +1,5 @@
-// The messages of Docmill's one exchange: the command that asks for a conversion and the events of a job's life.
+// The messages of Docmill: the command that asks for a conversion, the events of a job's life, and what converters say of
+// themselves.
 //
 // Compatibility: fields are only added; numbers and meanings never change (`make lint` runs buf's breaking-change check
 // against the released contract). A consumer ignores fields it does not know and treats a message type it does not
@@ -1905,6 +1906,73 @@ func (x *Font) GetFound() bool {
 	return false
 }
 
+// ConverterAnnounced says that a converter is at work, and what it can read: that depends on the filters of the LibreOffice
+// that is installed beside it. It comes again and again, and is forgotten when it stays away.
+//
+// Exchange: docmill.announcements. Publisher: converter. Consumer: every gateway.
+type ConverterAnnounced struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The converter's own id, new at each start.
+	ConverterId string `protobuf:"bytes,1,opt,name=converter_id,json=converterId,proto3" json:"converter_id,omitempty"`
+	// The formats that it can read: identifiers of the table of formats.
+	SourceFormats []string `protobuf:"bytes,2,rep,name=source_formats,json=sourceFormats,proto3" json:"source_formats,omitempty"`
+	// How long this holds.
+	ValidFor      *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConverterAnnounced) Reset() {
+	*x = ConverterAnnounced{}
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConverterAnnounced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConverterAnnounced) ProtoMessage() {}
+
+func (x *ConverterAnnounced) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConverterAnnounced.ProtoReflect.Descriptor instead.
+func (*ConverterAnnounced) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ConverterAnnounced) GetConverterId() string {
+	if x != nil {
+		return x.ConverterId
+	}
+	return ""
+}
+
+func (x *ConverterAnnounced) GetSourceFormats() []string {
+	if x != nil {
+		return x.SourceFormats
+	}
+	return nil
+}
+
+func (x *ConverterAnnounced) GetValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.ValidFor
+	}
+	return nil
+}
+
 // Failure is why a job or an attempt failed.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1920,7 +1988,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2000,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_conversion_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2013,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{14}
+	return file_docmill_conversion_v1_conversion_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failure) GetCode() string {
@@ -2115,7 +2183,11 @@ const file_docmill_conversion_v1_conversion_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vreplaced_by\x18\x02 \x01(\tR\n" +
 	"replacedBy\x12\x14\n" +
-	"\x05found\x18\x03 \x01(\bR\x05found\"S\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\"\x96\x01\n" +
+	"\x12ConverterAnnounced\x12!\n" +
+	"\fconverter_id\x18\x01 \x01(\tR\vconverterId\x12%\n" +
+	"\x0esource_formats\x18\x02 \x03(\tR\rsourceFormats\x126\n" +
+	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"S\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x1c\n" +
@@ -2186,7 +2258,7 @@ func file_docmill_conversion_v1_conversion_proto_rawDescGZIP() []byte {
 }
 
 var file_docmill_conversion_v1_conversion_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_docmill_conversion_v1_conversion_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_docmill_conversion_v1_conversion_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_docmill_conversion_v1_conversion_proto_goTypes = []any{
 	(PdfA)(0),                     // 0: docmill.conversion.v1.PdfA
 	(Notes)(0),                    // 1: docmill.conversion.v1.Notes
@@ -2211,12 +2283,13 @@ var file_docmill_conversion_v1_conversion_proto_goTypes = []any{
 	(*ConversionFailed)(nil),      // 20: docmill.conversion.v1.ConversionFailed
 	(*Report)(nil),                // 21: docmill.conversion.v1.Report
 	(*Font)(nil),                  // 22: docmill.conversion.v1.Font
-	(*Failure)(nil),               // 23: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*ConverterAnnounced)(nil),    // 23: docmill.conversion.v1.ConverterAnnounced
+	(*Failure)(nil),               // 24: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
 }
 var file_docmill_conversion_v1_conversion_proto_depIdxs = []int32{
-	24, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	25, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	10, // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	11, // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
 	12, // 3: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
@@ -2228,32 +2301,33 @@ var file_docmill_conversion_v1_conversion_proto_depIdxs = []int32{
 	5,  // 9: docmill.conversion.v1.Options.allow_changes:type_name -> docmill.conversion.v1.Changes
 	6,  // 10: docmill.conversion.v1.Options.paper:type_name -> docmill.conversion.v1.Paper
 	7,  // 11: docmill.conversion.v1.Options.orientation:type_name -> docmill.conversion.v1.Orientation
-	24, // 12: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	25, // 12: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
 	8,  // 13: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	24, // 14: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	23, // 15: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	25, // 16: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	24, // 17: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	24, // 18: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	24, // 19: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	25, // 14: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	24, // 15: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	26, // 16: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	25, // 17: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	25, // 18: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	25, // 19: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
 	18, // 20: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
 	19, // 21: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
 	21, // 22: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	24, // 23: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	24, // 24: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	23, // 25: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	25, // 23: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	25, // 24: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	24, // 25: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
 	21, // 26: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	25, // 27: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	25, // 28: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	25, // 29: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	25, // 30: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	25, // 31: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	26, // 27: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	26, // 28: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	26, // 29: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	26, // 30: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	26, // 31: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
 	22, // 32: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	26, // 33: docmill.conversion.v1.ConverterAnnounced.valid_for:type_name -> google.protobuf.Duration
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_conversion_proto_init() }
@@ -2269,7 +2343,7 @@ func file_docmill_conversion_v1_conversion_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_conversion_proto_rawDesc), len(file_docmill_conversion_v1_conversion_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

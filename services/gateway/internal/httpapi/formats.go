@@ -11,16 +11,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/option"
-	"github.com/docmill/docmill/services/gateway/internal/upload"
 )
-
-// formats answers GET /v1/formats, which is the same as long as the process lives.
-type formats struct {
-	body []byte
-	etag string
-}
 
 type formatsAnswer struct {
 	Formats       []formatAnswer  `json:"formats"`
@@ -42,9 +34,11 @@ type targetAnswer struct {
 	MediaType string `json:"media_type"`
 }
 
-func newFormats(limits upload.Limits) (*formats, error) {
+// formats answers GET /v1/formats.
+func (a *api) formats(c *gin.Context) error {
+	limits := a.limits()
 	answer := formatsAnswer{Options: limits.OfferedOptions(), MaxUploadSize: limits.MaxSize}
-	for _, f := range document.Formats() {
+	for _, f := range limits.Formats {
 		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family)}
 		for _, t := range f.Targets() {
 			entry.Targets = append(entry.Targets, targetAnswer{Format: t.ID, Title: t.Title, MediaType: t.MediaType})
@@ -53,19 +47,15 @@ func newFormats(limits upload.Limits) (*formats, error) {
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {
-		return nil, fmt.Errorf("encode the formats: %w", err)
+		return fmt.Errorf("encode the formats: %w", err)
 	}
 	sum := sha256.Sum256(body)
-	return &formats{body: body, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}, nil
-}
-
-func (f *formats) serve(c *gin.Context) error {
 	c.Header("Content-Type", "application/json")
-	c.Header("ETag", f.etag)
+	c.Header("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
 	c.Header("Cache-Control", "no-cache")
 	for _, name := range []string{"Range", "If-Match", "If-Unmodified-Since"} {
 		c.Request.Header.Del(name) // not for so little
 	}
-	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(f.body))
+	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/docmill/docmill/platform/prefer"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -23,7 +24,7 @@ import (
 
 // Settings bound what clients may do.
 type Settings struct {
-	// Upload are the bounds of one upload.
+	// Upload are the bounds of one upload; its Formats come from the Offer.
 	Upload upload.Limits
 	// MaxUploads is how many uploads may go on at once.
 	MaxUploads int
@@ -36,6 +37,7 @@ type Parts struct {
 	Submitter *submit.Submitter
 	Status    *statusclient.Client
 	Sender    *download.Sender
+	Offer     *offer.Offer
 	Metrics   prometheus.Registerer
 }
 
@@ -48,21 +50,16 @@ type api struct {
 
 // Register adds the API's routes. It panics when the metrics are registered already, which only happens when it is called
 // twice.
-func Register(routes gin.IRouter, settings Settings, parts Parts) error {
+func Register(routes gin.IRouter, settings Settings, parts Parts) {
 	a := &api{
 		settings: settings, parts: parts,
 		slots: make(chan struct{}, settings.MaxUploads), metrics: newUploadMetrics(parts.Metrics),
-	}
-	formats, err := newFormats(settings.Upload)
-	if err != nil {
-		return err
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
-	routes.Match(getOrHead, "/v1/formats", answer(formats.serve))
-	return nil
+	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
 }
 
 // clientGone is the status of an answer that nobody reads, for the log and the metrics; nginx uses the same.
@@ -153,11 +150,18 @@ func (a *api) accept(c *gin.Context) (accepted job.Job, err error) {
 	default:
 		return job.Job{}, problem.New(problem.Busy, "%d uploads go on already.", cap(a.slots)).After(busyRetryAfter)
 	}
-	document, err := upload.Receive(c.Writer, c.Request, a.settings.Upload)
+	document, err := upload.Receive(c.Writer, c.Request, a.limits())
 	if err != nil {
 		return job.Job{}, err
 	}
 	return a.parts.Submitter.Submit(c.Request.Context(), document)
+}
+
+// limits are those of an upload that begins now.
+func (a *api) limits() upload.Limits {
+	limits := a.settings.Upload
+	limits.Formats = a.parts.Offer.Formats()
+	return limits
 }
 
 // outcome is the code that an error is answered with, for metrics.

@@ -45,6 +45,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -118,12 +119,12 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
-	require.NoError(t, httpapi.Register(engine, c.settings, httpapi.Parts{
+	httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
 			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 		},
-		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Metrics: g.registry,
-	}))
+		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Offer: &offer.Offer{}, Metrics: g.registry,
+	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
 	g.url = g.server.URL

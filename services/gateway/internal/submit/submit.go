@@ -207,11 +207,7 @@ func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document
 	if err != nil {
 		return document.Recognition{}, refusal(err)
 	}
-	if _, offered := recognition.Format.Target(upload.Options.To); !offered {
-		return document.Recognition{}, problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.",
-			recognition.Format.ID, upload.Options.To)
-	}
-	if err := upload.Options.Unsuitable(recognition.Format); err != nil {
+	if err := upload.Options.Suit(recognition.Format); err != nil {
 		return document.Recognition{}, err
 	}
 	if recognition.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
 )
 
@@ -29,7 +30,7 @@ func FuzzReceive(f *testing.F) {
 		if disposition != "" {
 			r.Header.Set("Content-Disposition", disposition)
 		}
-		limits := Limits{MaxSize: 64, Idle: time.Minute}
+		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: document.Formats()}
 		u, content, err := receive(r, limits)
 		if err != nil {
 			var p *problem.Error

@@ -22,6 +22,8 @@ type Options struct {
 	// Chosen are the conversion's own options: each is right by itself, goes with the others, and with To and at least one
 	// kind of document.
 	Chosen *option.Chosen
+
+	formats []document.Format // that are offered
 }
 
 const (
@@ -38,7 +40,7 @@ const (
 // OfferedOptions lists the options that a submission may have.
 func (l Limits) OfferedOptions() []option.Option {
 	offered := []option.Option{
-		{Name: optionTo, Kind: option.Choice, Description: "The format to convert into.", Default: "pdf", Allowed: targets()},
+		{Name: optionTo, Kind: option.Choice, Description: "The format to convert into.", Default: "pdf", Allowed: l.targets()},
 		{Name: optionTag, Kind: option.Text, Description: "A label of your own, shown with the job.", MaxLength: maxTag},
 	}
 	for _, o := range option.All() {
@@ -50,9 +52,9 @@ func (l Limits) OfferedOptions() []option.Option {
 }
 
 // targets lists every format that some document can be converted into.
-func targets() []string {
+func (l Limits) targets() []string {
 	var ids []string
-	for _, format := range document.Formats() {
+	for _, format := range l.Formats {
 		for _, target := range format.Targets() {
 			if !slices.Contains(ids, target.ID) {
 				ids = append(ids, target.ID)
@@ -71,7 +73,7 @@ type collector struct {
 }
 
 func newCollector(limits Limits) *collector {
-	return &collector{offered: limits.OfferedOptions(), values: Options{To: "pdf", Chosen: option.New()}}
+	return &collector{offered: limits.OfferedOptions(), values: Options{To: "pdf", Chosen: option.New(), formats: limits.Formats}}
 }
 
 func (c *collector) addQuery(raw string) {
@@ -154,7 +156,7 @@ func (c *collector) fault(name, detail string) {
 // finish gives the options with defaults for those that were not given, or everything that is wrong with them.
 func (c *collector) finish() (Options, error) {
 	var families []document.Family
-	for _, format := range document.Formats() {
+	for _, format := range c.values.formats {
 		if _, offered := format.Target(c.values.To); offered {
 			families = append(families, format.Family)
 		}
@@ -168,8 +170,14 @@ func (c *collector) finish() (Options, error) {
 	return c.values, nil
 }
 
-// Unsuitable tells which options mean nothing for a document of the format, now that it is known, or nil.
-func (o Options) Unsuitable(format document.Format) error {
+// Suit tells why a document of the format cannot be converted with these options, now that it is known, or nil.
+func (o Options) Suit(format document.Format) error {
+	if !slices.ContainsFunc(o.formats, func(f document.Format) bool { return f.ID == format.ID }) {
+		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", format.ID)
+	}
+	if _, offered := format.Target(o.To); !offered {
+		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", format.ID, o.To)
+	}
 	var fields []problem.Field
 	for _, fault := range o.Chosen.Unsuitable(o.To, format.Family) {
 		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})

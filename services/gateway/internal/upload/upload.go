@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
 )
 
@@ -25,6 +26,8 @@ type Limits struct {
 	Idle time.Duration
 	// Secrets says whether options that are secret are taken: there is a key to seal them with.
 	Secrets bool
+	// Formats are those that are offered.
+	Formats []document.Format
 }
 
 // Upload is one document on its way in. It is for one goroutine at a time.

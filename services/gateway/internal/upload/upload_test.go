@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/option"
 	"github.com/docmill/docmill/platform/problem"
 )
@@ -45,7 +46,7 @@ func rawRequest(disposition, query, content string) *http.Request {
 	return r
 }
 
-var small = Limits{MaxSize: 100, Idle: time.Minute}
+var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: document.Formats()}
 
 // receive reads the whole upload.
 func receive(r *http.Request, limits Limits) (*Upload, string, error) {
@@ -245,7 +246,7 @@ func TestRefusedForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute})
+			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: document.Formats()})
 			p := requireProblem(t, err, test.code)
 			require.NotErrorIs(t, err, io.EOF)
 			require.Equal(t, test.fields, names(p))

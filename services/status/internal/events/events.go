@@ -144,7 +144,7 @@ func parse(d *broker.Delivery) event {
 	if err != nil {
 		return event{key: "unknown", fault: err}
 	}
-	key, found := topology.RoutingKey(message)
+	_, key, found := topology.Route(message)
 	if !found {
 		key = "unknown"
 	}
