@@ -23,10 +23,15 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // asGateway makes the test's own program run as the gateway: what is tested is a process, with signals and a heap of its own.
@@ -156,12 +161,12 @@ func send(t *testing.T, url string, content io.Reader, length int64) (*http.Resp
 func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
-	broker, store := testbench.Proxy(t, bench.BrokerURL), testbench.Proxy(t, bench.StoreEndpoint)
-	broker.Cut()
+	queue, store := testbench.Proxy(t, bench.BrokerURL), testbench.Proxy(t, bench.StoreEndpoint)
+	queue.Cut()
 	store.Cut()
 	settings := append(environment(bench), "DOCMILL_PUBLISH_TIMEOUT=5s",
 		"DOCMILL_STORE_SOURCES_BUCKET="+bench.SourcesBucket+"-new", "DOCMILL_STORE_RESULTS_BUCKET="+bench.ResultsBucket+"-new",
-		"DOCMILL_BROKER_URL="+broker.Through(bench.BrokerURL), "DOCMILL_STORE_ENDPOINT="+store.Through(bench.StoreEndpoint))
+		"DOCMILL_BROKER_URL="+queue.Through(bench.BrokerURL), "DOCMILL_STORE_ENDPOINT="+store.Through(bench.StoreEndpoint))
 	t.Cleanup(func() {
 		for _, bucket := range []string{bench.SourcesBucket + "-new", bench.ResultsBucket + "-new"} {
 			require.NoError(t, bench.Servers.MinIO.RemoveBucket(context.Background(), bucket))
@@ -178,7 +183,7 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.Contains(t, string(body2), problem.StoreUnavailable)
 
-	broker.Restore()
+	queue.Restore()
 	store.Restore()
 	p.waitUntilReady(t)
 	output, err = p.healthcheck(t)
@@ -398,4 +403,37 @@ func TestSettingsAreChecked(t *testing.T) {
 		require.Contains(t, string(output), want)
 		require.NotContains(t, string(output), "secret")
 	}
+}
+
+// TestOffersWhatConvertersCanRead: what a converter says is heard, in the list of formats and at the next submission.
+func TestOffersWhatConvertersCanRead(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	p := start(t, environment(bench)...)
+	p.waitUntilReady(t)
+	publisher, err := broker.NewPublisher(broker.Config{
+		URL: bench.BrokerURL, Username: bench.BrokerUsername, Password: config.NewSecret(bench.BrokerPassword),
+	}, broker.PublisherOptions{Name: "test", Log: zap.NewNop()})
+	require.NoError(t, err)
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- publisher.Run(context.Background(), func() {}, drain) }()
+	t.Cleanup(func() {
+		close(drain)
+		require.NoError(t, <-ended)
+	})
+	announcement := broker.Message{Body: &conversionv1.ConverterAnnounced{
+		ConverterId: "it", SourceFormats: []string{"pptx"}, ValidFor: durationpb.New(time.Hour),
+	}}
+	require.Eventually(t, func() bool { return publisher.Publish(t.Context(), announcement) == nil }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		response, err := http.Get(p.api + "/v1/formats")
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return strings.Contains(string(body), `{"format":"pptx",`) && !strings.Contains(string(body), `{"format":"txt","title":"Plain text","media_type":"text/plain","family"`)
+	}, patience, 20*time.Millisecond)
+	response, body := send(t, p.api, strings.NewReader("text"), 4)
+	require.Equal(t, http.StatusUnsupportedMediaType, response.StatusCode)
+	require.Contains(t, string(body), "format-unsupported")
 }
