@@ -4,7 +4,7 @@
 #   make test                 all tests, on real servers
 #
 # Variables: STACK=compose runs `up` and `down` with docker compose; PORT is the gateway's port (default 8080); BASE_URL makes
-# `demo` talk to a Docmill that already runs; PACKAGES and RUN narrow `test`.
+# `demo` talk to a Docmill that already runs; PACKAGES and RUN narrow `test`; COUNT lengthens `soak`.
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
@@ -16,6 +16,7 @@ BASE_URL ?=
 MODULES  := proto platform devstack services/gateway services/converter services/status
 PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
+COUNT    ?= 5000
 DEVSTACK := bin/devstack
 
 # Tools are built once for each version, by Go's own means, into the user's cache: .../VERSION/NAME.
@@ -56,6 +57,10 @@ test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real se
 .PHONY: bench
 bench: build ## Measure the whole system, as ratios taken in one run
 	@$(DEVSTACK) bench
+
+.PHONY: soak
+soak: devstack ## Convert COUNT documents (5000) and look for what is left of them
+	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/forkserver
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

@@ -3,11 +3,9 @@ package forkserver
 import (
 	"context"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -178,63 +176,6 @@ func TestDrainEndsWhatIsInHand(t *testing.T) {
 	<-pids
 	require.NoError(t, own.stop())
 	require.NoError(t, <-failed)
-}
-
-// TestNothingIsLeft converts 200 documents, four at once, some of which fail.
-func TestNothingIsLeft(t *testing.T) {
-	t.Parallel()
-	own := setupOwn(t, nil)
-	o, err := own.parents.acquire(t.Context())
-	require.NoError(t, err)
-	o.release()
-	parent, err := procfs.NewProc(o.process.PID())
-	require.NoError(t, err)
-	descriptorsBefore, err := parent.FileDescriptors()
-	require.NoError(t, err)
-	filesBefore, err := os.ReadDir(o.folder)
-	require.NoError(t, err)
-
-	documents := []struct{ file, format string }{
-		{"synth-letter.odt", "odt"}, {"synth-deck.ppsx", "ppsx"}, {"synth-table.csv", "csv"}, {"unoserver__simple.encrypted.odt", "odt"},
-	}
-	var wait sync.WaitGroup
-	for i := range 4 {
-		content := read(t, documents[i].file)
-		wait.Go(func() {
-			for range 50 {
-				request := requestFor(t, content, documents[i].format)
-				if _, err := own.Convert(t.Context(), request); (err != nil) != (i == 3) {
-					t.Error(err)
-				}
-				asserted(t, os.RemoveAll(request.Folder))
-			}
-		})
-	}
-	wait.Wait()
-
-	descriptors, err := parent.FileDescriptors()
-	require.NoError(t, err)
-	require.Equal(t, descriptorsBefore, descriptors)
-	files, err := os.ReadDir(o.folder)
-	require.NoError(t, err)
-	require.Len(t, files, len(filesBefore))
-	require.Empty(t, childrenOf(t, o.process.PID()), "zombies included")
-	memory, err := o.memory()
-	require.NoError(t, err)
-	require.Less(t, memory-o.resident, int64(4<<20), "the parent has not grown")
-}
-
-func childrenOf(t *testing.T, parent int) []int {
-	t.Helper()
-	processes, err := procfs.AllProcs()
-	require.NoError(t, err)
-	var children []int
-	for _, process := range processes {
-		if stat, err := process.Stat(); err == nil && stat.PPID == parent {
-			children = append(children, process.PID)
-		}
-	}
-	return children
 }
 
 // TestTheKernelsLimitOfProcessorTime sends what the kernel sends when a child has used it up.
