@@ -1,0 +1,94 @@
+package conversion
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/survey"
+)
+
+func TestWhatBecameOfFonts(t *testing.T) {
+	t.Parallel()
+	in := seen{
+		Findings: survey.Findings{Fonts: []survey.Font{
+			{Name: "Arial"}, {Name: "Brought", Embedded: true}, {Name: "Calibri"}, {Name: "Cambria"}, {Name: "Ignored", Embedded: true},
+			{Name: "Installed"}, {Name: "Lohit", Secondary: true}, {Name: "SimSun", Secondary: true}, {Name: "Tahoma", Secondary: true},
+			{Name: "Unknown"},
+		}},
+		installed: map[string]bool{"Installed": true},
+		standIns: map[string]string{
+			"Arial": "Liberation Sans", "Brought": "Last One", "Calibri": "Carlito", "Cambria": "Caladea", "Ignored": "Last One",
+			"Lohit": "Last One", "SimSun": "Noto CJK", "Tahoma": "Carlito",
+		},
+		last: "lastone",
+	}
+	used := map[string]bool{"liberationsans": true, "brought": true, "carlito": true, "lastone": true, "notocjk": true}
+	told := map[string]string{}
+	for _, font := range judgeFonts(in, used) {
+		told[font.GetName()] = fmt.Sprint(font.GetFound(), font.GetReplacedBy())
+	}
+	require.Equal(t, map[string]string{
+		"Arial": "falseLiberation Sans", "Calibri": "falseCarlito", "Installed": "true",
+		"Brought": "true",          // the result has it
+		"Ignored": "falseLast One", // brought along and not taken
+		"Cambria": "false",         // nothing is set in it
+		"Unknown": "false",
+		"SimSun":  "falseNoto CJK",
+		"Tahoma":  "false", // Calibri explains Carlito
+		"Lohit":   "false", // the last resort has the signs that others lack, too
+	}, told)
+	for _, font := range judgeFonts(in, nil) {
+		require.Equal(t, font.GetName() == "Installed", font.GetFound())
+		require.Empty(t, font.GetReplacedBy(), "without a PDF nothing is known")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	r := newReport(time.Time{}, time.Now())
+	require.Empty(t, r.warnings())
+	for i := range 30 {
+		r.message.Fonts = append(r.message.Fonts, &conversionv1.Font{Name: fmt.Sprint(i), ReplacedBy: "X"}, &conversionv1.Font{Name: "y", Found: true})
+	}
+	r.found(survey.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true, HiddenSlides: 2}, true)
+	all := r.warnings()
+	require.Len(t, all, 23, "20 fonts are enough")
+	require.Equal(t, "0 → X", all[0].GetDetail())
+	require.Equal(t, "1 link was not followed.", all[20].GetDetail())
+	require.Equal(t, "2 hidden slides were left out.", all[22].GetDetail())
+
+	r = newReport(time.Time{}, time.Now())
+	r.found(survey.Findings{HiddenSlides: 2}, false)
+	require.Empty(t, r.warnings(), "another presentation has them still")
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	r := newReport(began.Add(time.Hour), began)
+	require.Zero(t, r.message.GetQueued().AsDuration(), "clocks differ")
+	require.NotNil(t, r.message.GetQueued())
+	require.Nil(t, newReport(time.Time{}, began).message.GetQueued(), "an old gateway did not say")
+
+	r.fetched()
+	r.progressed(engine.Progress{Phase: engine.Loading, Percent: 50})
+	r.converted(engine.Output{Engine: "E"}, errors.New("it broke"))
+	require.Equal(t, "E", r.message.GetEngine())
+	require.NotNil(t, r.message.GetFetch())
+	require.NotNil(t, r.message.GetLoad(), "there it broke")
+	require.Nil(t, r.message.GetExport())
+
+	r = newReport(began, began)
+	r.fetched()
+	r.progressed(engine.Progress{Phase: engine.Saving})
+	r.converted(engine.Output{}, errors.New("it broke"))
+	require.NotNil(t, r.message.GetLoad())
+	require.NotNil(t, r.message.GetExport(), "there it broke")
+	require.Nil(t, r.message.GetStore())
+}
