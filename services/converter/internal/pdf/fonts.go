@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Fonts lists the fonts of a file by their PostScript names, such as "LiberationSans-Bold", each once. It asks pdffonts, which
-// took 5 ms for two pages and 17 ms for 19 with many pictures. A file that is no complete PDF, or that asks for a password, is
-// ErrNotPDF.
+// Fonts lists the fonts of a file of LibreOffice's by their PostScript names, such as "LiberationSans-Bold", each once. They are
+// those of the first page: LibreOffice (7.4 and 25.2) gives all pages the same list. pdffonts takes 5 ms for it, and 300 ms for
+// the same answer about each of 430 pages. A file that is no complete PDF, or that asks for a password, is ErrNotPDF.
 func (i *Inspector) Fonts(ctx context.Context, path string) ([]string, error) {
-	output, err := ask(ctx, i.pdffonts, path)
+	output, err := ask(ctx, i.pdffonts, path, "-f", "1", "-l", "1")
 	if err != nil {
 		return nil, err
 	}
