@@ -145,7 +145,7 @@ func (c *Chosen) Unsuitable(target string, families ...document.Family) []Fault 
 	for _, o := range All() {
 		suits := func(family document.Family) bool { return o.Applies(family, target) }
 		if c.has(o.Name) && !slices.ContainsFunc(families, suits) {
-			faults = append(faults, Fault{o.Name, fmt.Sprintf("does not go with this document and the target %s", target)})
+			faults = append(faults, Fault{o.Name, "does not go with this document and the target " + target})
 		}
 	}
 	return faults

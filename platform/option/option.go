@@ -109,7 +109,7 @@ func table() []Option {
 		{Name: "pdf_ua", Kind: Boolean, Default: "false", Targets: pdf, Description: "Make an accessible PDF (PDF/UA)."},
 		{Name: "tagged", Kind: Boolean, Targets: pdf, Description: "Write the document's structure into the PDF."},
 		{Name: "bookmarks", Kind: Boolean, Default: "true", Targets: pdf, Description: "Make bookmarks of headings or slides."},
-		{Name: "form_fields", Kind: Boolean, Default: "true", Targets: pdf, Description: "Let form fields be filled in in the PDF."},
+		{Name: "form_fields", Kind: Boolean, Default: "true", Targets: pdf, Description: "Keep form fields so that the PDF can be filled in."},
 		{Name: "comments", Targets: pdf, Description: "Leave comments out, or make them annotations."},
 		{Name: "watermark", Kind: Text, MaxLength: maxWatermark, Targets: laidOut, Description: "A text across each page."},
 		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: 99999, Targets: pdf, Description: "The page that a viewer opens the PDF at."},

@@ -94,7 +94,9 @@ func greet(ctx context.Context, process *parent.Process, folder string) (*office
 
 // checkVersion refuses a LibreOffice older than 7.4: this engine was never tried with one.
 func checkVersion(office string) error {
-	var told struct{ ProductVersion string }
+	var told struct {
+		ProductVersion string `json:"ProductVersion"`
+	}
 	var major, minor int
 	_ = json.Unmarshal([]byte(office), &told)
 	if n, _ := fmt.Sscanf(told.ProductVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 4) {

@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/platform/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -76,12 +75,12 @@ func TestPaperOfSheets(t *testing.T) {
 		want    []string
 	}{
 		"as it is":        {wide, nil, []string{"Pages: 6", "595.304 x 841.89 pts (A4)"}},
-		"fit width":       {wide, &conversionv1.Options{FitWidth: proto.Bool(true)}, []string{"Pages: 1"}},
+		"fit width":       {wide, &conversionv1.Options{FitWidth: new(true)}, []string{"Pages: 1"}},
 		"A3":              {"synth-table.xlsx", &conversionv1.Options{Paper: conversionv1.Paper_PAPER_A3}, []string{"841.89 x 1190.55 pts (A3)"}},
 		"letter":          {"synth-table.ods", &conversionv1.Options{Paper: conversionv1.Paper_PAPER_LETTER}, []string{"612 x 792 pts (letter)"}},
 		"landscape":       {"synth-table.xls", &conversionv1.Options{Orientation: conversionv1.Orientation_ORIENTATION_LANDSCAPE}, []string{"841.89 x 595.304 pts (A4)"}},
 		"A5, landscape":   {"synth-table.csv", &conversionv1.Options{Paper: conversionv1.Paper_PAPER_A5, Orientation: conversionv1.Orientation_ORIENTATION_LANDSCAPE}, []string{"595.304 x 419.5"}},
-		"with a range":    {wide, &conversionv1.Options{Paper: conversionv1.Paper_PAPER_A5, Pages: proto.String("2")}, []string{"Pages: 1", "419"}},
+		"with a range":    {wide, &conversionv1.Options{Paper: conversionv1.Paper_PAPER_A5, Pages: new("2")}, []string{"Pages: 1", "419"}},
 		"other documents": {"synth-letter.odt", &conversionv1.Options{}, []string{"Pages: 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
