@@ -17,8 +17,15 @@ func TestWhatBecameOfFonts(t *testing.T) {
 	t.Parallel()
 	in := seen{
 		Findings: survey.Findings{Fonts: []survey.Font{
-			{Name: "Arial"}, {Name: "Brought", Embedded: true}, {Name: "Calibri"}, {Name: "Cambria"}, {Name: "Ignored", Embedded: true},
-			{Name: "Installed"}, {Name: "Lohit", Secondary: true}, {Name: "SimSun", Secondary: true}, {Name: "Tahoma", Secondary: true},
+			{Name: "Arial"},
+			{Name: "Brought", Embedded: true},
+			{Name: "Calibri"},
+			{Name: "Cambria"},
+			{Name: "Ignored", Embedded: true},
+			{Name: "Installed"},
+			{Name: "Lohit", Secondary: true},
+			{Name: "SimSun", Secondary: true},
+			{Name: "Tahoma", Secondary: true},
 			{Name: "Unknown"},
 		}},
 		installed: map[string]bool{"Installed": true},

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxInflated bounds what is scanned of a document: a tenth of a second. A novel has 5 MiB.
+	// maxInflated bounds what is scanned of a document: a tenth of a second, or half a one of nothing but tags. A novel has 5 MiB.
 	maxInflated = 32 << 20
 	// maxPart bounds what is scanned of one part.
 	maxPart = 16 << 20
