@@ -12,7 +12,6 @@ import (
 
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/objectstore"
@@ -120,7 +119,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
-			{Name: "announcer", Run: announce.Announcer{Publisher: publisher, Formats: document.Formats(), Log: p.Log}.Run},
+			{Name: "announcer", Run: announce.Announcer{Publisher: publisher, Formats: office.Formats(), Log: p.Log}.Run},
 			{Name: "consumer", Run: consumer.Run},
 		},
 		Checks: []health.Check{

@@ -30,6 +30,8 @@ type Engine struct {
 	pdf     *pdf.Inspector
 	log     *zap.Logger
 	metrics *metrics
+	// formats are those that LibreOffice can read.
+	formats []document.Format
 	// onStart, when not nil, is told of each child. It is there for tests, which have no other way to its process.
 	onStart func(folder string, pid int)
 }
@@ -51,7 +53,7 @@ func New(config engine.Config, own Config, folder string, log *zap.Logger, regis
 	}
 	e := &Engine{
 		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk), config.Pages},
-		pdf:    inspector, log: log, metrics: newMetrics(registry),
+		pdf:    inspector, log: log, metrics: newMetrics(registry), formats: readFormats(program, log),
 	}
 	e.parents = newParents(own, program, folder, log, e.metrics)
 	return e, nil
@@ -77,6 +79,9 @@ const (
 // Convert implements engine.Engine. It waits while no LibreOffice is warm.
 func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
 	source, err := engine.Examine(request)
+	if err == nil {
+		err = e.readable(source.Format)
+	}
 	if err != nil {
 		return engine.Output{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/platform/document"
 	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/installation"
@@ -145,6 +147,18 @@ func fuzzedDeck(t *testing.T) []byte {
 		deck[i] ^= byte(i)
 	}
 	return deck
+}
+
+// TestFormats: this machine's LibreOffice has all filters; where one is missing, its documents are refused.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	require.Equal(t, document.Formats(), e.Formats())
+	e.formats = slices.DeleteFunc(e.Formats(), func(f document.Format) bool { return f.ID == "fodt" })
+	_, err := e.Convert(t.Context(), requestFor(t, read(t, "synth-lfi-linked-section.fodt"), "odt"))
+	requireCode(t, err, problem.FormatUnsupported)
+	_, err = e.Convert(t.Context(), requestFor(t, read(t, "synth-letter.odt"), "odt"))
+	require.NoError(t, err)
 }
 
 // TestDefaultPaper: a document without a page size gets that of the locale, which is C.UTF-8 everywhere: A4.
