@@ -1,28 +1,17 @@
 package document
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/docmill/docmill/platform/docpage"
 )
-
-var update = flag.Bool("update", false, "write docs/formats.md anew")
 
 // The page for users is made from the table, so that it cannot say anything else.
 func TestFormatsPageIsCurrent(t *testing.T) {
 	t.Parallel()
-	page := filepath.Join("..", "..", "docs", "formats.md")
-	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(formatsPage()), 0o644))
-	}
-	current, err := os.ReadFile(page)
-	require.NoError(t, err)
-	require.Equal(t, formatsPage(), string(current), "run: go test ./platform/document -update")
+	docpage.RequireCurrent(t, "formats.md", formatsPage())
 }
 
 func formatsPage() string {

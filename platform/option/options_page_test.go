@@ -1,30 +1,18 @@
 package option_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"github.com/docmill/docmill/platform/docpage"
 	"github.com/docmill/docmill/platform/option"
 )
-
-var update = flag.Bool("update", false, "write docs/options.md anew")
 
 // The page for users is made from the table, so that it cannot say anything else.
 func TestOptionsPageIsCurrent(t *testing.T) {
 	t.Parallel()
-	page := filepath.Join("..", "..", "docs", "options.md")
-	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(optionsPage()), 0o644))
-	}
-	current, err := os.ReadFile(page)
-	require.NoError(t, err)
-	require.Equal(t, optionsPage(), string(current), "run: go test ./platform/option -update")
+	docpage.RequireCurrent(t, "options.md", optionsPage())
 }
 
 func optionsPage() string {

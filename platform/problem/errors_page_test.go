@@ -1,32 +1,20 @@
 package problem_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"github.com/docmill/docmill/platform/docpage"
 	"github.com/docmill/docmill/platform/problem"
 )
-
-var update = flag.Bool("update", false, "write docs/errors.md anew")
 
 // The page for users is made from the catalogue, so that it cannot say anything else.
 func TestErrorsPageIsCurrent(t *testing.T) {
 	t.Parallel()
-	page := filepath.Join("..", "..", "docs", "errors.md")
-	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(errorsPage()), 0o644))
-	}
-	current, err := os.ReadFile(page)
-	require.NoError(t, err)
-	require.Equal(t, errorsPage(), string(current), "run: go test ./platform/problem -update")
+	docpage.RequireCurrent(t, "errors.md", errorsPage())
 }
 
 func errorsPage() string {
