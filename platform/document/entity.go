@@ -46,24 +46,45 @@ func (i *inspection) prolog(r io.Reader) error {
 	}
 	decoded := transform.NewReader(io.LimitReader(r, maxProlog), unicode.BOMOverride(transform.Nop))
 	text, _ := io.ReadAll(decoded) // as far as it can be read
-	start := bytes.Index(text, []byte("<!DOCTYPE"))
-	if start < 0 || !bytes.Contains(text[start:], []byte("<!ENTITY")) {
+	subset := internalSubset(text)
+	if !bytes.Contains(subset, []byte("<!ENTITY")) {
 		return nil
 	}
-	if !regexp.MustCompile(`\]\s*>`).Match(text[start:]) {
+	if !regexp.MustCompile(`\]\s*>`).Match(subset) {
 		return tooComplex("XML with a document type of more than %d KiB", maxProlog>>10)
 	}
-	if largest(entities(text[start:]), i.limits.Entity) > i.limits.Entity {
+	if largest(entities(subset), i.limits.Entity) > i.limits.Entity {
 		return tooComplex("XML whose entities expand to more than %d bytes", i.limits.Entity)
 	}
 	return nil
 }
 
+// internalSubset gives what stands in the brackets of a document type, and all that follows; nothing if there are none.
+func internalSubset(text []byte) []byte {
+	_, text, _ = bytes.Cut(text, []byte("<!DOCTYPE"))
+	quote := byte(0)
+	for i, c := range text {
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '[':
+			return text[i+1:]
+		case c == '>':
+			return nil
+		}
+	}
+	return nil
+}
+
 // entities gives the values of the entities that a document type declares, by their names: "&name;" or "%name;".
-func entities(doctype []byte) map[string]string {
+func entities(subset []byte) map[string]string {
 	declaration := regexp.MustCompile(`<!ENTITY\s+(%\s+)?([^\s"'<>&%]+)\s+(?:"([^"]*)"|'([^']*)')`)
 	declared := map[string]string{}
-	for _, m := range declaration.FindAllSubmatch(doctype, -1) {
+	for _, m := range declaration.FindAllSubmatch(subset, -1) {
 		name := "&" + string(m[2]) + ";"
 		if len(m[1]) > 0 {
 			name = "%" + string(m[2]) + ";"

@@ -20,10 +20,13 @@ func seed(f *testing.F) {
 	f.Add([]byte("\xff\xfea\x00;\x00"), "values.csv")
 	f.Add(sample(f, "synth-png-named.pptx"), "deck.pptx")
 	f.Add([]byte(`{\rtf1}`), "text.rtf")
-	f.Add(sample(f, "synth-built-in-password.xlsx"), "table.xlsx")
+	f.Add(compoundOf(stream{name: "EncryptionInfo", data: "\x04\x00\x04\x00\x40\x00\x00\x00" +
+		`<e><encryptedKey spinCount="9" hashSize="20" keyBits="128" cipherAlgorithm="AES" cipherChaining="ChainingModeCBC" ` +
+		`hashAlgorithm="SHA1" saltValue="YQ==" encryptedVerifierHashInput="YQ==" encryptedVerifierHashValue="YQ=="/></e>`},
+		stream{name: "EncryptedPackage"}), "table.xlsx")
 	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!ENTITY a "a"><!ENTITY b '&a;'>]><a>&b;</a>`}), "deck.pptx")
-	f.Add(sample(f, "tika__testWordPerfect.wpd"), "text.wpd")
-	f.Add(sample(f, "tika__testWORKSWordProcessor4.0.wps"), "text.wps")
+	f.Add([]byte("\xffWPC\x10\x00\x00\x00\x01\x0a\x02\x01"), "text.wpd")
+	f.Add(compoundOf(stream{name: "MN0"}), "text.wps")
 	f.Add([]byte(illustrator), "picture.svg")
 	f.Add([]byte("<!DOCTYPE html><html><body>Hello</body></html>"), "page.htm")
 	f.Add(zipOf(f, part{"Index/Document.iwa", iwa("\x90\x4e")}), "text.pages")

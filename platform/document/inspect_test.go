@@ -83,6 +83,8 @@ func TestInspect(t *testing.T) {
 		{"an entity beyond what is read", deckOf(t, part{"a.xml", declares + `<!ENTITY a "` + spaces[:100<<10] + `">]><a>&a;</a>`}), false},
 		{"entities as Illustrator writes them", deckOf(t, part{"a.svg", illustrator}), true},
 		{"an entity of the outside", deckOf(t, part{"a.xml", declares + `<!ENTITY a SYSTEM "file:///etc/passwd">]><a>&a;</a>`}), true},
+		{"a page on entities", deckOf(t, part{"a.html", `<!DOCTYPE html><pre><!ENTITY a "&b;"> and <!ENTITY b "&a;"> [x]></pre>`}), true},
+		{"a document type with brackets in its name", deckOf(t, part{"a.xml", strings.Replace(growing, "<!DOCTYPE a [", `<!DOCTYPE a SYSTEM ">[" [`, 1)}), false},
 		{"a document type without entities", deckOf(t, part{"a.svg", `<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd"><svg/>`}), true},
 
 		{"entities in a flat text", slices.Concat([]byte(grows), flat(openDoc + "text")[38:]), false},
