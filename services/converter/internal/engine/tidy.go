@@ -3,8 +3,10 @@ package engine
 import (
 	"archive/zip"
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"regexp"
@@ -14,11 +16,11 @@ import (
 )
 
 // tidy takes out of a result what LibreOffice cannot be told to leave out, and gives the path of what is left: the macros of
-// OpenDocument, and the byte order mark that it begins every text with, an empty one too.
+// OpenDocument, its kind for pages of the web, and the byte order mark that it begins every text with, an empty one too.
 func tidy(target document.Target, path string) (string, error) {
 	switch target.ID {
 	case "odt", "ods", "odp", "odg":
-		return rewrite(path, withoutMacros)
+		return rewrite(path, tidyPackage)
 	case "txt":
 		return rewrite(path, withoutMark)
 	default:
@@ -63,15 +65,21 @@ func withoutMark(out io.Writer, in *os.File) error {
 	return err
 }
 
-// withoutMacros copies an OpenDocument package but for its libraries of macros and scripts (ODF 1.3, part 3, 16.3.2). What
-// refers to them then leads nowhere.
-func withoutMacros(out io.Writer, in *os.File) error {
+// What LibreOffice makes of HTML is of a kind of its own, which differs from a text in nothing but its name.
+const (
+	openText = "application/vnd.oasis.opendocument.text"
+	webText  = openText + "-web"
+)
+
+// tidyPackage copies an OpenDocument package but for its libraries of macros and scripts (ODF 1.3, part 3, 16.3.2). What
+// refers to them then leads nowhere. What was HTML becomes a text.
+func tidyPackage(out io.Writer, in *os.File) error {
 	info, err := in.Stat()
 	if err != nil {
 		return err
 	}
 	from, err := zip.NewReader(in, info.Size())
-	if err != nil || !hasMacros(from) { // a damaged package is for others to refuse
+	if err != nil || !hasMacros(from) && !isWeb(from) { // a damaged package is for others to refuse
 		return errUnchanged
 	}
 	to := zip.NewWriter(out)
@@ -80,6 +88,8 @@ func withoutMacros(out io.Writer, in *os.File) error {
 		case isMacro(entry.Name):
 		case entry.Name == "META-INF/manifest.xml":
 			err = copyManifest(to, entry)
+		case entry.Name == "mimetype" && isWeb(from):
+			err = store(to, entry.Name, []byte(openText))
 		default:
 			err = to.Copy(entry)
 		}
@@ -97,6 +107,29 @@ func hasMacros(archive *zip.Reader) bool {
 		}
 	}
 	return false
+}
+
+func isWeb(archive *zip.Reader) bool {
+	file, err := archive.Open("mimetype")
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	kind, err := io.ReadAll(io.LimitReader(file, int64(len(webText)+1)))
+	return err == nil && string(kind) == webText
+}
+
+// store writes a part as the packaging rules want mimetype: not packed, and with its size before it.
+func store(to *zip.Writer, name string, content []byte) error {
+	size := uint64(len(content))
+	out, err := to.CreateRaw(&zip.FileHeader{
+		Name: name, CRC32: crc32.ChecksumIEEE(content), CompressedSize64: size, UncompressedSize64: size,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(content)
+	return err
 }
 
 func isMacro(part string) bool {
@@ -121,6 +154,7 @@ func copyManifest(to *zip.Writer, entry *zip.File) error {
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(macroEntry.ReplaceAll(content, nil))
+	content = bytes.ReplaceAll(macroEntry.ReplaceAll(content, nil), []byte(`"`+webText+`"`), []byte(`"`+openText+`"`))
+	_, err = out.Write(content)
 	return err
 }

@@ -110,6 +110,21 @@ func TestTextualTargets(t *testing.T) {
 	require.Equal(t, strings.Count(page, "src="), strings.Count(page, `src="data:`), "all pictures are in the page")
 }
 
+// TestPagesOfTheWebAreTexts: LibreOffice would open HTML as a document of its own kind, which OpenDocument files then are of, too.
+func TestPagesOfTheWebAreTexts(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	const page = "<!DOCTYPE html><html><body><h1>Hello</h1><p>world</body></html>"
+	letter := convertTo(t, e, []byte(page), "html", "odt")
+	require.Equal(t, "application/vnd.oasis.opendocument.text", string(partOf(t, letter, "mimetype")))
+	require.NotContains(t, string(partOf(t, letter, "META-INF/manifest.xml")), "text-web")
+	for _, to := range []string{"odt", "docx", "doc", "rtf", "html"} {
+		again, err := e.Convert(t.Context(), requestFor(t, convertTo(t, e, []byte(page), "html", to), to))
+		require.NoError(t, err)
+		require.Contains(t, pdfText(t, again.Path), "Hello")
+	}
+}
+
 // edit changes the parts of a package.
 func edit(t *testing.T, archive []byte, change func(name string, content []byte) []byte) []byte {
 	t.Helper()
