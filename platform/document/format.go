@@ -67,6 +67,12 @@ func (f Format) Extensions() []string {
 	return append([]string{f.ID}, strings.Fields(f.aliases)...)
 }
 
+// KnowsExtension tells whether documents of some format have the extension, without a dot, in lower case.
+func KnowsExtension(extension string) bool {
+	_, known := formatByExtension(extension)
+	return known
+}
+
 func formatByID(id string) (Format, bool) {
 	return find(func(f Format) bool { return f.ID == id })
 }

@@ -21,11 +21,13 @@ type formatsAnswer struct {
 }
 
 type formatAnswer struct {
-	Format    string         `json:"format"`
-	Title     string         `json:"title"`
-	MediaType string         `json:"media_type"`
-	Family    string         `json:"family"`
-	Targets   []targetAnswer `json:"targets"`
+	Format    string `json:"format"`
+	Title     string `json:"title"`
+	MediaType string `json:"media_type"`
+	Family    string `json:"family"`
+	// Extensions are without dots, the usual one first.
+	Extensions []string       `json:"extensions"`
+	Targets    []targetAnswer `json:"targets"`
 }
 
 type targetAnswer struct {
@@ -39,7 +41,7 @@ func (a *api) formats(c *gin.Context) error {
 	limits := a.limits()
 	answer := formatsAnswer{Options: limits.OfferedOptions(), MaxUploadSize: limits.MaxSize}
 	for _, f := range limits.Formats {
-		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family)}
+		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family), Extensions: f.Extensions()}
 		for _, t := range f.Targets() {
 			entry.Targets = append(entry.Targets, targetAnswer{Format: t.ID, Title: t.Title, MediaType: t.MediaType})
 		}

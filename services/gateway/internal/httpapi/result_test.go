@@ -288,7 +288,7 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	require.Contains(t, string(answer.body), `{"format":"pptx","title":"PowerPoint presentation","media_type":"`+deckType+
-		`","family":"presentation","targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"},{"format":"pptx",`)
+		`","family":"presentation","extensions":["pptx"],"targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"},{"format":"pptx",`)
 	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","kind":"choice","allowed":["pdf"`)
 	require.Contains(t, string(answer.body), `{"name":"notes",`)
 	require.Contains(t, string(answer.body), `"kind":"choice","allowed":["none","with","only"],"families":["presentation"],"targets":["pdf"`)

@@ -25,7 +25,7 @@ func TestResultName(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]string{
 		"deck.pptx": "deck.pdf", "DECK.PPTX": "DECK.pdf", "Übersicht – 講演.odp": "Übersicht – 講演.pdf", "a.b.docx": "a.b.pdf", "notes.log": "notes.pdf",
-		"deck": "deck.pdf", ".pptx": ".pptx.pdf", "Report v1.2": "Report v1.2.pdf", "St. Gallen": "St. Gallen.pdf", "dot.": "dot..pdf",
+		"Sales.NUMBERS": "Sales.pdf", "deck": "deck.pdf", ".pptx": ".pptx.pdf", "Report v1.2": "Report v1.2.pdf", "St. Gallen": "St. Gallen.pdf", "dot.": "dot..pdf",
 	} {
 		require.Equal(t, want, resultName(fold.Submission{Filename: source, TargetFormat: "pdf"}, "application/pdf"))
 	}

@@ -70,7 +70,10 @@ func resultName(s fold.Submission, mediaType string) string {
 
 // isExtension tells a real extension from the end of a name with a dot in it, such as "Report v1.2" or "St. Gallen".
 func isExtension(text string) bool {
-	const longest = 5 // with the dot: ".pptx"
+	const longest = 5 // with the dot: ".docx", and what is like it
+	if document.KnowsExtension(strings.ToLower(strings.TrimPrefix(text, "."))) {
+		return true
+	}
 	if len(text) < 2 || len(text) > longest || text[1] >= '0' && text[1] <= '9' {
 		return false
 	}
