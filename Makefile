@@ -55,8 +55,9 @@ test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real se
 	@$(DEVSTACK) run -- $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=20m $(if $(RUN),-run='$(RUN)') $(PACKAGES)
 
 .PHONY: bench
-bench: build ## Measure the whole system, as ratios taken in one run
+bench: build ## Measure the whole system and its engine alone, as ratios taken in one run
 	@$(DEVSTACK) bench
+	@go test -run='^$$' -bench=. -benchtime=8x -timeout=1h ./services/converter/internal/forkserver
 
 .PHONY: soak
 soak: devstack ## Convert COUNT documents (5000) and look for what is left of them

@@ -205,6 +205,9 @@ static enum outcome load_failure(const struct watch *watch)
     return watch->conversion->has_password ? PASSWORD_WRONG : PASSWORD_REQUIRED;
 }
 
+/* Only the test binaries that import package probe have it, for a process that converts many documents itself. */
+__attribute__((weak)) bool docmill_destroys(const char *target_url);
+
 enum outcome office_convert(struct office *office, const struct conversion *conversion)
 {
     struct watch watch = { .office = office, .conversion = conversion, .phase = LOADING };
@@ -236,6 +239,8 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
             set_kit_active(true);
     }
     office->call->on_event(office, NULL, NULL);
-    /* The document is never destroyed: in a child that is work for nothing, and in the parent its modules stay warm. */
+    /* The document is not destroyed: in a child that is work for nothing, and in the parent its modules stay warm. */
+    if (document && docmill_destroys && docmill_destroys(conversion->target_url))
+        document->call->destroy(document);
     return outcome;
 }

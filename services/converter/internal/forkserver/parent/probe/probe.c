@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,3 +153,4 @@ int docmill_probe(const char *folder)
     return fclose(result) ? 1 : 0;
 }
 
+bool docmill_destroys(const char *target_url) { return strstr(target_url, "/one-process/") != NULL; }
