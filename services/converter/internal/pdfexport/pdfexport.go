@@ -60,11 +60,12 @@ func (p properties) document(o *conversionv1.Options) {
 	if version, archival := versions[o.GetPdfA()]; archival {
 		p.number("SelectPdfVersion", version)
 	}
+	// LibreOffice 25.2 leaves them out if it is not told, 7.4 does not.
+	p.boolean("ExportFormFields", o == nil || o.FormFields == nil || o.GetFormFields())
 	if o != nil {
 		p.booleanIfGiven("PDFUACompliance", o.PdfUa)
 		p.booleanIfGiven("UseTaggedPDF", o.Tagged)
 		p.booleanIfGiven("ExportBookmarks", o.Bookmarks)
-		p.booleanIfGiven("ExportFormFields", o.FormFields)
 		p.booleanIfGiven("SinglePageSheets", o.SinglePageSheets)
 		given(o.Watermark, func(text string) { p.text("Watermark", text) })
 	}
