@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -284,6 +285,26 @@ func TestLinksStayLinks(t *testing.T) {
 	for _, part := range partsOf(t, letter) {
 		require.NotRegexp(t, "^Pictures/.", part)
 	}
+}
+
+// TestRelativeLinksStayRelative: they lead to what lies beside the document, also when that has become another.
+func TestRelativeLinksStayRelative(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	letter := edit(t, read(t, "synth-letter.odt"), func(name string, content []byte) []byte {
+		if name != "content.xml" {
+			return content
+		}
+		return bytes.Replace(content, []byte("Docmill"), []byte(`<text:a xmlns:xlink="http://www.w3.org/1999/xlink" xlink:type="simple" xlink:href="../beside.odt">Docmill</text:a>`), 1)
+	})
+	require.Contains(t, string(convertTo(t, e, letter, "odt", "html")), `href="beside.odt"`)
+	require.Contains(t, string(partOf(t, convertTo(t, e, letter, "odt", "docx"), "word/_rels/document.xml.rels")), `Target="beside.odt"`)
+	require.Contains(t, string(partOf(t, convertTo(t, e, letter, "odt", "odt"), "content.xml")), `href="../beside.odt"`)
+	output, err := e.Convert(t.Context(), requestFor(t, letter, "odt"))
+	require.NoError(t, err)
+	plain, err := exec.Command("qpdf", "--qdf", output.Path, "-").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(plain), "(beside.odt)")
 }
 
 func TestPageRange(t *testing.T) {

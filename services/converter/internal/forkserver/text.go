@@ -19,13 +19,14 @@ const byteOrderMark = "\uFEFF"
 // loadable gives the path of what LibreOffice is to open: the source, or for a plain text a copy in folder whose character
 // set it cannot mistake. LibreOfficeKit picks the filter "Text", which takes no options and guesses: it read four words of
 // Windows-1252 as Chinese. A document that is to be changed before it is written is copied as well: what it cannot write to,
-// LibreOffice opens for reading only.
+// LibreOffice opens for reading only. Of any other document there is a link in folder: what it names by a relative address is
+// named right in a result that lies beside it.
 func loadable(path string, source document.Recognition, folder string, changes bool) (string, error) {
 	if source.Import.Filter != "Text (encoded)" {
-		if !changes {
-			return path, nil
-		}
 		own := filepath.Join(folder, filepath.Base(path))
+		if !changes {
+			return own, os.Symlink(path, own)
+		}
 		if err := transfer(path, own, copyPlain); err != nil {
 			return "", fmt.Errorf("copy the document: %w", err)
 		}

@@ -26,17 +26,16 @@ func (p properties) number(name string, value int32) {
 	p[name] = property{"long", strconv.Itoa(int(value))}
 }
 
-// SaveOptions gives the options of a save as PDF: JSON, or nothing when nothing was chosen that LibreOffice has to know.
+// SaveOptions gives the options of a save as PDF, in JSON.
 // Passwords and permissions are not among them: LibreOffice 7.4 encrypts with RC4 and 128 bits.
 func SaveOptions(options *conversionv1.Options) string {
 	p := properties{}
+	// Otherwise a relative link becomes one to the folder that the document was converted in.
+	p.boolean("ExportLinksRelativeFsys", true)
 	p.document(options)
 	p.pictures(options)
 	p.parts(options)
 	p.view(options)
-	if len(p) == 0 {
-		return ""
-	}
 	text, _ := json.Marshal(p) // strings can always be written
 	return string(text)
 }
