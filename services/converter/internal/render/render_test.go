@@ -228,7 +228,7 @@ func TestMissingPrograms(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("PATH", folder)
 	for _, program := range []struct{ name, debian string }{
-		{"pdfinfo", "poppler-utils"}, {"pdffonts", "poppler-utils"}, {"pdftoppm", "poppler-utils"}, {"pdftocairo", "poppler-utils"}, {"cwebp", "webp"},
+		{"pdfinfo", "poppler-utils"}, {"pdffonts", "poppler-utils"}, {"qpdf", "qpdf"}, {"pdftoppm", "poppler-utils"}, {"pdftocairo", "poppler-utils"}, {"cwebp", "webp"},
 	} {
 		_, err := render.New(generous(), render.Config{Pixels: 1_000_000})
 		require.ErrorContains(t, err, program.name)
