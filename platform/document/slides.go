@@ -27,12 +27,12 @@ const (
 type SlideCount struct {
 	// Total counts all slides.
 	Total int
-	// Hidden counts those that are neither shown nor printed.
-	Hidden int
+	// Hidden are the numbers of those that are neither shown nor printed, counted from 1, in order.
+	Hidden []int
 }
 
 // Visible counts the slides that are shown and printed: the pages of a PDF.
-func (c SlideCount) Visible() int { return c.Total - c.Hidden }
+func (c SlideCount) Visible() int { return c.Total - len(c.Hidden) }
 
 // CountSlides counts the slides of a presentation in Office Open XML (pptx, ppsx, potx and those with macros) or OpenDocument (odp, otp) of size
 // bytes. LibreOffice gives nothing, and says nothing, when all slides are hidden, and one blank page when there are none.
@@ -92,9 +92,9 @@ func (a archive) countOpenXML() (SlideCount, error) {
 	}
 	hidden := a.hiddenParts(slides)
 	count := SlideCount{Total: len(slides)}
-	for _, s := range slides {
+	for i, s := range slides {
 		if hidden[s] {
-			count.Hidden++
+			count.Hidden = append(count.Hidden, i+1)
 		}
 	}
 	return count, nil
@@ -184,7 +184,7 @@ func (a archive) countODF() (SlideCount, error) {
 			}
 		case "page":
 			if count.Total++; hidden[attribute(e, "style-name")] {
-				count.Hidden++
+				count.Hidden = append(count.Hidden, count.Total)
 			}
 		}
 		return count.Total < maxSlides

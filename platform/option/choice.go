@@ -96,7 +96,7 @@ func (o Option) faultOfText(value string) string {
 		return fmt.Sprintf("must have at most %d characters", o.MaxLength)
 	case strings.ContainsFunc(value, unicode.IsControl):
 		return "must have no control characters"
-	case o.Kind == PageRange && !validPages(value):
+	case o.Kind == PageRange && !isPages(value):
 		return `must list pages, counted from 1, such as "1-3,5,8-"`
 	case o.Kind == Language && !validLanguage(value):
 		return `must be a language tag of BCP 47, such as "de" or "pt-BR"`
@@ -111,20 +111,34 @@ func validLanguage(tag string) bool {
 	return err == nil && parsed != language.Und && !strings.Contains(tag, "_")
 }
 
-// validPages takes numbers and ranges of pages from 1 to 99999, which may be open at one end.
-func validPages(text string) bool {
+func isPages(text string) bool {
+	_, ok := ParsePages(text)
+	return ok
+}
+
+// Range is pages from First to Last, counted from 1.
+type Range struct{ First, Last int }
+
+// maxPage is the highest number of a page.
+const maxPage = 99999
+
+// ParsePages reads the value of a PageRange: numbers and ranges of pages from 1 to 99999, which may be open at one end. It says
+// false when the text is none.
+func ParsePages(text string) ([]Range, bool) {
+	var ranges []Range
 	for part := range strings.SplitSeq(text, ",") {
 		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
 		first, okFirst := pageNumber(from, 1)
-		last, okLast := pageNumber(to, 99999)
-		switch {
-		case !isRange && (from == "" || !okFirst):
-			return false
-		case isRange && (!okFirst || !okLast || first > last || (from == "" && to == "")):
-			return false
+		last, okLast := pageNumber(to, maxPage)
+		if !isRange {
+			last = first
 		}
+		if !okFirst || !okLast || first > last || (from == "" && to == "") {
+			return nil, false
+		}
+		ranges = append(ranges, Range{first, last})
 	}
-	return true
+	return ranges, true
 }
 
 // pageNumber reads a number that may be missing.
@@ -133,7 +147,7 @@ func pageNumber(text string, missing int) (int, bool) {
 		return missing, true
 	}
 	n, err := strconv.ParseUint(text, 10, 17)
-	return int(n), err == nil && n >= 1 && n <= 99999
+	return int(n), err == nil && n >= 1 && n <= maxPage
 }
 
 // Fault is what is wrong with an option.

@@ -112,7 +112,7 @@ func table() []Option {
 		{Name: "form_fields", Kind: Boolean, Default: "true", Targets: pdf, Description: "Keep form fields so that the PDF can be filled in."},
 		{Name: "comments", Targets: pdf, Description: "Leave comments out, or make them annotations."},
 		{Name: "watermark", Kind: Text, MaxLength: maxWatermark, Targets: laidOut, Description: "A text across each page."},
-		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: 99999, Targets: pdf, Description: "The page that a viewer opens the PDF at."},
+		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: maxPage, Targets: pdf, Description: "The page that a viewer opens the PDF at."},
 		{Name: "initial_view", Targets: pdf, Description: "What a viewer shows beside the page: nothing, the bookmarks or thumbnails."},
 
 		{Name: "image_quality", Kind: Integer, Minimum: 1, Maximum: 100, Targets: []string{"pdf", "jpeg", "webp"}, Description: "Quality of the JPEG pictures in a PDF, where 90 is usual, or of the pictures of pages."},

@@ -28,6 +28,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
+	"github.com/docmill/docmill/services/converter/internal/visible"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
@@ -101,7 +102,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
 	converter := conversion.New(conversion.Parts{
-		Engine: paper.Engine{Next: office}, Renderer: renderer, Protector: protector, Store: store, Publisher: publisher, Folder: folder,
+		Engine: paper.Engine{Next: visible.Engine{Next: office}}, Renderer: renderer, Protector: protector, Store: store, Publisher: publisher, Folder: folder,
 		Fonts: library, PDF: inspector,
 		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,

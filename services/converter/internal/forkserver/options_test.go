@@ -138,7 +138,7 @@ func TestOptionsOfPartsAndPictures(t *testing.T) {
 			request.Options = c.options
 			output, err := e.Convert(t.Context(), request)
 			require.NoError(t, err)
-			said, err := exec.Command("sh", "-c", `pdfinfo "$1"; pdftotext "$1" -; pdfimages -list "$1"; qpdf --qdf "$1" - | strings`, "sh", output.Path).Output()
+			said, err := exec.Command("sh", "-c", `pdfinfo "$1"; pdftotext "$1" -; pdfimages -list "$1"; qpdf --qdf "$1" -`, "sh", output.Path).Output()
 			require.NoError(t, err)
 			words := strings.Join(strings.Fields(string(said)), " ")
 			for _, word := range c.with {

@@ -68,7 +68,7 @@ func Look(ctx context.Context, r io.ReaderAt, size int64, format document.Format
 		// about as long as all the rest.
 		if f.mayHide || f.budget <= 0 {
 			if slides, err := document.CountSlides(r, size); err == nil {
-				f.hiddenSlides = slides.Hidden
+				f.hiddenSlides = len(slides.Hidden)
 			}
 		}
 	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
