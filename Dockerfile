@@ -57,7 +57,7 @@ FROM base AS converter
 USER 0
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-writer-nogui libreoffice-uiconfig-writer poppler-utils qpdf webp \
+      libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui libreoffice-writer-nogui libreoffice-uiconfig-writer poppler-utils qpdf webp \
       fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu fonts-liberation fonts-noto-cjk \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o docmill -g docmill -m 700 /work

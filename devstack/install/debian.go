@@ -24,6 +24,7 @@ func debianPackages(needs []Need) []string {
 		PostgreSQL: {"postgresql"},
 		LibreOffice: {
 			"libreoffice-writer-nogui", "libreoffice-calc-nogui", "libreoffice-impress-nogui",
+			"libreoffice-math-nogui", // without it formulas are left out, without a word
 			// Fonts of the same widths as those that most documents name, so that lines break as their author saw them.
 			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
 		},

@@ -57,8 +57,8 @@ func findMinIO(tools *Tools) bool {
 	return true
 }
 
-// findLibreOffice wants the parts for text, tables and slides: Debian packages them one by one, and a soffice without
-// one of them fails only when it meets such a document.
+// findLibreOffice wants the parts for text, tables, slides and formulas: Debian packages them one by one, and a soffice without
+// one of them fails only when it meets such a document, or leaves the formulas out.
 func findLibreOffice(tools *Tools) bool {
 	found, err := exec.LookPath("soffice")
 	if err != nil {
@@ -68,7 +68,7 @@ func findLibreOffice(tools *Tools) bool {
 	if err != nil {
 		return false
 	}
-	for _, part := range []string{"libswlo.so", "libsclo.so", "libsdlo.so"} {
+	for _, part := range []string{"libswlo.so", "libsclo.so", "libsdlo.so", "libsmlo.so"} {
 		if !isFile(filepath.Join(filepath.Dir(program), part)) {
 			return false
 		}
