@@ -90,8 +90,8 @@ func (a *attempt) familiesIn(ctx context.Context, path string) map[string]bool {
 // judgeFonts says what became of the fonts that the document names, by what the result has: a font inside the document counts
 // when LibreOffice took it, and what this machine has in place of one when the result really has it.
 //
-// A font for Asian or complex scripts or for bullets is mostly named in vain. Its stand-in counts only when nothing else explains that the
-// result has it.
+// A font for Asian or complex scripts or for bullets is mostly named in vain. Its stand-in counts only when nothing else
+// explains that the result has it.
 func judgeFonts(in seen, used map[string]bool) []*conversionv1.Font {
 	judged := make([]*conversionv1.Font, 0, len(in.Fonts))
 	explained := map[string]bool{}
