@@ -3,6 +3,7 @@ package document
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Family is the group of formats that one application of LibreOffice opens. Documents of a family that are named for
@@ -53,7 +54,7 @@ type Format struct {
 
 // Formats lists what can be converted, in the order in which people look for it.
 func Formats() []Format {
-	return slices.DeleteFunc(table(), func(f Format) bool { return f.recognisedOnly })
+	return slices.DeleteFunc(slices.Clone(table()), func(f Format) bool { return f.recognisedOnly })
 }
 
 // FormatByID finds a convertible format by its identifier.
@@ -99,9 +100,9 @@ func find(match func(Format) bool) (Format, bool) {
 
 // table is the one list of formats. A new one is a row here, and, if it is no package of Office Open XML or
 // OpenDocument, a signature in content.go. LibreOffice writes EPUB books, but does not read them.
-func table() []Format {
+var table = sync.OnceValue(func() []Format {
 	return slices.Concat(presentations(), texts(), otherTexts(), spreadsheets(), drawings(), images())
-}
+})
 
 const (
 	openXML    = "application/vnd.openxmlformats-officedocument."

@@ -3,6 +3,7 @@ package document
 import (
 	"mime"
 	"slices"
+	"sync"
 )
 
 // Kind says how a target's result comes about.
@@ -63,32 +64,34 @@ func ResultExtension(mediaType string) (string, bool) {
 }
 
 // Targets lists what the format can be converted into. It is never empty for a format of [Formats].
-func (f Format) Targets() []Target {
-	if f.recognisedOnly {
-		return nil
-	}
-	switch f.Family {
-	case Presentation:
-		return append(writtenPresentations(), pictures()...)
-	case Text:
-		return append(writtenTexts(), pictures()...)
-	case Spreadsheet:
-		return append(writtenSpreadsheets(), pictures()...)
-	case Drawing:
-		return append(writtenDrawings(), pictures()...)
-	default:
-		return nil
-	}
-}
+func (f Format) Targets() []Target { return slices.Clone(f.targets()) }
 
 // Target finds one of the format's targets by its identifier.
 func (f Format) Target(id string) (Target, bool) {
-	targets := f.Targets()
+	targets := f.targets()
 	if i := slices.IndexFunc(targets, func(t Target) bool { return t.ID == id }); i >= 0 {
 		return targets[i], true
 	}
 	return Target{}, false
 }
+
+func (f Format) targets() []Target {
+	if f.recognisedOnly {
+		return nil
+	}
+	return targetTable()[f.Family]
+}
+
+// targetTable has the targets of each family. Like the table of formats it is made once, and nobody changes it: each upload asks it
+// some hundred times, and made anew each time that took longer than all the rest.
+var targetTable = sync.OnceValue(func() map[Family][]Target {
+	return map[Family][]Target{
+		Presentation: append(writtenPresentations(), pictures()...),
+		Text:         append(writtenTexts(), pictures()...),
+		Spreadsheet:  append(writtenSpreadsheets(), pictures()...),
+		Drawing:      append(writtenDrawings(), pictures()...),
+	}
+})
 
 // written is a target that is a format of documents, too.
 func written(id string) Target {

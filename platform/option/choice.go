@@ -156,7 +156,7 @@ type Fault struct{ Name, Detail string }
 // Unsuitable lists what was chosen and means nothing when a document of one of the families becomes the target.
 func (c *Chosen) Unsuitable(target string, families ...document.Family) []Fault {
 	var faults []Fault
-	for _, o := range All() {
+	for _, o := range all() {
 		suits := func(family document.Family) bool { return o.Applies(family, target) }
 		if c.has(o.Name) && !slices.ContainsFunc(families, suits) {
 			faults = append(faults, Fault{o.Name, "does not go with this document and the target " + target})

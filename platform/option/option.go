@@ -7,6 +7,7 @@ package option
 
 import (
 	"slices"
+	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -63,7 +64,10 @@ func (o Option) Applies(family document.Family, target string) bool {
 }
 
 // All lists every option, in the order in which people look for it.
-func All() []Option {
+func All() []Option { return slices.Clone(all()) }
+
+// all is made once, and nobody changes it.
+var all = sync.OnceValue(func() []Option {
 	options := table()
 	for i, o := range options {
 		if field, _ := fieldOf(o.Name); field != nil && field.Kind() == protoreflect.EnumKind {
@@ -71,12 +75,11 @@ func All() []Option {
 		}
 	}
 	return options
-}
+})
 
 func find(name string) (Option, bool) {
-	all := All()
-	if i := slices.IndexFunc(all, func(o Option) bool { return o.Name == name }); i >= 0 {
-		return all[i], true
+	if i := slices.IndexFunc(all(), func(o Option) bool { return o.Name == name }); i >= 0 {
+		return all()[i], true
 	}
 	return Option{}, false
 }
