@@ -61,7 +61,7 @@ bench: build ## Measure the whole system and its engine alone, as ratios taken i
 
 .PHONY: soak
 soak: devstack ## Convert COUNT documents (5000) and look for what is left of them
-	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/forkserver
+	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/forkserver
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files
