@@ -13,6 +13,7 @@ FROM golang:1.26-trixie AS build
 WORKDIR /src
 COPY go.work go.work.sum ./
 COPY proto/go.mod proto/go.sum proto/
+COPY contract/go.mod contract/go.sum contract/
 COPY platform/go.mod platform/go.sum platform/
 COPY devstack/go.mod devstack/go.sum devstack/
 COPY services/gateway/go.mod services/gateway/go.sum services/gateway/
@@ -21,6 +22,7 @@ COPY services/status/go.mod services/status/go.sum services/status/
 RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
     go mod download
 COPY proto proto
+COPY contract contract
 COPY platform platform
 COPY services services
 # The converter has C in it, and is linked to the C library: it must be built on the Debian that it runs on.

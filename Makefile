@@ -13,7 +13,7 @@ SHELL         := bash
 STACK    ?= devstack
 PORT     ?= 8080
 BASE_URL ?=
-MODULES  := proto platform devstack services/gateway services/converter services/status
+MODULES  := proto contract platform devstack services/gateway services/converter services/status
 PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
 COUNT    ?= 5000

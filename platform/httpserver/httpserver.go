@@ -17,10 +17,10 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
-	"github.com/docmill/docmill/platform/problem"
 )
 
 // NewEngine makes gin's engine for one service. Handlers report a failure by Fail and by nothing else. X-Forwarded-For is

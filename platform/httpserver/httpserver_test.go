@@ -16,9 +16,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
-	"github.com/docmill/docmill/platform/problem"
 )
 
 func setup(t *testing.T) (*httptest.Server, *observer.ObservedLogs, *prometheus.Registry) {

@@ -3,6 +3,7 @@ module github.com/docmill/docmill/services/converter
 go 1.26.0
 
 replace (
+	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
 	github.com/docmill/docmill/platform => ../../platform
 	github.com/docmill/docmill/proto => ../../proto
@@ -11,6 +12,7 @@ replace (
 require (
 	github.com/beevik/etree v1.8.1
 	github.com/cenkalti/backoff/v5 v5.0.3
+	github.com/docmill/docmill/contract v0.0.0-00010101000000-000000000000
 	github.com/docmill/docmill/devstack v0.0.0
 	github.com/docmill/docmill/platform v0.0.0-00010101000000-000000000000
 	github.com/docmill/docmill/proto v0.0.0
@@ -24,7 +26,7 @@ require (
 	go.uber.org/zap v1.28.0
 	golang.org/x/net v0.60.0
 	golang.org/x/sys v0.49.0
-	golang.org/x/text v0.42.0
+	golang.org/x/text v0.43.0
 	google.golang.org/protobuf v1.36.12
 )
 
@@ -94,7 +96,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/arch v0.23.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
-	golang.org/x/image v0.44.0 // indirect
+	golang.org/x/image v0.47.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect

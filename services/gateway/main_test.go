@@ -26,11 +26,11 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -236,7 +236,7 @@ func TestDrainEndsLongPolls(t *testing.T) {
 			return
 		}
 		w.Header().Set("ETag", `"1"`)
-		_ = json.NewEncoder(w).Encode(job.Job{ID: "it", Status: job.Running})
+		_ = json.NewEncoder(w).Encode(jobapi.Job{ID: "it", Status: jobapi.Running})
 	}))
 	t.Cleanup(status.Close)
 	p := start(t, append(environment(testbench.New(t)), "DOCMILL_STATUS_URL="+status.URL)...)
@@ -300,7 +300,7 @@ func TestHeapOfALargeUpload(t *testing.T) {
 		response.Body.Close()
 		close(done)
 		require.Equal(t, http.StatusAccepted, response.StatusCode, string(body))
-		var accepted job.Job
+		var accepted jobapi.Job
 		require.NoError(t, json.Unmarshal(body, &accepted))
 		require.Greater(t, accepted.Source.Size, size)
 		require.Contains(t, accepted.Source.ContentType, "wordprocessingml.document")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/job"
 )
 
 // BenchmarkEvents measures events a second from the publication of the first to the state that the last one leads to,
@@ -37,7 +37,7 @@ func BenchmarkEvents(b *testing.B) {
 	}
 	require.NoError(b, publishing.Wait())
 	published := b.Elapsed()
-	require.Equal(b, job.Succeeded, r.ended(b, ids[jobs-1]).Status)
+	require.Equal(b, jobapi.Succeeded, r.ended(b, ids[jobs-1]).Status)
 	b.ReportMetric(float64(jobs*perJob)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric((b.Elapsed() - published).Seconds(), "s-behind")
 }
@@ -64,7 +64,7 @@ func BenchmarkPolls(b *testing.B) {
 	send(b, p, submitted(id))
 	send(b, p, life(id)...)
 	r.ended(b, id)
-	tag := get(b, r.url+job.Path(id)).Header.Get("ETag")
+	tag := get(b, r.url+jobapi.Path(id)).Header.Get("ETag")
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	for name, known := range map[string]string{"200": "", "304": tag} {
 		b.Run(name, func(b *testing.B) {
@@ -72,7 +72,7 @@ func BenchmarkPolls(b *testing.B) {
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					request, _ := http.NewRequestWithContext(b.Context(), http.MethodGet, r.url+job.Path(id), http.NoBody)
+					request, _ := http.NewRequestWithContext(b.Context(), http.MethodGet, r.url+jobapi.Path(id), http.NoBody)
 					if known != "" {
 						request.Header.Set("If-None-Match", known)
 					}

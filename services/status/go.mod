@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
+	github.com/docmill/docmill/contract v0.0.0-00010101000000-000000000000
 	github.com/docmill/docmill/devstack v0.0.0
 	github.com/docmill/docmill/platform v0.0.0
 	github.com/docmill/docmill/proto v0.0.0
@@ -98,10 +99,10 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/arch v0.23.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
-	golang.org/x/image v0.44.0 // indirect
+	golang.org/x/image v0.47.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
-	golang.org/x/text v0.42.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/grpc v1.83.2 // indirect
@@ -110,6 +111,7 @@ require (
 )
 
 replace (
+	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
 	github.com/docmill/docmill/platform => ../../platform
 	github.com/docmill/docmill/proto => ../../proto

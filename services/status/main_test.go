@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -35,11 +35,11 @@ func TestEventsBecomeStates(t *testing.T) {
 	require.Equal(t, http.StatusOK, (<-recorded).StatusCode)
 	queued, found := r.job(t, id)
 	require.True(t, found, "whoever was told of the record finds the job")
-	require.Equal(t, job.Queued, queued.Status)
+	require.Equal(t, jobapi.Queued, queued.Status)
 
 	send(t, p, life(id)...)
 	done := r.ended(t, id)
-	require.Equal(t, job.Succeeded, done.Status)
+	require.Equal(t, jobapi.Succeeded, done.Status)
 	require.Equal(t, int32(8), done.Result.Pages)
 	require.Equal(t, http.StatusOK, get(t, r.url+"/internal/jobs/"+id+"/result").StatusCode)
 	require.Contains(t, string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="job.succeeded",outcome="applied"} 1`)
@@ -73,11 +73,11 @@ func TestSecretsStayInTheMessage(t *testing.T) {
 	}
 	shown := r.ended(t, good)
 	require.Equal(t, map[string]any{"pages": "1-3", "pdf_a": "2b"}, shown.Target.Options)
-	require.Equal(t, job.Failed, r.ended(t, dead).Status)
+	require.Equal(t, jobapi.Failed, r.ended(t, dead).Status)
 	require.Eventually(t, func() bool { return strings.Contains(written.String(), "no-uuid") }, patience, 10*time.Millisecond)
 
-	kept := written.String() + rows(t, bench) + string(get(t, r.url+job.Path(good)).Body) +
-		string(get(t, r.url+job.Path(dead)).Body) + string(get(t, r.admin+"/metrics").Body)
+	kept := written.String() + rows(t, bench) + string(get(t, r.url+jobapi.Path(good)).Body) +
+		string(get(t, r.url+jobapi.Path(dead)).Body) + string(get(t, r.admin+"/metrics").Body)
 	require.Contains(t, kept, good)
 	for _, form := range []string{string(sealed), hex.EncodeToString(sealed), base64.RawStdEncoding.EncodeToString(sealed)} {
 		require.NotContains(t, kept, form)
@@ -141,7 +141,7 @@ func TestAPermanentlyBadEventIsDeadLetteredAlone(t *testing.T) {
 		}
 	}
 	send(t, p, life(good)...)
-	require.Equal(t, job.Succeeded, r.ended(t, good).Status)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, good).Status)
 
 	dead, err := ch.Consume(topology.StatusDead, "", true, false, false, false, nil)
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestADeadCommandFailsItsJob(t *testing.T) {
 		require.NoError(t, ch.Close())
 	}
 	failed := r.ended(t, deadly)
-	require.Equal(t, job.Failed, failed.Status)
+	require.Equal(t, jobapi.Failed, failed.Status)
 	require.Equal(t, string(problem.EngineCrashed), failed.Error.Code)
 	require.NotNil(t, failed.FinishedAt)
 
@@ -240,7 +240,7 @@ func requireAllSucceeded(t *testing.T, r replica, ids []string) {
 	require.NotEmpty(t, ids)
 	for _, id := range ids {
 		done := r.ended(t, id)
-		require.Equal(t, job.Succeeded, done.Status)
+		require.Equal(t, jobapi.Succeeded, done.Status)
 		require.Equal(t, int32(1), done.Attempt)
 	}
 }
@@ -276,7 +276,7 @@ func TestPostgreSQLAwayUnderLoad(t *testing.T) {
 	known := newID(t)
 	send(t, publisher(t, bench), submitted(known))
 	require.Eventually(t, func() bool { _, found := r.job(t, known); return found }, patience, 10*time.Millisecond)
-	held := ask(t, r.url+job.Path(known), "Prefer", "wait=60")
+	held := ask(t, r.url+jobapi.Path(known), "Prefer", "wait=60")
 
 	for _, away := range []func(context.Context) error{
 		bench.Servers.PostgreSQL.Stop,
@@ -284,7 +284,7 @@ func TestPostgreSQLAwayUnderLoad(t *testing.T) {
 	} {
 		require.NoError(t, away(t.Context()))
 		require.Eventually(t, func() bool { // a killed server's children go on answering for a moment
-			got := get(t, r.url+job.Path(known))
+			got := get(t, r.url+jobapi.Path(known))
 			return got.StatusCode == http.StatusServiceUnavailable && got.Header.Get("Retry-After") != ""
 		}, patience, 10*time.Millisecond)
 		require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
@@ -294,7 +294,7 @@ func TestPostgreSQLAwayUnderLoad(t *testing.T) {
 	close(stop)
 	requireAllSucceeded(t, r, ids())
 	send(t, publisher(t, bench), life(known)...)
-	require.Equal(t, job.Succeeded, r.ended(t, known).Status)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, known).Status)
 	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, (<-held).StatusCode)
 }
 
@@ -307,18 +307,18 @@ func TestPostgreSQLThatDoesNotAnswer(t *testing.T) {
 	p, before, during := publisher(t, bench), newID(t), newID(t)
 	send(t, p, submitted(before))
 	require.Eventually(t, func() bool { _, found := r.job(t, before); return found }, patience, 10*time.Millisecond)
-	held := ask(t, r.url+job.Path(before), "Prefer", "wait=60")
+	held := ask(t, r.url+jobapi.Path(before), "Prefer", "wait=60")
 
 	link.Stall()
 	for range 20 { // more than the pool has connections
-		require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+job.Path(before)).StatusCode)
+		require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+jobapi.Path(before)).StatusCode)
 	}
 	require.Equal(t, http.StatusServiceUnavailable, (<-held).StatusCode)
 	require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
 	send(t, p, life(before)...)
 	send(t, p, submitted(during))
 	link.Heal()
-	require.Equal(t, job.Succeeded, r.ended(t, before).Status)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, before).Status)
 	require.Eventually(t, func() bool { _, found := r.job(t, during); return found }, patience, 10*time.Millisecond)
 }
 
@@ -347,7 +347,7 @@ func TestTheServiceStartsBeforeItsServers(t *testing.T) {
 	require.NoError(t, bench.Servers.RabbitMQ.Kill())
 	r := start(t, bench, patience)
 	require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
-	require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+job.Path(newID(t))).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+jobapi.Path(newID(t))).StatusCode)
 	require.NoError(t, bench.Servers.RabbitMQ.Start(t.Context()))
 	id := newID(t)
 	send(t, publisher(t, bench), submitted(id))

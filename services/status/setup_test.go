@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
@@ -24,7 +25,6 @@ import (
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/platform/topology"
@@ -121,17 +121,17 @@ func do(request *http.Request) answer {
 }
 
 // job reads a job; false when there is no such answer.
-func (r replica) job(t testing.TB, id string, header ...string) (job.Job, bool) {
+func (r replica) job(t testing.TB, id string, header ...string) (jobapi.Job, bool) {
 	t.Helper()
-	got := get(t, r.url+job.Path(id), header...)
-	var read job.Job
+	got := get(t, r.url+jobapi.Path(id), header...)
+	var read jobapi.Job
 	return read, got.StatusCode == http.StatusOK && json.Unmarshal(got.Body, &read) == nil
 }
 
 // ended follows a job to its end, as a client does.
-func (r replica) ended(t testing.TB, id string) job.Job {
+func (r replica) ended(t testing.TB, id string) jobapi.Job {
 	t.Helper()
-	var last job.Job
+	var last jobapi.Job
 	require.Eventually(t, func() bool {
 		read, found := r.job(t, id, "Prefer", "wait=5")
 		last = read

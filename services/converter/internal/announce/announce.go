@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 

@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"

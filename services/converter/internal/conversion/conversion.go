@@ -14,10 +14,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"

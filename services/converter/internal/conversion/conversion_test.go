@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"

@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/protect"

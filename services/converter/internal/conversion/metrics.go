@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/metrics"
-	"github.com/docmill/docmill/platform/problem"
 )
 
 // Metrics are what the converter counts.

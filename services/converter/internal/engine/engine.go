@@ -4,7 +4,7 @@ package engine
 import (
 	"context"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // Examine looks into the document for how LibreOffice is to read it, and refuses what it would make rubbish of: an empty

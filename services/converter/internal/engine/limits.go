@@ -3,7 +3,7 @@ package engine
 import (
 	"errors"
 
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/child"
 )
 

@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 )
 
 // tidy takes out of a result what LibreOffice cannot be told to leave out, and gives the path of what is left: the macros of

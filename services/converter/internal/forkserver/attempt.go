@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/child"
 	"github.com/docmill/docmill/services/converter/internal/engine"

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/parent"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/parent/probe"

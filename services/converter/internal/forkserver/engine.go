@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/pdf"

@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 )
 
 // TestEveryInput converts a document of each format that is offered to PDF: TestEveryFormat has the most common ones, this

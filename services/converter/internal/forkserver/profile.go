@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	_ "github.com/docmill/docmill/services/converter/internal/forkserver/parent/probe" // see TestTheSandbox
 )

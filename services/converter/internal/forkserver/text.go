@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 )
 
 // byteOrderMark makes the character set of a text certain.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 )
 
 // ErrNoFilters says that the files in which LibreOffice lists its filters are not where they are in every installation so far.

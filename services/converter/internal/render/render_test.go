@@ -19,8 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf/pdftest"

@@ -11,9 +11,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/option"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/problem"
 )
 
 // idle is how long a client may take nothing of an answer. Linux reports a socket writable again only when a third of its
@@ -35,7 +35,7 @@ type Sender struct {
 // request for several gets the whole, as RFC 9110 allows) and If-Range. A problem that it returns before anything was
 // written is to be answered; when the store or the client fails in the middle, the connection ends short of its
 // Content-Length.
-func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location job.Location) error {
+func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Location) error {
 	if err := describe(w.Header(), location); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location job.Locat
 }
 
 // describe sets the headers that describe the whole result, whatever part of it is sent.
-func describe(header http.Header, location job.Location) error {
+func describe(header http.Header, location jobapi.Location) error {
 	sum, err := hex.DecodeString(location.SHA256)
 	if err != nil || len(sum) != 32 || location.Size < 1 {
 		return fmt.Errorf("the recorded location of the result is wrong: sha256 %q, size %d", location.SHA256, location.Size)

@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 )
 
 // BenchmarkSubmission submits a deck of 52 KB from 16 clients at once. Stand-in for status aside, everything is real: each
@@ -18,7 +18,9 @@ func BenchmarkSubmission(b *testing.B) {
 		c.settings.MaxUploads, c.log = 64, zap.NewNop()
 		c.untapped = true
 	})
-	g.status.handle(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, job.Job{ID: "it", Status: job.Queued}) })
+	g.status.handle(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, jobapi.Job{ID: "it", Status: jobapi.Queued})
+	})
 	content := sample(b, deck)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.SetBytes(int64(len(content)))

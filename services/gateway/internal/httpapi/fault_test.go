@@ -9,9 +9,9 @@ import (
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/topology"
 )
 

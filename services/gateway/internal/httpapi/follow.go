@@ -4,15 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 )
 
 // follow gives the job as status knows it: as soon as it has recorded it, or, for a client that prefers to wait, when the job
 // has ended or the wait is over. The job is accepted whatever comes of this, so a status that does not answer only means
 // that the client reads what was published.
-func (a *api) follow(ctx context.Context, accepted job.Job, wait time.Duration) job.Job {
+func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duration) jobapi.Job {
 	ctx, stop := untilDrain(ctx)
 	defer stop()
 	deadline := time.Now().Add(wait)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/docmill/docmill/platform/option"
+	"github.com/docmill/docmill/contract/option"
 )
 
 type formatsAnswer struct {

@@ -11,10 +11,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/prefer"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -121,12 +120,12 @@ func (a *api) submit(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Header("Location", job.Path(accepted.ID))
+	c.Header("Location", jobapi.Path(accepted.ID))
 	c.Header("Cache-Control", "no-store")
 	wait := heldFor(c.Request.Header)
 	followed := a.follow(c.Request.Context(), accepted, wait)
 	if wait > 0 {
-		c.Header("Preference-Applied", prefer.Applied(wait))
+		c.Header("Preference-Applied", httpserver.PreferenceApplied(wait))
 	}
 	if wait > 0 && followed.Status.Terminal() {
 		c.JSON(http.StatusOK, followed)
@@ -141,18 +140,18 @@ func (a *api) submit(c *gin.Context) error {
 const busyRetryAfter = 2 * time.Second
 
 // accept receives the upload, when it is not one too many, and submits it.
-func (a *api) accept(c *gin.Context) (accepted job.Job, err error) {
+func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 	done := a.metrics.begin()
 	defer func() { done(accepted.Source.Size, err) }()
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	default:
-		return job.Job{}, problem.New(problem.Busy, "%d uploads go on already.", cap(a.slots)).After(busyRetryAfter)
+		return jobapi.Job{}, problem.New(problem.Busy, "%d uploads go on already.", cap(a.slots)).After(busyRetryAfter)
 	}
 	document, err := upload.Receive(c.Writer, c.Request, a.limits())
 	if err != nil {
-		return job.Job{}, err
+		return jobapi.Job{}, err
 	}
 	return a.parts.Submitter.Submit(c.Request.Context(), document)
 }
@@ -177,6 +176,6 @@ func outcome(err error) string {
 
 // heldFor is how long an answer is held for a client: 0 when it does not ask for it.
 func heldFor(header http.Header) time.Duration {
-	wait, _ := prefer.Wait(header)
-	return min(wait, prefer.MaxWait)
+	wait, _ := httpserver.PreferWait(header)
+	return min(wait, httpserver.MaxWait)
 }

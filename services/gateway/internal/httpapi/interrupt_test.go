@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // client is a connection on which a test sends a request piece by piece.
@@ -146,7 +146,7 @@ func TestLongAnswerOutlastsTheReadDeadline(t *testing.T) {
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(3 * idle):
-			writeJSON(w, job.Job{ID: "late", Status: job.Queued})
+			writeJSON(w, jobapi.Job{ID: "late", Status: jobapi.Queued})
 		case <-r.Context().Done():
 		}
 	})

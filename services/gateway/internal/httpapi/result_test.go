@@ -18,16 +18,16 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
 )
 
 // finish stores a result of that many bytes and has status know of it. It gives the job's id.
 func (g *gateway) finish(t testing.TB, filename string, content []byte) string {
 	t.Helper()
 	id := uuid.NewString()
-	location := job.Location{
+	location := jobapi.Location{
 		ObjectKey: id + "/attempt.pdf", Filename: filename, ContentType: "application/pdf",
 		Size: int64(len(content)), SHA256: sha256Of(content),
 	}
@@ -226,14 +226,14 @@ func TestPoll(t *testing.T) {
 		if prefer := r.Header.Get("Prefer"); prefer != "" {
 			header.Set("Preference-Applied", prefer)
 		}
-		writeJSON(w, job.Job{ID: id, Status: job.Running})
+		writeJSON(w, jobapi.Job{ID: id, Status: jobapi.Running})
 	})
 	header := http.Header{
 		"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		"Cookie":      {"a=b"}, "X-Secret": {"x"}, "X-Forwarded-For": {"1.2.3.4"}, "Authorization": {"Bearer x"},
 	}
 	answer := g.get(t, "/v1/jobs/"+id+"?x=y", header)
-	require.Equal(t, job.Running, answer.job(t, http.StatusOK).Status)
+	require.Equal(t, jobapi.Running, answer.job(t, http.StatusOK).Status)
 	for name, want := range map[string]string{"Etag": `"4"`, "Retry-After": "1", "Cache-Control": "no-cache", "Server": "", "X-Internal": "", "Preference-Applied": ""} {
 		require.Equal(t, want, answer.Header.Get(name), name)
 	}

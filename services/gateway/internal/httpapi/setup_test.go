@@ -32,13 +32,13 @@ import (
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/platform/tracing"
@@ -387,10 +387,10 @@ func formBody(t testing.TB, filename string, content io.Reader, options ...strin
 	return reader, form.FormDataContentType()
 }
 
-func (r reply) job(t testing.TB, status int) job.Job {
+func (r reply) job(t testing.TB, status int) jobapi.Job {
 	t.Helper()
 	require.Equal(t, status, r.StatusCode, string(r.body))
-	var j job.Job
+	var j jobapi.Job
 	require.NoError(t, json.Unmarshal(r.body, &j))
 	return j
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -45,11 +45,11 @@ func TestSubmission(t *testing.T) {
 			require.Equal(t, "/v1/jobs/"+accepted.ID, answer.Header.Get("Location"))
 			require.Equal(t, "1", answer.Header.Get("Retry-After"))
 			require.WithinDuration(t, time.Now(), accepted.CreatedAt, time.Minute)
-			require.Equal(t, job.Job{
-				ID: accepted.ID, Status: job.Queued, CreatedAt: accepted.CreatedAt,
-				Source: job.Source{Filename: "Préséntation 🎉.pptx", ContentType: deckType, Size: int64(len(content)), SHA256: sha256Of(content)},
-				Target: job.Target{Format: "pdf", Options: map[string]any{}}, Tag: "réf 7",
-				Links: job.Links{Self: "/v1/jobs/" + accepted.ID},
+			require.Equal(t, jobapi.Job{
+				ID: accepted.ID, Status: jobapi.Queued, CreatedAt: accepted.CreatedAt,
+				Source: jobapi.Source{Filename: "Préséntation 🎉.pptx", ContentType: deckType, Size: int64(len(content)), SHA256: sha256Of(content)},
+				Target: jobapi.Target{Format: "pdf", Options: map[string]any{}}, Tag: "réf 7",
+				Links: jobapi.Links{Self: "/v1/jobs/" + accepted.ID},
 			}, accepted)
 
 			message, delivery := g.queued(t)
@@ -164,7 +164,7 @@ func (lines) Read(p []byte) (int, error) {
 }
 
 // requireStored compares what is stored with what the job says.
-func (g *gateway) requireStored(t *testing.T, j job.Job) {
+func (g *gateway) requireStored(t *testing.T, j jobapi.Job) {
 	t.Helper()
 	object, err := g.objects.GetObject(t.Context(), g.bench.SourcesBucket, j.ID, minio.GetObjectOptions{})
 	require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestRecordedJobIsAnswered(t *testing.T) {
 		assert.Regexp(t, `^/internal/jobs/[0-9a-f-]{36}/recorded$`, r.URL.Path)
 		assert.Equal(t, "1.8s", r.URL.Query().Get("wait"))
 		assert.NotEmpty(t, r.Header.Get("Traceparent"))
-		writeJSON(w, job.Job{ID: "as recorded", Status: job.Running})
+		writeJSON(w, jobapi.Job{ID: "as recorded", Status: jobapi.Running})
 	})
 	require.Equal(t, "as recorded", g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).ID)
 }
@@ -276,7 +276,7 @@ func TestRecordWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(c *choices) { c.settings.RecordWait = 100 * time.Millisecond })
 	g.status.handle(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) // a status that hangs
-	require.Equal(t, job.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
+	require.Equal(t, jobapi.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
 }
 
 func TestStatusDownCostsNothing(t *testing.T) {
@@ -285,17 +285,17 @@ func TestStatusDownCostsNothing(t *testing.T) {
 		c.settings.RecordWait = 24 * time.Hour // would be noticed
 		c.statusURL = "http://127.0.0.1:1"
 	})
-	require.Equal(t, job.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
+	require.Equal(t, jobapi.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
 
 	g = setup(t, func(c *choices) { c.settings.RecordWait = 24 * time.Hour })
 	g.status.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	require.Equal(t, job.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
+	require.Equal(t, jobapi.Queued, g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted).Status)
 }
 
 func TestPreferWait(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
-	states := map[string]job.Status{``: job.Queued, `"1"`: job.Running, `"2"`: job.Succeeded}
+	states := map[string]jobapi.Status{``: jobapi.Queued, `"1"`: jobapi.Running, `"2"`: jobapi.Succeeded}
 	etags := map[string]string{``: `"1"`, `"1"`: `"2"`, `"2"`: `"3"`}
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		known := r.Header.Get("If-None-Match")
@@ -303,33 +303,33 @@ func TestPreferWait(t *testing.T) {
 			assert.Regexp(t, `^wait=\d+$`, r.Header.Get("Prefer"))
 		}
 		w.Header().Set("ETag", etags[known])
-		writeJSON(w, job.Job{ID: "it", Status: states[known]})
+		writeJSON(w, jobapi.Job{ID: "it", Status: states[known]})
 	})
 	send := func(prefer string) reply {
 		header := http.Header{"Content-Disposition": {"attachment; filename=a.pptx"}, "Prefer": {prefer}}
 		return g.request(t, http.MethodPost, "/v1/jobs", header, bytes.NewReader(sample(t, deck)))
 	}
 	finished := send("respond-async, wait=30")
-	require.Equal(t, job.Succeeded, finished.job(t, http.StatusOK).Status)
+	require.Equal(t, jobapi.Succeeded, finished.job(t, http.StatusOK).Status)
 	require.Equal(t, "wait=30", finished.Header.Get("Preference-Applied"))
 	require.Empty(t, finished.Header.Get("Retry-After"))
 	require.NotEmpty(t, finished.Header.Get("Location"))
 
 	unheld := send("wait=x")
-	require.Equal(t, job.Queued, unheld.job(t, http.StatusAccepted).Status)
+	require.Equal(t, jobapi.Queued, unheld.job(t, http.StatusAccepted).Status)
 	require.Empty(t, unheld.Header.Get("Preference-Applied"))
 
-	states[`"2"`] = job.Running // it does not end
+	states[`"2"`] = jobapi.Running // it does not end
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") != "" {
 			<-r.Context().Done()
 			return
 		}
 		w.Header().Set("ETag", `"1"`)
-		writeJSON(w, job.Job{ID: "it", Status: job.Running})
+		writeJSON(w, jobapi.Job{ID: "it", Status: jobapi.Running})
 	})
 	held := send("wait=1")
-	require.Equal(t, job.Running, held.job(t, http.StatusAccepted).Status)
+	require.Equal(t, jobapi.Running, held.job(t, http.StatusAccepted).Status)
 	require.Equal(t, "wait=1", held.Header.Get("Preference-Applied"))
 	require.Equal(t, "1", held.Header.Get("Retry-After"))
 }

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 

@@ -20,9 +20,9 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/prefer"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/httpserver"
 )
 
 // Config says where status is.
@@ -71,7 +71,7 @@ func New(config Config) (*Client, error) {
 			MaxIdleConns:          512,
 			MaxIdleConnsPerHost:   512, // long polls hold a connection each
 			IdleConnTimeout:       90 * time.Second,
-			ResponseHeaderTimeout: prefer.MaxWait + answerTimeout,
+			ResponseHeaderTimeout: httpserver.MaxWait + answerTimeout,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -79,7 +79,7 @@ func New(config Config) (*Client, error) {
 
 // State is a job as status knows it.
 type State struct {
-	Job job.Job
+	Job jobapi.Job
 	// ETag names this version of the job.
 	ETag string
 }
@@ -105,14 +105,14 @@ func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duratio
 	if etag != "" {
 		header.Set("If-None-Match", etag)
 	}
-	return c.state(ctx, c.url(job.Path(id)), header)
+	return c.state(ctx, c.url(jobapi.Path(id)), header)
 }
 
 // ErrUnchanged says that the job is still in the version that was named.
 var ErrUnchanged = errors.New("the job has not changed")
 
 func (c *Client) state(ctx context.Context, target *url.URL, header http.Header) (State, error) {
-	var known job.Job
+	var known jobapi.Job
 	response, err := c.ask(ctx, target, header, &known)
 	if err != nil {
 		return State{}, err
@@ -122,10 +122,10 @@ func (c *Client) state(ctx context.Context, target *url.URL, header http.Header)
 
 // Result says where the result of the job lies. Its errors are problems: job-not-found, job-not-finished, job-failed, or
 // status-unavailable.
-func (c *Client) Result(ctx context.Context, id string) (job.Location, error) {
+func (c *Client) Result(ctx context.Context, id string) (jobapi.Location, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	var location job.Location
+	var location jobapi.Location
 	_, err := c.ask(ctx, c.url("/internal/jobs/"+id+"/result"), http.Header{}, &location)
 	return location, err
 }
@@ -217,7 +217,7 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	proxy := httputil.ReverseProxy{
 		Transport: c.http.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL = c.url(job.Path(id))
+			r.Out.URL = c.url(jobapi.Path(id))
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
 			inject(ctx, r.Out.Header)

@@ -18,13 +18,13 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/option"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -66,18 +66,18 @@ type Submitter struct {
 // Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
 // error, which is a problem, there is no job, with the one exception of problem.QueueUnconfirmed. ctx is the request's:
 // when it ends before the job is published, because the client has left, there is no job either.
-func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (job.Job, error) {
+func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return job.Job{}, fmt.Errorf("make a job id: %w", err)
+		return jobapi.Job{}, fmt.Errorf("make a job id: %w", err)
 	}
 	target, err := s.target(id.String(), document.Options)
 	if err != nil {
-		return job.Job{}, err
+		return jobapi.Job{}, err
 	}
 	source, err := s.keep(ctx, id.String(), document)
 	if err != nil {
-		return job.Job{}, err
+		return jobapi.Job{}, err
 	}
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
@@ -87,7 +87,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (job.Jo
 		Tag:         document.Options.Tag,
 	}
 	if err := s.publish(ctx, request); err != nil {
-		return job.Job{}, err
+		return jobapi.Job{}, err
 	}
 	return accepted(request), nil
 }
@@ -275,16 +275,16 @@ func sourceOf(key string, upload *upload.Upload, format document.Format, size in
 }
 
 // accepted is the job as it stands right after its publication.
-func accepted(request *conversionv1.ConvertRequested) job.Job {
+func accepted(request *conversionv1.ConvertRequested) jobapi.Job {
 	source := request.GetSource()
-	return job.Job{
-		ID: request.GetJobId(), Status: job.Queued, CreatedAt: request.GetRequestedAt().AsTime(),
-		Source: job.Source{
+	return jobapi.Job{
+		ID: request.GetJobId(), Status: jobapi.Queued, CreatedAt: request.GetRequestedAt().AsTime(),
+		Source: jobapi.Source{
 			Filename: source.GetFilename(), ContentType: source.GetContentType(),
 			Size: source.GetSize(), SHA256: hex.EncodeToString(source.GetSha256()),
 		},
-		Target: job.Target{Format: request.GetTarget().GetFormat(), Options: option.Values(request.GetTarget().GetOptions())},
+		Target: jobapi.Target{Format: request.GetTarget().GetFormat(), Options: option.Values(request.GetTarget().GetOptions())},
 		Tag:    request.GetTag(),
-		Links:  job.LinksTo(request.GetJobId(), job.Queued),
+		Links:  jobapi.LinksTo(request.GetJobId(), jobapi.Queued),
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // body is a request's body. Every way in which it can end badly, and there are many (a reset, a half-closed connection, a

@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // maxFilename is what file systems, and so the clients' own names, keep to: bytes, not characters.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 const (

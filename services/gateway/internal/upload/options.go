@@ -8,9 +8,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/option"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // Options are what a client chose for its job.

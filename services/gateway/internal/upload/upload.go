@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // UnknownSize is the size of a document whose end is not known beforehand: every one in a form.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/option"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 const boundary = "xxBOUNDARYxx"

@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres"

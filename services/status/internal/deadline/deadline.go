@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres"
@@ -26,7 +26,7 @@ func TestSweepEndsWhatIsOverdueOnceAllEventsAreIn(t *testing.T) {
 	running, finished := fold.JobID(uuid.New()), fold.JobID(uuid.New())
 	_, err := store.Apply(t.Context(), []fold.Event{
 		submitted(running),
-		fold.Moved{JobID: running, Attempt: 1, At: time.Now().UTC(), Begins: true, Status: job.Running},
+		fold.Moved{JobID: running, Attempt: 1, At: time.Now().UTC(), Begins: true, Status: jobapi.Running},
 		submitted(finished),
 		fold.Ended{JobID: finished, Attempt: 1, FinishedAt: time.Now().UTC(), Result: &fold.Result{ObjectKey: "r"}},
 	})
@@ -46,14 +46,14 @@ func TestSweepEndsWhatIsOverdueOnceAllEventsAreIn(t *testing.T) {
 	}
 	<-asked
 	<-asked
-	require.Equal(t, job.Running, read(t, store, running).Status, "events may be waiting in the queue that end it otherwise")
+	require.Equal(t, jobapi.Running, read(t, store, running).Status, "events may be waiting in the queue that end it otherwise")
 	current.Store(true)
-	require.Eventually(t, func() bool { return read(t, store, running).Status == job.Failed }, postgrestest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return read(t, store, running).Status == jobapi.Failed }, postgrestest.Patience, time.Millisecond)
 	failed := read(t, store, running)
 	require.Equal(t, "attempts-exhausted", failed.Failure.Code)
 	require.True(t, failed.Failure.Retryable)
 	require.Equal(t, int32(1), failed.Attempt)
-	require.Equal(t, job.Succeeded, read(t, store, finished).Status)
+	require.Equal(t, jobapi.Succeeded, read(t, store, finished).Status)
 }
 
 func submitted(id fold.JobID) fold.Event {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 )
 
 // Event is something that happened to a job: [Submitted], [Moved] or [Ended].
@@ -69,8 +69,8 @@ type Moved struct {
 	At time.Time
 	// Begins is set when At is the moment in which the attempt began.
 	Begins bool
-	// Status is job.Running, or job.Queued when the job waits for its next attempt.
-	Status  job.Status
+	// Status is jobapi.Running, or jobapi.Queued when the job waits for its next attempt.
+	Status  jobapi.Status
 	Phase   Phase
 	Percent int32
 }
@@ -106,8 +106,8 @@ func (e Moved) compare(j Job) int {
 }
 
 // rank puts the end of an attempt after its running.
-func rank(s job.Status) int {
-	if s == job.Running {
+func rank(s jobapi.Status) int {
+	if s == jobapi.Running {
 		return 0
 	}
 	return 1
@@ -127,16 +127,16 @@ type Ended struct {
 	Warnings []Warning
 	Failure  *Failure
 	// Report may be nil.
-	Report *job.Report
+	Report *jobapi.Report
 }
 
 func (e Ended) apply(j *Job) bool {
 	if j.Status.Terminal() {
 		return false
 	}
-	j.Status = job.Succeeded
+	j.Status = jobapi.Succeeded
 	if e.Failure != nil {
-		j.Status = job.Failed
+		j.Status = jobapi.Failed
 	}
 	if e.Attempt > 0 {
 		j.Attempt = e.Attempt

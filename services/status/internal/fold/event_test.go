@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
 
@@ -24,15 +24,15 @@ var (
 func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 
 func started(attempt int32, seconds int) fold.Event {
-	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Begins: true, Status: job.Running}
+	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Begins: true, Status: jobapi.Running}
 }
 
 func progressed(attempt int32, seconds int, percent int32) fold.Event {
-	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Status: job.Running, Phase: fold.Converting, Percent: percent}
+	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Status: jobapi.Running, Phase: fold.Converting, Percent: percent}
 }
 
 func retried(attempt int32, seconds int) fold.Event {
-	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Status: job.Queued}
+	return fold.Moved{JobID: id, Attempt: attempt, At: at(seconds), Status: jobapi.Queued}
 }
 
 func succeeded(attempt int32, seconds int) fold.Event {
@@ -61,37 +61,37 @@ func TestApply(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		events  []fold.Event
-		status  job.Status
+		status  jobapi.Status
 		attempt int32
 		percent int32
 		started time.Time
 		version int64
 		hidden  bool
 	}{
-		"a submission": {events: []fold.Event{submitted}, status: job.Queued, version: 1},
+		"a submission": {events: []fold.Event{submitted}, status: jobapi.Queued, version: 1},
 		"a usual life": {
 			events: []fold.Event{submitted, started(1, 1), progressed(1, 2, 40), succeeded(1, 3)},
-			status: job.Succeeded, attempt: 1, started: at(2), version: 4,
+			status: jobapi.Succeeded, attempt: 1, started: at(2), version: 4,
 		},
-		"the submission is late":      {events: []fold.Event{started(1, 1), submitted}, status: job.Running, attempt: 1, started: at(1), version: 2},
-		"the submission is last":      {events: []fold.Event{failed(1, 1), submitted}, status: job.Failed, attempt: 1, started: at(0), version: 2},
-		"the submission never came":   {events: []fold.Event{started(1, 1), failed(1, 2)}, status: job.Failed, attempt: 1, started: at(1), version: 2, hidden: true},
-		"a duplicate changes nothing": {events: []fold.Event{submitted, submitted, started(1, 1), started(1, 1)}, status: job.Running, attempt: 1, started: at(1), version: 2},
-		"the start is late":           {events: []fold.Event{submitted, progressed(1, 2, 40), started(1, 1)}, status: job.Running, attempt: 1, percent: 40, started: at(1), version: 3},
-		"progress is late":            {events: []fold.Event{submitted, progressed(1, 2, 40), progressed(1, 1, 10)}, status: job.Running, attempt: 1, percent: 40, version: 2},
+		"the submission is late":      {events: []fold.Event{started(1, 1), submitted}, status: jobapi.Running, attempt: 1, started: at(1), version: 2},
+		"the submission is last":      {events: []fold.Event{failed(1, 1), submitted}, status: jobapi.Failed, attempt: 1, started: at(0), version: 2},
+		"the submission never came":   {events: []fold.Event{started(1, 1), failed(1, 2)}, status: jobapi.Failed, attempt: 1, started: at(1), version: 2, hidden: true},
+		"a duplicate changes nothing": {events: []fold.Event{submitted, submitted, started(1, 1), started(1, 1)}, status: jobapi.Running, attempt: 1, started: at(1), version: 2},
+		"the start is late":           {events: []fold.Event{submitted, progressed(1, 2, 40), started(1, 1)}, status: jobapi.Running, attempt: 1, percent: 40, started: at(1), version: 3},
+		"progress is late":            {events: []fold.Event{submitted, progressed(1, 2, 40), progressed(1, 1, 10)}, status: jobapi.Running, attempt: 1, percent: 40, version: 2},
 		"a worker died and another one begins again": {
-			events: []fold.Event{submitted, started(1, 1), progressed(1, 2, 40), started(1, 9)}, status: job.Running, attempt: 1, started: at(9), version: 4,
+			events: []fold.Event{submitted, started(1, 1), progressed(1, 2, 40), started(1, 9)}, status: jobapi.Running, attempt: 1, started: at(9), version: 4,
 		},
-		"a retry waits":                {events: []fold.Event{submitted, started(1, 1), retried(1, 2)}, status: job.Queued, attempt: 1, started: at(1), version: 3},
-		"the second attempt runs":      {events: []fold.Event{submitted, started(1, 1), retried(1, 2), started(2, 12)}, status: job.Running, attempt: 2, started: at(12), version: 4},
-		"the first attempt is late":    {events: []fold.Event{submitted, started(2, 12), started(1, 1), progressed(1, 99, 99), retried(1, 99)}, status: job.Running, attempt: 2, started: at(12), version: 2},
-		"an older attempt's time goes": {events: []fold.Event{submitted, started(1, 1), progressed(2, 12, 5)}, status: job.Running, attempt: 2, percent: 5, version: 3},
-		"an end is not left":           {events: []fold.Event{submitted, succeeded(1, 2), started(2, 9), retried(2, 10), progressed(3, 11, 1)}, status: job.Succeeded, attempt: 1, started: at(1), version: 2},
-		"the first end wins":           {events: []fold.Event{submitted, succeeded(1, 2), failed(2, 3)}, status: job.Succeeded, attempt: 1, started: at(1), version: 2},
-		"an older attempt's end wins":  {events: []fold.Event{submitted, started(2, 2), succeeded(1, 3)}, status: job.Succeeded, attempt: 1, started: at(2), version: 3},
+		"a retry waits":                {events: []fold.Event{submitted, started(1, 1), retried(1, 2)}, status: jobapi.Queued, attempt: 1, started: at(1), version: 3},
+		"the second attempt runs":      {events: []fold.Event{submitted, started(1, 1), retried(1, 2), started(2, 12)}, status: jobapi.Running, attempt: 2, started: at(12), version: 4},
+		"the first attempt is late":    {events: []fold.Event{submitted, started(2, 12), started(1, 1), progressed(1, 99, 99), retried(1, 99)}, status: jobapi.Running, attempt: 2, started: at(12), version: 2},
+		"an older attempt's time goes": {events: []fold.Event{submitted, started(1, 1), progressed(2, 12, 5)}, status: jobapi.Running, attempt: 2, percent: 5, version: 3},
+		"an end is not left":           {events: []fold.Event{submitted, succeeded(1, 2), started(2, 9), retried(2, 10), progressed(3, 11, 1)}, status: jobapi.Succeeded, attempt: 1, started: at(1), version: 2},
+		"the first end wins":           {events: []fold.Event{submitted, succeeded(1, 2), failed(2, 3)}, status: jobapi.Succeeded, attempt: 1, started: at(1), version: 2},
+		"an older attempt's end wins":  {events: []fold.Event{submitted, started(2, 2), succeeded(1, 3)}, status: jobapi.Succeeded, attempt: 1, started: at(2), version: 3},
 		"an end from outside": {
 			events: []fold.Event{submitted, started(3, 2), fold.Ended{JobID: id, FinishedAt: at(5), Failure: &fold.Failure{Code: "attempts-exhausted"}}},
-			status: job.Failed, attempt: 3, started: at(2), version: 3,
+			status: jobapi.Failed, attempt: 3, started: at(2), version: 3,
 		},
 	}
 	for name, test := range tests {

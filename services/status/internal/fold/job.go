@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 )
 
 // Phase is the step that a running attempt is in. The values are those of the messages and of the database; later steps
@@ -33,7 +33,7 @@ type Job struct {
 	Version int64
 	// Submission is nil in a stub, of which only later events are known yet. To clients a stub does not exist.
 	Submission *Submission
-	Status     job.Status
+	Status     jobapi.Status
 	// Attempt counts from 1; 0 before the first one is known.
 	Attempt int32
 	// MovedAt is the time of the event that Status, Phase and Percent come from, as long as the job has not ended.
@@ -47,11 +47,11 @@ type Job struct {
 	Warnings []Warning
 	Failure  *Failure
 	// Report belongs to the attempt that ended the job; nil when there is none.
-	Report *job.Report
+	Report *jobapi.Report
 }
 
 // New is a job of which nothing is known but that it exists.
-func New(id uuid.UUID) Job { return Job{ID: id, Status: job.Queued} }
+func New(id uuid.UUID) Job { return Job{ID: id, Status: jobapi.Queued} }
 
 // Visible tells whether clients may see the job: its submission is known.
 func (j Job) Visible() bool { return j.Submission != nil }

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -57,17 +57,17 @@ func (r *reader) read(message proto.Message) Event {
 	case *conversionv1.ConversionStarted:
 		return Moved{
 			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("started_at", m.GetStartedAt()),
-			Begins: true, Status: job.Running,
+			Begins: true, Status: jobapi.Running,
 		}
 	case *conversionv1.ConversionProgressed:
 		return Moved{
 			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("progressed_at", m.GetProgressedAt()),
-			Status: job.Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
+			Status: jobapi.Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
 		}
 	case *conversionv1.ConversionRetried:
 		return Moved{
 			JobID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.at("retried_at", m.GetRetriedAt()),
-			Status: job.Queued,
+			Status: jobapi.Queued,
 		}
 	case *conversionv1.ConversionSucceeded:
 		return r.succeeded(m)

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
@@ -57,15 +57,15 @@ func TestRead(t *testing.T) {
 		},
 		"started": {
 			&conversionv1.ConversionStarted{JobId: jobID, Attempt: 2, StartedAt: timestamppb.New(at(1))},
-			fold.Moved{JobID: id, Attempt: 2, At: at(1), Begins: true, Status: job.Running},
+			fold.Moved{JobID: id, Attempt: 2, At: at(1), Begins: true, Status: jobapi.Running},
 		},
 		"progressed, beyond its bounds": {
 			&conversionv1.ConversionProgressed{JobId: jobID, Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1))},
-			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
+			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: jobapi.Running, Percent: 100},
 		},
 		"retried": {
 			&conversionv1.ConversionRetried{JobId: jobID, Attempt: 1, RetriedAt: timestamppb.New(at(1))},
-			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: job.Queued},
+			fold.Moved{JobID: id, Attempt: 1, At: at(1), Status: jobapi.Queued},
 		},
 		"succeeded": {
 			&conversionv1.ConversionSucceeded{
@@ -92,9 +92,9 @@ func TestRead(t *testing.T) {
 			fold.Ended{
 				JobID: id, Attempt: 1, StartedAt: at(2), FinishedAt: at(3),
 				Failure: &fold.Failure{Code: "engine-crashed", Detail: "ab", Retryable: true},
-				Report: &job.Report{
-					Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Fetch: new(0.012), Queued: new(0.0)},
-					Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+				Report: &jobapi.Report{
+					Engine: "LibreOffice 7.4.7.2", Seconds: jobapi.Seconds{Fetch: new(0.012), Queued: new(0.0)},
+					Fonts:        []jobapi.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
 					BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 				},
 			},

@@ -5,29 +5,29 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/option"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // report reads a report; nil when there is none.
-func report(m *conversionv1.Report) *job.Report {
+func report(m *conversionv1.Report) *jobapi.Report {
 	if m == nil {
 		return nil
 	}
-	read := &job.Report{
+	read := &jobapi.Report{
 		Engine: text(m.GetEngine()),
-		Seconds: job.Seconds{
+		Seconds: jobapi.Seconds{
 			Queued: seconds(m.GetQueued()), Fetch: seconds(m.GetFetch()), Load: seconds(m.GetLoad()),
 			Export: seconds(m.GetExport()), Store: seconds(m.GetStore()),
 		},
-		Fonts:             make([]job.Font, len(m.GetFonts())),
+		Fonts:             make([]jobapi.Font, len(m.GetFonts())),
 		BlockedLinks:      make([]string, len(m.GetBlockedLinks())),
 		BlockedLinksTotal: m.GetBlockedLinksTotal(), MacrosBlocked: m.GetMacrosBlocked(),
 		HiddenSlidesLeftOut: m.GetHiddenSlidesLeftOut(),
 	}
 	for i, f := range m.GetFonts() {
-		read.Fonts[i] = job.Font{Name: text(f.GetName()), ReplacedBy: text(f.GetReplacedBy()), Found: f.GetFound()}
+		read.Fonts[i] = jobapi.Font{Name: text(f.GetName()), ReplacedBy: text(f.GetReplacedBy()), Found: f.GetFound()}
 	}
 	for i, link := range m.GetBlockedLinks() {
 		read.BlockedLinks[i] = text(link)

@@ -11,10 +11,9 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/prefer"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres"
 	"github.com/docmill/docmill/services/status/internal/watch"
@@ -78,8 +77,8 @@ func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job
 // job is GET /v1/jobs/{id}.
 func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	known := readTags(c.Request.Header.Values("If-None-Match"))
-	wait, asked := prefer.Wait(c.Request.Header)
-	wait = min(wait, prefer.MaxWait)
+	wait, asked := httpserver.PreferWait(c.Request.Header)
+	wait = min(wait, httpserver.MaxWait)
 
 	var first, latest fold.Job
 	look := func(ctx context.Context) (over bool, err error) {
@@ -97,7 +96,7 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	}
 	header := c.Writer.Header()
 	if asked && held {
-		header.Set("Preference-Applied", prefer.Applied(wait))
+		header.Set("Preference-Applied", httpserver.PreferenceApplied(wait))
 	}
 	header.Set("ETag", tagOf(latest))
 	header.Set("Cache-Control", "no-cache")
@@ -152,7 +151,7 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		recorded = &latest
 		return true, err
 	}
-	if _, err := a.hold(c, id, min(wait, prefer.MaxWait), look); err != nil {
+	if _, err := a.hold(c, id, min(wait, httpserver.MaxWait), look); err != nil {
 		return err
 	}
 	if recorded == nil {
@@ -170,7 +169,7 @@ func (a *api) result(c *gin.Context, id uuid.UUID) error {
 		return err
 	}
 	switch {
-	case found.Status == job.Succeeded:
+	case found.Status == jobapi.Succeeded:
 		c.JSON(http.StatusOK, locate(found))
 		return nil
 	case found.Failure != nil:

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/job"
-	"github.com/docmill/docmill/platform/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
 	"github.com/docmill/docmill/services/status/internal/postgres"
@@ -162,12 +162,12 @@ func submitted(id uuid.UUID) fold.Event {
 }
 
 func started(id uuid.UUID) fold.Event {
-	return fold.Moved{JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: job.Running}
+	return fold.Moved{JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: jobapi.Running}
 }
 
 func progressed(id uuid.UUID, percent int32) fold.Event {
 	return fold.Moved{
-		JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second + time.Duration(percent)), Status: job.Running, Phase: fold.Converting, Percent: percent,
+		JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second + time.Duration(percent)), Status: jobapi.Running, Phase: fold.Converting, Percent: percent,
 	}
 }
 
@@ -176,9 +176,9 @@ func succeeded(id uuid.UUID) fold.Event {
 		JobID: fold.JobID(id), Attempt: 1, StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
 		Result:   &fold.Result{ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
 		Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
-		Report: &job.Report{
-			Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Queued: new(0.0), Load: new(0.062)},
-			Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
+		Report: &jobapi.Report{
+			Engine: "LibreOffice 7.4.7.2", Seconds: jobapi.Seconds{Queued: new(0.0), Load: new(0.062)},
+			Fonts: []jobapi.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
 		},
 	}
 }
@@ -200,7 +200,7 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	id := b.submit(t)
-	got := b.mustGet(t, job.Path(id.String()))
+	got := b.mustGet(t, jobapi.Path(id.String()))
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, `"1"`, got.Header.Get("ETag"))
 	require.Equal(t, "1", got.Header.Get("Retry-After"))
@@ -213,12 +213,12 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 	}`, string(got.body))
 
 	b.apply(t, started(id), progressed(id, 44))
-	var running job.Job
-	require.NoError(t, json.Unmarshal(b.mustGet(t, job.Path(id.String())).body, &running))
-	require.Equal(t, &job.Progress{Phase: "converting", Percent: 44}, running.Progress)
+	var running jobapi.Job
+	require.NoError(t, json.Unmarshal(b.mustGet(t, jobapi.Path(id.String())).body, &running))
+	require.Equal(t, &jobapi.Progress{Phase: "converting", Percent: 44}, running.Progress)
 
 	b.apply(t, succeeded(id))
-	got = b.mustGet(t, job.Path(id.String()))
+	got = b.mustGet(t, jobapi.Path(id.String()))
 	require.Empty(t, got.Header.Get("Retry-After"))
 	require.JSONEq(t, `{
 		"id": "`+id.String()+`", "status": "succeeded", "attempt": 1,
@@ -253,15 +253,15 @@ func TestAPollOfWhatTheClientHasIsNotModified(t *testing.T) {
 	b := setup(t, 1)
 	id := b.submit(t)
 	for _, known := range []string{`"1"`, `W/"1"`, `"0", "1"`, `*`} {
-		got := b.mustGet(t, job.Path(id.String()), "If-None-Match", known)
+		got := b.mustGet(t, jobapi.Path(id.String()), "If-None-Match", known)
 		require.Equal(t, http.StatusNotModified, got.StatusCode, known)
 		require.Empty(t, got.body)
 		require.Equal(t, `"1"`, got.Header.Get("ETag"))
 		require.Equal(t, "1", got.Header.Get("Retry-After"))
 	}
-	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "If-None-Match", `"0"`).StatusCode)
+	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "If-None-Match", `"0"`).StatusCode)
 	b.apply(t, succeeded(id))
-	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "If-None-Match", `"1"`).StatusCode)
+	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "If-None-Match", `"1"`).StatusCode)
 }
 
 func TestALongPollIsWokenByTheChange(t *testing.T) {
@@ -269,8 +269,8 @@ func TestALongPollIsWokenByTheChange(t *testing.T) {
 	b := setup(t, 10)
 	id := b.submit(t)
 	begin := time.Now()
-	plain := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
-	known := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=3600", "If-None-Match", `"1"`)
+	plain := b.held(t, t.Context(), jobapi.Path(id.String()), "Prefer", "wait=60")
+	known := b.held(t, t.Context(), jobapi.Path(id.String()), "Prefer", "wait=3600", "If-None-Match", `"1"`)
 	b.apply(t, started(id))
 	for _, answers := range []<-chan answer{plain, known} {
 		got := <-answers
@@ -286,23 +286,23 @@ func TestALongPollReturnsAtOnceWhenThereIsNews(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
+	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
 	b.apply(t, succeeded(id))
-	got := b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60")
+	got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60")
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
 }
 
 func TestALongPollEndsWithItsTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=1").StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, job.Path(id.String()), "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
+	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1").StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
 	for _, ignored := range []string{"wait=abc", "wait=-1", "respond-async"} {
-		got := b.mustGet(t, job.Path(id.String()), "Prefer", ignored)
+		got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", ignored)
 		require.Equal(t, http.StatusOK, got.StatusCode)
 		require.Empty(t, got.Header.Get("Preference-Applied"))
 	}
@@ -313,14 +313,14 @@ func TestProgressDoesNotWakeThoseWhoWaitForTheState(t *testing.T) {
 	b := setup(t, 10)
 	id := b.submit(t)
 	b.apply(t, started(id))
-	answers := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
+	answers := b.held(t, t.Context(), jobapi.Path(id.String()), "Prefer", "wait=60")
 	b.apply(t, progressed(id, 10))
 	b.apply(t, progressed(id, 20))
 	b.apply(t, failed(id))
-	var shown job.Job
+	var shown jobapi.Job
 	require.NoError(t, json.Unmarshal((<-answers).body, &shown))
-	require.Equal(t, job.Failed, shown.Status)
-	require.Equal(t, &job.Error{Code: "password-required", Detail: "Locked."}, shown.Error)
+	require.Equal(t, jobapi.Failed, shown.Status)
+	require.Equal(t, &jobapi.Error{Code: "password-required", Detail: "Locked."}, shown.Error)
 }
 
 func TestAClientThatLeavesFreesItsPlace(t *testing.T) {
@@ -328,8 +328,8 @@ func TestAClientThatLeavesFreesItsPlace(t *testing.T) {
 	b := setup(t, 1)
 	id := b.submit(t)
 	ctx, leave := context.WithCancel(t.Context())
-	b.held(t, ctx, job.Path(id.String()), "Prefer", "wait=60")
-	got := b.mustGet(t, job.Path(id.String()), "Prefer", "wait=60")
+	b.held(t, ctx, jobapi.Path(id.String()), "Prefer", "wait=60")
+	got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60")
 	require.Equal(t, http.StatusOK, got.StatusCode, "no room: answered at once")
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	leave()
@@ -340,7 +340,7 @@ func TestADrainEndsLongPolls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	answers := b.held(t, t.Context(), job.Path(id.String()), "Prefer", "wait=60")
+	answers := b.held(t, t.Context(), jobapi.Path(id.String()), "Prefer", "wait=60")
 	require.NoError(t, b.drain())
 	require.Equal(t, http.StatusOK, (<-answers).StatusCode)
 }
@@ -358,7 +358,7 @@ func TestRecordedWaitsForTheSubmission(t *testing.T) {
 	b.apply(t, submitted(id))
 	got := <-answers
 	require.Equal(t, http.StatusOK, got.StatusCode)
-	var shown job.Job
+	var shown jobapi.Job
 	require.NoError(t, json.Unmarshal(got.body, &shown))
 	require.Equal(t, id.String(), shown.ID)
 	require.Equal(t, `"2"`, got.Header.Get("ETag"))
@@ -368,7 +368,7 @@ func TestRecordedWaitsForTheSubmission(t *testing.T) {
 func TestHeadIsAGetWithoutItsBody(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
-	response, err := http.Head(b.url + job.Path(b.submit(t).String()))
+	response, err := http.Head(b.url + jobapi.Path(b.submit(t).String()))
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusOK, response.StatusCode)

@@ -6,50 +6,50 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
 
 // represent makes the public representation of a visible job.
-func represent(j fold.Job) job.Job {
+func represent(j fold.Job) jobapi.Job {
 	id, submission := j.ID.String(), j.Submission
-	public := job.Job{
+	public := jobapi.Job{
 		ID: id, Status: j.Status, Attempt: j.Attempt,
 		CreatedAt: submission.RequestedAt, StartedAt: moment(j.StartedAt), FinishedAt: moment(j.FinishedAt),
-		Source: job.Source{
+		Source: jobapi.Source{
 			Filename: submission.Filename, ContentType: submission.ContentType, Size: submission.Size,
 			SHA256: hex.EncodeToString(submission.SHA256),
 		},
-		Target: job.Target{Format: submission.TargetFormat, Options: submission.Options},
+		Target: jobapi.Target{Format: submission.TargetFormat, Options: submission.Options},
 		Report: j.Report,
 		Tag:    submission.Tag,
-		Links:  job.LinksTo(id, j.Status),
+		Links:  jobapi.LinksTo(id, j.Status),
 	}
 	if public.Target.Options == nil {
 		public.Target.Options = map[string]any{}
 	}
-	if name := phaseName(j.Phase); name != "" && j.Status == job.Running {
-		public.Progress = &job.Progress{Phase: name, Percent: j.Percent}
+	if name := phaseName(j.Phase); name != "" && j.Status == jobapi.Running {
+		public.Progress = &jobapi.Progress{Phase: name, Percent: j.Percent}
 	}
 	if r := j.Result; r != nil {
-		public.Result = &job.Result{
+		public.Result = &jobapi.Result{
 			Filename: resultName(*submission, r.ContentType), ContentType: r.ContentType, Size: r.Size, SHA256: hex.EncodeToString(r.SHA256),
 			Pages: r.Pages,
 		}
 	}
 	for _, w := range j.Warnings {
-		public.Warnings = append(public.Warnings, job.Warning(w))
+		public.Warnings = append(public.Warnings, jobapi.Warning(w))
 	}
 	if f := j.Failure; f != nil {
-		public.Error = &job.Error{Code: f.Code, Detail: f.Detail, Retryable: f.Retryable}
+		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Retryable: f.Retryable}
 	}
 	return public
 }
 
 // locate says where the result of a succeeded job lies.
-func locate(j fold.Job) job.Location {
-	return job.Location{
+func locate(j fold.Job) jobapi.Location {
+	return jobapi.Location{
 		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission, j.Result.ContentType), ContentType: j.Result.ContentType,
 		Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),
 	}

@@ -16,9 +16,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/job"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres"
 	"github.com/docmill/docmill/services/status/internal/postgres/postgrestest"
@@ -44,10 +44,10 @@ func life(id uuid.UUID) []fold.Event {
 			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 			Options: map[string]any{"pages": "1-3", "pdf_ua": true, "image_quality": 80.0},
 		}},
-		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: job.Running},
-		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(2 * time.Second), Status: job.Running, Phase: fold.Storing, Percent: 90},
-		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(3 * time.Second), Status: job.Queued},
-		fold.Moved{JobID: of, Attempt: 2, At: noon.Add(4 * time.Second), Begins: true, Status: job.Running},
+		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: jobapi.Running},
+		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(2 * time.Second), Status: jobapi.Running, Phase: fold.Storing, Percent: 90},
+		fold.Moved{JobID: of, Attempt: 1, At: noon.Add(3 * time.Second), Status: jobapi.Queued},
+		fold.Moved{JobID: of, Attempt: 2, At: noon.Add(4 * time.Second), Begins: true, Status: jobapi.Running},
 		fold.Ended{
 			JobID: of, Attempt: 2, StartedAt: noon.Add(4 * time.Second), FinishedAt: noon.Add(5*time.Second + time.Microsecond),
 			Result:   &fold.Result{ObjectKey: "r", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
@@ -56,10 +56,10 @@ func life(id uuid.UUID) []fold.Event {
 	}
 }
 
-func report() *job.Report {
+func report() *jobapi.Report {
 	load := 0.062
-	return &job.Report{
-		Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Load: &load}, Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+	return &jobapi.Report{
+		Engine: "LibreOffice 7.4.7.2", Seconds: jobapi.Seconds{Load: &load}, Fonts: []jobapi.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
 		BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 1, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 	}
 }
@@ -115,7 +115,7 @@ func TestAJobWithoutItsSubmissionIsNotThere(t *testing.T) {
 	require.NoError(t, err)
 	found, err := store.Job(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, job.Succeeded, found.Status)
+	require.Equal(t, jobapi.Succeeded, found.Status)
 }
 
 func TestReplicasRaceOnTheSameJobs(t *testing.T) {
@@ -247,9 +247,9 @@ func TestExpire(t *testing.T) {
 	require.Len(t, seen, overdue, "each exactly once")
 	found, err := store.Job(t.Context(), <-seen)
 	require.NoError(t, err)
-	require.Equal(t, job.Failed, found.Status)
+	require.Equal(t, jobapi.Failed, found.Status)
 	require.Equal(t, "attempts-exhausted", found.Failure.Code)
-	for id, status := range map[uuid.UUID]job.Status{finished: job.Succeeded, fresh: job.Running} {
+	for id, status := range map[uuid.UUID]jobapi.Status{finished: jobapi.Succeeded, fresh: jobapi.Running} {
 		found, err := store.Job(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, status, found.Status)

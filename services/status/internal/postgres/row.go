@@ -3,7 +3,7 @@ package postgres
 import (
 	"time"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/postgres/query"
 )
@@ -23,12 +23,12 @@ func fromRow(row query.Job) fold.Job {
 		}
 	}
 	switch row.Status {
-	case job.Succeeded:
+	case jobapi.Succeeded:
 		j.Result = &fold.Result{
 			ObjectKey: row.ResultKey, ContentType: row.ResultContentType, Size: row.ResultSize,
 			SHA256: row.ResultSha256, Pages: row.ResultPages,
 		}
-	case job.Failed:
+	case jobapi.Failed:
 		j.Failure = &fold.Failure{Code: row.FailureCode, Detail: row.FailureDetail, Retryable: row.FailureRetryable}
 	default:
 	}

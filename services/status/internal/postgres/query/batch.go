@@ -10,7 +10,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -61,7 +61,7 @@ type WriteJobBatchResults struct {
 
 type WriteJobParams struct {
 	Version           int64
-	Status            job.Status
+	Status            jobapi.Status
 	Attempt           int32
 	MovedAt           *time.Time
 	Phase             fold.Phase
@@ -87,7 +87,7 @@ type WriteJobParams struct {
 	FailureCode       string
 	FailureDetail     string
 	FailureRetryable  bool
-	Report            *job.Report
+	Report            *jobapi.Report
 	ID                uuid.UUID
 }
 

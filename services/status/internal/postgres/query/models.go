@@ -7,7 +7,7 @@ package query
 import (
 	"time"
 
-	"github.com/docmill/docmill/platform/job"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/google/uuid"
 )
@@ -16,7 +16,7 @@ type Job struct {
 	ID                uuid.UUID
 	Version           int64
 	FirstSeenAt       time.Time
-	Status            job.Status
+	Status            jobapi.Status
 	Attempt           int32
 	MovedAt           *time.Time
 	Phase             fold.Phase
@@ -42,5 +42,5 @@ type Job struct {
 	FailureDetail     string
 	FailureRetryable  bool
 	TargetOptions     map[string]any
-	Report            *job.Report
+	Report            *jobapi.Report
 }

@@ -1,4 +1,4 @@
-package job
+package jobapi
 
 // Report tells how a conversion went, for the people who ask why it took so long or looks different. Its lists are never null.
 type Report struct {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 func write(t *testing.T, err error) (*http.Response, problem.Answer) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docmill/docmill/platform/docpage"
-	"github.com/docmill/docmill/platform/problem"
+	"github.com/docmill/docmill/contract/internal/docpage"
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // The page for users is made from the catalogue, so that it cannot say anything else.
@@ -21,7 +21,7 @@ func errorsPage() string {
 	var page strings.Builder
 	page.WriteString(`# Problems and their codes
 
-Made from ` + "`platform/problem/catalogue.go`" + ` by ` + "`go test ./platform/problem -update`" + `. A code never changes its meaning.
+Made from ` + "`contract/problem/catalogue.go`" + ` by ` + "`go test ./contract/problem -update`" + `. A code never changes its meaning.
 
 Every answer that is not a success is a problem: ` + "`type`, `title`, `status`, `detail`, `instance`, `code`, `trace_id`" + ` and, where
 parts of the request are wrong, ` + "`errors[]`" + ` with all of them at once. A failed job carries the same codes in its ` + "`error`" + `.

@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/platform/document"
+	"github.com/docmill/docmill/contract/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 

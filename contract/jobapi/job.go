@@ -1,5 +1,5 @@
 // Package job is the public representation of a job: the JSON that clients read, as the API's contract has it.
-package job
+package jobapi
 
 import "time"
 

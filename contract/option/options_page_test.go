@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docmill/docmill/platform/docpage"
-	"github.com/docmill/docmill/platform/option"
+	"github.com/docmill/docmill/contract/internal/docpage"
+	"github.com/docmill/docmill/contract/option"
 )
 
 // The page for users is made from the table, so that it cannot say anything else.
@@ -19,7 +19,7 @@ func optionsPage() string {
 	var page strings.Builder
 	page.WriteString(`# Options of a conversion
 
-Made from ` + "`platform/option/option.go`" + ` by ` + "`go test ./platform/option -update`" + `. ` + "`GET /v1/formats`" + ` says the same to programs.
+Made from ` + "`contract/option/option.go`" + ` by ` + "`go test ./contract/option -update`" + `. ` + "`GET /v1/formats`" + ` says the same to programs.
 
 An option that is not given leaves the choice to the document. One that means nothing for a document and its target, that
 excludes another one, or whose value is wrong, is refused with ` + "`option-invalid`" + ` before anything is queued; all of them at once.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docmill/docmill/platform/docpage"
+	"github.com/docmill/docmill/contract/internal/docpage"
 )
 
 // The page for users is made from the table, so that it cannot say anything else.
@@ -17,7 +17,7 @@ func TestFormatsPageIsCurrent(t *testing.T) {
 func formatsPage() string {
 	limits := DefaultLimits()
 	var page strings.Builder
-	page.WriteString("# Formats\n\nMade from `platform/document/format.go` by `go test ./platform/document -update`.\n")
+	page.WriteString("# Formats\n\nMade from `contract/document/format.go` by `go test ./contract/document -update`.\n")
 	for _, family := range []Family{Presentation, Text, Spreadsheet, Drawing} {
 		targets := ""
 		rows := ""

@@ -1,4 +1,4 @@
-package prefer_test
+package httpserver_test
 
 import (
 	"net/http"
@@ -7,26 +7,26 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/platform/prefer"
+	"github.com/docmill/docmill/platform/httpserver"
 )
 
-func TestWait(t *testing.T) {
+func TestPreferWait(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]int{
 		"wait=10": 10, "Wait=10": 10, "wait = 10": 10, `wait="10"`: 10, "respond-async, wait=10": 10, "wait=10;foo=bar": 10,
 		"wait=10, wait=20": 10, "wait=0": 0, "wait=100000": 100000,
 		"wait=abc": -1, "wait=-1": -1, "wait": -1, "wait=1.5": -1, "": -1, "waiting=3": -1, "wait=99999999999999999999": -1, "wait=abc, wait=3": -1,
 	} {
-		wait, asked := prefer.Wait(http.Header{"Prefer": {header}})
+		wait, asked := httpserver.PreferWait(http.Header{"Prefer": {header}})
 		require.Equal(t, want >= 0, asked, header)
 		require.Equal(t, time.Duration(max(want, 0))*time.Second, wait, header)
 	}
-	wait, asked := prefer.Wait(http.Header{"Prefer": {"respond-async", "wait=7"}})
+	wait, asked := httpserver.PreferWait(http.Header{"Prefer": {"respond-async", "wait=7"}})
 	require.True(t, asked)
 	require.Equal(t, 7*time.Second, wait)
 }
 
-func TestApplied(t *testing.T) {
+func TestPreferenceApplied(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "wait=30", prefer.Applied(30*time.Second))
+	require.Equal(t, "wait=30", httpserver.PreferenceApplied(30*time.Second))
 }

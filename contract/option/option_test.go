@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/platform/document"
-	"github.com/docmill/docmill/platform/option"
+	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 

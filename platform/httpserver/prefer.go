@@ -1,6 +1,4 @@
-// Package prefer reads the preference "wait" of RFC 7240, by which a client has its answer held: the gateway and status
-// both serve it.
-package prefer
+package httpserver
 
 import (
 	"net/http"
@@ -12,9 +10,9 @@ import (
 // MaxWait is the longest that an answer is held: most proxies cut a silent answer off after 60 s or more.
 const MaxWait = time.Minute
 
-// Wait reads Prefer: wait=N (section 4.3), in whole seconds, uncapped. asked is false when the client does not say so. The
+// PreferWait reads Prefer: wait=N (section 4.3), in whole seconds, uncapped. asked is false when the client does not say so. The
 // first one counts; one whose value is no number of seconds is ignored, as preferences are never errors.
-func Wait(header http.Header) (wait time.Duration, asked bool) {
+func PreferWait(header http.Header) (wait time.Duration, asked bool) {
 	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
 		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none
 		name, value, _ := strings.Cut(preference, "=")
@@ -30,5 +28,7 @@ func Wait(header http.Header) (wait time.Duration, asked bool) {
 	return 0, false
 }
 
-// Applied is the value of Preference-Applied for a wait that was granted.
-func Applied(wait time.Duration) string { return "wait=" + strconv.Itoa(int(wait/time.Second)) }
+// PreferenceApplied returns the value of Preference-Applied for a wait that was granted.
+func PreferenceApplied(wait time.Duration) string {
+	return "wait=" + strconv.Itoa(int(wait/time.Second))
+}
