@@ -1,0 +1,159 @@
+// Package message defines how the services exchange messages, independent of what carries them: a [Broker] opens
+// publishers, which return once a message is durable, and consumers, which acknowledge a message only after its effect is.
+//
+// Package rabbitmq implements it for the three services, package sqlitequeue for the single-process edition. Every
+// implementation must pass the conformance suite in package messagetest.
+package message
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Queue is one of the places that messages are consumed from. The implementations map it to their own names.
+type Queue int
+
+const (
+	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to one of them.
+	Commands Queue = iota + 1
+	// Events receives every message about a job. The status service consumes it.
+	Events
+	// DeadCommands receives the commands that were given up: dead-lettered by a consumer, or returned to the queue more often
+	// than its delivery limit allows. The status service consumes it.
+	DeadCommands
+	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is kept
+	// for a consumer that is away.
+	Announcements
+)
+
+// String returns the queue's name in logs and metrics.
+func (q Queue) String() string {
+	switch q {
+	case Commands:
+		return "commands"
+	case Events:
+		return "events"
+	case DeadCommands:
+		return "dead-commands"
+	case Announcements:
+		return "announcements"
+	default:
+		return "unknown"
+	}
+}
+
+// Message is what a Publisher publishes.
+type Message struct {
+	// Body is one of the messages of package conversionv1. Its type decides which queues receive it; see [QueuesOf].
+	Body proto.Message
+	// JobID is the job that the message is about; empty for announcements.
+	JobID string
+	// Attempt is the attempt at the job that the message requests or reports, counted from 1. 0 means 1.
+	Attempt int
+	// Delay, if positive, makes the message a retry: it goes to the queue Commands alone, and is delivered after the delay.
+	// It must be one of the delays that [DelayAfter] returns.
+	Delay time.Duration
+}
+
+// Broker opens publishers and consumers. Its methods do not connect: what they return connects when it runs.
+type Broker interface {
+	NewPublisher(options PublisherOptions) (Publisher, error)
+	NewConsumer(queue Queue, handler Handler, options ConsumerOptions) (Consumer, error)
+}
+
+// Runner is a component of a service; see package host, whose Component has the same contract.
+type Runner interface {
+	// Run works until drain is closed, finishes what it has in hand and returns nil. It calls ready once. When ctx is
+	// canceled it returns at once; whatever is unfinished is delivered again. Run is called once.
+	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
+	// Check returns nil while the component can do its work, for readiness.
+	Check(ctx context.Context) error
+}
+
+// Publisher publishes messages. It is safe for concurrent use, and fastest when many goroutines publish at once.
+type Publisher interface {
+	Runner
+	// Publish returns nil once every queue that receives the message holds it durably. Otherwise its error is a
+	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the latest
+	// when ctx ends.
+	Publish(ctx context.Context, m Message) error
+}
+
+// PublisherOptions are the optional parts of a Publisher. Zero values select the defaults.
+type PublisherOptions struct {
+	// Wait is how long Publish waits until a message can be sent: for a connection, for an alarm to end, for its turn.
+	// Default 5 s, which covers a lost connection but not the restart of a broker.
+	Wait time.Duration
+	// ConfirmTimeout is how long Publish waits for the confirmation of a message that was sent. Default 30 s.
+	ConfirmTimeout time.Duration
+}
+
+// Consumer consumes one queue.
+type Consumer interface{ Runner }
+
+// ConsumerOptions are the optional parts of a Consumer. Zero values select the defaults.
+type ConsumerOptions struct {
+	// RetryFor is how long a failing batch is held and retried before it is returned to its queue. Default 10 minutes.
+	RetryFor time.Duration
+	// Ready reports whether the handler could do its work now, for example whether its database answers. The consumer takes
+	// no deliveries before Ready returns nil, because every delivery that is taken and returned counts against the queue's
+	// delivery limit. It must obey ctx. Nil means always.
+	Ready func(ctx context.Context) error
+}
+
+// Handler is what a Consumer does with deliveries: [Each] or [Batches].
+type Handler interface{ handler() }
+
+// Each handles deliveries one by one.
+type Each struct {
+	// Concurrency is how many deliveries are handled at once, and how many are taken from the queue: a delivery is only taken
+	// by a handler that starts on it, because each one that a dying consumer holds counts as delivered once more. At least 1.
+	Concurrency int
+	// Handle handles one delivery. Its ctx carries the message's trace. It ends with [ErrConnectionLost] as its cause when
+	// the delivery is lost: the message is then delivered again, possibly while Handle still runs, so Handle should stop at
+	// once. It also ends when a drain has taken too long.
+	Handle func(ctx context.Context, d *Delivery) Outcome
+}
+
+// Batches handles deliveries in batches: the first that arrives and those that are there at once. It does not wait for
+// more; under load, batches grow while the previous one is being handled.
+type Batches struct {
+	// Max is the largest batch. At least 1.
+	Max int
+	// Handle handles a batch in order. It returns nil once the effect of the whole batch is durable: deliveries that it
+	// marked with [Delivery.DeadLetter] are dead-lettered, the others acknowledged. On error the same batch is retried, with
+	// growing delays, for ConsumerOptions.RetryFor; so Handle must be idempotent. Each delivery carries its own trace.
+	Handle func(ctx context.Context, batch []*Delivery) error
+}
+
+func (Each) handler()    {}
+func (Batches) handler() {}
+
+// Outcome is what happens to a delivery after its handler returned.
+type Outcome int
+
+const (
+	// Requeue returns the delivery to its queue, for immediate redelivery to any consumer. It is for a consumer that cannot
+	// go on, not for a message that failed: publish a failed command with a Delay and acknowledge it instead. From
+	// RabbitMQ 4.3 on, requeued messages no longer count against the delivery limit.
+	Requeue Outcome = iota
+	// Ack removes the delivery from its queue: its effect is durable.
+	Ack
+	// DeadLetter gives the delivery up for good. A command goes to DeadCommands; an event is kept for an operator; an
+	// announcement is dropped.
+	DeadLetter
+)
+
+// String returns the outcome's name in logs and metrics.
+func (o Outcome) String() string {
+	switch o {
+	case Ack:
+		return "acked"
+	case DeadLetter:
+		return "dead_lettered"
+	default:
+		return "requeued"
+	}
+}
