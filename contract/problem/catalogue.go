@@ -12,7 +12,7 @@ const (
 	FileRepeated         Code = "file-repeated"
 	FileTooLarge         Code = "file-too-large"
 	FileNameInvalid      Code = "file-name-invalid"
-	FileUnrecognised     Code = "file-unrecognised"
+	FileUnrecognized     Code = "file-unrecognized"
 	FileTypeContradicted Code = "file-type-contradicted"
 	OptionInvalid        Code = "option-invalid"
 	FormInvalid          Code = "form-invalid"
@@ -86,7 +86,7 @@ func catalogue() map[Code]Entry {
 		FileRepeated:         {badRequest, "There is more than one file", "Send one document with each request.", false},
 		FileTooLarge:         {http.StatusRequestEntityTooLarge, "The file is too large", "Send a smaller file, or ask the operator to raise max-upload-size.", false},
 		FileNameInvalid:      {badRequest, "The file's name cannot be used", "Send a name of 1 to 255 bytes of UTF-8 without control characters.", false},
-		FileUnrecognised:     {unsupported, "The file's type is not recognised", "Send a document in one of the formats that GET /v1/formats lists.", false},
+		FileUnrecognized:     {unsupported, "The file's type is not recognised", "Send a document in one of the formats that GET /v1/formats lists.", false},
 		FileTypeContradicted: {unsupported, "The file's name and content contradict each other", "Give the file the extension of what it really is.", false},
 		FormatUnsupported:    {unsupported, "This conversion is not offered", "GET /v1/formats lists what can be converted into what.", false},
 		OptionInvalid:        {badRequest, "An option is not valid", "Correct the options that errors[] names.", false},

@@ -34,8 +34,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Part is one piece of a service that runs as long as the service does: a server, a consumer, a publisher.
-type Part struct {
+// Component is one piece of a service that runs as long as the service does: a server, a consumer, a publisher.
+type Component struct {
 	// Name stands in logs and errors.
 	Name string
 	// Run serves until drain is closed, finishes what it has in hand and returns nil. It calls ready once, when it
@@ -49,14 +49,14 @@ var ErrAbandoned = errors.New("stopped before everything in hand was finished")
 
 // Run runs the parts until ctx is done, SIGTERM or SIGINT comes, or a part fails, and returns when all have stopped. It
 // returns nil after a clean stop; otherwise the first failure, or ErrAbandoned.
-func Run(ctx context.Context, log *zap.Logger, config Config, parts ...Part) error {
+func Run(ctx context.Context, log *zap.Logger, config Config, parts ...Component) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	return run(ctx, log, config, signals, parts)
 }
 
-func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, parts []Part) error {
+func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, parts []Component) error {
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	h := &running{log: log, failed: make(chan error, len(parts))}
@@ -94,7 +94,7 @@ type started struct {
 }
 
 // start starts the parts one after another and returns nil when all are ready, or why it went no further.
-func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, parts []Part) error {
+func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, parts []Component) error {
 	for _, part := range parts {
 		ready := make(chan struct{})
 		h.launch(hard, part, sync.OnceFunc(func() { close(ready) }))
@@ -112,7 +112,7 @@ func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, par
 	return nil
 }
 
-func (h *running) launch(hard context.Context, part Part, ready func()) {
+func (h *running) launch(hard context.Context, part Component, ready func()) {
 	s := &started{name: part.Name, drain: make(chan struct{}), done: make(chan struct{})}
 	h.parts = append(h.parts, s)
 	go func() {

@@ -25,8 +25,8 @@ func (j *journal) note(line string) {
 	j.lines = append(j.lines, line)
 }
 
-func (j *journal) part(name string) Part {
-	return Part{Name: name, Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+func (j *journal) part(name string) Component {
+	return Component{Name: name, Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		j.note("start " + name)
 		ready()
 		<-drain
@@ -35,8 +35,8 @@ func (j *journal) part(name string) Part {
 	}}
 }
 
-func stuck(name string, running chan<- struct{}) Part {
-	return Part{Name: name, Run: func(ctx context.Context, ready func(), _ <-chan struct{}) error {
+func stuck(name string, running chan<- struct{}) Component {
+	return Component{Name: name, Run: func(ctx context.Context, ready func(), _ <-chan struct{}) error {
 		ready()
 		close(running)
 		<-ctx.Done()
@@ -48,13 +48,13 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
 	signals := make(chan os.Signal, 2)
-	last := Part{Name: "c", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+	last := Component{Name: "c", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		signals <- syscall.SIGTERM
 		<-drain
 		return nil
 	}}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, signals, []Part{j.part("a"), j.part("b"), last})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, signals, []Component{j.part("a"), j.part("b"), last})
 	require.NoError(t, err)
 	require.Equal(t, []string{"start a", "start b", "stop b", "stop a"}, j.lines)
 }
@@ -63,8 +63,8 @@ func TestFailingPartStopsTheOthers(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
 	boom := errors.New("boom")
-	failing := Part{Name: "f", Run: func(context.Context, func(), <-chan struct{}) error { return boom }}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{j.part("a"), failing, j.part("never")})
+	failing := Component{Name: "f", Run: func(context.Context, func(), <-chan struct{}) error { return boom }}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{j.part("a"), failing, j.part("never")})
 	require.ErrorIs(t, err, boom)
 	require.ErrorContains(t, err, "f: boom")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
@@ -72,21 +72,21 @@ func TestFailingPartStopsTheOthers(t *testing.T) {
 
 func TestEndingUnaskedIsAFailure(t *testing.T) {
 	t.Parallel()
-	quitter := Part{Name: "q", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error { ready(); return nil }}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{quitter})
+	quitter := Component{Name: "q", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error { ready(); return nil }}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{quitter})
 	require.ErrorContains(t, err, "q: ended unasked")
 }
 
 func TestContextEndsTheServiceCleanly(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	part := Part{Name: "p", Run: func(hard context.Context, ready func(), drain <-chan struct{}) error {
+	part := Component{Name: "p", Run: func(hard context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		cancel()
 		<-drain
 		return hard.Err()
 	}}
-	require.NoError(t, run(ctx, zaptest.NewLogger(t), Config{time.Minute}, nil, []Part{part}))
+	require.NoError(t, run(ctx, zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{part}))
 }
 
 func TestDrainDeadlineAbandons(t *testing.T) {
@@ -97,7 +97,7 @@ func TestDrainDeadlineAbandons(t *testing.T) {
 		<-running
 		signals <- syscall.SIGTERM
 	}()
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Millisecond}, signals, []Part{j.part("a"), stuck("s", running)})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Millisecond}, signals, []Component{j.part("a"), stuck("s", running)})
 	require.ErrorIs(t, err, ErrAbandoned)
 	require.ErrorContains(t, err, "the drain deadline passed while s was stopping")
 }
@@ -111,7 +111,7 @@ func TestSecondSignalAbandons(t *testing.T) {
 		signals <- syscall.SIGTERM
 		signals <- syscall.SIGTERM
 	}()
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Hour}, signals, []Part{j.part("a"), stuck("s", running)})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Hour}, signals, []Component{j.part("a"), stuck("s", running)})
 	require.ErrorIs(t, err, ErrAbandoned)
 	require.ErrorContains(t, err, "a second signal came while s was stopping")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)

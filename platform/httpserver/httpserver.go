@@ -143,10 +143,10 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// Part serves handler on address. Draining, it stops accepting, lets requests in flight end, and tells handlers that
+// Component serves handler on address. Draining, it stops accepting, lets requests in flight end, and tells handlers that
 // wait (long polls) through Draining.
-func Part(name, address string, handler http.Handler, log *zap.Logger) host.Part {
-	return host.Part{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+func Component(name, address string, handler http.Handler, log *zap.Logger) host.Component {
+	return host.Component{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", address, err)
@@ -179,7 +179,7 @@ func Part(name, address string, handler http.Handler, log *zap.Logger) host.Part
 type drainKey struct{}
 
 // Draining gives the channel that closes when the server that serves this request begins to drain; a handler that waits
-// for something ends its wait then. Outside a Part it gives nil, which never closes.
+// for something ends its wait then. Outside a Component it gives nil, which never closes.
 func Draining(ctx context.Context) <-chan struct{} {
 	drain, _ := ctx.Value(drainKey{}).(<-chan struct{})
 	return drain

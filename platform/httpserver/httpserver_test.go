@@ -96,7 +96,7 @@ func TestDrainEndsWaitsAndFinishesRequests(t *testing.T) {
 		_, _ = io.WriteString(w, "drained")
 	})
 	ready, drain, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	part := httpserver.Part("http", address, handler, zap.NewNop())
+	part := httpserver.Component("http", address, handler, zap.NewNop())
 	go func() { done <- part.Run(context.Background(), func() { close(ready) }, drain) }()
 	<-ready
 	go func() { <-waiting; close(drain) }()
@@ -114,6 +114,6 @@ func TestPartSaysWhyItCannotListen(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	part := httpserver.Part("http", listener.Addr().String(), http.NotFoundHandler(), zap.NewNop())
+	part := httpserver.Component("http", listener.Addr().String(), http.NotFoundHandler(), zap.NewNop())
 	require.ErrorContains(t, part.Run(t.Context(), func() {}, nil), "address already in use")
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/docmill/docmill/platform/host"
 )
 
-// longestPause is the most that Part waits between two tries: a store that comes back is noticed within it.
+// longestPause is the most that Component waits between two tries: a store that comes back is noticed within it.
 const longestPause = 15 * time.Second
 
-// Part creates buckets that do not exist yet, and tries until the store answers. It is ready at once: a service starts
+// Component creates buckets that do not exist yet, and tries until the store answers. It is ready at once: a service starts
 // when the store is down, and Check says that it is not ready.
-func (s *Store) Part(log *zap.Logger, buckets ...string) host.Part {
-	return host.Part{Name: "buckets", Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+func (s *Store) Component(log *zap.Logger, buckets ...string) host.Component {
+	return host.Component{Name: "buckets", Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		trying, stop := context.WithCancel(ctx)
 		defer stop()

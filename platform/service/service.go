@@ -55,8 +55,8 @@ type Process struct {
 
 // Assembly is what a service is made of.
 type Assembly struct {
-	// Parts run together and start in this order.
-	Parts []host.Part
+	// Components run together and start in this order.
+	Components []host.Component
 	// Checks are asked by /readyz.
 	Checks []health.Check
 }
@@ -123,7 +123,7 @@ func run(about About, common *Settings, log *zap.Logger, assemble func(Process) 
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	admin := httpserver.Part("admin", common.Admin.Address, health.Handler(registry, assembly.Checks...), log)
+	admin := httpserver.Component("admin", common.Admin.Address, health.Handler(registry, assembly.Checks...), log)
 	// The admin port is first up and last down: a draining service still says how it is.
-	return host.Run(ctx, log, common.Host, append([]host.Part{admin}, assembly.Parts...)...)
+	return host.Run(ctx, log, common.Host, append([]host.Component{admin}, assembly.Components...)...)
 }

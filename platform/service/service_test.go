@@ -55,7 +55,7 @@ func TestLife(t *testing.T) { //nolint:paralleltest // see above
 	arguments := []string{"--admin-address", address, "--log-level=error"}
 	var s settings
 	var healthcheck int
-	part := host.Part{Name: "greeter", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+	part := host.Component{Name: "greeter", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		var stderr bytes.Buffer
 		healthcheck = service.Main(about(), &settings{}, config.Source{Args: append([]string{"healthcheck"}, arguments...), Stdout: &stderr}, &stderr, nil)
@@ -69,7 +69,7 @@ func TestLife(t *testing.T) { //nolint:paralleltest // see above
 	code := service.Main(about(), &s, config.Source{Args: arguments, Stdout: &stderr}, &stderr,
 		func(process service.Process) (service.Assembly, error) {
 			process.Log.Debug(s.Greeting)
-			return service.Assembly{Parts: []host.Part{part}}, nil
+			return service.Assembly{Components: []host.Component{part}}, nil
 		})
 	require.Zero(t, code)
 	require.Zero(t, healthcheck, "the service is ready while it runs")

@@ -115,9 +115,9 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	}
 	p.Log.Info("configured", zap.Int("slots", slots), zap.String("folder", folder.Path()))
 	return service.Assembly{
-		Parts: []host.Part{
+		Components: []host.Component{
 			folderPart(folder),
-			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
+			store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "announcer", Run: announce.Announcer{Publisher: publisher, Formats: office.Formats(), Log: p.Log}.Run},
@@ -165,8 +165,8 @@ func (s *settings) slots() int {
 }
 
 // folderPart removes the work folder when everything else has stopped.
-func folderPart(folder *workdir.Folder) host.Part {
-	return host.Part{Name: "work folder", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+func folderPart(folder *workdir.Folder) host.Component {
+	return host.Component{Name: "work folder", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		<-drain
 		return folder.Close()

@@ -108,11 +108,11 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		Metrics: p.Metrics,
 	})
 	return service.Assembly{
-		Parts: []host.Part{
-			store.Part(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
+		Components: []host.Component{
+			store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "announcements", Run: listener.Run},
-			httpserver.Part("api", s.Address, engine, p.Log),
+			httpserver.Component("api", s.Address, engine, p.Log),
 		},
 		// Status is not among them: without it documents are still accepted and results converted.
 		Checks: []health.Check{

@@ -62,13 +62,13 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	httpapi.Register(engine, store, waiters)
 
 	return service.Assembly{
-		Parts: []host.Part{
+		Components: []host.Component{
 			{Name: "database", Run: store.Run},
 			{Name: "listener", Run: postgres.NewListener(store, waiters, log).Run},
 			{Name: "events", Run: eventsConsumer.Run},
 			{Name: "dead letters", Run: deadConsumer.Run},
 			{Name: "deadline", Run: sweep.Run},
-			httpserver.Part("http", s.Address, engine, log),
+			httpserver.Component("http", s.Address, engine, log),
 		},
 		Checks: []health.Check{
 			{Name: "postgresql", Probe: store.Check},

@@ -61,13 +61,13 @@ func startLogging(t testing.TB, bench *testbench.Bench, drain time.Duration, log
 	process := service.Process{Log: log, Metrics: metrics.NewRegistry()}
 	assembly, err := s.assemble(process)
 	require.NoError(t, err)
-	admin := httpserver.Part("admin", s.Admin.Address, health.Handler(process.Metrics, assembly.Checks...), process.Log)
+	admin := httpserver.Component("admin", s.Admin.Address, health.Handler(process.Metrics, assembly.Checks...), process.Log)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		// Its error says that the drain was cut short, which some tests want.
-		_ = host.Run(ctx, process.Log, host.Config{DrainTimeout: drain}, append([]host.Part{admin}, assembly.Parts...)...)
+		_ = host.Run(ctx, process.Log, host.Config{DrainTimeout: drain}, append([]host.Component{admin}, assembly.Components...)...)
 	}()
 	r := replica{url: "http://" + s.Address, admin: "http://" + s.Admin.Address, stop: func() { stop(); <-ended }}
 	t.Cleanup(r.stop)

@@ -36,7 +36,7 @@ type Announcer struct {
 	Log     *zap.Logger
 }
 
-// Run announces until drain is closed or ctx ends. It has the shape of a host.Part's Run.
+// Run announces until drain is closed or ctx ends. It has the shape of a host.Component's Run.
 func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	message := &conversionv1.ConverterAnnounced{ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor)}
 	for _, format := range a.Formats {

@@ -61,7 +61,7 @@ func New(config engine.Config, own Config, folder string, log *zap.Logger, regis
 
 // Run keeps LibreOffice loaded until drain is closed; then running conversions end by themselves, and new ones are
 // refused. When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns
-// an error when that does not succeed; later failures are mended by a new start. It has the shape of a host.Part's Run.
+// an error when that does not succeed; later failures are mended by a new start. It has the shape of a host.Component's Run.
 func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return e.parents.run(ctx, e.tryOut, ready, drain)
 }

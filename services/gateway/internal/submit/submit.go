@@ -255,7 +255,7 @@ func refusal(err error) error {
 	}
 	codes := map[document.Reason]problem.Code{
 		document.Empty:          problem.FileEmpty,
-		document.Unrecognisable: problem.FileUnrecognised,
+		document.Unrecognisable: problem.FileUnrecognized,
 		document.Unsupported:    problem.FormatUnsupported,
 		document.Contradiction:  problem.FileTypeContradicted,
 		document.Damaged:        problem.DocumentMalformed,

@@ -59,7 +59,7 @@ func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
 	require.NoError(t, listener.Close())
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- httpserver.Part("http", address, handler, zap.NewNop()).Run(context.Background(), func() { close(ready) }, drain)
+		ended <- httpserver.Component("http", address, handler, zap.NewNop()).Run(context.Background(), func() { close(ready) }, drain)
 	}()
 	select {
 	case <-ready:
