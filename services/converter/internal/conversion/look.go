@@ -11,12 +11,12 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
-	"github.com/docmill/docmill/services/converter/internal/survey"
+	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
 // seen is what a look at the document has brought.
 type seen struct {
-	survey.Findings
+	preflight.Findings
 
 	// standIns are what this machine has in place of fonts that it lacks, by the names in the document.
 	standIns map[string]string
@@ -43,7 +43,7 @@ func (a *attempt) startLook(ctx context.Context, request engine.Request) <-chan 
 		defer file.Close()
 		found := seen{standIns: map[string]string{}, installed: map[string]bool{}}
 		if info, err := file.Stat(); err == nil {
-			found.Findings = survey.Look(ctx, file, info.Size(), request.Format)
+			found.Findings = preflight.Scan(ctx, file, info.Size(), request.Format)
 		}
 		for _, font := range found.Fonts {
 			if a.Fonts.Has(ctx, font.Name) {

@@ -10,7 +10,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/survey"
+	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
 // report collects what the end of an attempt tells of how it went. A step that fails has its time, too: the last one that
@@ -76,7 +76,7 @@ func (r *report) converted(output engine.Output, err error) {
 func (r *report) stored() { r.message.Store = r.lap(time.Now()) }
 
 // found is told what the document names. leavesOut says that hidden slides are left out.
-func (r *report) found(in survey.Findings, leavesOut bool) {
+func (r *report) found(in preflight.Findings, leavesOut bool) {
 	r.message.BlockedLinks, r.message.BlockedLinksTotal = in.Links, int32(in.LinksTotal)
 	r.message.MacrosBlocked = in.Macros
 	if leavesOut {

@@ -10,13 +10,13 @@ import (
 
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/survey"
+	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
 func TestWhatBecameOfFonts(t *testing.T) {
 	t.Parallel()
 	in := seen{
-		Findings: survey.Findings{Fonts: []survey.Font{
+		Findings: preflight.Findings{Fonts: []preflight.Font{
 			{Name: "Arial"},
 			{Name: "Brought", Embedded: true},
 			{Name: "Calibri"},
@@ -63,7 +63,7 @@ func TestWarnings(t *testing.T) {
 	for i := range 30 {
 		r.message.Fonts = append(r.message.Fonts, &conversionv1.Font{Name: fmt.Sprint(i), ReplacedBy: "X"}, &conversionv1.Font{Name: "y", Found: true})
 	}
-	r.found(survey.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true, HiddenSlides: 2}, true)
+	r.found(preflight.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true, HiddenSlides: 2}, true)
 	all := r.warnings()
 	require.Len(t, all, 23, "20 fonts are enough")
 	require.Equal(t, "0 → X", all[0].GetDetail())
@@ -71,7 +71,7 @@ func TestWarnings(t *testing.T) {
 	require.Equal(t, "2 hidden slides were left out.", all[22].GetDetail())
 
 	r = newReport(time.Time{}, time.Now())
-	r.found(survey.Findings{HiddenSlides: 2}, false)
+	r.found(preflight.Findings{HiddenSlides: 2}, false)
 	require.Empty(t, r.warnings(), "another presentation has them still")
 }
 

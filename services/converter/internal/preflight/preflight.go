@@ -1,9 +1,9 @@
-// Package survey finds out what a document names that decides how its result looks, or that it does not get: fonts, addresses
-// that it wants fetched, macros and hidden slides.
+// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links, macros and
+// hidden slides.
 //
-// It reads hostile input, beside the conversion: how much is read, inflated and remembered is bounded, entities are never
-// expanded and nothing is fetched. What cannot be read is left out; a survey never fails.
-package survey
+// It reads hostile input while the document is being converted: how much is read, decompressed and remembered is bounded,
+// entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never fails.
+package preflight
 
 import (
 	"bytes"
@@ -54,8 +54,8 @@ type Font struct {
 	Secondary bool
 }
 
-// Look looks into a document of size bytes. It ends early, with what it has found, when ctx does.
-func Look(ctx context.Context, r io.ReaderAt, size int64, format document.Format) Findings {
+// Scan scans a document of size bytes. It returns early, with what it has found, when ctx is done.
+func Scan(ctx context.Context, r io.ReaderAt, size int64, format document.Format) Findings {
 	f := &finder{over: func() bool { return ctx.Err() != nil }, budget: maxInflated, buffer: make([]byte, maxTag), fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{}}
 	head := make([]byte, min(size, 512))
 	if n, err := r.ReadAt(head, 0); n < len(head) && err != nil {

@@ -1,4 +1,4 @@
-package survey_test
+package preflight_test
 
 import (
 	"archive/zip"
@@ -15,18 +15,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/document"
-	"github.com/docmill/docmill/services/converter/internal/survey"
+	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
 const testdata = "../../../../testdata/"
 
-func look(t testing.TB, content []byte, id string) survey.Findings {
+func look(t testing.TB, content []byte, id string) preflight.Findings {
 	t.Helper()
-	return survey.Look(t.Context(), bytes.NewReader(content), int64(len(content)), document.Format{ID: id})
+	return preflight.Scan(t.Context(), bytes.NewReader(content), int64(len(content)), document.Format{ID: id})
 }
 
 // names writes fonts as they are found: secondary ones in parentheses, embedded ones with a star.
-func names(found survey.Findings) []string {
+func names(found preflight.Findings) []string {
 	var all []string
 	for _, font := range found.Fonts {
 		name := font.Name
@@ -61,19 +61,19 @@ func TestRealDocuments(t *testing.T) {
 	for _, c := range []struct {
 		file  string
 		fonts []string
-		want  survey.Findings
+		want  preflight.Findings
 	}{
-		{file: "aspose.slides-for-.net__HiddingSlides.pptx", fonts: []string{"(Arial)", "Calibri", "Calibri Light"}, want: survey.Findings{HiddenSlides: 1}},
-		{file: "synth-deck.ppsx", fonts: []string{"Arial", "(DejaVu Sans)", "(Symbol)", "Times New Roman", "(Wingdings)"}, want: survey.Findings{HiddenSlides: 1}},
-		{file: "gembox.presentation.examples__SampleVba.pptm", fonts: []string{"(Arial)", "Calibri", "Calibri Light"}, want: survey.Findings{Macros: true}},
+		{file: "aspose.slides-for-.net__HiddingSlides.pptx", fonts: []string{"(Arial)", "Calibri", "Calibri Light"}, want: preflight.Findings{HiddenSlides: 1}},
+		{file: "synth-deck.ppsx", fonts: []string{"Arial", "(DejaVu Sans)", "(Symbol)", "Times New Roman", "(Wingdings)"}, want: preflight.Findings{HiddenSlides: 1}},
+		{file: "gembox.presentation.examples__SampleVba.pptm", fonts: []string{"(Arial)", "Calibri", "Calibri Light"}, want: preflight.Findings{Macros: true}},
 		{file: "open-xml-sdk__FilterByCF.xlsx", fonts: []string{"Calibri", "Cambria"}},
 		{file: "docling__equations.docx", fonts: []string{"Aptos", "Aptos Display", "(Arial)", "Cambria Math", "(Courier New)", "(Symbol)", "Times New Roman", "(Wingdings)"}},
 		{file: "odftoolkit__Presentation7.odp", fonts: []string{"Albany", "Arial", "(Arial Unicode MS)", "(HG Mincho Light J)", "StarSymbol", "(Tahoma)", "Thorndale", "(宋体)"}},
 		{file: "officeimo__SampleFileRTF.rtf", fonts: []string{"DejaVu Sans", "Liberation Sans", "Liberation Serif", "Open Sans", "OpenSymbol", "Symbol"}},
-		{file: "synth-lfi-linked-section.fodt", want: survey.Findings{
+		{file: "synth-lfi-linked-section.fodt", want: preflight.Findings{
 			Links: []string{"file:///etc/passwd", "http://127.0.0.1:9/section.odt", "http://127.0.0.1:9/linked.png"}, LinksTotal: 3,
 		}},
-		{file: "synth-lfi-file-picture.pptx", fonts: []string{"Calibri"}, want: survey.Findings{Links: []string{"file:///tmp/canary.png"}, LinksTotal: 1}},
+		{file: "synth-lfi-file-picture.pptx", fonts: []string{"Calibri"}, want: preflight.Findings{Links: []string{"file:///tmp/canary.png"}, LinksTotal: 1}},
 		{file: "docling__legacy_sample.doc", fonts: []string{"Arial", "Cambria Math", "Courier New", "(Symbol)", "Times New Roman", "(Wingdings)"}},
 		{file: "aspose.slides-for-.net__Print.ppt", fonts: []string{"Arial", "Calibri"}},
 		{file: "synth-table.xls", fonts: []string{"Arial"}},
@@ -206,7 +206,7 @@ func TestBounds(t *testing.T) {
 	}
 	found := look(t, packed(t, "content.xml", strings.ReplaceAll(many.String(), `a:latin typeface`, "x fo:font-family")), "odt")
 	require.Len(t, found.Fonts, 100)
-	require.True(t, slices.IsSortedFunc(found.Fonts, func(a, b survey.Font) int { return strings.Compare(a.Name, b.Name) }))
+	require.True(t, slices.IsSortedFunc(found.Fonts, func(a, b preflight.Font) int { return strings.Compare(a.Name, b.Name) }))
 	require.Len(t, found.Links, 20)
 	require.Equal(t, 2000, found.LinksTotal, "as far as it was counted")
 
@@ -233,10 +233,10 @@ func TestBounds(t *testing.T) {
 	cancel()
 	deck, err := os.ReadFile(testdata + "sample.pptx")
 	require.NoError(t, err)
-	require.Empty(t, survey.Look(ctx, bytes.NewReader(deck), int64(len(deck)), document.Format{ID: "pptx"}).Fonts)
+	require.Empty(t, preflight.Scan(ctx, bytes.NewReader(deck), int64(len(deck)), document.Format{ID: "pptx"}).Fonts)
 }
 
-func FuzzLook(f *testing.F) {
+func FuzzScan(f *testing.F) {
 	for _, name := range []string{"synth-lfi-linked-section.fodt", "synth-lfi-file-picture.pptx", "officeimo__SampleFileRTF.rtf", "docling__legacy_sample.doc", "synth-table.xls", "aspose.slides-for-.net__Print.ppt"} {
 		content, err := os.ReadFile(testdata + name)
 		require.NoError(f, err)
@@ -257,8 +257,8 @@ func FuzzLook(f *testing.F) {
 	})
 }
 
-// BenchmarkLook tells what a survey costs.
-func BenchmarkLook(b *testing.B) {
+// BenchmarkScan measures what a scan costs.
+func BenchmarkScan(b *testing.B) {
 	for _, name := range []string{"docling__equations.docx", "open-xml-sdk__AllSlidesConverterTC.pptx", "odftoolkit__Presentation7.odp", "sample.pptx", "synth-table.xlsx"} {
 		b.Run(name, func(b *testing.B) {
 			content, err := os.ReadFile(testdata + name)

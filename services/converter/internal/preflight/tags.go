@@ -1,4 +1,4 @@
-package survey
+package preflight
 
 import (
 	"archive/zip"
@@ -26,7 +26,7 @@ type tag []byte
 
 // scan visits the start tags of an XML stream until its end, what is no XML any more, or the end of the budget.
 //
-// This is no parser, and need not be one: it looks for a few names. encoding/xml read 10 MB/s, so that a survey took as long as
+// This is no parser, and need not be one: it looks for a few names. encoding/xml read 10 MB/s, so that a scan took as long as
 // the conversion; this reads 500, and what cannot be had from a tag is not wanted.
 func (f *finder) scan(r io.Reader, visit func(tag)) {
 	limited := &io.LimitedReader{R: r, N: min(maxPart, f.budget)}
