@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 const (
@@ -192,9 +192,9 @@ var errFailed = errors.New("fontconfig failed")
 // ask gives the lines that a program of fontconfig's writes. Its complaints are not among them.
 func (l *Library) ask(ctx context.Context, program string, most int, arguments ...string) ([]string, error) {
 	output := &bounded{most: most}
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := sandbox.Run(ctx, sandbox.Command{
 		Path: program, Args: arguments, Env: l.environment, Dir: l.folder, Stdout: output,
-		Limits: child.Limits{Time: 20 * time.Second, Memory: 512 << 20},
+		Limits: sandbox.Limits{Time: 20 * time.Second, Memory: 512 << 20},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", program, err)

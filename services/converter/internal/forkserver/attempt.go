@@ -13,7 +13,7 @@ import (
 
 	"github.com/docmill/docmill/contract/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
 )
@@ -52,7 +52,7 @@ type limits struct {
 // end is how an attempt came out.
 type end struct {
 	protocol.Done
-	// limit is child.ErrTime or child.ErrDisk when it was ended for that, or nil.
+	// limit is sandbox.ErrTime or sandbox.ErrDisk when it was ended for that, or nil.
 	limit error
 	// said is what LibreOffice said of a failure.
 	said string
@@ -209,7 +209,7 @@ func (a attempt) watch(ctx context.Context, c *forked) (end, error) {
 			_, err := a.office.end(c)
 			return end{}, errors.Join(ctx.Err(), err)
 		case <-deadline.C:
-			limit = fmt.Errorf("%w: %s", child.ErrTime, a.limits.time)
+			limit = fmt.Errorf("%w: %s", sandbox.ErrTime, a.limits.time)
 		case <-ticker.C:
 			limit = a.disk()
 		}
@@ -231,14 +231,14 @@ func (a attempt) gone(c *forked) (end, error) {
 	}
 }
 
-// disk returns child.ErrDisk when the child's folder has grown to its limit.
+// disk returns sandbox.ErrDisk when the child's folder has grown to its limit.
 func (a attempt) disk() error {
-	size, err := child.Usage(a.request.Folder)
+	size, err := sandbox.Usage(a.request.Folder)
 	if err != nil {
 		return nil //nolint:nilerr // it was there at the start, and the kernel's limit for each file holds anyway
 	}
 	if size >= a.limits.disk {
-		return fmt.Errorf("%w: %d MiB of %d", child.ErrDisk, size>>20, a.limits.disk>>20)
+		return fmt.Errorf("%w: %d MiB of %d", sandbox.ErrDisk, size>>20, a.limits.disk>>20)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/forkserver/protocol"
 )
@@ -62,9 +62,9 @@ func (e *Engine) judge(ctx context.Context, a attempt, source document.Recogniti
 func limited(a attempt, finished end) *problem.Error {
 	const tooComplexForMemory = "The conversion was ended at its memory limit."
 	switch {
-	case errors.Is(finished.limit, child.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
+	case errors.Is(finished.limit, sandbox.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
 		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.")
-	case errors.Is(finished.limit, child.ErrDisk) || syscall.Signal(finished.Signal) == syscall.SIGXFSZ:
+	case errors.Is(finished.limit, sandbox.ErrDisk) || syscall.Signal(finished.Signal) == syscall.SIGXFSZ:
 		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.")
 	case finished.Signal == 0 && finished.Outcome == protocol.OutOfMemory:
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)

@@ -19,15 +19,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // ErrNotPDF says that a file is no PDF, or one too damaged to be read.
 var ErrNotPDF = errors.New("not a readable PDF")
 
 // limits are far above what is needed: to read the cross-reference table and the root of the page tree.
-func limits() child.Limits {
-	return child.Limits{Time: 20 * time.Second, Memory: 512 << 20}
+func limits() sandbox.Limits {
+	return sandbox.Limits{Time: 20 * time.Second, Memory: 512 << 20}
 }
 
 // Inspector looks at PDF files. It is safe for concurrent use.
@@ -80,12 +80,12 @@ func (i *Inspector) Sizes(ctx context.Context, path string, count int) ([]Size, 
 // ask gives what a program says of a file.
 func ask(ctx context.Context, program, path string, options ...string) (string, error) {
 	output := &bounded{}
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := sandbox.Run(ctx, sandbox.Command{
 		Path: program, Args: append(options, path), Env: []string{"LANG=C.UTF-8"}, Dir: filepath.Dir(path), Limits: limits(),
-		Stdout: output, Reach: child.Programs().Read(path),
+		Stdout: output, Reach: sandbox.Programs().Read(path),
 	})
 	switch {
-	case errors.Is(err, child.ErrTime) || errors.Is(err, child.ErrMemory):
+	case errors.Is(err, sandbox.ErrTime) || errors.Is(err, sandbox.ErrMemory):
 		return "", fmt.Errorf("%w: %s: %w", ErrNotPDF, filepath.Base(program), err)
 	case err != nil:
 		return "", fmt.Errorf("run %s: %w", filepath.Base(program), err)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
@@ -33,7 +33,7 @@ func Wanted(options *conversionv1.Options, secrets *conversionv1.Secrets) bool {
 // Protector protects PDFs. It is safe for concurrent use.
 type Protector struct {
 	qpdf   string
-	limits child.Limits
+	limits sandbox.Limits
 }
 
 // New finds qpdf on the search path.
@@ -42,7 +42,7 @@ func New(limits engine.Config) (*Protector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qpdf, which encrypts PDFs, is missing; install qpdf: %w", err)
 	}
-	return &Protector{qpdf: path, limits: child.Limits{
+	return &Protector{qpdf: path, limits: sandbox.Limits{
 		Time: limits.Timeout, Memory: int64(limits.Memory), Disk: int64(limits.Disk),
 	}}, nil
 }
@@ -65,7 +65,7 @@ type Request struct {
 func (p *Protector) Protect(ctx context.Context, request Request) (string, error) {
 	limits := p.limits
 	if limits.Time -= request.Spent; limits.Time <= 0 {
-		return "", engine.Limited(child.ErrTime)
+		return "", engine.Limited(sandbox.ErrTime)
 	}
 	path := filepath.Join(request.Folder, "protected.pdf")
 	order, err := order(request, path)
@@ -73,10 +73,10 @@ func (p *Protector) Protect(ctx context.Context, request Request) (string, error
 		return "", err
 	}
 	defer order.Close()
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := sandbox.Run(ctx, sandbox.Command{
 		Path: p.qpdf, Args: []string{"--job-json-file=/dev/stdin"}, Env: []string{"LANG=C.UTF-8"}, Dir: request.Folder,
 		Limits: limits, Stdin: order,
-		Reach: child.Programs().Read(request.PDF, "/proc/self/fd", "/dev/stdin").Write(request.Folder),
+		Reach: sandbox.Programs().Read(request.PDF, "/proc/self/fd", "/dev/stdin").Write(request.Folder),
 	})
 	if err != nil {
 		return "", fmt.Errorf("encrypt the PDF: %w", engine.Limited(err))

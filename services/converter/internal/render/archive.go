@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
@@ -64,7 +64,7 @@ func (j *job) add(out *zip.Writer, name, path string) error {
 		return err
 	}
 	if j.written += n; j.written >= j.limits.Disk {
-		return engine.Limited(child.ErrDisk)
+		return engine.Limited(sandbox.ErrDisk)
 	}
 	return os.Remove(path)
 }

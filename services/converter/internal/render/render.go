@@ -2,7 +2,7 @@
 //
 // Poppler draws them, one process a page, in which a page costs 10 ms more than in one process for all, and no more memory
 // and disk than the page itself. The PDF may be a hostile document's work: each process is locked into the folder that it
-// works in (see child.Reach).
+// works in (see sandbox.Reach).
 package render
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
@@ -52,7 +52,7 @@ func (c Config) Validate() error {
 // Renderer draws pages. It is safe for concurrent use.
 type Renderer struct {
 	pixels    int
-	limits    child.Limits
+	limits    sandbox.Limits
 	inspector *pdf.Inspector
 	// The programs' paths.
 	pdftoppm, pdftocairo, cwebp string
@@ -66,7 +66,7 @@ func New(limits engine.Config, config Config) (*Renderer, error) {
 	}
 	r := &Renderer{
 		pixels: config.Pixels, inspector: inspector,
-		limits: child.Limits{Time: limits.Timeout, Memory: int64(limits.Memory), Disk: int64(limits.Disk)},
+		limits: sandbox.Limits{Time: limits.Timeout, Memory: int64(limits.Memory), Disk: int64(limits.Disk)},
 	}
 	for _, program := range []struct {
 		path         *string
@@ -227,13 +227,13 @@ func (j *job) run(ctx context.Context, program string, arguments ...string) erro
 	limits.Disk -= j.written
 	switch {
 	case limits.Time <= 0:
-		return engine.Limited(child.ErrTime)
+		return engine.Limited(sandbox.ErrTime)
 	case limits.Disk <= 0:
-		return engine.Limited(child.ErrDisk)
+		return engine.Limited(sandbox.ErrDisk)
 	}
-	exit, err := child.Run(ctx, child.Command{
+	exit, err := sandbox.Run(ctx, sandbox.Command{
 		Path: program, Args: arguments, Env: []string{"LANG=C.UTF-8"}, Dir: j.Folder, Limits: limits,
-		Reach: child.Programs().Read(j.PDF).Write(j.Folder),
+		Reach: sandbox.Programs().Read(j.PDF).Write(j.Folder),
 	})
 	if err != nil {
 		return engine.Limited(err)

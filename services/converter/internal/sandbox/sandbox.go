@@ -1,6 +1,6 @@
-// Package child runs one program that is not trusted to end, to stay small or to tidy up: in a process group of its own,
+// Package sandbox runs one program that is not trusted to end, to stay small or to tidy up: in a process group of its own,
 // within limits of time, memory and disk, and gone, with everything that it started, when Run returns.
-package child
+package sandbox
 
 import (
 	"context"

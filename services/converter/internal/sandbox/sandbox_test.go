@@ -1,4 +1,4 @@
-package child_test
+package sandbox_test
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // shell is a command that runs a script with the usual programs and nothing else.
-func shell(t *testing.T, script string, limits child.Limits) child.Command {
+func shell(t *testing.T, script string, limits sandbox.Limits) sandbox.Command {
 	t.Helper()
-	return child.Command{
+	return sandbox.Command{
 		Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/usr/bin:/bin", "GIVEN=yes"},
 		Dir: t.TempDir(), Limits: limits,
 	}
@@ -41,21 +41,21 @@ func processes(t *testing.T, dir string) int {
 
 func TestExit(t *testing.T) {
 	t.Parallel()
-	exit, err := child.Run(t.Context(), shell(t, "echo out; echo err >&2; exit 3", child.Limits{}))
+	exit, err := sandbox.Run(t.Context(), shell(t, "echo out; echo err >&2; exit 3", sandbox.Limits{}))
 	require.NoError(t, err)
-	require.Equal(t, child.Exit{Code: 3, Output: "out\nerr"}, exit)
+	require.Equal(t, sandbox.Exit{Code: 3, Output: "out\nerr"}, exit)
 }
 
 func TestDeathBySignal(t *testing.T) {
 	t.Parallel()
-	exit, err := child.Run(t.Context(), shell(t, "kill -SEGV $$", child.Limits{}))
+	exit, err := sandbox.Run(t.Context(), shell(t, "kill -SEGV $$", sandbox.Limits{}))
 	require.NoError(t, err)
-	require.Equal(t, child.Exit{Code: -1, Signal: syscall.SIGSEGV}, exit)
+	require.Equal(t, sandbox.Exit{Code: -1, Signal: syscall.SIGSEGV}, exit)
 }
 
 func TestEnvironmentIsNotInherited(t *testing.T) {
 	t.Setenv("LEAKED", "secret")
-	exit, err := child.Run(t.Context(), shell(t, "env", child.Limits{}))
+	exit, err := sandbox.Run(t.Context(), shell(t, "env", sandbox.Limits{}))
 	require.NoError(t, err)
 	require.Contains(t, exit.Output, "GIVEN=yes")
 	require.NotContains(t, exit.Output, "LEAKED")
@@ -63,7 +63,7 @@ func TestEnvironmentIsNotInherited(t *testing.T) {
 
 func TestOutputIsBounded(t *testing.T) {
 	t.Parallel()
-	exit, err := child.Run(t.Context(), shell(t, "yes | head -c 10000000", child.Limits{}))
+	exit, err := sandbox.Run(t.Context(), shell(t, "yes | head -c 10000000", sandbox.Limits{}))
 	require.NoError(t, err)
 	require.Zero(t, exit.Code)
 	require.Less(t, len(exit.Output), 10_000)
@@ -71,24 +71,24 @@ func TestOutputIsBounded(t *testing.T) {
 
 func TestTimeLimitKillsTheWholeGroup(t *testing.T) {
 	t.Parallel()
-	command := shell(t, "sleep 1000 & sleep 1000", child.Limits{Time: 300 * time.Millisecond})
-	_, err := child.Run(t.Context(), command)
-	require.ErrorIs(t, err, child.ErrTime)
+	command := shell(t, "sleep 1000 & sleep 1000", sandbox.Limits{Time: 300 * time.Millisecond})
+	_, err := sandbox.Run(t.Context(), command)
+	require.ErrorIs(t, err, sandbox.ErrTime)
 	require.Zero(t, processes(t, command.Dir))
 }
 
 func TestStoppedGroupIsKilled(t *testing.T) {
 	t.Parallel()
-	command := shell(t, "sleep 1000 & kill -STOP 0", child.Limits{Time: 300 * time.Millisecond})
-	_, err := child.Run(t.Context(), command)
-	require.ErrorIs(t, err, child.ErrTime)
+	command := shell(t, "sleep 1000 & kill -STOP 0", sandbox.Limits{Time: 300 * time.Millisecond})
+	_, err := sandbox.Run(t.Context(), command)
+	require.ErrorIs(t, err, sandbox.ErrTime)
 	require.Zero(t, processes(t, command.Dir))
 }
 
 func TestStragglersEndWithTheirLeader(t *testing.T) {
 	t.Parallel()
-	command := shell(t, "sleep 1000 & exit 0", child.Limits{})
-	exit, err := child.Run(t.Context(), command)
+	command := shell(t, "sleep 1000 & exit 0", sandbox.Limits{})
+	exit, err := sandbox.Run(t.Context(), command)
 	require.NoError(t, err)
 	require.Zero(t, exit.Code)
 	require.Zero(t, processes(t, command.Dir))
@@ -97,9 +97,9 @@ func TestStragglersEndWithTheirLeader(t *testing.T) {
 func TestMemoryLimitCountsTheGroup(t *testing.T) {
 	t.Parallel()
 	// tail keeps its input's last line, and /dev/zero has only one.
-	command := shell(t, "tail /dev/zero & wait", child.Limits{Memory: 64 << 20, Time: time.Minute})
-	_, err := child.Run(t.Context(), command)
-	require.ErrorIs(t, err, child.ErrMemory)
+	command := shell(t, "tail /dev/zero & wait", sandbox.Limits{Memory: 64 << 20, Time: time.Minute})
+	_, err := sandbox.Run(t.Context(), command)
+	require.ErrorIs(t, err, sandbox.ErrMemory)
 	require.Zero(t, processes(t, command.Dir))
 }
 
@@ -111,10 +111,10 @@ func TestDiskLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			command := shell(t, script, child.Limits{Disk: 1 << 20, Time: time.Minute})
+			command := shell(t, script, sandbox.Limits{Disk: 1 << 20, Time: time.Minute})
 			require.NoError(t, os.WriteFile(filepath.Join(command.Dir, "input"), make([]byte, 2<<20), 0o600))
-			_, err := child.Run(t.Context(), command)
-			require.ErrorIs(t, err, child.ErrDisk)
+			_, err := sandbox.Run(t.Context(), command)
+			require.ErrorIs(t, err, sandbox.ErrDisk)
 		})
 	}
 }
@@ -123,15 +123,15 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	command := shell(t, "sleep 1000 & sleep 1000", child.Limits{})
-	_, err := child.Run(ctx, command)
+	command := shell(t, "sleep 1000 & sleep 1000", sandbox.Limits{})
+	_, err := sandbox.Run(ctx, command)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Zero(t, processes(t, command.Dir))
 }
 
 func TestNoSuchProgram(t *testing.T) {
 	t.Parallel()
-	_, err := child.Run(t.Context(), child.Command{Path: "/nonexistent/program", Dir: t.TempDir()})
+	_, err := sandbox.Run(t.Context(), sandbox.Command{Path: "/nonexistent/program", Dir: t.TempDir()})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -142,7 +142,7 @@ func TestManyAtOnce(t *testing.T) {
 	results := make(chan string, many)
 	for i := range many {
 		go func() {
-			exit, err := child.Run(t.Context(), shell(t, fmt.Sprintf("sleep 0.2; echo %d", i), child.Limits{Memory: 1 << 30}))
+			exit, err := sandbox.Run(t.Context(), shell(t, fmt.Sprintf("sleep 0.2; echo %d", i), sandbox.Limits{Memory: 1 << 30}))
 			results <- fmt.Sprint(exit.Output, exit.Code, exit.Signal, err)
 		}()
 	}

@@ -1,4 +1,4 @@
-package child_test
+package sandbox_test
 
 import (
 	"bytes"
@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/docmill/docmill/services/converter/internal/child"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // confined is a shell that reaches its own folder and the usual programs only.
-func confined(t *testing.T, script string) child.Command {
+func confined(t *testing.T, script string) sandbox.Command {
 	t.Helper()
-	command := shell(t, script, child.Limits{})
+	command := shell(t, script, sandbox.Limits{})
 	command.Path = "/bin/bash"
-	command.Reach = &child.Reach{
+	command.Reach = &sandbox.Reach{
 		Readable: []string{"/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/nonexistent"},
 		Writable: []string{command.Dir},
 	}
@@ -40,7 +40,7 @@ func TestReachOfFiles(t *testing.T) {
 	requireLandlock(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
-	exit, err := child.Run(t.Context(), confined(t, "echo own > own && cat own; cat "+secret+"; cat /etc/passwd; echo x > "+secret+"; echo x > /dev/null && echo null"))
+	exit, err := sandbox.Run(t.Context(), confined(t, "echo own > own && cat own; cat "+secret+"; cat /etc/passwd; echo x > "+secret+"; echo x > /dev/null && echo null"))
 	require.NoError(t, err)
 	require.Contains(t, exit.Output, "own\n")
 	require.Contains(t, exit.Output, "null")
@@ -57,7 +57,7 @@ func TestReachOfTheNetworkAndOthers(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	exit, err := child.Run(t.Context(), confined(t, "(exec 3<>/dev/tcp/127.0.0.1/"+port+") && echo connected; kill -0 $PPID && echo killed; grep NoNewPrivs /proc/self/status || true"))
+	exit, err := sandbox.Run(t.Context(), confined(t, "(exec 3<>/dev/tcp/127.0.0.1/"+port+") && echo connected; kill -0 $PPID && echo killed; grep NoNewPrivs /proc/self/status || true"))
 	require.NoError(t, err)
 	require.NotContains(t, exit.Output, "connected")
 	require.NotContains(t, exit.Output, "killed")
@@ -68,10 +68,10 @@ func TestReachOfTheNetworkAndOthers(t *testing.T) {
 func TestReachStaysWithTheChild(t *testing.T) {
 	t.Parallel()
 	for range 20 {
-		_, err := child.Run(t.Context(), confined(t, "true"))
+		_, err := sandbox.Run(t.Context(), confined(t, "true"))
 		require.NoError(t, err)
 	}
-	exit, err := child.Run(t.Context(), shell(t, "cat /etc/passwd; kill -TERM $$", child.Limits{}))
+	exit, err := sandbox.Run(t.Context(), shell(t, "cat /etc/passwd; kill -TERM $$", sandbox.Limits{}))
 	require.NoError(t, err)
 	require.Contains(t, exit.Output, "root:")
 	require.Equal(t, syscall.SIGTERM, exit.Signal)
@@ -83,14 +83,14 @@ func TestReachStaysWithTheChild(t *testing.T) {
 func TestInputAndOutput(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	command := shell(t, "cat; echo aside >&2", child.Limits{})
+	command := shell(t, "cat; echo aside >&2", sandbox.Limits{})
 	path := filepath.Join(command.Dir, "in")
 	require.NoError(t, os.WriteFile(path, []byte("given"), 0o600))
 	in, err := os.Open(path)
 	require.NoError(t, err)
 	defer in.Close()
 	command.Stdin, command.Stdout = in, &out
-	exit, err := child.Run(t.Context(), command)
+	exit, err := sandbox.Run(t.Context(), command)
 	require.NoError(t, err)
 	require.Equal(t, "aside", exit.Output)
 	require.Equal(t, "given", out.String())
