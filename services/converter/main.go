@@ -22,7 +22,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
-	"github.com/docmill/docmill/services/converter/internal/forkserver"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice"
 	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/paper"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
@@ -42,7 +42,7 @@ type settings struct {
 	WorkDir string `name:"work-dir" help:"Folder for the files of running conversions. Empty: the system's folder for temporary files." placeholder:"FOLDER" type:"path"`
 
 	Office engine.Config     `embed:""`
-	Engine forkserver.Config `embed:""`
+	Engine libreoffice.Config `embed:""`
 	Render render.Config     `embed:""`
 
 	Broker broker.Config      `embed:"" prefix:"broker-"`
@@ -93,7 +93,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	office, err := forkserver.New(s.Office, s.Engine, folder.Path(), p.Log, p.Metrics)
+	office, err := libreoffice.New(s.Office, s.Engine, folder.Path(), p.Log, p.Metrics)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/docmill/docmill/contract/document"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/forkserver"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice"
 	"github.com/docmill/docmill/services/converter/internal/paper"
 )
 
@@ -25,9 +25,9 @@ const testdata = "../../../../testdata/"
 // setup gives an Engine over a LibreOffice of its own.
 func setup(t *testing.T) paper.Engine {
 	t.Helper()
-	next, err := forkserver.New(
+	next, err := libreoffice.New(
 		engine.Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30},
-		forkserver.Config{RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30},
+		libreoffice.Config{RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30},
 		t.TempDir(), zap.NewNop(), prometheus.NewRegistry())
 	require.NoError(t, err)
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
