@@ -85,7 +85,7 @@ generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Make the generated code a
 .PHONY: build
 build: devstack ## Build the three services into bin/
 	@go build -o bin/docmill-gateway ./services/gateway
-	@go build -o bin/docmill-converter ./services/converter
+	@go build -o bin/docmill-converter ./services/converter/cmd/docmill-converter
 	@go build -o bin/docmill-status ./services/status
 
 .PHONY: devstack

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -96,9 +97,17 @@ func Build(ctx context.Context, project, binaries string) error {
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, ".")
 		cmd.Dir = filepath.Join(project, "services", name)
+		if program := filepath.Join(cmd.Dir, "cmd", "docmill-"+name); isDirectory(program) { // a service that is a library
+			cmd.Dir = program
+		}
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w:\n%s", name, err, output)
 		}
 	}
 	return nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -7,19 +7,18 @@ import (
 
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/converter/internal/installation"
 )
 
-// Formats lists what the LibreOffice that was found can read: those of document.Formats whose filters are installed.
+// Formats returns what LibreOffice can read: those of document.Formats whose filters are installed.
 func (e *Engine) Formats() []document.Format { return slices.Clone(e.formats) }
 
-// readFormats lists them. A LibreOffice that keeps its list of filters elsewhere is taken to read everything: its documents
-// fail one by one, rather than all.
+// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it is assumed to read all
+// of them: then only documents without a filter fail, instead of all.
 func readFormats(program string, log *zap.Logger) []document.Format {
 	all := document.Formats()
-	formats, err := installation.Formats(program)
+	formats, err := installedFormats(program)
 	if err != nil {
-		log.Warn("it is not known which filters LibreOffice has; all are offered", zap.Error(err))
+		log.Warn("cannot list LibreOffice's filters; announcing all formats", zap.Error(err))
 		return all
 	}
 	var missing []string
@@ -29,13 +28,13 @@ func readFormats(program string, log *zap.Logger) []document.Format {
 		}
 	}
 	if len(missing) > 0 {
-		log.Warn("LibreOffice lacks filters; these formats are not offered", zap.Strings("formats", missing))
+		log.Warn("LibreOffice lacks filters; not announcing these formats", zap.Strings("formats", missing))
 	}
 	return formats
 }
 
-// readable refuses a document that this LibreOffice has no filter for. Without one it would take a text for plain text.
-func (e *Engine) readable(format document.Format) error {
+// checkFilter refuses a document that LibreOffice has no filter for. Without one it would open a text as plain text.
+func (e *Engine) checkFilter(format document.Format) error {
 	if slices.ContainsFunc(e.formats, func(f document.Format) bool { return f.ID == format.ID }) {
 		return nil
 	}

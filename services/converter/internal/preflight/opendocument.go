@@ -41,8 +41,6 @@ func (f *finder) openDocumentElement(flat bool) func(tag) {
 				families[e.get("name")] = declared
 			}
 			return
-		case "drawing-page-properties":
-			f.mayHide = f.mayHide || e.get("visibility") == "hidden"
 		case "font-face-uri":
 			f.embedded(declared)
 			return

@@ -124,9 +124,6 @@ func (f *finder) openXMLFont(key string) func(tag) {
 	listed := ""
 	return func(e tag) {
 		switch string(e.name()) {
-		case "sld":
-			show := e.get("show")
-			f.mayHide = f.mayHide || show == "0" || show == "false"
 		case "latin", "sym":
 			typeface(e, western)
 		case "ea", "cs", "buFont":

@@ -1,5 +1,4 @@
-// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links, macros and
-// hidden slides.
+// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and macros.
 //
 // It reads hostile input while the document is being converted: how much is read, decompressed and remembered is bounded,
 // entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never fails.
@@ -40,8 +39,6 @@ type Findings struct {
 	LinksTotal int
 	// Macros says that there are some.
 	Macros bool
-	// HiddenSlides counts them.
-	HiddenSlides int
 }
 
 // Font is a family that a document names.
@@ -64,13 +61,6 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, format document.Format
 	switch start := bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")); {
 	case bytes.HasPrefix(head, []byte("PK")):
 		f.archive(r, size)
-		// What looks like a hidden slide may be one that the presentation does not show anyway, or a page's style. Counting takes
-		// about as long as all the rest.
-		if f.mayHide || f.budget <= 0 {
-			if slides, err := document.CountSlides(r, size); err == nil {
-				f.hiddenSlides = len(slides.Hidden)
-			}
-		}
 	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
 		f.compound(r, size)
 	case bytes.HasPrefix(start, []byte(`{\rtf`)):
@@ -97,11 +87,9 @@ type finder struct {
 	// written are the same by what documents wrote: most of them repeat themselves a thousand times.
 	written map[string]*Font
 	// links are those known, which may be more than those kept.
-	links        map[string]bool
-	kept         []string
-	macros       bool
-	mayHide      bool
-	hiddenSlides int
+	links  map[string]bool
+	kept   []string
+	macros bool
 }
 
 // script tells what a font is named for: text in Western scripts, or others and bullets.
@@ -161,7 +149,7 @@ func (f *finder) link(address string) {
 }
 
 func (f *finder) findings() Findings {
-	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros, HiddenSlides: f.hiddenSlides}
+	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros}
 	for _, key := range slices.Sorted(maps.Keys(f.fonts)) {
 		found.Fonts = append(found.Fonts, *f.fonts[key])
 	}
