@@ -1,5 +1,5 @@
-// Package acceptance tries the whole of Docmill as its users and its operators do: three built services as processes on
-// real servers, spoken to over HTTP, with faults.
+// Package acceptance tests the whole of Docmill as its users and operators see it: built programs as processes, spoken to
+// over HTTP, with faults. Whatever applies to both editions is run against both.
 package acceptance_test
 
 import (
@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,32 +25,79 @@ import (
 
 const project = "../.."
 
-// patience bounds a whole test. It is no measure of speed: one conversion may take 2 minutes by its own limit.
+// patience bounds a whole test. It is no measure of speed: one conversion alone may take 2 minutes by its own limit.
 const patience = 10 * time.Minute
+
+// edition is one of the two ways to run Docmill.
+type edition string
+
+const (
+	// services is three services on RabbitMQ, PostgreSQL and MinIO.
+	services edition = "services"
+	// embedded is everything in one process.
+	embedded edition = "embedded"
+)
+
+// forBoth runs a test once for each edition.
+func forBoth(t *testing.T, test func(t *testing.T, on edition)) {
+	t.Helper()
+	for _, on := range []edition{services, embedded} {
+		t.Run(string(on), func(t *testing.T) {
+			t.Parallel()
+			test(t, on)
+		})
+	}
+}
+
+// binaries builds all programs, once per test process, and returns their directory.
+var binaries = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "docmill-acceptance-")
+	if err != nil {
+		return "", err
+	}
+	return dir, system.Build(context.Background(), project, dir, append(system.Services(), system.Single())...)
+})
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
 type testBundle struct {
 	ctx    context.Context
-	bench  *testbench.Bench
 	system *system.System
 	client *client.Client
-	logs   string
+	// logs is the directory of the log files, data that of the embedded edition's data.
+	logs, data string
 }
 
-// setup starts a Docmill of the test's own on that bench, its converter with further settings.
-func setup(t *testing.T, bench *testbench.Bench, converter ...string) *testBundle {
+// setup starts a Docmill of the test's own, with further settings for its converter.
+func setup(t *testing.T, on edition, converter ...string) *testBundle {
+	t.Helper()
+	if on == embedded {
+		return start(t, on, system.Options{Env: map[string][]string{system.Embedded: converter}})
+	}
+	return setupServices(t, testbench.New(t), converter...)
+}
+
+// setupServices starts the three services on that bench.
+func setupServices(t *testing.T, bench *testbench.Bench, converter ...string) *testBundle {
+	t.Helper()
+	return start(t, services, system.Options{Space: bench.Space, Env: map[string][]string{system.Converter: converter}})
+}
+
+func start(t *testing.T, on edition, options system.Options) *testBundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	dir := t.TempDir()
-	require.NoError(t, system.Build(ctx, project, dir))
-	s, err := system.Start(ctx, system.Options{
-		Space: bench.Space, Binaries: dir, LogDir: dir, Env: map[string][]string{system.Converter: converter},
-	})
+	built, err := binaries()
+	require.NoError(t, err)
+	options.Binaries, options.LogDir, options.Data = built, t.TempDir(), filepath.Join(t.TempDir(), "data")
+	run := system.Start
+	if on == embedded {
+		run = system.StartEmbedded
+	}
+	s, err := run(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL()), logs: dir}
+	return &testBundle{ctx: ctx, system: s, client: client.New(s.URL()), logs: options.LogDir, data: options.Data}
 }
 
 func document(name string) string { return filepath.Join(project, "testdata", name) }
@@ -79,7 +128,12 @@ func (b *testBundle) succeed(t *testing.T, job client.Job) client.Job {
 
 func TestEachSubmissionCanBePolledAtOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testEachSubmissionCanBePolledAtOnce)
+}
+
+func testEachSubmissionCanBePolledAtOnce(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	jobs := make([]client.Job, 40)
 	for i := range jobs {
 		text := fmt.Sprintf("Letter number %d.", i)
@@ -101,7 +155,12 @@ func TestEachSubmissionCanBePolledAtOnce(t *testing.T) {
 
 func TestEveryDocumentEndsAsItShould(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testEveryDocumentEndsAsItShould)
+}
+
+func testEveryDocumentEndsAsItShould(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	// What each sample gives: a number of pages, or the code of a failed job, or the code of a refused submission.
 	type outcome struct {
 		pages          int
@@ -159,7 +218,12 @@ func TestEveryDocumentEndsAsItShould(t *testing.T) {
 // TestConverterKilledInTheMiddle: what a dead converter had in hand is converted by the next one.
 func TestConverterKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testConverterKilledInTheMiddle)
+}
+
+func testConverterKilledInTheMiddle(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	job := b.submit(t, "odftoolkit__Presentation7.odp") // seconds of work
 	for job.Status != "running" {
 		var err error
@@ -179,7 +243,7 @@ func TestConverterKilledInTheMiddle(t *testing.T) {
 func TestServersComeAndGo(t *testing.T) {
 	t.Parallel()
 	bench := testbench.NewPrivate(t)
-	b := setup(t, bench)
+	b := setupServices(t, bench)
 	const name = "aspose.slides-for-.net__HiddingSlides.pptx"
 	var accepted []client.Job
 	submit := func(n int) {
@@ -232,8 +296,13 @@ func (b *testBundle) ready(t *testing.T, service *system.Service) {
 // several converters on one machine share.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
+	forBoth(t, testNothingIsLeft)
+}
+
+func testNothingIsLeft(t *testing.T, on edition) {
+	t.Helper()
 	work := t.TempDir()
-	b := setup(t, testbench.New(t), "DOCMILL_WORK_DIR="+work)
+	b := setup(t, on, "DOCMILL_WORK_DIR="+work)
 	b.succeed(t, b.submit(t, "synth-letter.odt"))
 	job, err := b.client.Await(b.ctx, b.submit(t, "synth-all-hidden.pptx"))
 	require.NoError(t, err)

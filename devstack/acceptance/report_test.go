@@ -7,13 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/client"
-	"github.com/docmill/docmill/devstack/testbench"
 )
 
 // TestReportsAreShown: a client reads what a document did not get, and why a conversion took its time.
 func TestReportsAreShown(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t), "DOCMILL_CONVERSION_PAGES=50")
+	forBoth(t, testReportsAreShown)
+}
+
+func testReportsAreShown(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on, "DOCMILL_CONVERSION_PAGES=50")
 
 	hidden := b.succeed(t, b.submit(t, "aspose.slides-for-.net__HiddingSlides.pptx"))
 	require.Equal(t, 1, hidden.Report.HiddenSlidesLeftOut)

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/client"
-	"github.com/docmill/docmill/devstack/testbench"
 )
 
 // result gives the bytes of a job's result.
@@ -29,7 +28,12 @@ func (b *testBundle) result(t *testing.T, job client.Job) []byte {
 // TestTargets: a result is what was asked for, under a name that says what it is.
 func TestTargets(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testTargets)
+}
+
+func testTargets(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	convert := func(t *testing.T, name string, options map[string]string) (client.Job, []byte) {
 		t.Helper()
 		job, err := b.submitWith(t, name, options)

@@ -37,6 +37,9 @@ const (
 // All is every need of Docmill and its tests.
 func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, QPDF, WebP} }
 
+// Converter is what the converter needs, and so all that the embedded edition needs.
+func Converter() []Need { return []Need{LibreOffice, Poppler, QPDF, WebP} }
+
 // Tools says where the programs are; what was not asked for is empty.
 type Tools struct {
 	// RabbitMQServer is the server's own script, not Debian's wrapper, which insists on the user rabbitmq.

@@ -19,7 +19,9 @@ type State struct {
 	// URL is the gateway's public address.
 	URL       string    `json:"url,omitempty"`
 	StartedAt time.Time `json:"started_at"`
-	// Build identifies the services' binaries; see [BuildID].
+	// Stack is the name of what runs.
+	Stack string `json:"stack,omitempty"`
+	// Build identifies the programs; see [BuildID].
 	Build    string    `json:"build,omitempty"`
 	Services []Service `json:"services,omitempty"`
 }

@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/devstack/daemon"
-	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/system"
 )
 
@@ -28,63 +27,53 @@ var (
 	ErrNotRunning = errors.New("nothing is running")
 )
 
-// spaceName is what the stack's vhost, database and buckets are called.
-const spaceName = "docmill"
-
 // Options of [Run].
 type Options struct {
 	// Dir keeps data, logs and state.
 	Dir string
-	// Binaries is the folder with the services' binaries.
-	Binaries string
-	// GatewayPort is the wanted public port; when it is taken, a free one is used.
-	GatewayPort int
-	Log         *zap.Logger
+	// Stack is the name of what is supervised.
+	Stack string
+	// Build identifies the programs that run; see [BuildID].
+	Build string
+	// Start starts what is supervised. What it started ends with the stack's Stop.
+	Start func(ctx context.Context) (Stack, error)
+	Log   *zap.Logger
 }
 
-// Run starts the servers and services, says so in the folder's state, starts again what ends by itself, and stops all of
-// them when ctx ends. It is what the background process does.
+// Stack is what a supervisor runs.
+type Stack struct {
+	// URL is the public address.
+	URL      string
+	Services []Service
+	// Daemons are started again whenever they end.
+	Daemons []*daemon.Daemon
+	Stop    func(ctx context.Context) error
+}
+
+// Run starts the stack, says so in the directory's state, starts again what ends by itself, and stops everything when ctx
+// ends. It is what the background process does.
 func Run(ctx context.Context, options Options) (err error) {
 	held, err := lock(options.Dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	state := State{PID: os.Getpid(), StartedAt: time.Now()}
+	state := State{PID: os.Getpid(), StartedAt: time.Now(), Stack: options.Stack, Build: options.Build}
 	if err := state.write(options.Dir); err != nil {
 		return err
 	}
-	state.Build, err = BuildID(options.Binaries)
+	stack, err := options.Start(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stack.Stop(context.WithoutCancel(ctx))) }()
 
-	private, err := servers.Start(ctx, servers.Options{Dir: filepath.Join(options.Dir, "servers"), Durable: true, Log: options.Log})
-	if err != nil {
-		return fmt.Errorf("starting the servers: %w", err)
-	}
-	defer func() { err = errors.Join(err, private.Stop(context.WithoutCancel(ctx))) }()
-	space := private.Space(spaceName)
-	if err := space.Create(ctx); err != nil {
-		return fmt.Errorf("preparing the servers: %w", err)
-	}
-	docmill, err := system.Start(ctx, system.Options{
-		Space: space, Binaries: options.Binaries, LogDir: LogDir(options.Dir), GatewayPort: options.GatewayPort,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the services: %w", err)
-	}
-	defer func() { err = errors.Join(err, docmill.Stop(context.WithoutCancel(ctx))) }()
-
-	state.Ready, state.URL = true, docmill.URL()
-	for _, one := range docmill.Services() {
-		state.Services = append(state.Services, Service{Name: one.Name(), AdminURL: one.AdminURL})
-	}
+	state.Ready, state.URL, state.Services = true, stack.URL, stack.Services
 	if err := state.write(options.Dir); err != nil {
 		return err
 	}
 	options.Log.Info("Docmill is ready", zap.String("url", state.URL))
-	watch(ctx, options.Log, append(private.Daemons(), docmill.Daemons()...))
+	watch(ctx, options.Log, stack.Daemons)
 	options.Log.Info("stopping")
 	return nil
 }
@@ -134,17 +123,17 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 	}
 }
 
-// BuildID changes whenever one of the services' binaries does.
-func BuildID(binaries string) (string, error) {
+// BuildID changes whenever one of the programs' binaries does.
+func BuildID(binaries string, programs ...system.Program) (string, error) {
 	sum := sha256.New()
-	for _, name := range system.Names() {
-		file, err := os.Open(filepath.Join(binaries, "docmill-"+name))
+	for _, program := range programs {
+		file, err := os.Open(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return "", fmt.Errorf("reading the binary of %s: %w", name, err)
+			return "", fmt.Errorf("reading the program %s: %w", program.Binary, err)
 		}
 		_, err = io.Copy(sum, file)
 		if err := errors.Join(err, file.Close()); err != nil {
-			return "", fmt.Errorf("reading the binary of %s: %w", name, err)
+			return "", fmt.Errorf("reading the program %s: %w", program.Binary, err)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil

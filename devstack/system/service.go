@@ -16,15 +16,48 @@ import (
 	"github.com/docmill/docmill/devstack/process"
 )
 
-// Names of the services; "docmill-<name>" is the binary.
+// Names of the services.
 const (
 	Gateway   = "gateway"
 	Converter = "converter"
 	Status    = "status"
+	// Embedded is everything in one process.
+	Embedded = "docmill"
 )
 
-// Names returns the three services in the order in which they are started.
-func Names() []string { return []string{Status, Converter, Gateway} }
+// Program is one of Docmill's programs.
+type Program struct {
+	// Service is the service that it runs.
+	Service string
+	// Binary is the name of its binary, and Package the directory of its main package in the project.
+	Binary, Package string
+	// Args come before the settings, which are in the environment.
+	Args []string
+}
+
+// Services returns the programs of the three services, in the order in which they are started.
+func Services() []Program {
+	return []Program{
+		{Service: Status, Binary: "docmill-status", Package: "services/status/cmd/docmill-status"},
+		{Service: Converter, Binary: "docmill-converter", Package: "services/converter/cmd/docmill-converter"},
+		{Service: Gateway, Binary: "docmill-gateway", Package: "services/gateway/cmd/docmill-gateway"},
+	}
+}
+
+// Single returns the program of the embedded edition.
+func Single() Program {
+	return Program{Service: Embedded, Binary: "docmill", Package: "cmd/docmill", Args: []string{"serve"}}
+}
+
+// programOf returns the program that runs a service.
+func programOf(service string) Program {
+	for _, program := range append(Services(), Single()) {
+		if program.Service == service {
+			return program
+		}
+	}
+	panic("no program runs " + service)
+}
 
 // stopGrace is longer than the services' own drain timeout of 30 s: who drains is not cut short.
 const stopGrace = 40 * time.Second
@@ -60,8 +93,9 @@ func (s *Service) settle() {
 
 // launch starts the service and waits until it says that it is ready.
 func (s *Service) launch(ctx context.Context) (*process.Process, error) {
+	program := programOf(s.name)
 	started, err := process.Start(process.Spec{
-		Name: s.name, Path: filepath.Join(s.options.Binaries, "docmill-"+s.name), Env: s.environment(),
+		Name: s.name, Path: filepath.Join(s.options.Binaries, program.Binary), Args: program.Args, Env: s.environment(),
 		LogFile: filepath.Join(s.options.LogDir, s.name+".log"), Grace: stopGrace,
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ func setup(t *testing.T, change ...func(*system.Options)) (*system.System, error
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	options := system.Options{Space: bench.Space, Binaries: t.TempDir(), LogDir: t.TempDir()}
-	require.NoError(t, system.Build(ctx, project, options.Binaries))
+	require.NoError(t, system.Build(ctx, project, options.Binaries, system.Services()...))
 	for _, f := range change {
 		f(&options)
 	}
@@ -75,7 +75,7 @@ func TestServiceThatCannotStartTellsWhy(t *testing.T) {
 
 func TestBuildTellsWhatDoesNotCompile(t *testing.T) {
 	t.Parallel()
-	err := system.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"), t.TempDir())
-	require.ErrorContains(t, err, "building status")
+	err := system.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"), t.TempDir(), system.Services()...)
+	require.ErrorContains(t, err, "building docmill-status")
 	require.ErrorContains(t, err, "no such file")
 }

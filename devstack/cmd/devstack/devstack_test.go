@@ -52,9 +52,19 @@ func devstack(t *testing.T) (run func(env string, args ...string) (string, error
 	}, state
 }
 
-// TestStackLivesInTheBackground goes the way of a person: up, up again, demo, a crash, down.
+// TestStackLivesInTheBackground does what a person does: up, up again, demo, a crash, down.
 func TestStackLivesInTheBackground(t *testing.T) {
 	t.Parallel()
+	for stack, services := range map[string]int{"embedded": 1, "devstack": 3} {
+		t.Run(stack, func(t *testing.T) {
+			t.Parallel()
+			testStack(t, stack, services)
+		})
+	}
+}
+
+func testStack(t *testing.T, stack string, services int) {
+	t.Helper()
 	run, dir := devstack(t)
 	t.Cleanup(func() { _, _ = run("", "down") })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,11 +72,11 @@ func TestStackLivesInTheBackground(t *testing.T) {
 	t.Cleanup(func() { _ = listener.Close() })
 	taken := "PORT=" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 
-	output, err := run(taken, "up")
+	output, err := run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	require.Contains(t, output, "Docmill is at http://127.0.0.1:")
 	require.Contains(t, output, "was taken")
-	output, err = run(taken, "up")
+	output, err = run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	require.Contains(t, output, "already running at http://127.0.0.1:")
 
@@ -81,11 +91,11 @@ func TestStackLivesInTheBackground(t *testing.T) {
 	// The supervisor's own death takes everything with it, and the next start finds the data in order.
 	require.NoError(t, syscall.Kill(state.PID, syscall.SIGKILL))
 	require.Eventually(t, func() bool { _, err := supervisor.Read(dir); return err != nil }, 10*time.Second, 10*time.Millisecond)
-	output, err = run(taken, "up")
+	output, err = run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	output, err = run("", "status")
 	require.NoError(t, err, output)
-	require.Equal(t, 3, strings.Count(output, "  ready\n"), output)
+	require.Equal(t, services, strings.Count(output, "  ready\n"), output)
 
 	output, err = run("", "down")
 	require.NoError(t, err, output)
@@ -107,7 +117,7 @@ func TestFailedStartTellsWhyAndLeavesNothing(t *testing.T) {
 		script := "#!/bin/sh\necho " + name + " cannot live like this >&2\nexit 1\n"
 		require.NoError(t, os.WriteFile(filepath.Join(binaries, "docmill-"+name), []byte(script), 0o700))
 	}
-	output, err := run("", "up", "--binaries", binaries)
+	output, err := run("", "up", "--stack=devstack", "--binaries", binaries)
 	require.Error(t, err)
 	require.Contains(t, output, "cannot live like this")
 	_, err = supervisor.Read(dir)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/docmill/docmill/devstack/supervisor"
-	"github.com/docmill/docmill/devstack/system"
 )
 
 // projectFolder is the one with go.work, in or above the current folder or else that of this program.
@@ -37,20 +36,6 @@ func stackFolder() (string, error) {
 		return "", err
 	}
 	return supervisor.Folder(project)
-}
-
-// builtServices is the folder beside this program when the services are in it, as `make build` leaves them.
-func builtServices() (string, bool) {
-	own, err := os.Executable()
-	if err != nil {
-		return "", false
-	}
-	for _, name := range system.Names() {
-		if !exists(filepath.Join(filepath.Dir(own), "docmill-"+name)) {
-			return "", false
-		}
-	}
-	return filepath.Dir(own), true
 }
 
 func exists(path string) bool {
