@@ -162,18 +162,18 @@ func (c *Client) SubmitForm(ctx context.Context, name string, document []byte, o
 	form := multipart.NewWriter(&body)
 	for option, value := range options {
 		if err := form.WriteField(option, value); err != nil {
-			return Job{}, fmt.Errorf("writing the option %s: %w", option, err)
+			return Job{}, fmt.Errorf("write the option %s: %w", option, err)
 		}
 	}
 	part, err := form.CreateFormFile("file", name)
 	if err != nil {
-		return Job{}, fmt.Errorf("writing the document: %w", err)
+		return Job{}, fmt.Errorf("write the document: %w", err)
 	}
 	if _, err := part.Write(document); err != nil {
-		return Job{}, fmt.Errorf("writing the document: %w", err)
+		return Job{}, fmt.Errorf("write the document: %w", err)
 	}
 	if err := form.Close(); err != nil {
-		return Job{}, fmt.Errorf("ending the form: %w", err)
+		return Job{}, fmt.Errorf("end the form: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/jobs", &body)
 	if err != nil {
@@ -290,7 +290,7 @@ func (c *Client) job(request *http.Request) (Job, error) {
 	defer response.Body.Close()
 	var answer Job
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return Job{}, fmt.Errorf("reading the job that %s answered: %w", request.URL, err)
+		return Job{}, fmt.Errorf("read the job that %s answered: %w", request.URL, err)
 	}
 	if answer.ID == "" {
 		return Job{}, fmt.Errorf("%s did not answer with a job", request.URL)
@@ -329,7 +329,7 @@ func refusal(response *http.Response) error {
 	const enough = 64 << 10
 	body, err := io.ReadAll(io.LimitReader(response.Body, enough))
 	if err != nil {
-		return fmt.Errorf("reading the answer %s: %w", response.Status, err)
+		return fmt.Errorf("read the answer %s: %w", response.Status, err)
 	}
 	problem := &Problem{}
 	if json.Unmarshal(body, problem) != nil || problem.Code == "" {

@@ -37,13 +37,13 @@ func Run(ctx context.Context, options Options) error {
 	}
 	current, err := c.SubmitFile(ctx, options.File)
 	if err != nil {
-		return fmt.Errorf("sending %s to %s: %w", options.File, options.BaseURL, err)
+		return fmt.Errorf("send %s to %s: %w", options.File, options.BaseURL, err)
 	}
 	show(current.Status, "job %s: %s, %s", current.ID, current.Source.Filename, size(current.Source.Size))
 	for !current.Ended() {
 		before := describe(current)
 		if current, err = c.Next(ctx, current); err != nil {
-			return fmt.Errorf("asking how the job stands: %w", err)
+			return fmt.Errorf("ask how the job stands: %w", err)
 		}
 		if describe(current) != before {
 			show(current.Status, "%s", progress(current))
@@ -54,7 +54,7 @@ func Run(ctx context.Context, options Options) error {
 	}
 	path, err := download(ctx, c, current, options.OutputDir)
 	if err != nil {
-		return fmt.Errorf("fetching the result: %w", err)
+		return fmt.Errorf("fetch the result: %w", err)
 	}
 	show("stored", "%s, %s, %s", path, pages(current.Result.Pages), size(current.Result.Size))
 	return nil
@@ -72,7 +72,7 @@ func download(ctx context.Context, c *client.Client, from client.Job, dir string
 	defer body.Close()
 	file, err := os.CreateTemp(dir, ".docmill-*")
 	if err != nil {
-		return "", fmt.Errorf("creating a file for the result: %w", err)
+		return "", fmt.Errorf("create a file for the result: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -82,18 +82,18 @@ func download(ctx context.Context, c *client.Client, from client.Job, dir string
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(file, sum), body)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != from.Result.SHA256 {
 		return "", fmt.Errorf("the result arrived damaged: its SHA-256 is %s and should be %s", got, from.Result.SHA256)
 	}
 	const readable = 0o644
 	if err := os.Chmod(file.Name(), readable); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	path = filepath.Join(dir, filepath.Base(from.Result.Filename))
 	if err := os.Rename(file.Name(), path); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	return path, nil
 }

@@ -61,7 +61,7 @@ func installPackages(ctx context.Context, log *zap.Logger, needs []Need) error {
 	// dpkg must not be killed in the middle of its work: the script gets a signal and cleans up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("installing %s (%w); by hand: %s; the end of its output:\n%s", names(needs), err, byHand, lastLines(output.String()))
+		return fmt.Errorf("install %s (%w); by hand: %s; the end of its output:\n%s", names(needs), err, byHand, lastLines(output.String()))
 	}
 	log.Info("installed "+names(needs), zap.Duration("took", time.Since(start).Round(time.Second)))
 	return nil

@@ -9,9 +9,9 @@ no_cluster=/etc/postgresql-common/createcluster.d/docmill-devstack.conf
 cleanup() {
 	if grep -qs "$mark" "$policy"; then rm -f "$policy"; fi
 	rm -f "$no_cluster"
-	if [ "$made_folder" ]; then rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"; fi
+	if [ "$made_dir" ]; then rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"; fi
 }
-made_folder=
+made_dir=
 trap cleanup EXIT
 trap 'exit 143' INT TERM HUP
 
@@ -22,7 +22,7 @@ if [ ! -e "$policy" ]; then
 fi
 # Without this, installing postgresql creates (and after a reboot starts) a cluster on port 5432.
 if [ ! -d "${no_cluster%/*}" ]; then
-	made_folder=yes
+	made_dir=yes
 	mkdir -p "${no_cluster%/*}"
 fi
 printf '# %s\ncreate_main_cluster = false\n' "$mark" >"$no_cluster"

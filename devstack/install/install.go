@@ -46,7 +46,7 @@ type Tools struct {
 	RabbitMQServer string
 	// Epmd is Erlang's port mapper.
 	Epmd string
-	// PostgreSQLBin is the folder with initdb and postgres.
+	// PostgreSQLBin is the directory with initdb and postgres.
 	PostgreSQLBin string
 	// MinIO is the server's binary.
 	MinIO string
@@ -100,28 +100,28 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 
 // lock takes the lock under which one process at a time installs.
 func lock(ctx context.Context) (unlock func(), err error) {
-	folder, err := cacheFolder()
+	dir, err := cacheDir()
 	if err != nil {
 		return nil, err
 	}
-	installing := flock.New(filepath.Join(folder, "install.lock"))
+	installing := flock.New(filepath.Join(dir, "install.lock"))
 	if _, err := installing.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("waiting for another installation: %w", err)
+		return nil, fmt.Errorf("wait for another installation: %w", err)
 	}
 	return func() { _ = installing.Close() }, nil
 }
 
-// cacheFolder is where what can be had again is kept between runs; it is created when missing.
-func cacheFolder() (string, error) {
+// cacheDir is where what can be had again is kept between runs; it is created when missing.
+func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil { // no HOME, as under some service managers
 		base = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
 	}
-	folder := filepath.Join(base, "docmill")
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return "", fmt.Errorf("creating the cache folder: %w", err)
+	dir := filepath.Join(base, "docmill")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", fmt.Errorf("create the cache directory: %w", err)
 	}
-	return folder, nil
+	return dir, nil
 }
 
 func names(needs []Need) string {

@@ -13,19 +13,19 @@ import (
 )
 
 // minioVersion is the project's last commit before it was archived; it has a security fix that the last published
-// image lacks. Raising it is a new folder in the cache, so a running stack keeps its binary.
+// image lacks. Raising it is a new directory in the cache, so a running stack keeps its binary.
 const minioVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
 // minioPath is where the built binary is kept for ever: a build takes about 2.5 minutes on two cores.
 func minioPath() (string, error) {
-	folder, err := cacheFolder()
+	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(folder, "bin", minioVersion, "minio"), nil
+	return filepath.Join(dir, "bin", minioVersion, "minio"), nil
 }
 
-// buildMinIO builds the pinned version in a folder of its own and moves the result into place, so that nobody ever sees
+// buildMinIO builds the pinned version in a directory of its own and moves the result into place, so that nobody ever sees
 // half a binary.
 func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	path, err := minioPath()
@@ -33,11 +33,11 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("creating the folder for MinIO: %w", err)
+		return fmt.Errorf("create the directory for MinIO: %w", err)
 	}
 	building, err := os.MkdirTemp(filepath.Dir(path), "building-")
 	if err != nil {
-		return fmt.Errorf("creating a folder to build MinIO in: %w", err)
+		return fmt.Errorf("create a directory to build MinIO in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 
@@ -49,10 +49,10 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	// A workspace or vendor flags of the surrounding project must not reach this build.
 	cmd.Env = append(os.Environ(), "GOBIN="+building, "GOWORK=off", "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building MinIO with go install %s: %w; the end of its output:\n%s", target, err, lastLines(string(output)))
+		return fmt.Errorf("build MinIO with go install %s: %w; the end of its output:\n%s", target, err, lastLines(string(output)))
 	}
 	if err := os.Rename(filepath.Join(building, "minio"), path); err != nil {
-		return fmt.Errorf("moving MinIO into place: %w", err)
+		return fmt.Errorf("move MinIO into place: %w", err)
 	}
 	log.Info("built MinIO", zap.String("path", path), zap.Duration("took", time.Since(start).Round(time.Second)))
 	return nil

@@ -86,13 +86,13 @@ func Start(spec Spec) (*Process, error) {
 	}
 	log, offset, err := openLog(spec.LogFile)
 	if err != nil {
-		return nil, fmt.Errorf("opening the log of %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("open the log of %s: %w", spec.Name, err)
 	}
 	p := &Process{spec: spec, logOffset: offset, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go p.run(log, started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	return p, nil
 }
@@ -203,7 +203,7 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
 	defer cancel()
 	// Only the child is signaled: how its own children end is its own affair, as it is for any service manager.
 	if err := syscall.Kill(p.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signaling %s: %w", p.spec.Name, err)
+		return fmt.Errorf("signal %s: %w", p.spec.Name, err)
 	}
 	select {
 	case <-p.exited:
@@ -238,7 +238,7 @@ const groupEnd = 2 * time.Second
 // Signal sends one signal to the child alone.
 func (p *Process) Signal(signal syscall.Signal) error {
 	if err := syscall.Kill(p.pid, signal); err != nil {
-		return fmt.Errorf("signaling %s: %w", p.spec.Name, err)
+		return fmt.Errorf("signal %s: %w", p.spec.Name, err)
 	}
 	return nil
 }

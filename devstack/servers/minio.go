@@ -61,7 +61,7 @@ func (m *MinIO) settle() { m.Endpoint = "http://" + port.Address(m.settings.Port
 func (m *MinIO) launchStore(ctx context.Context) (*process.Process, error) {
 	data := filepath.Join(m.dir, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("creating MinIO's folder: %w", err)
+		return nil, fmt.Errorf("create MinIO's directory: %w", err)
 	}
 	store, err := process.Start(process.Spec{
 		Name: minIOName, Path: m.tools.MinIO, Dir: m.dir, LogFile: m.logFile("minio"),
@@ -97,7 +97,7 @@ func (m *MinIO) client() (*minio.Client, error) {
 		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Region: Region, MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of MinIO: %w", err)
+		return nil, fmt.Errorf("make a client of MinIO: %w", err)
 	}
 	return client, nil
 }
@@ -110,7 +110,7 @@ func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	}
 	err = client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: Region})
 	if err != nil && minio.ToErrorResponse(err).Code != minio.BucketAlreadyOwnedByYou {
-		return fmt.Errorf("creating bucket %s: %w", name, err)
+		return fmt.Errorf("create bucket %s: %w", name, err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	}
 	err = client.RemoveBucketWithOptions(ctx, name, minio.RemoveBucketOptions{ForceDelete: true})
 	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
-		return fmt.Errorf("removing bucket %s: %w", name, err)
+		return fmt.Errorf("remove bucket %s: %w", name, err)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byt
 	}
 	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
-		return fmt.Errorf("storing %s in bucket %s: %w", key, bucket, err)
+		return fmt.Errorf("store %s in bucket %s: %w", key, bucket, err)
 	}
 	return nil
 }

@@ -154,21 +154,21 @@ func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credent
 	if _, err := os.Stat(p.dataDir()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := p.makeFolder(credential); err != nil {
+	if err := p.makeDir(credential); err != nil {
 		return err
 	}
 	passwordFile, making := filepath.Join(p.dir, "password"), filepath.Join(p.dir, "data.new")
 	defer os.Remove(passwordFile)
 	if err := os.WriteFile(passwordFile, []byte(p.AdminPassword), 0o600); err != nil {
-		return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+		return fmt.Errorf("prepare PostgreSQL's password: %w", err)
 	}
 	if credential != nil {
 		if err := os.Chown(passwordFile, int(credential.Uid), int(credential.Gid)); err != nil {
-			return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+			return fmt.Errorf("prepare PostgreSQL's password: %w", err)
 		}
 	}
 	if err := os.RemoveAll(making); err != nil {
-		return fmt.Errorf("removing a half-made cluster: %w", err)
+		return fmt.Errorf("remove a half-made cluster: %w", err)
 	}
 	args := []string{
 		"-D", making, "-U", databaseAdmin, "-A", "scram-sha-256", "--pwfile", passwordFile,
@@ -180,18 +180,18 @@ func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credent
 	cmd := exec.CommandContext(ctx, filepath.Join(p.tools.PostgreSQLBin, "initdb"), args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(p.dir), p.dir, &syscall.SysProcAttr{Credential: credential}
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("making PostgreSQL's cluster: %w:\n%s", err, output)
+		return fmt.Errorf("make PostgreSQL's cluster: %w:\n%s", err, output)
 	}
 	if err := os.Rename(making, p.dataDir()); err != nil {
-		return fmt.Errorf("moving PostgreSQL's cluster into place: %w", err)
+		return fmt.Errorf("move PostgreSQL's cluster into place: %w", err)
 	}
 	return nil
 }
 
-// makeFolder creates the cluster's folder for its user, who must be able to reach it.
-func (p *PostgreSQL) makeFolder(credential *syscall.Credential) error {
+// makeDir creates the cluster's directory for its user, who must be able to reach it.
+func (p *PostgreSQL) makeDir(credential *syscall.Credential) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return fmt.Errorf("creating PostgreSQL's folder: %w", err)
+		return fmt.Errorf("create PostgreSQL's directory: %w", err)
 	}
 	if credential == nil {
 		return nil
@@ -200,7 +200,7 @@ func (p *PostgreSQL) makeFolder(credential *syscall.Credential) error {
 		return fmt.Errorf("the user postgres cannot reach its data: %w", err)
 	}
 	if err := os.Chown(p.dir, int(credential.Uid), int(credential.Gid)); err != nil {
-		return fmt.Errorf("giving PostgreSQL its folder: %w", err)
+		return fmt.Errorf("give PostgreSQL its directory: %w", err)
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("creating database %s: %w", name, err)
+		return fmt.Errorf("create database %s: %w", name, err)
 	}
 	return nil
 }
@@ -233,7 +233,7 @@ func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 // DropDatabase drops a database and ends the connections to it.
 func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
 	if err := p.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
-		return fmt.Errorf("dropping database %s: %w", name, err)
+		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
 func (p *PostgreSQL) administer(ctx context.Context, statement string) (err error) {
 	config, err := pgx.ParseConfig(p.url(databaseAdmin, databaseAdmin))
 	if err != nil {
-		return fmt.Errorf("reading the database's URL: %w", err)
+		return fmt.Errorf("read the database's URL: %w", err)
 	}
 	config.Password = p.AdminPassword
 	config.ConnectTimeout = 5 * time.Second

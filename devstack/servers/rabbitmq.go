@@ -101,7 +101,7 @@ func (r *RabbitMQ) probe(ctx context.Context) error {
 // writeFiles lays out the node's configuration, which depends on its ports.
 func (r *RabbitMQ) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(r.dir, "home"), 0o700); err != nil {
-		return fmt.Errorf("creating RabbitMQ's folder: %w", err)
+		return fmt.Errorf("create RabbitMQ's directory: %w", err)
 	}
 	conf := strings.Join([]string{
 		"listeners.tcp.1 = " + port.Address(r.settings.Ports[amqpPort]),
@@ -122,7 +122,7 @@ func (r *RabbitMQ) writeFiles() error {
 	for _, file := range files {
 		// Erlang refuses a cookie that others may read, and once written as 0400 it could not be rewritten by its owner.
 		if err := os.WriteFile(filepath.Join(r.dir, file.name), []byte(file.text), 0o600); err != nil {
-			return fmt.Errorf("configuring RabbitMQ: %w", err)
+			return fmt.Errorf("configure RabbitMQ: %w", err)
 		}
 	}
 	return nil
@@ -198,7 +198,7 @@ func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(r.tools.RabbitMQServer), "rabbitmqctl"), args...)
 	command.Env = r.nodeEnvironment()
 	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("running rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
+		return fmt.Errorf("run rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 func (r *RabbitMQ) client(ctx context.Context) (*rabbithole.Client, error) {
 	client, err := rabbithole.NewTLSClient(r.ManagementURL, r.Username, r.Password, boundTransport{ctx})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of RabbitMQ's management API: %w", err)
+		return nil, fmt.Errorf("make a client of RabbitMQ's management API: %w", err)
 	}
 	client.SetTimeout(10 * time.Second)
 	return client, nil
@@ -228,11 +228,11 @@ func (r *RabbitMQ) CreateVhost(ctx context.Context, name string) error {
 	}
 	response, err := client.PutVhost(name, rabbithole.VhostSettings{})
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("creating vhost %s: %w", name, err)
+		return fmt.Errorf("create vhost %s: %w", name, err)
 	}
 	response, err = client.UpdatePermissionsIn(name, r.Username, rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"})
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("allowing the use of vhost %s: %w", name, err)
+		return fmt.Errorf("allow the use of vhost %s: %w", name, err)
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func (r *RabbitMQ) DeleteVhost(ctx context.Context, name string) error {
 	}
 	response, err := client.DeleteVhost(name)
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("deleting vhost %s: %w", name, err)
+		return fmt.Errorf("delete vhost %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package servers runs RabbitMQ, PostgreSQL and MinIO as private child processes.
 //
-// They listen on free ports of 127.0.0.1 with random passwords and keep their data in a folder of their own, so that
+// They listen on free ports of 127.0.0.1 with random passwords and keep their data in a directory of their own, so that
 // nothing else on the machine is touched, whatever runs there already. All of them end with this process, however it
 // ends. Each can be stopped, killed and started again on the same port with the same data.
 package servers
@@ -21,10 +21,10 @@ import (
 	"github.com/docmill/docmill/devstack/install"
 )
 
-// Options of [Start]. The zero value starts throwaway servers in a temporary folder.
+// Options of [Start]. The zero value starts throwaway servers in a temporary directory.
 type Options struct {
 	// Dir keeps data, logs and credentials; it is created when missing, and found data is used again. Empty means a
-	// temporary folder that [Servers.Stop] removes.
+	// temporary directory that [Servers.Stop] removes.
 	Dir string
 	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power failure.
 	Durable bool
@@ -43,8 +43,8 @@ type Servers struct {
 	lock      *flock.Flock
 }
 
-// ErrInUse means that another process runs servers in the same folder.
-var ErrInUse = errors.New("another process runs servers in this folder")
+// ErrInUse means that another process runs servers in the same directory.
+var ErrInUse = errors.New("another process runs servers in this directory")
 
 // Start installs what is missing and starts the three servers beside each other; when it returns they can be used.
 // ctx bounds the start, not the servers' life, which ends with [Servers.Stop] or with this process.
@@ -85,10 +85,10 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	return s, nil
 }
 
-// open prepares and locks the folder.
+// open prepares and locks the directory.
 func open(ctx context.Context, options Options) (*Servers, error) {
 	if options.Dir == "" {
-		dir, lock, err := temporaryFolder(ctx)
+		dir, lock, err := temporaryDir(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -96,15 +96,15 @@ func open(ctx context.Context, options Options) (*Servers, error) {
 	}
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("finding the servers' folder: %w", err)
+		return nil, fmt.Errorf("find the servers' directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, folderMode); err != nil {
-		return nil, fmt.Errorf("creating the servers' folder: %w", err)
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("create the servers' directory: %w", err)
 	}
 	lock := flock.New(filepath.Join(dir, lockName))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("locking the servers' folder: %w", err)
+		return nil, fmt.Errorf("lock the servers' directory: %w", err)
 	}
 	if !locked {
 		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
@@ -118,7 +118,7 @@ func (s *Servers) Dir() string { return s.dir }
 func (s *Servers) logFile(server string) string { return filepath.Join(s.dir, "log", server+".log") }
 
 // Stop stops the servers cleanly, or just ends them where their data is thrown away anyway (RabbitMQ takes 6 s to stop
-// cleanly), then removes a temporary folder. It tolerates servers that are already stopped.
+// cleanly), then removes a temporary directory. It tolerates servers that are already stopped.
 func (s *Servers) Stop(ctx context.Context) error {
 	if s.lock == nil {
 		return daemon.ErrNotOurs
@@ -140,7 +140,7 @@ func (s *Servers) Stop(ctx context.Context) error {
 	}
 	err := errors.Join(failures[:]...)
 	if s.temporary {
-		err = errors.Join(err, removeFolder(s.dir))
+		err = errors.Join(err, removeDir(s.dir))
 	}
 	return errors.Join(err, s.lock.Close())
 }

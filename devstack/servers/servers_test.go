@@ -25,8 +25,8 @@ import (
 
 const patience = 2 * time.Minute
 
-// folder is one that PostgreSQL's own user can reach, which t.TempDir is not under every umask.
-func folder(t *testing.T) string {
+// stateDir is one that PostgreSQL's own user can reach, which t.TempDir is not under every umask.
+func stateDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "servers-test-")
 	require.NoError(t, err)
@@ -104,9 +104,9 @@ func kept(t *testing.T, s *servers.Servers, name string) {
 	require.True(t, exists)
 }
 
-func TestFolderIsUsedAgainButByOneAtATime(t *testing.T) {
+func TestDirectoryIsReusedByOneProcessAtATime(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := stateDir(t)
 	first := start(t, servers.Options{Dir: dir, Durable: true})
 	require.NoError(t, first.RabbitMQ.CreateVhost(t.Context(), "kept"))
 	require.NoError(t, first.PostgreSQL.CreateDatabase(t.Context(), "kept"))
@@ -145,17 +145,17 @@ func TestTwoBesideEachOtherLeaveNothing(t *testing.T) {
 
 func TestCanceledStartLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := stateDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 	defer cancel()
 	_, err := servers.Start(ctx, servers.Options{Dir: dir})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Empty(t, processesOf(t, dir))
 	s := start(t, servers.Options{Dir: dir})
-	require.NoError(t, s.Stop(t.Context()), "a start that was cut short does not spoil the folder")
+	require.NoError(t, s.Stop(t.Context()), "a start that was cut short does not spoil the directory")
 }
 
-// processesOf finds processes that have the folder in their command line or environment, as all servers do.
+// processesOf finds processes that have the directory in their command line or environment, as all servers do.
 func processesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	found := func() (list []string) {

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// settings is what a folder's servers keep from one start to the next: ports (as long as they stay free), names and
+// settings is what a directory's servers keep from one start to the next: ports (as long as they stay free), names and
 // passwords.
 type settings struct {
 	RabbitMQ   rabbitMQSettings   `json:"rabbitmq"`
@@ -20,7 +20,7 @@ type settings struct {
 
 const settingsName = "servers.json"
 
-// loadSettings reads the folder's settings, or makes new ones for a new folder.
+// loadSettings reads the directory's settings, or makes new ones for a new directory.
 func loadSettings(dir string) (settings, error) {
 	path := filepath.Join(dir, settingsName)
 	text, err := os.ReadFile(path)
@@ -28,11 +28,11 @@ func loadSettings(dir string) (settings, error) {
 		return writeSettings(path, newSettings())
 	}
 	if err != nil {
-		return settings{}, fmt.Errorf("reading the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("read the servers' settings: %w", err)
 	}
 	var found settings
 	if err := json.Unmarshal(text, &found); err != nil {
-		return settings{}, fmt.Errorf("reading the servers' settings in %s: %w", path, err)
+		return settings{}, fmt.Errorf("read the servers' settings in %s: %w", path, err)
 	}
 	return found, nil
 }
@@ -58,13 +58,13 @@ func (s *Servers) saveSettings() error {
 func writeSettings(path string, s settings) (settings, error) {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return settings{}, fmt.Errorf("encoding the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("encode the servers' settings: %w", err)
 	}
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return settings{}, fmt.Errorf("writing the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("write the servers' settings: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return settings{}, fmt.Errorf("writing the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("write the servers' settings: %w", err)
 	}
 	return s, nil
 }

@@ -24,11 +24,11 @@ const (
 )
 
 // Launch starts the supervisor in the background unless one runs, and returns when its stack is ready. command is this
-// program's path and the words that make it call [Run] with the same folder. started is false when one ran already.
+// program's path and the words that make it call [Run] with the same directory. started is false when one ran already.
 func Launch(ctx context.Context, dir string, command []string) (state State, started bool, err error) {
-	const folderMode = 0o711 // the user postgres passes through
-	if err := os.MkdirAll(dir, folderMode); err != nil {
-		return State{}, false, fmt.Errorf("creating the stack's folder: %w", err)
+	const dirMode = 0o711 // the user postgres passes through
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return State{}, false, fmt.Errorf("create the stack's directory: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it took longer than %s", startTimeout))
 	defer cancel()
@@ -90,13 +90,13 @@ func await(ctx context.Context, dir string) (State, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return State{}, fmt.Errorf("waiting for the stack that supervisor %d starts: %w", state.PID, context.Cause(ctx))
+			return State{}, fmt.Errorf("wait for the stack that supervisor %d starts: %w", state.PID, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}
 }
 
-// Stop stops the folder's stack cleanly and returns when it is gone, or [ErrNotRunning]. After two minutes it is killed.
+// Stop stops the directory's stack cleanly and returns when it is gone, or [ErrNotRunning]. After two minutes it is killed.
 func Stop(ctx context.Context, dir string) error {
 	pid, err := holder(dir)
 	if err != nil {
@@ -106,7 +106,7 @@ func Stop(ctx context.Context, dir string) error {
 		return ErrNotRunning
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stopping supervisor %d: %w", pid, err)
+		return fmt.Errorf("stop supervisor %d: %w", pid, err)
 	}
 	gentle, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func Stop(ctx context.Context, dir string) error {
 	}
 	// The kernel ends its children with it.
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("killing supervisor %d: %w", pid, err)
+		return fmt.Errorf("kill supervisor %d: %w", pid, err)
 	}
 	if err := awaitRelease(ctx, dir, pid); err != nil {
 		return err
@@ -133,7 +133,7 @@ func awaitRelease(ctx context.Context, dir string, pid int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the end of supervisor %d: %w", pid, context.Cause(ctx))
+			return fmt.Errorf("wait for the end of supervisor %d: %w", pid, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}

@@ -21,8 +21,8 @@ import (
 )
 
 var (
-	// ErrRunning means that another supervisor has the folder.
-	ErrRunning = errors.New("a supervisor already runs in this folder")
+	// ErrRunning means that another supervisor has the directory.
+	ErrRunning = errors.New("a supervisor already runs in this directory")
 	// ErrNotRunning means that there is no supervisor.
 	ErrNotRunning = errors.New("nothing is running")
 )
@@ -129,11 +129,11 @@ func BuildID(binaries string, programs ...system.Program) (string, error) {
 	for _, program := range programs {
 		file, err := os.Open(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return "", fmt.Errorf("reading the program %s: %w", program.Binary, err)
+			return "", fmt.Errorf("read the program %s: %w", program.Binary, err)
 		}
 		_, err = io.Copy(sum, file)
 		if err := errors.Join(err, file.Close()); err != nil {
-			return "", fmt.Errorf("reading the program %s: %w", program.Binary, err)
+			return "", fmt.Errorf("read the program %s: %w", program.Binary, err)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil

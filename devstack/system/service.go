@@ -132,11 +132,11 @@ func (s *Service) Ready(ctx context.Context) error { return Ready(ctx, s.name, s
 func Ready(ctx context.Context, name, adminURL string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminURL+"/readyz", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("asking %s whether it is ready: %w", name, err)
+		return fmt.Errorf("ask %s whether it is ready: %w", name, err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking %s whether it is ready: %w", name, err)
+		return fmt.Errorf("ask %s whether it is ready: %w", name, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {

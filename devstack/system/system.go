@@ -116,12 +116,12 @@ func Build(ctx context.Context, project, binaries string, programs ...Program) e
 	for _, program := range programs {
 		target, err := filepath.Abs(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return fmt.Errorf("finding the directory for %s: %w", program.Binary, err)
+			return fmt.Errorf("find the directory for %s: %w", program.Binary, err)
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, ".")
 		cmd.Dir = filepath.Join(project, program.Package)
 		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w:\n%s", program.Binary, err, output)
+			return fmt.Errorf("build %s: %w:\n%s", program.Binary, err, output)
 		}
 	}
 	return nil

@@ -76,6 +76,6 @@ func TestServiceThatCannotStartTellsWhy(t *testing.T) {
 func TestBuildTellsWhatDoesNotCompile(t *testing.T) {
 	t.Parallel()
 	err := system.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"), t.TempDir(), system.Services()...)
-	require.ErrorContains(t, err, "building docmill-status")
+	require.ErrorContains(t, err, "build docmill-status")
 	require.ErrorContains(t, err, "no such file")
 }

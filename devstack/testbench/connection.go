@@ -16,10 +16,10 @@ const ConnectionVariable = "DEVSTACK_CONNECTION"
 func WriteConnection(path string, connection servers.Connection) error {
 	text, err := json.MarshalIndent(connection, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encoding the servers' addresses: %w", err)
+		return fmt.Errorf("encode the servers' addresses: %w", err)
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return fmt.Errorf("writing the servers' addresses: %w", err)
+		return fmt.Errorf("write the servers' addresses: %w", err)
 	}
 	return nil
 }
@@ -28,10 +28,10 @@ func readConnection(path string) (servers.Connection, error) {
 	var connection servers.Connection
 	text, err := os.ReadFile(path) //nolint:gosec // whoever runs the tests names it
 	if err != nil {
-		return connection, fmt.Errorf("reading the servers' addresses that %s names: %w", ConnectionVariable, err)
+		return connection, fmt.Errorf("read the servers' addresses that %s names: %w", ConnectionVariable, err)
 	}
 	if err := json.Unmarshal(text, &connection); err != nil {
-		return connection, fmt.Errorf("reading the servers' addresses in %s: %w", path, err)
+		return connection, fmt.Errorf("read the servers' addresses in %s: %w", path, err)
 	}
 	return connection, nil
 }

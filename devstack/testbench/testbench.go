@@ -41,7 +41,7 @@ type Bench struct {
 func New(tb testing.TB) *Bench {
 	tb.Helper()
 	shared, err := sharedServers()
-	require.NoError(tb, err, "starting the servers that tests share")
+	require.NoError(tb, err, "start the servers that tests share")
 	return newBench(tb, shared)
 }
 
@@ -51,7 +51,7 @@ func NewPrivate(tb testing.TB) *Bench {
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	private, err := servers.Start(ctx, servers.Options{Log: logger()})
-	require.NoError(tb, err, "starting servers for %s", tb.Name())
+	require.NoError(tb, err, "start servers for %s", tb.Name())
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
@@ -61,11 +61,11 @@ func NewPrivate(tb testing.TB) *Bench {
 }
 
 // Main runs the tests of a package and then stops the servers that they shared. Without it the servers end all the
-// same, when the process does, but their folder stays until the next start sweeps it away.
+// same, when the process does, but their directory stays until the next start sweeps it away.
 func Main(m *testing.M) {
 	code := m.Run()
 	if err := stopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, "stopping the tests' servers:", err)
+		fmt.Fprintln(os.Stderr, "stop the servers of the tests:", err)
 	}
 	os.Exit(code)
 }

@@ -26,7 +26,7 @@ type benchCommand struct {
 }
 
 func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
-	project, err := projectFolder()
+	project, err := projectDir()
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	}
 	shared, err := servers.Start(ctx, servers.Options{Durable: true, Log: log})
 	if err != nil {
-		return fmt.Errorf("starting servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	defer func() { err = errors.Join(err, shared.Stop(context.WithoutCancel(ctx))) }()
 	field := field{servers: shared}
@@ -87,7 +87,7 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 		}
 		started, err := f.start(ctx, system.Start, spaceName, system.Options{Space: on, Binaries: binaries})
 		if err != nil {
-			return fmt.Errorf("starting %s: %w", name, err)
+			return fmt.Errorf("start %s: %w", name, err)
 		}
 		urls[i] = started.URL()
 	}
@@ -100,7 +100,7 @@ func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 	data := filepath.Join(f.servers.Dir(), "embedded")
 	started, err := f.start(ctx, system.StartEmbedded, "embedded", system.Options{Data: data, Binaries: binaries})
 	if err != nil {
-		return fmt.Errorf("starting %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", name, err)
 	}
 	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: client.New(started.URL())})
 	return nil
@@ -115,7 +115,7 @@ func (f *field) start(
 	options.LogDir = filepath.Join(f.servers.Dir(), "log-"+name)
 	const private = 0o700
 	if err := os.MkdirAll(options.LogDir, private); err != nil {
-		return nil, fmt.Errorf("creating a directory for logs: %w", err)
+		return nil, fmt.Errorf("create a directory for logs: %w", err)
 	}
 	started, err := start(ctx, options)
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/devstack/supervisor"
 )
 
-// sample is the deck that the demo converts, in the project folder.
+// sample is the deck that the demo converts, in the project directory.
 const sample = "testdata/sample.pptx"
 
 type demoCommand struct {
@@ -19,7 +19,7 @@ type demoCommand struct {
 
 func (c *demoCommand) Run(ctx context.Context) error {
 	if c.File == "" {
-		project, err := projectFolder()
+		project, err := projectDir()
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 
 // runningURL is where the stack of this project is, or the usual address.
 func runningURL() string {
-	if dir, err := stackFolder(); err == nil {
+	if dir, err := stackDir(); err == nil {
 		if state, err := supervisor.Read(dir); err == nil && state.URL != "" {
 			return state.URL
 		}

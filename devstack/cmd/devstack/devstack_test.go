@@ -23,7 +23,7 @@ const (
 	patience = 10 * time.Minute
 )
 
-// devstack builds the command and gives a function that runs it in dir with a state folder of its own.
+// devstack builds the command and gives a function that runs it in dir with a state directory of its own.
 func devstack(t *testing.T) (run func(env string, args ...string) (string, error), dir string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "devstack")

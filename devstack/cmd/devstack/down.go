@@ -13,7 +13,7 @@ import (
 type downCommand struct{}
 
 func (*downCommand) Run(ctx context.Context) error {
-	dir, err := stackFolder()
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ type statusCommand struct{}
 
 func (*statusCommand) Run(ctx context.Context) error {
 	const nothingRuns = 3 // as systemctl status has it
-	dir, err := stackFolder()
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}

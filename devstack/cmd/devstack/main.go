@@ -19,7 +19,7 @@ type commands struct {
 	Up        upCommand        `cmd:"" help:"Start everything in the background, wait until it is ready, and print the URL."`
 	Down      downCommand      `cmd:"" help:"Stop everything that 'up' started. Data is kept."`
 	Status    statusCommand    `cmd:"" help:"Say what is running. Exits with 3 when nothing is."`
-	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current folder."`
+	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current directory."`
 	Bench     benchCommand     `cmd:"" help:"Measure Docmill on servers of its own, and print ratios."`
 	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit as the command did."`
 	Install   installCommand   `cmd:"" help:"Install what Docmill needs, as far as it is missing."`

@@ -30,7 +30,7 @@ func (c *runCommand) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	shared, err := servers.Start(ctx, servers.Options{Durable: c.Durable, Log: log})
 	if err != nil {
-		return fmt.Errorf("starting servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	connection := filepath.Join(shared.Dir(), "connection.json")
 	err = testbench.WriteConnection(connection, shared.Connection())
@@ -41,7 +41,7 @@ func (c *runCommand) Run(ctx context.Context, log *zap.Logger) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if stopErr := shared.Stop(stopping); stopErr != nil {
-		fmt.Fprintln(os.Stderr, "devstack: stopping the servers:", stopErr)
+		fmt.Fprintln(os.Stderr, "devstack: stop the servers:", stopErr)
 	}
 	return err
 }
@@ -55,7 +55,7 @@ func (c *runCommand) run(ctx context.Context, env []string) error {
 	const grace = 20 * time.Second
 	command.WaitDelay = grace
 	if err := command.Run(); err != nil {
-		return codeOf(fmt.Errorf("running %s: %w", c.Command[0], err))
+		return codeOf(fmt.Errorf("run %s: %w", c.Command[0], err))
 	}
 	return nil
 }

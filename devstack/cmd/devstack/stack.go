@@ -42,7 +42,7 @@ func startEmbedded(ctx context.Context, s superviseCommand, _ *zap.Logger) (supe
 		Data: filepath.Join(s.Dir, "data"), Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
 	})
 	if err != nil {
-		return supervisor.Stack{}, fmt.Errorf("starting docmill serve: %w", err)
+		return supervisor.Stack{}, fmt.Errorf("start docmill serve: %w", err)
 	}
 	return running(docmill), nil
 }
@@ -54,7 +54,7 @@ const spaceName = "docmill"
 func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ supervisor.Stack, err error) {
 	private, err := servers.Start(ctx, servers.Options{Dir: filepath.Join(s.Dir, "servers"), Durable: true, Log: log})
 	if err != nil {
-		return supervisor.Stack{}, fmt.Errorf("starting the servers: %w", err)
+		return supervisor.Stack{}, fmt.Errorf("start the servers: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -63,13 +63,13 @@ func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ 
 	}()
 	space := private.Space(spaceName)
 	if err := space.Create(ctx); err != nil {
-		return supervisor.Stack{}, fmt.Errorf("preparing the servers: %w", err)
+		return supervisor.Stack{}, fmt.Errorf("prepare the servers: %w", err)
 	}
 	docmill, err := system.Start(ctx, system.Options{
 		Space: space, Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
 	})
 	if err != nil {
-		return supervisor.Stack{}, fmt.Errorf("starting the services: %w", err)
+		return supervisor.Stack{}, fmt.Errorf("start the services: %w", err)
 	}
 	started := running(docmill)
 	started.Daemons = append(private.Daemons(), started.Daemons...)

@@ -24,7 +24,7 @@ type upCommand struct {
 
 func (c *upCommand) Run(ctx context.Context, log *zap.Logger) error {
 	chosen := stackByName(c.Stack)
-	dir, err := stackFolder()
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}
@@ -33,13 +33,13 @@ func (c *upCommand) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	own, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
+		return fmt.Errorf("find this program: %w", err)
 	}
 	state, started, err := supervisor.Launch(ctx, dir, []string{
 		own, "supervise", "--stack", chosen.name, "--dir", dir, "--binaries", c.Binaries, "--port", strconv.Itoa(c.Port),
 	})
 	if err != nil {
-		return fmt.Errorf("starting Docmill (logs are in %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
+		return fmt.Errorf("start Docmill (logs are in %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
 	}
 	return c.say(state, started, chosen)
 }
@@ -55,7 +55,7 @@ func (c *upCommand) prepare(ctx context.Context, log *zap.Logger, dir string, ch
 	if c.Binaries == "" {
 		c.Binaries = filepath.Join(dir, "bin")
 		group.Go(func() error {
-			project, err := projectFolder()
+			project, err := projectDir()
 			if err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func (c *superviseCommand) Run(ctx context.Context) error {
 	config.DisableStacktrace, config.DisableCaller = true, true
 	log, err := config.Build()
 	if err != nil {
-		return fmt.Errorf("making a log: %w", err)
+		return fmt.Errorf("make a log: %w", err)
 	}
 	chosen := stackByName(c.Stack)
 	build, err := supervisor.BuildID(c.Binaries, chosen.programs...)

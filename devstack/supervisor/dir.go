@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// DirVariable overrides where [Folder] is.
+// DirVariable overrides where [StateDir] is.
 const DirVariable = "DOCMILL_DEVSTACK_DIR"
 
-// Folder is where the stack of the project in that folder keeps its state: one for each project folder, so that several
+// StateDir is where the stack of the project in that directory keeps its state: one for each project directory, so that several
 // copies of the project do not share one. root's is where the user postgres can reach it.
-func Folder(project string) (string, error) {
+func StateDir(project string) (string, error) {
 	if dir := os.Getenv(DirVariable); dir != "" {
 		absolute, err := filepath.Abs(dir)
 		if err != nil {
-			return "", fmt.Errorf("finding the folder that %s names: %w", DirVariable, err)
+			return "", fmt.Errorf("find the directory that %s names: %w", DirVariable, err)
 		}
 		return absolute, nil
 	}
@@ -27,7 +27,7 @@ func Folder(project string) (string, error) {
 		if state == "" {
 			home, err := os.UserHomeDir()
 			if err != nil {
-				return "", fmt.Errorf("finding a place for the stack's state (or set %s): %w", DirVariable, err)
+				return "", fmt.Errorf("find a place for the stack's state (or set %s): %w", DirVariable, err)
 			}
 			state = filepath.Join(home, ".local", "state")
 		}
