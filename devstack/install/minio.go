@@ -16,7 +16,7 @@ import (
 // image lacks. Raising it is a new directory in the cache, so a running stack keeps its binary.
 const minioVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
-// minioPath is where the built binary is kept for ever: a build takes about 2.5 minutes on two cores.
+// minioPath returns the path of the binary in the cache, where it stays: a build takes about 2.5 minutes on two cores.
 func minioPath() (string, error) {
 	dir, err := cacheDir()
 	if err != nil {
@@ -25,8 +25,8 @@ func minioPath() (string, error) {
 	return filepath.Join(dir, "bin", minioVersion, "minio"), nil
 }
 
-// buildMinIO builds the pinned version in a directory of its own and moves the result into place, so that nobody ever sees
-// half a binary.
+// buildMinIO builds the pinned version in a temporary directory and moves the binary into place, so that an incomplete
+// binary is never visible.
 func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	path, err := minioPath()
 	if err != nil {
@@ -42,14 +42,14 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 
 	target := "github.com/minio/minio@" + minioVersion
-	log.Info("building MinIO, once; this takes about 3 minutes", zap.String("target", target))
+	log.Info("building MinIO (only once, about 3 minutes)", zap.String("target", target))
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, "go", "install", target)
 	cmd.Dir = building
-	// A workspace or vendor flags of the surrounding project must not reach this build.
+	// The workspace and the vendor flags of the surrounding project must not affect this build.
 	cmd.Env = append(os.Environ(), "GOBIN="+building, "GOWORK=off", "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build MinIO with go install %s: %w; the end of its output:\n%s", target, err, lastLines(string(output)))
+		return fmt.Errorf("build MinIO with go install %s: %w; last lines of its output:\n%s", target, err, lastLines(string(output)))
 	}
 	if err := os.Rename(filepath.Join(building, "minio"), path); err != nil {
 		return fmt.Errorf("move MinIO into place: %w", err)

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// dirMode lets the user postgres pass through to its data, and nobody list what is beside it.
+	// dirMode lets the user postgres traverse the directory to reach its data, but not list it.
 	dirMode = 0o711
-	// lockName is held for as long as a directory's servers may run.
+	// lockName is the lock that is held while servers of the directory may run.
 	lockName        = "lock"
 	temporaryPrefix = "docmill-devstack-"
 )
 
-// temporaryDir creates and locks a directory that is removed later, and sweeps those of processes that died before they
-// could do so: a test process that panics or runs into its time limit leaves its directory behind.
+// temporaryDir creates and locks a temporary directory. It also removes those of processes that ended without doing so: a test
+// process that panics or exceeds its time limit leaves its directory behind.
 func temporaryDir(ctx context.Context) (dir string, lock *flock.Flock, err error) {
 	parent, err := temporaryParent()
 	if err != nil {
 		return "", nil, err
 	}
-	// A directory exists for a moment before its lock is held; this lock keeps sweepers away meanwhile.
+	// This lock protects the directory between its creation and the moment its own lock is held.
 	creating := flock.New(filepath.Join(parent, temporaryPrefix+strconv.Itoa(os.Getuid())+".lock"))
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -41,7 +41,7 @@ func temporaryDir(ctx context.Context) (dir string, lock *flock.Flock, err error
 		return "", nil, fmt.Errorf("create a temporary directory: %w", err)
 	}
 	if err := os.Chmod(dir, dirMode); err != nil {
-		return "", nil, fmt.Errorf("open the temporary directory to postgres: %w", err)
+		return "", nil, fmt.Errorf("make the temporary directory accessible to postgres: %w", err)
 	}
 	lock = flock.New(filepath.Join(dir, lockName))
 	if _, err := lock.TryLock(); err != nil {
@@ -50,31 +50,31 @@ func temporaryDir(ctx context.Context) (dir string, lock *flock.Flock, err error
 	return dir, lock, nil
 }
 
-// temporaryParent is the usual temporary directory, or /tmp where PostgreSQL's own user could not reach into the usual one.
+// temporaryParent returns the default temporary directory, or /tmp if the user postgres cannot reach the default one.
 func temporaryParent() (string, error) {
 	usual := os.TempDir()
 	if os.Getuid() != 0 || passable(usual) == nil {
 		return usual, nil
 	}
 	if err := passable("/tmp"); err != nil {
-		return "", fmt.Errorf("neither %s nor /tmp can be used by the user postgres: %w", usual, err)
+		return "", fmt.Errorf("the user postgres can reach neither %s nor /tmp: %w", usual, err)
 	}
 	return "/tmp", nil
 }
 
-// sweep removes directories of this user whose lock nobody holds any more.
+// sweep removes directories of this user whose lock is free.
 func sweep(parent string) {
 	leftovers, _ := filepath.Glob(filepath.Join(parent, temporaryPrefix+"*", lockName))
 	for _, path := range leftovers {
 		lock := flock.New(path)
 		if locked, err := lock.TryLock(); err == nil && locked {
-			_ = removeDir(filepath.Dir(path)) // somebody else's, or being written to by a dying server: next time
+			_ = removeDir(filepath.Dir(path)) // owned by another user, or a dying server still writes to it: left for the next time
 			_ = lock.Close()
 		}
 	}
 }
 
-// removeDir tries for a while: PostgreSQL's own children may outlive it by a moment and still write.
+// removeDir retries for a second: children of PostgreSQL may outlive it for a moment and still write.
 func removeDir(dir string) error {
 	const attempts, pause = 20, 50 * time.Millisecond
 	var err error
@@ -87,7 +87,7 @@ func removeDir(dir string) error {
 	return fmt.Errorf("remove %s: %w", dir, err)
 }
 
-// passable says whether other users can pass through the directory and all above it.
+// passable returns nil if other users can traverse the directory and all its parents.
 func passable(dir string) error {
 	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -95,7 +95,7 @@ func passable(dir string) error {
 			return err
 		}
 		if info.Mode().Perm()&0o001 == 0 {
-			return fmt.Errorf("%s is closed to other users (mode %s)", dir, info.Mode().Perm())
+			return fmt.Errorf("%s is not accessible to other users (mode %s)", dir, info.Mode().Perm())
 		}
 		if dir == filepath.Dir(dir) {
 			return nil

@@ -19,7 +19,7 @@ import (
 
 const (
 	minIOName = "MinIO"
-	// Region of every bucket: MinIO's default.
+	// Region is the region of every bucket: MinIO's default.
 	Region = "us-east-1"
 )
 
@@ -36,12 +36,12 @@ type minIOSettings struct {
 	SecretKey string `json:"secret_key"`
 }
 
-// MinIO is one object store.
+// MinIO is an object store.
 type MinIO struct {
 	*daemon.Daemon
 	// Endpoint is a URL: http://127.0.0.1:20002
 	Endpoint string
-	// AccessKey and SecretKey of its root user.
+	// AccessKey and SecretKey are those of the root user.
 	AccessKey, SecretKey string
 
 	dir      string
@@ -82,7 +82,7 @@ func (m *MinIO) launchStore(ctx context.Context) (*process.Process, error) {
 	return store, nil
 }
 
-// probe lists buckets, which answers 503 until the store has read its own state.
+// probe lists the buckets; MinIO answers 503 until it has loaded its state.
 func (m *MinIO) probe(ctx context.Context) error {
 	client, err := m.client()
 	if err != nil {
@@ -97,12 +97,12 @@ func (m *MinIO) client() (*minio.Client, error) {
 		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Region: Region, MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make a client of MinIO: %w", err)
+		return nil, fmt.Errorf("create a MinIO client: %w", err)
 	}
 	return client, nil
 }
 
-// CreateBucket creates an empty bucket. It tolerates that it exists.
+// CreateBucket creates an empty bucket. A bucket that exists is not an error.
 func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	client, err := m.client()
 	if err != nil {
@@ -115,7 +115,7 @@ func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// RemoveBucket removes a bucket with all that is in it. It tolerates that there is none.
+// RemoveBucket removes a bucket and its contents. A bucket that does not exist is not an error.
 func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	client, err := m.client()
 	if err != nil {
@@ -128,7 +128,7 @@ func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// PutObject stores bytes, as nothing but a client of MinIO would: what Docmill's own storing is compared with.
+// PutObject stores bytes with the MinIO client alone. Benchmarks compare Docmill with it.
 func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byte) error {
 	client, err := m.client()
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 )
 
-// settings is what a directory's servers keep from one start to the next: ports (as long as they stay free), names and
-// passwords.
+// settings are what the servers of a directory keep between starts: ports (as long as they are free), names and passwords.
 type settings struct {
 	RabbitMQ   rabbitMQSettings   `json:"rabbitmq"`
 	PostgreSQL postgreSQLSettings `json:"postgresql"`
@@ -20,7 +19,7 @@ type settings struct {
 
 const settingsName = "servers.json"
 
-// loadSettings reads the directory's settings, or makes new ones for a new directory.
+// loadSettings reads the settings of the directory, or creates new ones for a new directory.
 func loadSettings(dir string) (settings, error) {
 	path := filepath.Join(dir, settingsName)
 	text, err := os.ReadFile(path)
@@ -37,7 +36,7 @@ func loadSettings(dir string) (settings, error) {
 	return found, nil
 }
 
-// newSettings leaves the ports at 0, to be drawn at the start.
+// newSettings leaves the ports at 0; they are chosen at the start.
 func newSettings() settings {
 	return settings{
 		RabbitMQ:   rabbitMQSettings{Ports: make([]int, rabbitMQPorts), Username: "docmill", Password: rand.Text(), Cookie: rand.Text()},
@@ -46,7 +45,7 @@ func newSettings() settings {
 	}
 }
 
-// saveSettings remembers the ports that the servers have got.
+// saveSettings stores the ports that the servers use.
 func (s *Servers) saveSettings() error {
 	_, err := writeSettings(filepath.Join(s.dir, settingsName), settings{
 		RabbitMQ: s.RabbitMQ.settings, PostgreSQL: s.PostgreSQL.settings, MinIO: s.MinIO.settings,
@@ -54,7 +53,7 @@ func (s *Servers) saveSettings() error {
 	return err
 }
 
-// writeSettings replaces the file in one step: passwords that fit the data are lost with it.
+// writeSettings replaces the file atomically, because without its passwords the data is inaccessible.
 func writeSettings(path string, s settings) (settings, error) {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

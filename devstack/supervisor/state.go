@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// State is what a supervisor tells about the stack that it runs.
+// State describes a supervisor and its stack.
 type State struct {
-	// PID of the supervisor.
+	// PID is the process ID of the supervisor.
 	PID int `json:"pid"`
-	// Ready says that everything has started; what follows is known from then on.
+	// Ready is set when everything has started. The other members are valid from then on.
 	Ready bool `json:"ready"`
-	// URL is the gateway's public address.
+	// URL is the public address.
 	URL       string    `json:"url,omitempty"`
 	StartedAt time.Time `json:"started_at"`
-	// Stack is the name of what runs.
+	// Stack is the name of the stack.
 	Stack string `json:"stack,omitempty"`
 	// Build identifies the programs; see [BuildID].
 	Build    string    `json:"build,omitempty"`
@@ -34,7 +34,7 @@ type Service struct {
 
 const stateName = "state.json"
 
-// write replaces the directory's state in one step, so that a reader never sees half of it.
+// write replaces the state atomically, so that readers never see a part of it.
 func (s State) write(dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

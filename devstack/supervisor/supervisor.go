@@ -1,5 +1,5 @@
-// Package supervisor keeps a whole Docmill running in the background: one process that has the servers and services as
-// its children, and the means to start it, ask it and stop it.
+// Package supervisor keeps Docmill running in the background. One process has the servers and services as its children; the
+// package starts, queries and stops it.
 package supervisor
 
 import (
@@ -21,21 +21,21 @@ import (
 )
 
 var (
-	// ErrRunning means that another supervisor has the directory.
-	ErrRunning = errors.New("a supervisor already runs in this directory")
-	// ErrNotRunning means that there is no supervisor.
+	// ErrRunning means that another supervisor uses the directory.
+	ErrRunning = errors.New("another supervisor uses this directory")
+	// ErrNotRunning means that no supervisor is running.
 	ErrNotRunning = errors.New("nothing is running")
 )
 
-// Options of [Run].
+// Options are the parameters of [Run].
 type Options struct {
-	// Dir keeps data, logs and state.
+	// Dir is the directory for data, logs and state.
 	Dir string
-	// Stack is the name of what is supervised.
+	// Stack is the name of the stack.
 	Stack string
 	// Build identifies the programs that run; see [BuildID].
 	Build string
-	// Start starts what is supervised. What it started ends with the stack's Stop.
+	// Start starts the stack. Stack.Stop stops it.
 	Start func(ctx context.Context) (Stack, error)
 	Log   *zap.Logger
 }
@@ -45,13 +45,13 @@ type Stack struct {
 	// URL is the public address.
 	URL      string
 	Services []Service
-	// Daemons are started again whenever they end.
+	// Daemons are restarted whenever they end.
 	Daemons []*daemon.Daemon
 	Stop    func(ctx context.Context) error
 }
 
-// Run starts the stack, says so in the directory's state, starts again what ends by itself, and stops everything when ctx
-// ends. It is what the background process does.
+// Run starts the stack, records that in the state, restarts daemons that end by themselves, and stops everything when ctx ends.
+// The background process calls it.
 func Run(ctx context.Context, options Options) (err error) {
 	held, err := lock(options.Dir)
 	if err != nil {
@@ -78,10 +78,10 @@ func Run(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
-// LogDir is where the services' logs are; those of the servers are in [ServersLogDir].
+// LogDir returns the directory of the logs of the services. Those of the servers are in [ServersLogDir].
 func LogDir(dir string) string { return filepath.Join(dir, "log") }
 
-// ServersLogDir is where RabbitMQ, PostgreSQL and MinIO log.
+// ServersLogDir returns the directory of the logs of RabbitMQ, PostgreSQL and MinIO.
 func ServersLogDir(dir string) string { return filepath.Join(dir, "servers", "log") }
 
 // watch keeps the daemons running until ctx ends.
@@ -93,7 +93,7 @@ func watch(ctx context.Context, log *zap.Logger, daemons []*daemon.Daemon) {
 	watching.Wait()
 }
 
-// keep starts one daemon again whenever it ends, at first at once and then ever more slowly.
+// keep restarts a daemon whenever it ends: at once at first, then with growing pauses.
 func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 	const shortest, longest, stable = time.Second, 30 * time.Second, time.Minute
 	pause := shortest
@@ -104,7 +104,7 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 			return
 		case <-one.Exited():
 		}
-		log.Error("ended by itself; starting it again", zap.Error(one.Err()))
+		log.Error("daemon ended; restarting", zap.Error(one.Err()))
 		if time.Since(started) > stable {
 			pause = shortest
 		}
@@ -112,7 +112,7 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 			if ctx.Err() != nil {
 				return
 			}
-			log.Error("did not start; trying again", zap.Error(err), zap.Duration("in", pause))
+			log.Error("daemon did not start; retrying", zap.Error(err), zap.Duration("in", pause))
 			select {
 			case <-ctx.Done():
 				return
@@ -123,7 +123,7 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 	}
 }
 
-// BuildID changes whenever one of the programs' binaries does.
+// BuildID returns a hash of the binaries of the programs.
 func BuildID(binaries string, programs ...system.Program) (string, error) {
 	sum := sha256.New()
 	for _, program := range programs {
