@@ -20,7 +20,7 @@ func (b *testBundle) submitWith(t *testing.T, name string, options map[string]st
 	return b.client.SubmitForm(b.ctx, name, content, options)
 }
 
-// pdf gives what pdfinfo says of a job's result.
+// pdf returns the output of pdfinfo for the result of a job.
 func (b *testBundle) pdf(t *testing.T, job client.Job, password string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "result.pdf")
@@ -30,8 +30,8 @@ func (b *testBundle) pdf(t *testing.T, job client.Job, password string) string {
 	return string(info)
 }
 
-// TestPasswordsAreKeptSecret follows passwords through all of Docmill: they open and encrypt what they are for, and neither
-// the database nor a log has them.
+// TestPasswordsAreKeptSecret uses passwords end to end: they open a document and encrypt a PDF, and neither the
+// database nor a log contains them.
 func TestPasswordsAreKeptSecret(t *testing.T) {
 	t.Parallel()
 	t.Run(string(services), func(t *testing.T) {
@@ -66,7 +66,7 @@ func readAll(t *testing.T, paths []string) []byte {
 	return all
 }
 
-// testPasswords expects that many log files; database returns everything that the database keeps.
+// testPasswords expects logFiles log files. database returns the whole content of the database.
 func testPasswords(t *testing.T, b *testBundle, logFiles int, database func(b *testBundle) []byte) {
 	t.Helper()
 	const name, right, user, wrong = "gotenberg__protected_page_1.docx", "foo", "let-me-in-4711", "not-it-4712"
@@ -91,7 +91,7 @@ func testPasswords(t *testing.T, b *testBundle, logFiles int, database func(b *t
 	require.Contains(t, info, "algorithm:AES-256")
 
 	kept := database(b)
-	require.Contains(t, string(kept), name, "the dump has the job")
+	require.Contains(t, string(kept), name, "the dump contains the job")
 	logs, err := filepath.Glob(filepath.Join(b.logs, "*.log"))
 	require.NoError(t, err)
 	require.Len(t, logs, logFiles)
@@ -101,13 +101,13 @@ func testPasswords(t *testing.T, b *testBundle, logFiles int, database func(b *t
 	}
 }
 
-// TestOptionsArriveAndAreShown: what a client chose is what it gets, and what the job says.
-func TestOptionsArriveAndAreShown(t *testing.T) {
+// TestOptionsAreAppliedAndShown checks that options affect the result and that the job lists them.
+func TestOptionsAreAppliedAndShown(t *testing.T) {
 	t.Parallel()
-	forBoth(t, testOptionsArriveAndAreShown)
+	forBoth(t, testOptionsAreAppliedAndShown)
 }
 
-func testOptionsArriveAndAreShown(t *testing.T, on edition) {
+func testOptionsAreAppliedAndShown(t *testing.T, on edition) {
 	t.Helper()
 	b := setup(t, on)
 	job, err := b.submitWith(t, "open-xml-sdk__AllSlidesConverterTC.pptx", map[string]string{"pages": "2-3", "pdf_a": "2b"})

@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/devstack/client"
 )
 
-// TestReportsAreShown: a client reads what a document did not get, and why a conversion took its time.
+// TestReportsAreShown checks that the report lists what is missing from a result, and how long each step took.
 func TestReportsAreShown(t *testing.T) {
 	t.Parallel()
 	forBoth(t, testReportsAreShown)
@@ -40,7 +40,7 @@ func testReportsAreShown(t *testing.T, on edition) {
 	require.True(t, macros.Report.MacrosBlocked)
 	require.Contains(t, codes(macros.Warnings), "macros-blocked")
 
-	// 100 slides. Whoever polls sees it move, until it turns out to have too many pages.
+	// 100 slides: polls show its progress, until it fails because it has too many pages.
 	long := b.submit(t, "odftoolkit__Presentation7.odp")
 	seen := map[int]bool{}
 	require.Eventually(t, func() bool {

@@ -1,6 +1,6 @@
-// Package bench measures whole Docmills over HTTP, in one run with what they are compared to: another edition or version, the
-// object store and the HTTP edge alone, and LibreOffice without Docmill. Only the ratios carry over from one machine to
-// another.
+// Package bench measures Docmill over HTTP, together with what it is compared to: another edition or version, the
+// object store alone, and LibreOffice without Docmill. All are measured in one run; only the ratios are comparable
+// between machines.
 package bench
 
 import (
@@ -24,28 +24,29 @@ import (
 type Candidate struct {
 	// Name is the edition or version.
 	Name string
-	// Whole is complete.
+	// Whole is a complete system.
 	Whole *client.Client
-	// Edge is another one whose converter does not run: submissions and polls are measured without conversions, which would
-	// take all processors. Nil measures neither.
+	// Edge is a second system whose converter is stopped, to measure submissions and polls without conversions, which
+	// would use all processors. If it is nil, they are not measured.
 	Edge *client.Client
 }
 
-// Options of [Run].
+// Options are the parameters of [Run].
 type Options struct {
-	// Candidates are measured in turn, so that all see the same machine. Ratios are to the first.
+	// Candidates are measured alternately, so that all of them see the same load of the machine. Ratios are relative to
+	// the first.
 	Candidates []Candidate
-	// PutObject stores bytes in the object store itself: the floor of a submission.
+	// PutObject stores bytes in the object store directly: the lower bound of a submission.
 	PutObject func(ctx context.Context, key string, content []byte) error
-	// Soffice is LibreOffice's program.
+	// Soffice is the path of LibreOffice.
 	Soffice string
-	// Document is a small document, whose conversion is timed.
+	// Document is the path of a small document.
 	Document string
-	// Output is for a person to read.
+	// Output receives a human-readable table.
 	Output io.Writer
 }
 
-// How much is measured: enough for a steady median, short enough to be run often.
+// Sample sizes: enough for a stable median, but few enough to run often.
 const (
 	clients     = 8
 	rounds      = 3
@@ -55,7 +56,7 @@ const (
 	batch       = 60 // jobs submitted at once, per round
 )
 
-// Run measures and prints a table. It takes about two minutes per candidate.
+// Run measures the candidates and prints a table. It takes about two minutes per candidate.
 func Run(ctx context.Context, o Options) error {
 	content, err := os.ReadFile(o.Document)
 	if err != nil {
@@ -78,7 +79,7 @@ type measurement struct {
 	table   *tabwriter.Writer
 }
 
-// show prints one row per figure: the first is what the others are compared to.
+// show prints one row per figure, with its ratio to the first.
 func (m *measurement) show(what, unit string, figures []figure) {
 	for _, f := range figures {
 		fmt.Fprintf(m.table, "%s\t%s\t%.4g %s\t%.2f of %s\n", what, f.name, f.value, unit, f.value/figures[0].value, figures[0].name)
@@ -140,7 +141,7 @@ func (m *measurement) edgeOf(ctx context.Context, c Candidate) (submitted, polle
 
 const withoutDocmill = "soffice --convert-to"
 
-// latency measures one document at a time, from the first byte of the request to the finished job.
+// latency measures one document at a time, from the start of the request until the job has ended.
 func (m *measurement) latency(ctx context.Context) error {
 	took := map[string][]float64{}
 	for range latencies {
@@ -208,8 +209,8 @@ func (m *measurement) convert(ctx context.Context, c Candidate) error {
 	return job.Failure()
 }
 
-// soffice converts the document n times, with a process each, as a script would. All share one profile that exists
-// already: a new one each time would be slower still.
+// soffice converts the document n times with one process each, as a script would. All share one existing profile;
+// creating one each time would be even slower.
 func (m *measurement) soffice(ctx context.Context, n int) error {
 	dir, err := os.MkdirTemp("", "docmill-bench-")
 	if err != nil {
@@ -242,7 +243,7 @@ func (m *measurement) medians(of map[string][]float64) []figure {
 	return figures
 }
 
-// rate does something n times, from several goroutines at once, and returns how often per second.
+// rate calls do n times from several goroutines and returns the calls per second.
 func rate(ctx context.Context, n int, do func(i int) error) (float64, error) {
 	var next atomic.Int64
 	took, err := timed(func() error {

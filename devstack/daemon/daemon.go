@@ -1,4 +1,5 @@
-// Package daemon represents a server program that can be started, stopped and killed repeatedly, always on the same ports.
+// Package daemon represents a server program that can be started, stopped and killed repeatedly, always on the same
+// ports.
 package daemon
 
 import (
@@ -119,9 +120,9 @@ func (d *Daemon) PID() int {
 	return d.process.PID()
 }
 
-// StartAnywhere starts the daemon on the given ports if they are free, and on others otherwise, which it writes to ports. It
-// calls settle before each start, to publish the addresses. Another process can take a port between the check and the bind,
-// so the start is retried with new ports in that case.
+// StartAnywhere starts the daemon on the given ports if they are free, and on others otherwise, which it writes to
+// ports. It calls settle before each start, to publish the addresses. Another process can take a port between the check
+// and the bind, so the start is retried with new ports in that case.
 func (d *Daemon) StartAnywhere(ctx context.Context, ports []int, settle func()) error {
 	const attempts = 5
 	var err error

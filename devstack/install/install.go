@@ -1,7 +1,7 @@
 // Package install finds the programs that Docmill depends on, and installs missing ones if it has the permission.
 //
-// Servers and LibreOffice come from Debian packages; MinIO is built with Go from a pinned version. The system services of
-// the packages are neither started nor left enabled.
+// Servers and LibreOffice come from Debian packages; MinIO is built with Go from a pinned version. The system services
+// of the packages are neither started nor left enabled.
 package install
 
 import (
@@ -63,8 +63,8 @@ type Tools struct {
 // ErrMissing is wrapped by every error about a dependency that is missing and was not installed.
 var ErrMissing = errors.New("missing")
 
-// Ensure returns the paths of the requested programs, after installing missing ones. Installation takes minutes on a fresh
-// machine and is logged. Concurrent processes take turns.
+// Ensure returns the paths of the requested programs, after installing missing ones. Installation takes minutes on a
+// fresh machine and is logged. Concurrent processes take turns.
 func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) {
 	if log == nil {
 		log = zap.NewNop()

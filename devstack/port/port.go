@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// Ports are chosen below Linux's ephemeral range (32768 and up), so that an outgoing connection of any process never takes
-// the port of a server that is being restarted.
+// Ports are chosen below Linux's ephemeral range (32768 and up), so that an outgoing connection of any process never
+// takes the port of a server that is being restarted.
 const (
 	lowest  = 20000
 	highest = 32000
@@ -22,8 +22,8 @@ const attempts = 200
 // ErrNoneFree means that no free port was found.
 var ErrNoneFree = errors.New("no free port on 127.0.0.1")
 
-// Free returns n different ports that were free at the time of the call. Another process may take one before it is used, so
-// callers should retry with other ports.
+// Free returns n different ports that were free at the time of the call. Another process may take one before it is
+// used, so callers should retry with other ports.
 func Free(n int) ([]int, error) {
 	found := make([]int, 0, n)
 	taken := make(map[int]bool, n)

@@ -97,8 +97,8 @@ func Start(spec Spec) (*Process, error) {
 	return p, nil
 }
 
-// run starts the child and reaps it. Linux sends the death signal when the *thread* that forked ends, not when the process
-// does, and Go may end idle threads at any time. So the thread is locked for as long as the child lives.
+// run starts the child and reaps it. Linux sends the death signal when the *thread* that forked ends, not when the
+// process does, and Go may end idle threads at any time. So the thread is locked for as long as the child lives.
 func (p *Process) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -173,8 +173,8 @@ func (p *Process) ExitCode() int {
 	return p.state.ExitCode()
 }
 
-// Err returns nil while the child runs and an *[ExitError] afterwards, even if the exit code is 0: a server is not supposed
-// to end by itself.
+// Err returns nil while the child runs and an *[ExitError] afterwards, even if the exit code is 0: a server is not
+// supposed to end by itself.
 func (p *Process) Err() error {
 	if p.Running() {
 		return nil
@@ -187,8 +187,8 @@ func (p *Process) Err() error {
 // LogTail returns the last lines that the child logged since its start, at most a few kilobytes.
 func (p *Process) LogTail() string { return tail(p.spec.LogFile, p.logOffset) }
 
-// Stop sends the stop signal, waits until the child has ended, and kills its group when the grace period or ctx ends first.
-// It returns nil if the child ended in time or before, and an error if it had to be killed.
+// Stop sends the stop signal, waits until the child has ended, and kills its group when the grace period or ctx ends
+// first. It returns nil if the child ended in time or before, and an error if it had to be killed.
 func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, p.spec.StopSignal) }
 
 // Discard sends the signal that the kernel sends when this process dies, without a clean stop, and waits for the end.
@@ -222,9 +222,9 @@ func (p *Process) Kill() {
 	p.killGroup() // waits for the other members
 }
 
-// killGroup kills members of the group that outlived the child, and waits for their end: RabbitMQ's node is a child of its
-// start script, and its ports are free only when the node itself is gone. The kernel does not reuse the ID of a group that
-// has members, and an empty group returns a harmless ESRCH (PIDs are reused only after they wrap around).
+// killGroup kills members of the group that outlived the child, and waits for their end: RabbitMQ's node is a child of
+// its start script, and its ports are free only when the node itself is gone. The kernel does not reuse the ID of a
+// group that has members, and an empty group returns a harmless ESRCH (PIDs are reused only after they wrap around).
 func (p *Process) killGroup() {
 	for deadline := time.Now().Add(groupEnd); syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // only their parent, which is another process, is notified of their end
@@ -243,12 +243,12 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	return nil
 }
 
-// readyInterval is the pause between two probes. There is no event that all servers provide, and a probe of a closed port
-// costs microseconds.
+// readyInterval is the pause between two probes. There is no event that all servers provide, and a probe of a closed
+// port costs microseconds.
 const readyInterval = 25 * time.Millisecond
 
-// WaitReady calls probe until it returns nil. It returns an *[ExitError] as soon as the child ends, and the last error of
-// probe with the tail of the log when ctx ends. It does not stop the child.
+// WaitReady calls probe until it returns nil. It returns an *[ExitError] as soon as the child ends, and the last error
+// of probe with the tail of the log when ctx ends. It does not stop the child.
 func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) error) error {
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()

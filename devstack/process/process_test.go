@@ -171,8 +171,8 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	gone(t, child)
 }
 
-// TestChildOutlivesThreads fails if the death signal is bound to a thread that Go ends: a goroutine that returns while locked
-// to its thread ends that thread.
+// TestChildOutlivesThreads fails if the death signal is bound to a thread that Go ends: a goroutine that returns while
+// locked to its thread ends that thread.
 func TestChildOutlivesThreads(t *testing.T) {
 	t.Parallel()
 	var child *process.Process

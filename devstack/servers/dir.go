@@ -20,8 +20,8 @@ const (
 	temporaryPrefix = "docmill-devstack-"
 )
 
-// temporaryDir creates and locks a temporary directory. It also removes those of processes that ended without doing so: a test
-// process that panics or exceeds its time limit leaves its directory behind.
+// temporaryDir creates and locks a temporary directory. It also removes those of processes that ended without doing so:
+// a test process that panics or exceeds its time limit leaves its directory behind.
 func temporaryDir(ctx context.Context) (dir string, lock *flock.Flock, err error) {
 	parent, err := temporaryParent()
 	if err != nil {

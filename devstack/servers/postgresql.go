@@ -42,7 +42,8 @@ type PostgreSQL struct {
 	*daemon.Daemon
 	// Address is host:port.
 	Address string
-	// Password is that of the role docmill, which owns every database that CreateDatabase creates and has no other rights.
+	// Password is that of the role docmill, which owns every database that CreateDatabase creates and has no other
+	// rights.
 	Password string
 	// AdminPassword is that of the superuser postgres.
 	AdminPassword string
@@ -91,8 +92,9 @@ func (p *PostgreSQL) launchCluster(ctx context.Context) (*process.Process, error
 	}
 }
 
-// blockedByPredecessor reports whether a killed cluster still exists: its children hold the shared memory until they notice
-// that their parent has ended, or the cluster is still ending after its own parent died. Both pass within moments.
+// blockedByPredecessor reports whether a killed cluster still exists: its children hold the shared memory until they
+// notice that their parent has ended, or the cluster is still ending after its own parent died. Both pass within
+// moments.
 func blockedByPredecessor(err error) bool {
 	var exit *process.ExitError
 	return errors.As(err, &exit) && (strings.Contains(exit.LogTail, "pre-existing shared memory block") ||
@@ -128,7 +130,8 @@ func (p *PostgreSQL) launchOnce(ctx context.Context, credential *syscall.Credent
 	return cluster, nil
 }
 
-// credential returns the user to run as. PostgreSQL refuses to run as root, so root runs it as the user of the Debian package.
+// credential returns the user to run as. PostgreSQL refuses to run as root, so root runs it as the user of the Debian
+// package.
 func (p *PostgreSQL) credential() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // nil means "as this process"
@@ -148,8 +151,8 @@ func (p *PostgreSQL) credential() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// initialize creates the cluster once. It creates it in a temporary directory and renames that, so that an interrupted start
-// does not leave an incomplete cluster.
+// initialize creates the cluster once. It creates it in a temporary directory and renames that, so that an interrupted
+// start does not leave an incomplete cluster.
 func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credential) error {
 	if _, err := os.Stat(p.dataDir()); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -205,7 +208,8 @@ func (p *PostgreSQL) makeDir(credential *syscall.Credential) error {
 	return nil
 }
 
-// ensureRole creates the role of the services. It is also the readiness probe, because it succeeds only if the cluster is ready.
+// ensureRole creates the role of the services. It is also the readiness probe, because it succeeds only if the cluster
+// is ready.
 func (p *PostgreSQL) ensureRole(ctx context.Context) error {
 	const duplicateObject = "42710"
 	err := p.administer(ctx, "CREATE ROLE "+databaseRole+" LOGIN PASSWORD '"+p.Password+"'")

@@ -140,8 +140,8 @@ func (r *RabbitMQ) nodeEnvironment() []string {
 		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"),
 		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
 		"RABBITMQ_LOGS=-", // standard output
-		// With input allowed, the script replaces itself with the node (exec) instead of waiting for it, so that signals and
-		// the exit code are those of the node. -noinput disables the input again.
+		// With input allowed, the script replaces itself with the node (exec) instead of waiting for it, so that
+		// signals and the exit code are those of the node. -noinput disables the input again.
 		"RABBITMQ_ALLOW_INPUT=1",
 		// +sbw…: idle schedulers sleep instead of spinning, because tests share two cores with three servers.
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
@@ -153,8 +153,8 @@ func (r *RabbitMQ) erlangEnvironment() []string {
 		"ERL_EPMD_PORT="+strconv.Itoa(r.settings.Ports[epmdPort]), "ERL_EPMD_ADDRESS=127.0.0.1")
 }
 
-// startPortMapper runs the Erlang port mapper as a child. Otherwise the node would start one as a daemon that is left behind,
-// or register with that of the machine.
+// startPortMapper runs the Erlang port mapper as a child. Otherwise the node would start one as a daemon that is left
+// behind, or register with that of the machine.
 func (r *RabbitMQ) startPortMapper(ctx context.Context) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -190,7 +190,8 @@ func (r *RabbitMQ) stopPortMapper() {
 	}
 }
 
-// Control runs rabbitmqctl on the node, for what the management API cannot do, such as raising an alarm. It takes about 2 s.
+// Control runs rabbitmqctl on the node, for what the management API cannot do, such as raising an alarm. It takes about
+// 2 s.
 func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 	if r.tools.RabbitMQServer == "" {
 		return daemon.ErrNotOurs

@@ -1,8 +1,8 @@
 // Package servers runs RabbitMQ, PostgreSQL and MinIO as private child processes.
 //
-// They listen on free ports of 127.0.0.1 with random passwords and keep their data in their own directory, so that they do not
-// interfere with anything else on the machine. All of them end when this process ends, for whatever reason. Each can be
-// stopped, killed and restarted on the same port with the same data.
+// They listen on free ports of 127.0.0.1 with random passwords and keep their data in their own directory, so that they
+// do not interfere with anything else on the machine. All of them end when this process ends, for whatever reason. Each
+// can be stopped, killed and restarted on the same port with the same data.
 package servers
 
 import (
@@ -23,10 +23,11 @@ import (
 
 // Options are the parameters of [Start]. The zero value starts servers in a temporary directory.
 type Options struct {
-	// Dir is the directory for data, logs and credentials. It is created if necessary; existing data is reused. Empty means a
-	// temporary directory that [Servers.Stop] removes.
+	// Dir is the directory for data, logs and credentials. It is created if necessary; existing data is reused. Empty
+	// means a temporary directory that [Servers.Stop] removes.
 	Dir string
-	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power failure.
+	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power
+	// failure.
 	Durable bool
 	// Log receives what is installed and started; nil disables logging.
 	Log *zap.Logger
@@ -46,8 +47,8 @@ type Servers struct {
 // ErrInUse means that another process runs servers in the directory.
 var ErrInUse = errors.New("another process runs servers in this directory")
 
-// Start installs missing programs, starts the three servers concurrently and returns when all of them are ready. ctx limits
-// the start only; the servers run until [Servers.Stop] or the end of this process.
+// Start installs missing programs, starts the three servers concurrently and returns when all of them are ready. ctx
+// limits the start only; the servers run until [Servers.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*Servers, error) {
 	if options.Log == nil {
 		options.Log = zap.NewNop()
@@ -117,8 +118,8 @@ func (s *Servers) Dir() string { return s.dir }
 
 func (s *Servers) logFile(server string) string { return filepath.Join(s.dir, "log", server+".log") }
 
-// Stop stops the servers cleanly. If their directory is temporary, it just ends them (RabbitMQ takes 6 s to stop cleanly) and
-// removes the directory. Servers that are already stopped are not an error.
+// Stop stops the servers cleanly. If their directory is temporary, it just ends them (RabbitMQ takes 6 s to stop
+// cleanly) and removes the directory. Servers that are already stopped are not an error.
 func (s *Servers) Stop(ctx context.Context) error {
 	if s.lock == nil {
 		return daemon.ErrNotOurs

@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// settings are what the servers of a directory keep between starts: ports (as long as they are free), names and passwords.
+// settings are what the servers of a directory keep between starts: ports (as long as they are free), names and
+// passwords.
 type settings struct {
 	RabbitMQ   rabbitMQSettings   `json:"rabbitmq"`
 	PostgreSQL postgreSQLSettings `json:"postgresql"`

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Space is what one Docmill uses on the servers: a vhost, a database and two buckets, with their addresses and credentials.
+// Space is what one Docmill uses on the servers: a vhost, a database and two buckets, with their addresses and
+// credentials.
 type Space struct {
 	// BrokerURL has no credentials; its path is the vhost: amqp://127.0.0.1:20001/docmill
 	BrokerURL      string
@@ -96,15 +97,15 @@ func (s Space) DatabaseEnv() []string {
 	}
 }
 
-// SealEnv returns the setting of gateway and converter for the key that they share. The key is derived from the password of the
-// broker, which is random and lives as long as the messages that were sealed with the key.
+// SealEnv returns the setting of gateway and converter for the key that they share. The key is derived from the
+// password of the broker, which is random and lives as long as the messages that were sealed with the key.
 func (s Space) SealEnv() []string {
 	key := sha256.Sum256([]byte("seal " + s.BrokerPassword))
 	return []string{"DOCMILL_SEAL_KEY=" + base64.StdEncoding.EncodeToString(key[:])}
 }
 
-// Env returns the settings for all servers. A service rejects settings that it does not know, so pass it only those that it
-// needs.
+// Env returns the settings for all servers. A service rejects settings that it does not know, so pass it only those
+// that it needs.
 func (s Space) Env() []string {
 	return append(append(s.BrokerEnv(), s.StoreEnv()...), s.DatabaseEnv()...)
 }

@@ -23,9 +23,9 @@ const (
 	pollInterval = 50 * time.Millisecond
 )
 
-// Launch starts the supervisor in the background, unless one is running, and returns when its stack is ready. command is the
-// path of this program and the arguments that make it call [Run] with the same directory. started is false if a supervisor
-// was running already.
+// Launch starts the supervisor in the background, unless one is running, and returns when its stack is ready. command
+// is the path of this program and the arguments that make it call [Run] with the same directory. started is false if a
+// supervisor was running already.
 func Launch(ctx context.Context, dir string, command []string) (state State, started bool, err error) {
 	const dirMode = 0o711 // the user postgres needs to traverse it
 	if err := os.MkdirAll(dir, dirMode); err != nil {
@@ -97,8 +97,8 @@ func await(ctx context.Context, dir string) (State, error) {
 	}
 }
 
-// Stop stops the stack of the directory cleanly and returns when it has ended. It kills the stack after two minutes. It returns
-// [ErrNotRunning] if there is none.
+// Stop stops the stack of the directory cleanly and returns when it has ended. It kills the stack after two minutes. It
+// returns [ErrNotRunning] if there is none.
 func Stop(ctx context.Context, dir string) error {
 	pid, err := holder(dir)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // DirVariable is the environment variable that overrides [StateDir].
 const DirVariable = "DOCMILL_DEVSTACK_DIR"
 
-// StateDir returns the directory for the state of the project's stack. Each copy of the project has its own. For root it is in
-// a place that the user postgres can reach.
+// StateDir returns the directory for the state of the project's stack. Each copy of the project has its own. For root
+// it is in a place that the user postgres can reach.
 func StateDir(project string) (string, error) {
 	if dir := os.Getenv(DirVariable); dir != "" {
 		absolute, err := filepath.Abs(dir)

@@ -10,11 +10,12 @@ import (
 	"syscall"
 )
 
-// A supervisor holds a POSIX record lock (fcntl) for as long as it lives. Unlike a PID file, the lock cannot be stale; unlike
-// flock, it identifies its holder.
+// A supervisor holds a POSIX record lock (fcntl) for as long as it lives. Unlike a PID file, the lock cannot be stale;
+// unlike flock, it identifies its holder.
 const lockName = "supervisor.lock"
 
-// lock acquires the lock of the directory until it is closed or this process ends. It returns [ErrRunning] if the lock is taken.
+// lock acquires the lock of the directory until it is closed or this process ends. It returns [ErrRunning] if the lock
+// is taken.
 func lock(dir string) (io.Closer, error) {
 	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

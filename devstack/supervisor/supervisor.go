@@ -1,5 +1,5 @@
-// Package supervisor keeps Docmill running in the background. One process has the servers and services as its children; the
-// package starts, queries and stops it.
+// Package supervisor keeps Docmill running in the background. One process has the servers and services as its children;
+// the package starts, queries and stops it.
 package supervisor
 
 import (
@@ -50,8 +50,8 @@ type Stack struct {
 	Stop    func(ctx context.Context) error
 }
 
-// Run starts the stack, records that in the state, restarts daemons that end by themselves, and stops everything when ctx ends.
-// The background process calls it.
+// Run starts the stack, records that in the state, restarts daemons that end by themselves, and stops everything when
+// ctx ends. The background process calls it.
 func Run(ctx context.Context, options Options) (err error) {
 	held, err := lock(options.Dir)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package system runs Docmill as child processes, in either edition: three services on real servers, or everything in one
-// process.
+// Package system runs either edition of Docmill as child processes: three services on real servers, or everything in
+// one process.
 package system
 
 import (
@@ -17,32 +17,32 @@ import (
 	"github.com/docmill/docmill/devstack/servers"
 )
 
-// Options of [Start] and [StartEmbedded]. Binaries and LogDir are required.
+// Options are the parameters of [Start] and [StartEmbedded]. Binaries and LogDir are required.
 type Options struct {
 	// Space is what the three services use on the servers; it must exist. Required by [Start].
 	Space servers.Space
 	// Data is the data directory of the embedded edition. Required by [StartEmbedded].
 	Data string
-	// Binaries is the directory with the programs; see [Build].
+	// Binaries is the directory of the programs; see [Build].
 	Binaries string
 	// LogDir receives one log file per service.
 	LogDir string
-	// GatewayPort is the public port on 127.0.0.1; 0, or one that is taken, means a free one.
+	// GatewayPort is the public port on 127.0.0.1. If it is 0 or taken, a free one is used.
 	GatewayPort int
-	// Env has further settings for a service, by its name.
+	// Env has additional settings per service name.
 	Env map[string][]string
 }
 
-// System is a running Docmill. Its methods may be called from any goroutine.
+// System is a running Docmill. It is safe for concurrent use.
 type System struct {
-	// Gateway, Converter and Status are three services, or the same process three times in the embedded edition.
+	// Gateway, Converter and Status are the three services; in the embedded edition all of them are the same process.
 	Gateway   *Service
 	Converter *Service
 	Status    *Service
 }
 
-// StartEmbedded starts `docmill serve` and returns when it is ready. It ends with [System.Stop] or with this process; ctx
-// bounds the start only.
+// StartEmbedded starts `docmill serve` and returns when it is ready. ctx limits the start only; the process runs until
+// [System.Stop] or the end of this process.
 func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 	one := newService(Embedded, options, []string{"DOCMILL_DATA=" + options.Data}, 0, options.GatewayPort)
 	if err := one.startAnywhere(ctx); err != nil {
@@ -51,8 +51,8 @@ func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 	return &System{Gateway: one, Converter: one, Status: one}, nil
 }
 
-// Start starts the three services and returns when all of them are ready. They end with [System.Stop] or with this
-// process; ctx bounds the start only.
+// Start starts the three services and returns when all of them are ready. ctx limits the start only; the services run
+// until [System.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*System, error) {
 	space := options.Space
 	s := &System{
@@ -74,7 +74,7 @@ func Start(ctx context.Context, options Options) (*System, error) {
 	return s, nil
 }
 
-// URL is the public address of this Docmill.
+// URL returns the public address.
 func (s *System) URL() string { return s.Gateway.URL }
 
 // Services returns the services in the order of their start.
@@ -85,7 +85,7 @@ func (s *System) Services() []*Service {
 	return []*Service{s.Status, s.Converter, s.Gateway}
 }
 
-// Daemons returns the services as what can be started and stopped.
+// Daemons returns the services as daemons.
 func (s *System) Daemons() []*daemon.Daemon {
 	var daemons []*daemon.Daemon
 	for _, one := range s.Services() {
@@ -94,7 +94,7 @@ func (s *System) Daemons() []*daemon.Daemon {
 	return daemons
 }
 
-// Stop lets the services finish what they have in hand, at most 40 s, and returns when they are gone.
+// Stop lets the services finish their work in progress, for at most 40 s, and returns when they have ended.
 func (s *System) Stop(ctx context.Context) error {
 	daemons := s.Daemons()
 	failures := make([]error, len(daemons))
@@ -110,13 +110,12 @@ func (s *Service) startAnywhere(ctx context.Context) error {
 	return s.StartAnywhere(ctx, s.ports, s.settle)
 }
 
-// Build builds programs of the project in that directory into the directory binaries. It takes a second when nothing has
-// changed.
+// Build builds programs of the project into the directory binaries. It takes a second if nothing has changed.
 func Build(ctx context.Context, project, binaries string, programs ...Program) error {
 	for _, program := range programs {
 		target, err := filepath.Abs(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return fmt.Errorf("find the directory for %s: %w", program.Binary, err)
+			return fmt.Errorf("resolve the path of %s: %w", program.Binary, err)
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, ".")
 		cmd.Dir = filepath.Join(project, program.Package)

@@ -17,11 +17,11 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// small is the document that the benchmark converts, in the project directory: 3 pages of plain text.
+// small is the document that the benchmark converts: 3 pages, in the project directory.
 const small = "testdata/synth-three-pages.docx"
 
 type benchCommand struct {
-	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: one of testdata."`
+	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
 	Compare string `placeholder:"DIR" type:"path" help:"Directory with the three services of another version, to measure in the same run."`
 }
 
@@ -69,14 +69,15 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	})
 }
 
-// field is the Docmills that are measured.
+// field is the set of systems to measure.
 type field struct {
 	servers    *servers.Servers
 	candidates []bench.Candidate
 	systems    []*system.System
 }
 
-// addServices starts the three services twice, in spaces of their own on the servers. The second one's converter is stopped.
+// addServices starts the three services twice, each in its own space on the servers, and stops the converter of the
+// second.
 func (f *field) addServices(ctx context.Context, name, binaries string) error {
 	var urls [2]string
 	for i, space := range []string{"whole", "edge"} {
@@ -95,7 +96,8 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 	return f.systems[len(f.systems)-1].Converter.Stop(ctx)
 }
 
-// addEmbedded starts `docmill serve`. Its submissions are not measured alone, because its converter cannot be stopped.
+// addEmbedded starts `docmill serve`. Its submissions are not measured separately, because its converter cannot be
+// stopped.
 func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 	data := filepath.Join(f.servers.Dir(), "embedded")
 	started, err := f.start(ctx, system.StartEmbedded, "embedded", system.Options{Data: data, Binaries: binaries})

@@ -9,7 +9,8 @@ import (
 	"github.com/docmill/docmill/devstack/supervisor"
 )
 
-// projectDir is the one with go.work, in or above the current directory or else that of this program.
+// projectDir returns the project directory: the one with go.work that is, or contains, the current directory or that of
+// this program.
 func projectDir() (string, error) {
 	current, err := os.Getwd()
 	if err != nil {
@@ -26,10 +27,10 @@ func projectDir() (string, error) {
 			}
 		}
 	}
-	return "", errors.New("this is not inside Docmill's project directory")
+	return "", errors.New("not inside the project directory of Docmill")
 }
 
-// stackDir is where the project's stack keeps its state.
+// stackDir returns the directory of the state of the stack.
 func stackDir() (string, error) {
 	project, err := projectDir()
 	if err != nil && os.Getenv(supervisor.DirVariable) == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// The stacks that can be started.
+// The names of the stacks.
 const (
 	embedded = "embedded"
 	devstack = "devstack"
@@ -23,7 +23,7 @@ const (
 // stack is one way to run Docmill in the background.
 type stack struct {
 	name string
-	// needs must be installed before it can start.
+	// needs are its dependencies.
 	needs    []install.Need
 	programs []system.Program
 	start    func(ctx context.Context, s superviseCommand, log *zap.Logger) (supervisor.Stack, error)
@@ -36,7 +36,7 @@ func stackByName(name string) stack {
 	return stack{name, install.All(), system.Services(), startServices}
 }
 
-// startEmbedded starts everything in one process.
+// startEmbedded starts the embedded edition.
 func startEmbedded(ctx context.Context, s superviseCommand, _ *zap.Logger) (supervisor.Stack, error) {
 	docmill, err := system.StartEmbedded(ctx, system.Options{
 		Data: filepath.Join(s.Dir, "data"), Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
@@ -50,7 +50,7 @@ func startEmbedded(ctx context.Context, s superviseCommand, _ *zap.Logger) (supe
 // spaceName is the name of the stack's vhost, database and buckets.
 const spaceName = "docmill"
 
-// startServices starts RabbitMQ, PostgreSQL and MinIO, and then the three services.
+// startServices starts RabbitMQ, PostgreSQL and MinIO, then the three services.
 func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ supervisor.Stack, err error) {
 	private, err := servers.Start(ctx, servers.Options{Dir: filepath.Join(s.Dir, "servers"), Durable: true, Log: log})
 	if err != nil {
@@ -63,7 +63,7 @@ func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ 
 	}()
 	space := private.Space(spaceName)
 	if err := space.Create(ctx); err != nil {
-		return supervisor.Stack{}, fmt.Errorf("prepare the servers: %w", err)
+		return supervisor.Stack{}, fmt.Errorf("create the vhost, database and buckets: %w", err)
 	}
 	docmill, err := system.Start(ctx, system.Options{
 		Space: space, Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
@@ -77,7 +77,7 @@ func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ 
 	return started, nil
 }
 
-// running describes a Docmill that has started.
+// running returns the stack of a running Docmill.
 func running(docmill *system.System) supervisor.Stack {
 	started := supervisor.Stack{URL: docmill.URL(), Daemons: docmill.Daemons(), Stop: docmill.Stop}
 	for _, one := range docmill.Services() {

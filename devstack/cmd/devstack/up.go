@@ -18,8 +18,8 @@ import (
 
 type upCommand struct {
 	Stack    string `enum:"embedded,devstack" default:"embedded" help:"What to start: embedded (everything in one process) or devstack (three services on RabbitMQ, PostgreSQL and MinIO)."`
-	Port     int    `env:"PORT" default:"8080" help:"Public port on 127.0.0.1; when it is taken, a free one is used."`
-	Binaries string `placeholder:"DIR" type:"path" help:"Directory with Docmill's programs. Default: they are built."`
+	Port     int    `env:"PORT" default:"8080" help:"Public port on 127.0.0.1. If it is taken, a free one is used."`
+	Binaries string `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: build them."`
 }
 
 func (c *upCommand) Run(ctx context.Context, log *zap.Logger) error {
@@ -39,13 +39,13 @@ func (c *upCommand) Run(ctx context.Context, log *zap.Logger) error {
 		own, "supervise", "--stack", chosen.name, "--dir", dir, "--binaries", c.Binaries, "--port", strconv.Itoa(c.Port),
 	})
 	if err != nil {
-		return fmt.Errorf("start Docmill (logs are in %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
+		return fmt.Errorf("start Docmill (logs: %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
 	}
-	return c.say(state, started, chosen)
+	return c.report(state, started, chosen)
 }
 
-// prepare installs what the stack needs and builds its programs, both at once: installing waits for the network and the
-// disk, building for the processor.
+// prepare installs the dependencies of the stack and builds its programs at the same time: installation mostly waits
+// for the network and the disk, the build needs the processor.
 func (c *upCommand) prepare(ctx context.Context, log *zap.Logger, dir string, chosen stack) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -65,7 +65,7 @@ func (c *upCommand) prepare(ctx context.Context, log *zap.Logger, dir string, ch
 	return group.Wait()
 }
 
-func (c *upCommand) say(state supervisor.State, started bool, chosen stack) error {
+func (c *upCommand) report(state supervisor.State, started bool, chosen stack) error {
 	if started {
 		fmt.Println("Docmill is at", state.URL)
 		if !strings.HasSuffix(state.URL, ":"+strconv.Itoa(c.Port)) {
@@ -86,7 +86,7 @@ func (c *upCommand) say(state supervisor.State, started bool, chosen stack) erro
 type superviseCommand struct {
 	Stack    string `required:"" help:"Stack to run."`
 	Dir      string `required:"" help:"Directory of the stack."`
-	Binaries string `required:"" help:"Directory with Docmill's programs."`
+	Binaries string `required:"" help:"Directory of Docmill's programs."`
 	Port     int    `required:"" help:"Public port to use if it is free."`
 }
 
@@ -96,7 +96,7 @@ func (c *superviseCommand) Run(ctx context.Context) error {
 	config.DisableStacktrace, config.DisableCaller = true, true
 	log, err := config.Build()
 	if err != nil {
-		return fmt.Errorf("make a log: %w", err)
+		return fmt.Errorf("create the log: %w", err)
 	}
 	chosen := stackByName(c.Stack)
 	build, err := supervisor.BuildID(c.Binaries, chosen.programs...)
