@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,26 +18,40 @@ import (
 //go:embed debian.sh
 var debianScript string
 
-// debianPackages lists what to install for the given needs.
+// converterPackages lists the packages of the converter; the Dockerfile installs the same.
+//
+//go:embed converter-packages.txt
+var converterPackages string
+
+// debianPackages returns the packages to install for the given needs.
 func debianPackages(needs []Need) []string {
-	packages := map[Need][]string{
-		RabbitMQ:   {"rabbitmq-server"},
-		PostgreSQL: {"postgresql"},
-		LibreOffice: {
-			"libreoffice-writer-nogui", "libreoffice-calc-nogui", "libreoffice-impress-nogui",
-			"libreoffice-math-nogui", // without it formulas are left out, without a word
-			// Fonts of the same widths as those that most documents name, so that lines break as their author saw them.
-			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
-		},
-		Poppler: {"poppler-utils"},
-		QPDF:    {"qpdf"},
-		WebP:    {"webp"},
-	}
 	var list []string
-	for _, need := range needs {
-		list = append(list, packages[need]...)
+	for line := range strings.Lines("rabbitmq-server\npostgresql\n" + converterPackages) {
+		name, _, _ := strings.Cut(line, "#")
+		name = strings.TrimSpace(name)
+		if name != "" && slices.Contains(needs, needOf(name)) {
+			list = append(list, name)
+		}
 	}
 	return list
+}
+
+// needOf returns the need that a package is for.
+func needOf(name string) Need {
+	switch name {
+	case "rabbitmq-server":
+		return RabbitMQ
+	case "postgresql":
+		return PostgreSQL
+	case "poppler-utils":
+		return Poppler
+	case "qpdf":
+		return QPDF
+	case "webp":
+		return WebP
+	default: // its components and fonts
+		return LibreOffice
+	}
 }
 
 // installPackages runs apt-get as root, or returns an error with the command to run.

@@ -32,6 +32,18 @@ func TestMissingProgramsAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "apt-get install -y --no-install-recommends libreoffice-writer-nogui")
 }
 
+func TestEveryNeedHasPackages(t *testing.T) {
+	t.Parallel()
+	for _, need := range All() {
+		if need != MinIO {
+			require.NotEmpty(t, debianPackages([]Need{need}), need)
+		}
+	}
+	require.Equal(t, []string{"poppler-utils", "webp"}, debianPackages([]Need{WebP, Poppler}))
+	require.Contains(t, debianPackages([]Need{LibreOffice}), "fonts-liberation")
+	require.Contains(t, debianPackages([]Need{LibreOffice}), "libreoffice-math-nogui", "comments are removed")
+}
+
 // TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only print their arguments.
 func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	t.Parallel()

@@ -2,19 +2,26 @@ package install
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// minioVersion is the project's last commit before it was archived; it has a security fix that the last published
-// image lacks. Raising it is a new directory in the cache, so a running stack keeps its binary.
-const minioVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
+// pinnedMinIO is the last commit of MinIO before the project was archived. It has a security fix that the last published
+// image lacks. The Dockerfile builds the same version. A new version gets a new directory in the cache, so a running stack
+// keeps its binary.
+//
+//go:embed minio-version.txt
+var pinnedMinIO string
+
+func minioVersion() string { return strings.TrimSpace(pinnedMinIO) }
 
 // minioPath returns the path of the binary in the cache, where it stays: a build takes about 2.5 minutes on two cores.
 func minioPath() (string, error) {
@@ -22,7 +29,7 @@ func minioPath() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "bin", minioVersion, "minio"), nil
+	return filepath.Join(dir, "bin", minioVersion(), "minio"), nil
 }
 
 // buildMinIO builds the pinned version in a temporary directory and moves the binary into place, so that an incomplete
@@ -41,7 +48,7 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 
-	target := "github.com/minio/minio@" + minioVersion
+	target := "github.com/minio/minio@" + minioVersion()
 	log.Info("building MinIO (only once, about 3 minutes)", zap.String("target", target))
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, "go", "install", target)
