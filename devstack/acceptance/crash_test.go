@@ -32,13 +32,13 @@ func TestKilledUnderLoad(t *testing.T) {
 	b := setup(t, embedded)
 	load := startLoad(t, b)
 	for i := range kills {
-		load.run(t, rand.N(20))
+		load.run(t, rand.N(20), 6)
 		// Anywhere from the middle of an upload to the middle of a conversion: submissions return too early for the latter.
 		<-time.After(rand.N(300 * time.Millisecond))
 		require.NoError(t, b.system.Gateway.Kill())
 		require.NoError(t, b.system.Gateway.Start(b.ctx), "start after kill %d", i+1)
 	}
-	load.run(t, 5)
+	load.run(t, 5, 0)
 	accepted := load.stop()
 	for _, job := range accepted {
 		require.Equal(t, 3, b.succeed(t, job).Result.Pages)
@@ -64,6 +64,8 @@ func requireClean(t *testing.T, b *testBundle) {
 type load struct {
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
+	// permits bounds how much is accepted: the queue would grow faster than it is converted.
+	permits chan struct{}
 
 	mu       sync.Mutex
 	accepted []client.Job
@@ -76,19 +78,37 @@ func startLoad(t *testing.T, b *testBundle) *load {
 	content, err := os.ReadFile(document("synth-three-pages.docx"))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(b.ctx)
-	l := &load{cancel: cancel, grown: make(chan struct{}, 1)}
+	l := &load{cancel: cancel, permits: make(chan struct{}, 1000), grown: make(chan struct{}, 1)}
 	t.Cleanup(func() { l.stop() })
 	for range clients {
 		l.ended.Go(func() {
-			for ctx.Err() == nil {
-				job, err := b.client.SubmitBytes(ctx, "report.docx", content)
-				if err == nil {
-					l.add(job)
+			for {
+				select {
+				case <-l.permits:
+					l.submit(ctx, b.client, content)
+				case <-ctx.Done():
+					return
 				}
 			}
 		})
 	}
 	return l
+}
+
+// submit tries until the document is accepted.
+func (l *load) submit(ctx context.Context, to *client.Client, content []byte) {
+	const pause = 10 * time.Millisecond // a process that was killed refuses connections
+	for ctx.Err() == nil {
+		job, err := to.SubmitBytes(ctx, "report.docx", content)
+		if err == nil {
+			l.add(job)
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
 }
 
 func (l *load) add(job client.Job) {
@@ -107,9 +127,12 @@ func (l *load) count() int {
 	return len(l.accepted)
 }
 
-// run returns when that many more jobs have been accepted.
-func (l *load) run(t *testing.T, more int) {
+// run returns when that many more jobs have been accepted, and lets beyond more follow.
+func (l *load) run(t *testing.T, more, beyond int) {
 	t.Helper()
+	for range more + beyond {
+		l.permits <- struct{}{}
+	}
 	for wanted := l.count() + more; l.count() < wanted; {
 		select {
 		case <-l.grown:
