@@ -72,9 +72,15 @@ type testBundle struct {
 func setup(t *testing.T, on edition, converter ...string) *testBundle {
 	t.Helper()
 	if on == embedded {
-		return start(t, on, system.Options{Env: map[string][]string{system.Embedded: converter}})
+		return startEmbedded(t, filepath.Join(t.TempDir(), "data"), converter...)
 	}
 	return setupServices(t, testbench.New(t), converter...)
+}
+
+// startEmbedded starts `docmill serve` on that data directory.
+func startEmbedded(t *testing.T, data string, converter ...string) *testBundle {
+	t.Helper()
+	return start(t, embedded, system.Options{Data: data, Env: map[string][]string{system.Embedded: converter}})
 }
 
 // setupServices starts the three services on that bench.
@@ -89,7 +95,7 @@ func start(t *testing.T, on edition, options system.Options) *testBundle {
 	t.Cleanup(cancel)
 	built, err := binaries()
 	require.NoError(t, err)
-	options.Binaries, options.LogDir, options.Data = built, t.TempDir(), filepath.Join(t.TempDir(), "data")
+	options.Binaries, options.LogDir = built, t.TempDir()
 	run := system.Start
 	if on == embedded {
 		run = system.StartEmbedded
