@@ -14,7 +14,7 @@ import (
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/platform/topology"
@@ -45,9 +45,9 @@ type settings struct {
 	Engine forkserver.Config `embed:""`
 	Render render.Config     `embed:""`
 
-	Broker broker.Config      `embed:"" prefix:"broker-"`
-	Store  objectstore.Config `embed:"" prefix:"store-"`
-	Seal   seal.Config        `embed:""`
+	Broker broker.Config `embed:"" prefix:"broker-"`
+	Store  s3.Config     `embed:"" prefix:"store-"`
+	Seal   seal.Config   `embed:""`
 }
 
 // Validate refuses a negative number of slots.
@@ -73,7 +73,7 @@ func main() {
 // assemble makes the converter's parts. They stop in reverse: first the consumer, which ends what it has begun, then the
 // publisher that tells of it.
 func assemble(s *settings, p service.Process) (service.Assembly, error) {
-	store, err := objectstore.New(s.Store)
+	store, err := s3.New(s.Store)
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -102,9 +102,9 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
 	converter := conversion.New(conversion.Parts{
-		Engine: paper.Engine{Next: visible.Engine{Next: office}}, Renderer: renderer, Protector: protector, Store: store, Publisher: publisher, Folder: folder,
+		Engine: paper.Engine{Next: visible.Engine{Next: office}}, Renderer: renderer, Protector: protector, Publisher: publisher, Folder: folder,
 		Fonts: library, PDF: inspector,
-		Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket, Seal: box,
+		Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket), Seal: box,
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})
 	slots := s.slots()
@@ -126,7 +126,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		Checks: []health.Check{
 			{Name: "broker", Probe: publisher.Check},
 			{Name: "queue", Probe: consumer.Check},
-			{Name: "store", Probe: func(ctx context.Context) error { return store.Check(ctx, s.Store.SourcesBucket) }},
+			{Name: "store", Probe: store.Bucket(s.Store.SourcesBucket).Check},
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil

@@ -25,10 +25,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -55,7 +56,7 @@ const (
 type bench struct {
 	*testbench.Bench
 	t       *testing.T
-	store   *objectstore.Store
+	store   *s3.Store
 	own     *broker.Publisher
 	raw     *amqp.Connection
 	ends    <-chan amqp.Delivery
@@ -66,7 +67,7 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: testbench.New(t), t: t, workDir: t.TempDir()}
 	var err error
-	b.store, err = objectstore.New(objectstore.Config{
+	b.store, err = s3.New(s3.Config{
 		Endpoint: b.StoreEndpoint, Region: b.StoreRegion, AccessKey: b.StoreAccessKey, SecretKey: config.NewSecret(b.StoreSecretKey),
 	})
 	require.NoError(t, err)
@@ -158,7 +159,7 @@ func (b *bench) submit(name, format string) string {
 	content, err := os.ReadFile(testdata + name)
 	require.NoError(b.t, err)
 	id := uuid.Must(uuid.NewV7()).String()
-	require.NoError(b.t, b.store.Put(b.t.Context(), b.SourcesBucket, id, bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{}))
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), id, bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	sum := sha256.Sum256(content)
 	require.NoError(b.t, b.own.Publish(b.t.Context(), broker.Message{JobID: id, Body: &conversionv1.ConvertRequested{
 		JobId: id, RequestedAt: timestamppb.Now(), Target: &conversionv1.Target{Format: "pdf"},
@@ -237,7 +238,7 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{deck: "ok", locked: "password-required"}, ends)
 	require.EqualValues(t, 5, result.GetPages())
-	stored, err := b.store.Get(t.Context(), b.ResultsBucket, result.GetObjectKey(), 0, -1)
+	stored, err := b.store.Bucket(b.ResultsBucket).Get(t.Context(), result.GetObjectKey(), 0, -1)
 	require.NoError(t, err)
 	defer stored.Close()
 	sum := sha256.New()

@@ -22,10 +22,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
@@ -59,10 +60,10 @@ type bench struct {
 	*testbench.Bench
 	t testing.TB
 
-	store  *objectstore.Store
+	store  *s3.Store
 	broker broker.Config
 	// change may put links before the converter's own connections.
-	converterStore  objectstore.Config
+	converterStore  s3.Config
 	converterBroker broker.Config
 	publisherBroker broker.Config
 	wrap            func(conversion.Publisher) conversion.Publisher
@@ -81,13 +82,13 @@ func setup(t *testing.T) *bench {
 		broker: broker.Config{URL: shared.BrokerURL, Username: shared.BrokerUsername, Password: config.NewSecret(shared.BrokerPassword)},
 		wrap:   func(p conversion.Publisher) conversion.Publisher { return p },
 	}
-	b.converterStore = objectstore.Config{
+	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
 		AccessKey: shared.StoreAccessKey, SecretKey: config.NewSecret(shared.StoreSecretKey),
 	}
 	b.converterBroker, b.publisherBroker = b.broker, b.broker
 	var err error
-	b.store, err = objectstore.New(b.converterStore)
+	b.store, err = s3.New(b.converterStore)
 	require.NoError(t, err)
 	b.folder, err = workdir.Open(t.TempDir())
 	require.NoError(t, err)
@@ -161,7 +162,7 @@ func (b *bench) run(r runner) running {
 func (b *bench) start(convert convertFunc) running {
 	b.t.Helper()
 	log := zaptest.NewLogger(b.t)
-	store, err := objectstore.New(b.converterStore)
+	store, err := s3.New(b.converterStore)
 	require.NoError(b.t, err)
 	publisher, err := broker.NewPublisher(b.publisherBroker, broker.PublisherOptions{Name: "test converter", Log: log})
 	require.NoError(b.t, err)
@@ -176,9 +177,9 @@ func (b *bench) start(convert convertFunc) running {
 	protector, err := protect.New(limits)
 	require.NoError(b.t, err)
 	converter := conversion.New(conversion.Parts{
-		Engine: convert, Renderer: renderer, Protector: protector, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
+		Engine: convert, Renderer: renderer, Protector: protector, Publisher: b.wrap(publisher), Folder: b.folder,
 		Fonts: library, PDF: inspector,
-		Sources: b.SourcesBucket, Results: b.ResultsBucket,
+		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	consumer, err := broker.NewConsumer(b.converterBroker, topology.Convert, broker.Each(2, converter.Handle),
@@ -191,7 +192,7 @@ func (b *bench) start(convert convertFunc) running {
 func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequested)) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	command := b.command(content)
-	require.NoError(b.t, b.store.Put(b.t.Context(), b.SourcesBucket, command.GetJobId(), bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{}))
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	if change != nil {
 		change(command)
 	}
@@ -271,7 +272,7 @@ func (b *bench) settled(consumer running) {
 
 func (b *bench) object(bucket, key string) []byte {
 	b.t.Helper()
-	reader, err := b.store.Get(b.t.Context(), bucket, key, 0, -1)
+	reader, err := b.store.Bucket(bucket).Get(b.t.Context(), key, 0, -1)
 	require.NoError(b.t, err)
 	defer reader.Close()
 	content, err := io.ReadAll(reader)

@@ -14,10 +14,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -40,15 +40,14 @@ type Parts struct {
 	// Renderer makes pictures of PDFs, and Protector encrypts them.
 	Renderer  *render.Renderer
 	Protector *protect.Protector
-	Store     *objectstore.Store
 	Publisher Publisher
 	// Folder holds the jobs' folders.
 	Folder *workdir.Folder
 	// Fonts and PDF tell what stood in for the fonts that a document names.
 	Fonts *fonts.Library
 	PDF   *pdf.Inspector
-	// Sources and Results are the buckets.
-	Sources, Results string
+	// Sources is the bucket of the uploaded documents, and Results that of the results.
+	Sources, Results blob.Bucket
 	// Seal opens passwords; nil when there is no key, and jobs with passwords wait for a converter that has it.
 	Seal    *seal.Box
 	Metrics *Metrics

@@ -68,14 +68,10 @@ func (e *events) message(body proto.Message) broker.Message {
 	return broker.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
 }
 
-// failure is a problem as the job's owner reads it: without its causes.
+// failure returns a problem as the failure of a job: without its causes.
 func failure(cause *problem.Error) *conversionv1.Failure {
-	entry := problem.Describe(cause.Code)
-	detail := cause.Detail
-	if cause.Code == problem.Internal {
-		detail = entry.Title + "." // its own detail speaks to the sender of a request
-	}
-	return &conversionv1.Failure{Code: string(cause.Code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
 // publish tries until the broker confirms, or ctx ends. A message that was published twice for want of a confirm is
