@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -52,13 +52,13 @@ type Option struct {
 	// Default is what holds when the option is not given; empty when that is the document's own choice.
 	Default string `json:"default,omitempty"`
 	// Families are those of the documents that it is for; empty: every one.
-	Families []document.Family `json:"families,omitempty"`
+	Families []format.Family `json:"families,omitempty"`
 	// Targets are the formats to convert into that it is for; empty: every one.
 	Targets []string `json:"targets,omitempty"`
 }
 
 // Applies tells whether the option means something when a document of the family becomes the target.
-func (o Option) Applies(family document.Family, target string) bool {
+func (o Option) Applies(family format.Family, target string) bool {
 	return (len(o.Families) == 0 || slices.Contains(o.Families, family)) &&
 		(len(o.Targets) == 0 || slices.Contains(o.Targets, target))
 }
@@ -99,9 +99,9 @@ func table() []Option {
 	pictures := []string{"png", "jpeg", "webp", "svg"}
 	paged := slices.Concat(pdf, pictures)
 	laidOut := append(slices.Clone(paged), "thumbnail")
-	text := []document.Family{document.Text}
-	slides := []document.Family{document.Presentation}
-	sheets := []document.Family{document.Spreadsheet}
+	text := []format.Family{format.Text}
+	slides := []format.Family{format.Presentation}
+	sheets := []format.Family{format.Spreadsheet}
 	return []Option{
 		{Name: "password", Kind: Secret, MaxLength: maxPassword, Description: "Opens a document that is protected by a password."},
 		{Name: "locale", Kind: Language, MaxLength: maxLanguage, Description: "The language to read the document in: how dates and numbers are written, and the paper of a document that names none."},

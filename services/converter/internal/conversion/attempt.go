@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
@@ -109,8 +109,8 @@ func (a *attempt) process(
 }
 
 // leavesOut tells whether hidden slides are left out of a result: of pages, but not of a presentation in another format.
-func leavesOut(target document.Target) bool {
-	return target.ID == "pdf" || target.Kind == document.Pictures
+func leavesOut(target format.Target) bool {
+	return target.ID == "pdf" || target.Kind == format.Images
 }
 
 // remove deletes a job's folder. What cannot be deleted now is deleted at the next start.
@@ -121,9 +121,9 @@ func (a *attempt) remove(folder string) {
 }
 
 // formats looks up what the command names. The gateway knows the same table, but may be of another version.
-func (a *attempt) formats() (document.Format, document.Target, error) {
+func (a *attempt) formats() (format.Format, format.Target, error) {
 	source, wanted := a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat()
-	format, found := document.FormatByID(source)
+	format, found := format.ByID(source)
 	target, offered := format.Target(wanted)
 	if !found || !offered {
 		return format, target, problem.New(problem.FormatUnsupported, "This converter does not make %q of %q.", wanted, source)
@@ -183,7 +183,7 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 }
 
 // store puts the result, and what it is, under a key that no other attempt has.
-func (a *attempt) store(ctx context.Context, output engine.Output, is document.Target) (*conversionv1.Result, error) {
+func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)

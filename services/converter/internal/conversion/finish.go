@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -19,13 +19,13 @@ import (
 
 // forLibreOffice makes of a request what LibreOffice has to do for it: for pictures a PDF of no more pages than are seen.
 func forLibreOffice(request engine.Request) engine.Request {
-	if request.Target.Kind == document.Written {
+	if request.Target.Kind == format.Written {
 		return request
 	}
 	options := &conversionv1.Options{}
 	proto.Merge(options, request.Options)
 	options.ImageQuality = nil // that of the pictures of pages, not of those in them
-	if request.Target.Kind == document.Thumbnail {
+	if request.Target.Kind == format.Thumbnail {
 		options.Pages = new("1")
 	}
 	request.Target, _ = request.Format.Target("pdf") // every format has it
@@ -68,8 +68,8 @@ func (a *attempt) write(ctx context.Context, request engine.Request) (engine.Out
 // it is.
 func (a *attempt) finish(
 	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, output engine.Output, began time.Time,
-) (engine.Output, document.Target, error) {
-	pictures := request.Target.Kind != document.Written
+) (engine.Output, format.Target, error) {
+	pictures := request.Target.Kind != format.Written
 	protected := request.Target.ID == "pdf" && protect.Wanted(request.Options, secrets)
 	if !pictures && !protected {
 		return output, request.Target, nil

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -61,11 +61,11 @@ func (a *attempt) startLook(ctx context.Context, request engine.Request) <-chan 
 // startFonts finds out, while the result is finished and stored, what became of the fonts that the document names. It gives one
 // value. output is what LibreOffice wrote: a PDF before a password or pictures hide its fonts, or something else for a target that
 // it writes itself.
-func (a *attempt) startFonts(ctx context.Context, in seen, output engine.Output, target document.Target) <-chan []*conversionv1.Font {
+func (a *attempt) startFonts(ctx context.Context, in seen, output engine.Output, target format.Target) <-chan []*conversionv1.Font {
 	result := make(chan []*conversionv1.Font, 1)
 	go func() {
 		var used map[string]bool
-		if isPDF := target.ID == "pdf" || target.Kind != document.Written; isPDF && output.Path != "" && len(in.standIns) > 0 {
+		if isPDF := target.ID == "pdf" || target.Kind != format.Written; isPDF && output.Path != "" && len(in.standIns) > 0 {
 			used = a.familiesIn(ctx, output.Path)
 		}
 		result <- judgeFonts(in, used)

@@ -4,7 +4,7 @@ package engine
 import (
 	"context"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -25,9 +25,9 @@ type Request struct {
 	// Source is the path of the document, which lies in Folder. The engine does not change it.
 	Source string
 	// Format is what the document is said to be.
-	Format document.Format
+	Format format.Format
 	// Target is one of Format's targets that LibreOffice writes.
-	Target document.Target
+	Target format.Target
 	// Options are what the client chose; nil is nothing. The engine heeds those that concern LibreOffice.
 	Options *conversionv1.Options
 	// Password opens the document if it asks for one. Nil is none, which an empty one is not. It is never logged.

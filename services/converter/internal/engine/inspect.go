@@ -7,7 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
@@ -34,7 +35,7 @@ func Inspect(ctx context.Context, inspector *pdf.Inspector, request Request, pat
 		return Output{}, fmt.Errorf("look at the result: %w", err)
 	case info.Size() == 0:
 		return Output{}, problem.New(problem.DocumentEmpty, "There is nothing in the document that %q could hold.", request.Target.ID)
-	case !isA(request.Target, file, info.Size()):
+	case !isA(ctx, request.Target, file, info.Size()):
 		return Output{}, problem.New(problem.DocumentMalformed, "The document gave no readable %q.", request.Target.ID)
 	}
 	return Output{Path: path}, nil
@@ -52,13 +53,13 @@ func inspectPDF(ctx context.Context, inspector *pdf.Inspector, path string) (Out
 }
 
 // isA tells whether a file is of the target's kind. A text of any content is one.
-func isA(target document.Target, file *os.File, size int64) bool {
+func isA(ctx context.Context, target format.Target, file *os.File, size int64) bool {
 	if strings.HasPrefix(target.MediaType, "text/") {
 		return true
 	}
-	found, err := document.Recognise(file, size, "result."+target.Extension)
-	if refusal, refused := errors.AsType[*document.Refusal](err); refused { // it may be of a kind that is not taken in
-		return refusal.Reason == document.Unsupported && refusal.MediaType == target.MediaType
+	found, err := detect.Detect(ctx, file, size, "result."+target.Extension)
+	if refusal, refused := errors.AsType[*detect.Refusal](err); refused { // it may be of a kind that is not taken in
+		return refusal.Reason == detect.Unsupported && refusal.MediaType == target.MediaType
 	}
 	return err == nil && found.Format.MediaType == target.MediaType && !found.Encrypted
 }

@@ -12,12 +12,12 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // tidy takes out of a result what LibreOffice cannot be told to leave out, and gives the path of what is left: the macros of
 // OpenDocument, its kind for pages of the web, and the byte order mark that it begins every text with, an empty one too.
-func tidy(target document.Target, path string) (string, error) {
+func tidy(target format.Target, path string) (string, error) {
 	switch target.ID {
 	case "odt", "ods", "odp", "odg":
 		return rewrite(path, tidyPackage)

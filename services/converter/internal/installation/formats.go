@@ -10,22 +10,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // ErrNoFilters says that the files in which LibreOffice lists its filters are not where they are in every installation so far.
 var ErrNoFilters = errors.New("no list of filters is there")
 
-// Formats lists those of document.Formats that the LibreOffice of a folder "program" can read. Distributions pack it in parts,
+// Formats lists those of the formats that the LibreOffice of a folder "program" can read. Distributions pack it in parts,
 // each with its applications, its filters and the file that lists them: without libreoffice-draw there is no Visio, no
 // Publisher and no picture. (LibreOfficeKit's getFilterTypes is no help: it lists kinds of files, which all stand in the
 // common part, whether or not there is a filter for them.)
-func Formats(program string) ([]document.Format, error) {
+func Formats(program string) ([]format.Format, error) {
 	filters, err := importFilters(filepath.Join(filepath.Dir(program), "share", "registry"))
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(document.Formats(), func(f document.Format) bool { return !filters[f.Reader] }), nil
+	return slices.DeleteFunc(slices.Collect(format.All()), func(f format.Format) bool { return !filters[f.ImportFilter] }), nil
 }
 
 // importFilters reads the names of the filters that read files, out of all files of the registry.

@@ -3,11 +3,12 @@ package installation
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // TestFormats looks at the LibreOffice of this machine, which has everything.
@@ -17,7 +18,7 @@ func TestFormats(t *testing.T) {
 	require.NoError(t, err)
 	formats, err := Formats(program)
 	require.NoError(t, err)
-	require.Equal(t, document.Formats(), formats)
+	require.Equal(t, slices.Collect(format.All()), formats)
 }
 
 // TestFormatsOfAPart leaves out of the registry what comes with a package of the distribution.

@@ -11,11 +11,12 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // diskInterval is how often a conversion's folder is measured. The kernel holds each file to the limit at once.
@@ -60,7 +61,7 @@ type end struct {
 
 // prepare makes the child's folder and its order. Each attempt has a folder of its own: what an earlier one left in its own
 // is not even seen.
-func prepare(request engine.Request, source document.Recognition, limits limits, number int) (attempt, error) {
+func prepare(request engine.Request, source detect.Result, limits limits, number int) (attempt, error) {
 	folder := filepath.Join(request.Folder, fmt.Sprintf("attempt-%d", number))
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return attempt{}, fmt.Errorf("make the conversion's folder: %w", err)
@@ -95,15 +96,15 @@ func command(options *conversionv1.Options) string {
 	return ""
 }
 
-func documentType(family document.Family) wire.Type {
+func documentType(family format.Family) wire.Type {
 	switch family {
-	case document.Text:
+	case format.Text:
 		return wire.Text
-	case document.Spreadsheet:
+	case format.Spreadsheet:
 		return wire.Spreadsheet
-	case document.Presentation:
+	case format.Presentation:
 		return wire.Presentation
-	case document.Drawing:
+	case format.Drawing:
 		return wire.Drawing
 	default:
 		return wire.AnyType
@@ -121,7 +122,7 @@ func documentType(family document.Family) wire.Type {
 //
 // Batch=true, which keeps windows with questions shut, is left to the warm documents: it holds for the whole process, and
 // with it LibreOffice 25.2 does not ask for the password of the document either.
-func loadOptions(source document.Import, locale string) string {
+func loadOptions(source format.Import, locale string) string {
 	if locale == "" {
 		locale = "en"
 	}

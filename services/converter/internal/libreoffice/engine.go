@@ -16,7 +16,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/installation"
@@ -31,7 +32,7 @@ type Engine struct {
 	log     *zap.Logger
 	metrics *metrics
 	// formats are those that LibreOffice can read.
-	formats []document.Format
+	formats []format.Format
 	// onStart, when not nil, is told of each child. It is there for tests, which have no other way to its process.
 	onStart func(folder string, pid int)
 }
@@ -78,7 +79,7 @@ const (
 
 // Convert implements engine.Engine. It waits while no LibreOffice is warm.
 func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	source, err := engine.Examine(request)
+	source, err := engine.Examine(ctx, request)
 	if err == nil {
 		err = e.readable(source.Format)
 	}
@@ -125,7 +126,7 @@ func (e *Engine) missingPages(ctx context.Context, request engine.Request, failu
 	return problem.New(problem.PagesNotFound, "The document has %d pages, and none of %s.", whole.Pages, wanted).Because(failure)
 }
 
-func (e *Engine) attempt(ctx context.Context, request engine.Request, source document.Recognition, number int) (engine.Output, error) {
+func (e *Engine) attempt(ctx context.Context, request engine.Request, source detect.Result, number int) (engine.Output, error) {
 	o, err := e.parents.acquire(ctx)
 	if err != nil {
 		return engine.Output{}, err
@@ -137,7 +138,7 @@ func (e *Engine) attempt(ctx context.Context, request engine.Request, source doc
 }
 
 func (e *Engine) attemptIn(
-	ctx context.Context, o *office, request engine.Request, source document.Recognition, number int,
+	ctx context.Context, o *office, request engine.Request, source detect.Result, number int,
 ) (engine.Output, error) {
 	a, err := prepare(request, source, e.limits, number)
 	if err != nil {
@@ -155,14 +156,14 @@ func (e *Engine) attemptIn(
 
 // tryOut converts a document that is known to be good.
 func (e *Engine) tryOut(ctx context.Context, o *office) error {
-	format, _ := document.FormatByID("docx")
+	format, _ := format.ByID("docx")
 	target, _ := format.Target("pdf")
 	folder := filepath.Join(o.folder, "canary")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return fmt.Errorf("make a folder for the trial document: %w", err)
 	}
 	request := engine.Request{Folder: folder, Source: filepath.Join(o.folder, "warm", canary), Format: format, Target: target}
-	source, err := engine.Examine(request)
+	source, err := engine.Examine(ctx, request)
 	if err != nil {
 		return fmt.Errorf("trial document: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 )
 
@@ -57,7 +57,7 @@ func furnish(folder string) (profile string, warm []wire.Warm, err error) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", nil, fmt.Errorf("write a document to warm up on: %w", err)
 		}
-		format, _ := document.FormatByID(strings.TrimPrefix(filepath.Ext(path), "."))
+		format, _ := format.ByID(strings.TrimPrefix(filepath.Ext(path), "."))
 		warm = append(warm, wire.Warm{
 			SourceURL: fileURL(path), LoadOptions: "Batch=true," + loadOptions(format.Import, ""), TargetURL: fileURL(path + ".pdf"), Format: "pdf",
 		})

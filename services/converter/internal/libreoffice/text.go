@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 )
 
 // byteOrderMark makes the character set of a text certain.
@@ -21,7 +21,7 @@ const byteOrderMark = "\uFEFF"
 // Windows-1252 as Chinese. A document that is to be changed before it is written is copied as well: what it cannot write to,
 // LibreOffice opens for reading only. Of any other document there is a link in folder: what it names by a relative address is
 // named right in a result that lies beside it.
-func loadable(path string, source document.Recognition, folder string, changes bool) (string, error) {
+func loadable(path string, source detect.Result, folder string, changes bool) (string, error) {
 	if source.Import.Filter != "Text (encoded)" {
 		own := filepath.Join(folder, filepath.Base(path))
 		if !changes {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // errCrashed says that a child crashed; another may do better, once.
@@ -24,7 +24,7 @@ var errRefused = errors.New("refused")
 
 // judge decides what an attempt came to, by what happened and not by what LibreOffice says of it. An error with
 // errCrashed in its chain is not final.
-func (e *Engine) judge(ctx context.Context, a attempt, source document.Recognition, finished end) (engine.Output, error) {
+func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished end) (engine.Output, error) {
 	said := fmt.Errorf("the child ended with %d (signal %d, %d MiB, %s of processor time); LibreOffice said: %q",
 		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.said)
 	if failure := limited(a, finished); failure != nil {

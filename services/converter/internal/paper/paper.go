@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -22,7 +22,7 @@ type Engine struct{ Next engine.Engine }
 // Convert implements engine.Engine.
 func (e Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
 	wanted := wish(request)
-	if request.Format.Family != document.Spreadsheet || request.Target.ID != "pdf" || wanted == (layout{}) {
+	if request.Format.Family != format.Spreadsheet || request.Target.ID != "pdf" || wanted == (layout{}) {
 		return e.Next.Convert(ctx, request)
 	}
 	laidOut, err := e.layOut(ctx, request, wanted)
@@ -44,7 +44,7 @@ func wish(request engine.Request) layout {
 
 // layOut makes the request for the same document on other paper.
 func (e Engine) layOut(ctx context.Context, request engine.Request, wanted layout) (engine.Request, error) {
-	format, _ := document.FormatByID("ods")
+	format, _ := format.ByID("ods")
 	target, _ := format.Target("ods")
 	first := request
 	first.Folder = filepath.Join(request.Folder, "paper")

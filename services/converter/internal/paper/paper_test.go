@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice"
@@ -48,7 +48,7 @@ func setup(t *testing.T) paper.Engine {
 func convert(t *testing.T, e engine.Engine, file string, options *conversionv1.Options) (info, text string) {
 	t.Helper()
 	id := strings.TrimPrefix(filepath.Ext(file), ".")
-	format, found := document.FormatByID(id)
+	format, found := format.ByID(id)
 	require.True(t, found)
 	target, _ := format.Target("pdf")
 	content, err := os.ReadFile(testdata + file)

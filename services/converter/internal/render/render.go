@@ -15,12 +15,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/converter/internal/sandbox"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // What a picture is like when the client does not say.
@@ -87,7 +87,7 @@ type Request struct {
 	PDF   string
 	Pages int
 	// Target is one of pictures.
-	Target document.Target
+	Target format.Target
 	// Options are what the client chose; nil is nothing. Which of them mean something depends on the target.
 	Options *conversionv1.Options
 	// Spent is how much of the time that a conversion may take is over.
@@ -98,28 +98,28 @@ type Request struct {
 
 // Render draws the pages, and says what the file is that came of it: a picture of the target's kind, or an archive of
 // several. A *problem.Error in the error's chain is the document's own fault.
-func (r *Renderer) Render(ctx context.Context, request Request) (engine.Output, document.Target, error) {
+func (r *Renderer) Render(ctx context.Context, request Request) (engine.Output, format.Target, error) {
 	j := job{Renderer: r, Request: request, deadline: time.Now().Add(r.limits.Time - request.Spent)}
-	if request.Target.Kind == document.Thumbnail {
+	if request.Target.Kind == format.Thumbnail {
 		j.Pages = 1
 	}
 	sizes, err := r.inspector.Sizes(ctx, request.PDF, j.Pages)
 	if errors.Is(err, pdf.ErrNotPDF) {
-		return engine.Output{}, document.Target{}, problem.New(problem.DocumentMalformed, "The document gave pages without a size.").Because(err)
+		return engine.Output{}, format.Target{}, problem.New(problem.DocumentMalformed, "The document gave pages without a size.").Because(err)
 	}
 	if err != nil {
-		return engine.Output{}, document.Target{}, fmt.Errorf("measure pages: %w", err)
+		return engine.Output{}, format.Target{}, fmt.Errorf("measure pages: %w", err)
 	}
 	pictures, err := j.plan(sizes)
 	if err != nil {
-		return engine.Output{}, document.Target{}, err
+		return engine.Output{}, format.Target{}, err
 	}
 	if j.Pages == 1 {
 		path, err := j.draw(ctx, pictures[0])
 		return engine.Output{Path: path, Pages: 1}, request.Target, err
 	}
 	path, err := j.archive(ctx, pictures)
-	return engine.Output{Path: path, Pages: j.Pages}, document.Archive(), err
+	return engine.Output{Path: path, Pages: j.Pages}, format.Archive(), err
 }
 
 // job is the work on one request.
@@ -156,7 +156,7 @@ func (j *job) scale(size pdf.Size) float64 {
 	switch {
 	case j.Options.GetWidth() > 0:
 		return float64(j.Options.GetWidth()) / size.Width
-	case j.Target.Kind == document.Thumbnail:
+	case j.Target.Kind == format.Thumbnail:
 		return DefaultThumbnailWidth / size.Width
 	case j.Options.GetDpi() > 0:
 		return float64(j.Options.GetDpi()) / pointsPerInch

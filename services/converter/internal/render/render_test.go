@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -35,7 +35,7 @@ func setup(t *testing.T, limits engine.Config, to string, boxes ...string) (*ren
 	t.Helper()
 	renderer, err := render.New(limits, render.Config{Pixels: 10_000_000})
 	require.NoError(t, err)
-	format, _ := document.FormatByID("pptx")
+	format, _ := format.ByID("pptx")
 	target, found := format.Target(to)
 	require.True(t, found, to)
 	path := filepath.Join(t.TempDir(), "result.pdf")

@@ -11,7 +11,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/officefile"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -24,10 +25,10 @@ type Engine struct{ Next engine.Engine }
 // Convert implements engine.Engine.
 func (e Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
 	pages := request.Options.GetPages()
-	if pages == "" || request.Options.GetHiddenSlides() || request.Format.Family != document.Presentation {
+	if pages == "" || request.Options.GetHiddenSlides() || request.Format.Family != format.Presentation {
 		return e.Next.Convert(ctx, request)
 	}
-	slides, known, err := count(request.Source)
+	slides, known, err := count(ctx, request.Source)
 	if err != nil {
 		return engine.Output{}, err
 	}
@@ -44,7 +45,7 @@ func (e Engine) Convert(ctx context.Context, request engine.Request) (engine.Out
 }
 
 // count counts the slides. It is not known of every format, nor of what is encrypted.
-func count(path string) (slides document.SlideCount, known bool, err error) {
+func count(ctx context.Context, path string) (slides officefile.SlideCount, known bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return slides, false, fmt.Errorf("open the document: %w", err)
@@ -54,12 +55,12 @@ func count(path string) (slides document.SlideCount, known bool, err error) {
 	if err != nil {
 		return slides, false, fmt.Errorf("look at the document: %w", err)
 	}
-	slides, err = document.CountSlides(file, info.Size())
+	slides, err = officefile.CountSlides(ctx, file, info.Size())
 	return slides, err == nil, nil
 }
 
 // renumber gives the numbers of the slides that become the wanted pages, or nothing when there are none.
-func renumber(pages string, slides document.SlideCount) string {
+func renumber(pages string, slides officefile.SlideCount) string {
 	ranges, _ := option.ParsePages(pages) // the gateway has checked it
 	numbers := shown(slides)
 	var wanted []string
@@ -72,7 +73,7 @@ func renumber(pages string, slides document.SlideCount) string {
 }
 
 // shown lists the numbers of the slides that are not hidden.
-func shown(slides document.SlideCount) []int {
+func shown(slides officefile.SlideCount) []int {
 	var numbers []int
 	hidden := slides.Hidden
 	for number := 1; number <= slides.Total; number++ {

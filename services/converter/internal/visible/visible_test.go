@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/officefile"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -16,7 +17,7 @@ import (
 
 func TestRenumber(t *testing.T) {
 	t.Parallel()
-	slides := document.SlideCount{Total: 6, Hidden: []int{1, 4}}
+	slides := officefile.SlideCount{Total: 6, Hidden: []int{1, 4}}
 	for pages, want := range map[string]string{"1": "2", "2-3": "3,5", "-2,4": "2,3,6", "4-": "6", "5": "", "5-,1": "2", "1-99999": "2,3,5,6"} {
 		require.Equal(t, want, renumber(pages, slides), pages)
 	}
@@ -38,7 +39,7 @@ func TestOnlyHiddenSlidesAreLeftOut(t *testing.T) {
 		path := filepath.Join("..", "..", "..", "..", "testdata", file)
 		_, err := os.Stat(path)
 		require.NoError(t, err)
-		format, _ := document.FormatByID("pptx")
+		format, _ := format.ByID("pptx")
 		target, _ := format.Target("pdf")
 		next := &asked{}
 		_, err = Engine{Next: next}.Convert(t.Context(), engine.Request{Source: path, Format: format, Target: target, Options: options})
