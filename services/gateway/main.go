@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
@@ -101,6 +102,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
 		Submitter: &submit.Submitter{
 			Sources: sources, Queue: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
+			Detector: detect.NewDetector(),
 		},
 		Status:  status,
 		Sender:  &download.Sender{Results: store.Bucket(s.Store.ResultsBucket)},

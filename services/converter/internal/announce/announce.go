@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/platform/broker"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -32,7 +32,7 @@ type Announcer struct {
 	// Publisher is what it speaks through.
 	Publisher Publisher
 	// Formats are those that the converter can read.
-	Formats []document.Format
+	Formats []format.Format
 	Log     *zap.Logger
 }
 

@@ -32,6 +32,7 @@ import (
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
@@ -122,6 +123,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Detector: detect.NewDetector(),
 		},
 		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Offer: &offer.Offer{}, Metrics: g.registry,
 	})

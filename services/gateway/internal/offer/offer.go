@@ -8,10 +8,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/platform/broker"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
+
+// everything is the whole table of formats. It is handed out and must not be modified.
+var everything = slices.Collect(format.All())
 
 // Offer is what the converters have said. Its zero value has heard nothing yet. It is safe for concurrent use.
 type Offer struct {
@@ -57,19 +60,25 @@ func (o *Offer) forget(now time.Time) {
 }
 
 // Formats lists what every converter at work can read: a job goes to any of them. While none is known, as when all of them
-// are down, it is the whole table: their jobs wait.
-func (o *Offer) Formats() []document.Format { return o.formats(time.Now()) }
+// are down, it is the whole table: their jobs wait. The slice must not be modified.
+func (o *Offer) Formats() []format.Format { return o.formats(time.Now()) }
 
-func (o *Offer) formats(now time.Time) []document.Format {
+func (o *Offer) formats(now time.Time) []format.Format {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.forget(now)
-	return slices.DeleteFunc(document.Formats(), func(f document.Format) bool {
-		for _, converter := range o.converters {
-			if !slices.Contains(converter.formats, f.ID) {
-				return true
-			}
+	if !slices.ContainsFunc(everything, o.unreadable) {
+		return everything
+	}
+	return slices.DeleteFunc(slices.Clone(everything), o.unreadable)
+}
+
+// unreadable reports whether some converter cannot read a format.
+func (o *Offer) unreadable(f format.Format) bool {
+	for _, converter := range o.converters {
+		if !slices.Contains(converter.formats, f.ID) {
+			return true
 		}
-		return false
-	})
+	}
+	return false
 }

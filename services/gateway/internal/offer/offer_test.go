@@ -1,13 +1,14 @@
 package offer
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -25,7 +26,7 @@ func TestOnlyWhatEveryConverterReadsIsOffered(t *testing.T) {
 	say := func(id string, formats ...string) {
 		o.hear(&conversionv1.ConverterAnnounced{ConverterId: id, SourceFormats: formats, ValidFor: durationpb.New(time.Minute)}, now)
 	}
-	require.Len(t, offered(), len(document.Formats()), "before anything is heard")
+	require.Len(t, offered(), len(slices.Collect(format.All())), "before anything is heard")
 	say("a", "docx", "pptx", "of tomorrow")
 	require.Equal(t, []string{"pptx", "docx"}, offered(), "in the table's order")
 	say("b", "docx")
@@ -35,5 +36,5 @@ func TestOnlyWhatEveryConverterReadsIsOffered(t *testing.T) {
 	now = now.Add(50 * time.Second)
 	require.Equal(t, []string{"pptx", "docx"}, offered(), "b is gone")
 	now = now.Add(time.Hour)
-	require.Len(t, offered(), len(document.Formats()), "all are gone, and come back")
+	require.Len(t, offered(), len(slices.Collect(format.All())), "all are gone, and come back")
 }

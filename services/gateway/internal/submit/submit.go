@@ -19,7 +19,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
@@ -37,14 +38,15 @@ const (
 	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
 	// twice the time after which the store's client gives up waiting for an answer.
 	storeStall = time.Minute
-	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
-	recogniseTimeout = 30 * time.Second
+	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
+	detectTimeout = 30 * time.Second
 	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
 	deleteTimeout = 15 * time.Second
 )
 
-// What a client is told to wait before it tries again, when something that Docmill needs is down.
+// What a client is told to wait before it tries again, when something that Docmill needs is down or busy.
 const (
+	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
 	queueRetryAfter = 5 * time.Second
 )
@@ -53,6 +55,8 @@ const (
 type Submitter struct {
 	// Sources stores the documents.
 	Sources blob.Bucket
+	// Detector examines the documents.
+	Detector *detect.Detector
 	// Queue takes the jobs.
 	Queue *broker.Publisher
 	// PublishTimeout bounds the wait for the queue to have taken a job.
@@ -125,10 +129,10 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 		size = int(upload.Size) + 1 // one more, to see the end
 	}
 	head = make([]byte, size)
-	n, err := io.ReadFull(upload, head[:min(size, document.PrefixSize)])
+	n, err := io.ReadFull(upload, head[:min(size, detect.PrefixSize)])
 	if err == nil {
 		// A slow client is not kept sending what is refused anyway.
-		if err := document.RecognisePrefix(head[:n], upload.Filename); err != nil {
+		if err := detect.DetectPrefix(head[:n], upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
 		var more int
@@ -145,19 +149,19 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 }
 
 func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
-	recognition, err := recognise(bytes.NewReader(content), int64(len(content)), upload)
+	result, err := s.detect(ctx, bytes.NewReader(content), int64(len(content)), upload)
 	if err != nil {
 		return nil, err
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: recognition.Format.MediaType})
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: result.Format.MediaType})
 	if err != nil {
 		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
-	return sourceOf(key, upload, recognition.Format, int64(len(content)), sum[:]), nil
+	return sourceOf(key, upload, result.Format, int64(len(content)), sum[:]), nil
 }
 
 func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Upload, head []byte) (*conversionv1.Source, error) {
@@ -165,14 +169,14 @@ func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Up
 	if err != nil {
 		return nil, err
 	}
-	reading, cancel := context.WithTimeout(ctx, recogniseTimeout)
+	reading, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	recognition, err := recognise(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
+	result, err := s.detect(reading, blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
 	}
-	return sourceOf(key, upload, recognition.Format, size, sum), nil
+	return sourceOf(key, upload, result.Format, size, sum), nil
 }
 
 // stream stores head and the rest of the upload while their SHA-256 is computed.
@@ -200,19 +204,21 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	return size, hash.Sum(nil), nil
 }
 
-// recognise finds out what the document is and whether it can become what its owner wants.
-func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
-	recognition, err := document.Recognise(content, size, upload.Filename)
+// detect finds out what the document is and whether it can become what its owner wants.
+func (s *Submitter) detect(
+	ctx context.Context, content io.ReaderAt, size int64, upload *upload.Upload,
+) (detect.Result, error) {
+	result, err := s.Detector.Detect(ctx, content, size, upload.Filename)
 	if err != nil {
-		return document.Recognition{}, refusal(err)
+		return detect.Result{}, refusal(err)
 	}
-	if err := upload.Options.Suit(recognition.Format); err != nil {
-		return document.Recognition{}, err
+	if err := upload.Options.Suit(result.Format); err != nil {
+		return detect.Result{}, err
 	}
-	if recognition.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
-		return document.Recognition{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
+	if result.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
+		return detect.Result{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
-	return recognition, nil
+	return result, nil
 }
 
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
@@ -246,21 +252,25 @@ func (s *Submitter) remove(ctx context.Context, key string) {
 	}
 }
 
+var refusalCodes = map[detect.Reason]problem.Code{
+	detect.Empty:         problem.FileEmpty,
+	detect.Unrecognized:  problem.FileUnrecognized,
+	detect.Unsupported:   problem.FormatUnsupported,
+	detect.Contradiction: problem.FileTypeContradicted,
+	detect.Damaged:       problem.DocumentMalformed,
+	detect.TooComplex:    problem.DocumentTooComplex,
+}
+
 // refusal says in the API's words why a document is not taken.
 func refusal(err error) error {
-	var refused *document.Refusal
+	if errors.Is(err, detect.ErrBusy) {
+		return problem.New(problem.Busy, "Too many documents are being examined.").After(busyRetryAfter).Because(err)
+	}
+	var refused *detect.Refusal
 	if !errors.As(err, &refused) {
 		return storeUnavailable(err) // reading from memory cannot fail
 	}
-	codes := map[document.Reason]problem.Code{
-		document.Empty:          problem.FileEmpty,
-		document.Unrecognisable: problem.FileUnrecognized,
-		document.Unsupported:    problem.FormatUnsupported,
-		document.Contradiction:  problem.FileTypeContradicted,
-		document.Damaged:        problem.DocumentMalformed,
-		document.TooComplex:     problem.DocumentTooComplex,
-	}
-	return problem.New(codes[refused.Reason], "%s", refused.Error()).Because(err)
+	return problem.New(refusalCodes[refused.Reason], "%s", refused.Error()).Because(err)
 }
 
 func storeUnavailable(err error) error {
@@ -270,7 +280,7 @@ func storeUnavailable(err error) error {
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }
 
-func sourceOf(key string, upload *upload.Upload, format document.Format, size int64, sum []byte) *conversionv1.Source {
+func sourceOf(key string, upload *upload.Upload, format format.Format, size int64, sum []byte) *conversionv1.Source {
 	return &conversionv1.Source{
 		ObjectKey: key, Filename: upload.Filename, Format: format.ID, ContentType: format.MediaType, Size: size, Sha256: sum,
 	}

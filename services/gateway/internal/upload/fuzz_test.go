@@ -4,13 +4,14 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 )
 
@@ -30,7 +31,7 @@ func FuzzReceive(f *testing.F) {
 		if disposition != "" {
 			r.Header.Set("Content-Disposition", disposition)
 		}
-		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: document.Formats()}
+		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: slices.Collect(format.All())}
 		u, content, err := receive(r, limits)
 		if err != nil {
 			var p *problem.Error

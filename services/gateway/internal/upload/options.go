@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 )
@@ -23,7 +23,7 @@ type Options struct {
 	// kind of document.
 	Chosen *option.Chosen
 
-	formats []document.Format // that are offered
+	formats []format.Format // that are offered
 }
 
 const (
@@ -55,7 +55,7 @@ func (l Limits) OfferedOptions() []option.Option {
 func (l Limits) targets() []string {
 	var ids []string
 	for _, format := range l.Formats {
-		for _, target := range format.Targets() {
+		for target := range format.Targets() {
 			if !slices.Contains(ids, target.ID) {
 				ids = append(ids, target.ID)
 			}
@@ -155,7 +155,7 @@ func (c *collector) fault(name, detail string) {
 
 // finish gives the options with defaults for those that were not given, or everything that is wrong with them.
 func (c *collector) finish() (Options, error) {
-	var families []document.Family
+	var families []format.Family
 	for _, format := range c.values.formats {
 		if _, offered := format.Target(c.values.To); offered {
 			families = append(families, format.Family)
@@ -171,21 +171,21 @@ func (c *collector) finish() (Options, error) {
 }
 
 // Suit tells why a document of the format cannot be converted with these options, now that it is known, or nil.
-func (o Options) Suit(format document.Format) error {
-	if !slices.ContainsFunc(o.formats, func(f document.Format) bool { return f.ID == format.ID }) {
-		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", format.ID)
+func (o Options) Suit(found format.Format) error {
+	if !slices.ContainsFunc(o.formats, func(f format.Format) bool { return f.ID == found.ID }) {
+		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", found.ID)
 	}
-	if _, offered := format.Target(o.To); !offered {
-		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", format.ID, o.To)
+	if _, offered := found.Target(o.To); !offered {
+		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", found.ID, o.To)
 	}
 	var fields []problem.Field
-	for _, fault := range o.Chosen.Unsuitable(o.To, format.Family) {
+	for _, fault := range o.Chosen.Unsuitable(o.To, found.Family) {
 		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})
 	}
 	if len(fields) == 0 {
 		return nil
 	}
-	return problem.New(problem.OptionInvalid, "The document is a %s, and the request has options that are not for such.", format.Title).With(fields...)
+	return problem.New(problem.OptionInvalid, "The document is a %s, and the request has options that are not for such.", found.Title).With(fields...)
 }
 
 // shorten makes a client's word fit to be repeated in an answer.

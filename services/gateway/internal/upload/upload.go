@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 )
 
@@ -27,7 +27,7 @@ type Limits struct {
 	// Secrets says whether options that are secret are taken: there is a key to seal them with.
 	Secrets bool
 	// Formats are those that are offered.
-	Formats []document.Format
+	Formats []format.Format
 }
 
 // Upload is one document on its way in. It is for one goroutine at a time.

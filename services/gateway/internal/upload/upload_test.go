@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -14,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 )
@@ -46,7 +47,7 @@ func rawRequest(disposition, query, content string) *http.Request {
 	return r
 }
 
-var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: document.Formats()}
+var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: slices.Collect(format.All())}
 
 // receive reads the whole upload.
 func receive(r *http.Request, limits Limits) (*Upload, string, error) {
@@ -246,7 +247,7 @@ func TestRefusedForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: document.Formats()})
+			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: slices.Collect(format.All())})
 			p := requireProblem(t, err, test.code)
 			require.NotErrorIs(t, err, io.EOF)
 			require.Equal(t, test.fields, names(p))

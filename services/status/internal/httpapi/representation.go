@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
@@ -64,7 +64,7 @@ func resultName(s fold.Submission, mediaType string) string {
 	if extension := path.Ext(name); isExtension(extension) && extension != name {
 		name = strings.TrimSuffix(name, extension)
 	}
-	if extension, known := document.ResultExtension(mediaType); known {
+	if extension, known := format.ResultExtension(mediaType); known {
 		return name + "." + extension
 	}
 	return name + "." + s.TargetFormat
@@ -73,7 +73,7 @@ func resultName(s fold.Submission, mediaType string) string {
 // isExtension tells a real extension from the end of a name with a dot in it, such as "Report v1.2" or "St. Gallen".
 func isExtension(text string) bool {
 	const longest = 5 // with the dot: ".docx", and what is like it
-	if document.KnowsExtension(strings.ToLower(strings.TrimPrefix(text, "."))) {
+	if _, known := format.ByExtension(strings.ToLower(strings.TrimPrefix(text, "."))); known {
 		return true
 	}
 	if len(text) < 2 || len(text) > longest || text[1] >= '0' && text[1] <= '9' {
