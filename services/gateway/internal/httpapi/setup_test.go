@@ -38,7 +38,7 @@ import (
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/platform/tracing"
@@ -65,7 +65,7 @@ type gateway struct {
 	url       string
 	bench     *testbench.Bench
 	objects   *minio.Client
-	store     *objectstore.Store
+	store     *s3.Store
 	publisher *broker.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
@@ -121,9 +121,9 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Sources: g.store.Bucket(c.bench.SourcesBucket), Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 		},
-		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Offer: &offer.Offer{}, Metrics: g.registry,
+		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Offer: &offer.Offer{}, Metrics: g.registry,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
@@ -147,9 +147,9 @@ func objects(t testing.TB, b *testbench.Bench) *minio.Client {
 	return client
 }
 
-func store(t testing.TB, c choices) *objectstore.Store {
+func store(t testing.TB, c choices) *s3.Store {
 	t.Helper()
-	s, err := objectstore.New(objectstore.Config{
+	s, err := s3.New(s3.Config{
 		Endpoint: c.storeEndpoint, Region: c.bench.StoreRegion,
 		AccessKey: c.bench.StoreAccessKey, SecretKey: config.NewSecret(c.bench.StoreSecretKey),
 	})
