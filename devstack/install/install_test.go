@@ -45,6 +45,19 @@ func TestEveryNeedHasPackages(t *testing.T) {
 	require.Contains(t, debianPackages([]Need{LibreOffice}), "libreoffice-math-nogui", "comments are removed")
 }
 
+// TestDockerfileUsesTheSameLists: the images have the packages and the MinIO that devstack installs.
+func TestDockerfileUsesTheSameLists(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../Dockerfile")
+	require.NoError(t, err)
+	require.Contains(t, string(text), "source=devstack/install/converter-packages.txt")
+	require.Contains(t, string(text), "source=devstack/install/minio-version.txt")
+	require.NotContains(t, string(text), minioVersion())
+	for _, name := range debianPackages(Converter()) {
+		require.NotContains(t, strings.Fields(string(text)), name)
+	}
+}
+
 // TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only print their arguments.
 func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	t.Parallel()
