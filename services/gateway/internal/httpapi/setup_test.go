@@ -92,7 +92,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	t.Helper()
 	c := choices{
 		settings: httpapi.Settings{
-			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, Secrets: true}, MaxUploads: 8, RecordWait: 2 * time.Second,
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
 		publishTimeout: 10 * time.Second,
 	}
