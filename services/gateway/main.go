@@ -90,7 +90,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	status, err := statusclient.New(s.Status)
+	status, err := statusclient.New(s.Status, nil)
 	if err != nil {
 		return service.Assembly{}, err
 	}
