@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// DirVariable overrides where [Folder] is.
+// DirVariable is the environment variable that overrides [StateDir].
 const DirVariable = "DOCMILL_DEVSTACK_DIR"
 
-// Folder is where the stack of the project in that folder keeps its state: one for each project folder, so that several
-// copies of the project do not share one. root's is where the user postgres can reach it.
-func Folder(project string) (string, error) {
+// StateDir returns the directory for the state of the project's stack. Each copy of the project has its own. For root
+// it is in a place that the user postgres can reach.
+func StateDir(project string) (string, error) {
 	if dir := os.Getenv(DirVariable); dir != "" {
 		absolute, err := filepath.Abs(dir)
 		if err != nil {
-			return "", fmt.Errorf("finding the folder that %s names: %w", DirVariable, err)
+			return "", fmt.Errorf("resolve %s: %w", DirVariable, err)
 		}
 		return absolute, nil
 	}
@@ -27,7 +27,7 @@ func Folder(project string) (string, error) {
 		if state == "" {
 			home, err := os.UserHomeDir()
 			if err != nil {
-				return "", fmt.Errorf("finding a place for the stack's state (or set %s): %w", DirVariable, err)
+				return "", fmt.Errorf("find a directory for the state (%s overrides it): %w", DirVariable, err)
 			}
 			state = filepath.Join(home, ".local", "state")
 		}
