@@ -100,12 +100,12 @@ func (p *process) follow(output io.Reader, addresses chan<- [2]string) {
 		p.log.WriteString(lines.Text() + "\n")
 		p.mutex.Unlock()
 		var entry struct {
-			Msg     string `json:"msg"`
-			Part    string `json:"part"`
-			Address string `json:"address"`
+			Msg       string `json:"msg"`
+			Component string `json:"component"`
+			Address   string `json:"address"`
 		}
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
-			addresses <- [2]string{entry.Part, entry.Address}
+			addresses <- [2]string{entry.Component, entry.Address}
 		}
 	}
 	p.exited <- p.Wait()

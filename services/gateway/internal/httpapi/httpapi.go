@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -25,8 +26,12 @@ import (
 type Settings struct {
 	// Upload are the bounds of one upload; its Formats come from the Offer.
 	Upload upload.Limits
-	// MaxUploads is how many uploads may go on at once.
+	// MaxUploads is the maximum number of uploads that are stored at once.
 	MaxUploads int
+	// MaxOpenUploads is the maximum number of open uploads, including those whose document has not begun to arrive.
+	MaxOpenUploads int
+	// SlotWait is how long an upload waits for one of MaxUploads. It should be enough to replace lagging uploads.
+	SlotWait time.Duration
 	// RecordWait is how long the answer to a submission waits for status to know the job.
 	RecordWait time.Duration
 }
@@ -43,7 +48,7 @@ type Parts struct {
 type api struct {
 	settings Settings
 	parts    Parts
-	slots    chan struct{} // one entry for each upload that goes on
+	gate     *admission.Gate
 	metrics  uploadMetrics
 }
 
@@ -52,7 +57,8 @@ type api struct {
 func Register(routes gin.IRouter, settings Settings, parts Parts) {
 	a := &api{
 		settings: settings, parts: parts,
-		slots: make(chan struct{}, settings.MaxUploads), metrics: newUploadMetrics(parts.Metrics),
+		gate:    admission.NewGate(admission.Config{Slots: settings.MaxUploads, Open: settings.MaxOpenUploads, Wait: settings.SlotWait}),
+		metrics: newUploadMetrics(parts.Metrics),
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
@@ -136,23 +142,15 @@ func (a *api) submit(c *gin.Context) error {
 	return nil
 }
 
-// busyRetryAfter is what a client is told when too many others upload.
-const busyRetryAfter = 2 * time.Second
-
-// accept receives the upload, when it is not one too many, and submits it.
+// accept receives the upload and submits it.
 func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 	done := a.metrics.begin()
 	defer func() { done(accepted.Source.Size, err) }()
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	default:
-		return jobapi.Job{}, problem.New(problem.Busy, "%d uploads go on already.", cap(a.slots)).After(busyRetryAfter)
-	}
 	document, err := upload.Receive(c.Writer, c.Request, a.limits())
 	if err != nil {
 		return jobapi.Job{}, err
 	}
+	defer document.Close()
 	return a.parts.Submitter.Submit(c.Request.Context(), document)
 }
 
@@ -160,6 +158,7 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
 	limits.Formats = a.parts.Offer.Formats()
+	limits.Gate = a.gate
 	return limits
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -200,7 +201,16 @@ func TestSlowDownloadDoesNotHoldUpOthers(t *testing.T) {
 
 func TestPoll(t *testing.T) {
 	t.Parallel()
-	g := setup(t)
+	for _, inProcess := range []bool{false, true} {
+		t.Run(fmt.Sprintf("in process %t", inProcess), func(t *testing.T) {
+			t.Parallel()
+			poll(t, setup(t, func(c *choices) { c.statusInProcess = inProcess }))
+		})
+	}
+}
+
+func poll(t *testing.T, g *gateway) {
+	t.Helper()
 	id := uuid.NewString()
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/jobs/"+id || r.URL.RawQuery != "" {
@@ -269,8 +279,18 @@ func TestPollOfProblems(t *testing.T) {
 // TestPollThatIsGivenUp keeps a client's impatience apart from a failure of ours.
 func TestPollThatIsGivenUp(t *testing.T) {
 	t.Parallel()
+	for _, inProcess := range []bool{false, true} {
+		t.Run(fmt.Sprintf("in process %t", inProcess), func(t *testing.T) {
+			t.Parallel()
+			pollThatIsGivenUp(t, inProcess)
+		})
+	}
+}
+
+func pollThatIsGivenUp(t *testing.T, inProcess bool) {
+	t.Helper()
 	log, logs := observer.New(zap.DebugLevel)
-	g := setup(t, func(c *choices) { c.log = zap.New(log) })
+	g := setup(t, func(c *choices) { c.log, c.statusInProcess = zap.New(log), inProcess })
 	asked := make(chan struct{})
 	g.status.handle(func(_ http.ResponseWriter, r *http.Request) {
 		close(asked)

@@ -81,10 +81,12 @@ type choices struct {
 	brokerURL      string
 	storeEndpoint  string
 	statusURL      string
-	bench          *testbench.Bench
-	unconnected    bool
-	untapped       bool
-	log            *zap.Logger
+	// statusInProcess calls status without a network.
+	statusInProcess bool
+	bench           *testbench.Bench
+	unconnected     bool
+	untapped        bool
+	log             *zap.Logger
 }
 
 const patience = 20 * time.Second
@@ -93,7 +95,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	t.Helper()
 	c := choices{
 		settings: httpapi.Settings{
-			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, Secrets: true}, MaxUploads: 8, RecordWait: 2 * time.Second,
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
 		publishTimeout: 10 * time.Second,
 	}
@@ -117,7 +119,11 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	}
 	g.store = store(t, c)
 	g.publisher = publisher(t, c)
-	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})
+	var transport http.RoundTripper
+	if c.statusInProcess {
+		transport = httpserver.InProcess(g.status)
+	}
+	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	httpapi.Register(engine, c.settings, httpapi.Parts{
@@ -194,9 +200,14 @@ func newStandIn(t testing.TB) *standIn {
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.JobNotFound, "The job is not recorded."))
 	})
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.handler.Load()).ServeHTTP(w, r) }))
+	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.handler.Load()).ServeHTTP(w, r)
 }
 
 func (s *standIn) handle(handler http.HandlerFunc) {

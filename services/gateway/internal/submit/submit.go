@@ -111,7 +111,7 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 
 // keep stores the document under the key and says what it is. On an error nothing stays in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
-	head, whole, err := readHead(document)
+	head, whole, err := readHead(ctx, document)
 	if err != nil {
 		return nil, err
 	}
@@ -121,31 +121,51 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and refuses what it already shows to be no document. whole says that there
-// is no more than the head.
-func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
-	size := headSize
-	if upload.Size >= 0 && upload.Size < headSize {
-		size = int(upload.Size) + 1 // one more, to see the end
+// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there is
+// no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
+// form without a file, holds none, and less memory than 64 KiB.
+func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
+	head = make([]byte, sizeOf(upload, detect.PrefixSize))
+	n, err := io.ReadFull(upload, head)
+	if err != nil && !ended(err) {
+		return nil, false, err
 	}
-	head = make([]byte, size)
-	n, err := io.ReadFull(upload, head[:min(size, detect.PrefixSize)])
 	if err == nil {
 		// A slow client is not kept sending what is refused anyway.
-		if err := detect.DetectPrefix(head[:n], upload.Filename); err != nil {
+		if err := detect.DetectPrefix(head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
-		var more int
-		more, err = io.ReadFull(upload, head[n:])
-		n += more
 	}
-	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: // io.ReadFull's own, for the upload's good end only
+	if err := upload.Start(ctx); err != nil {
+		return nil, false, err
+	}
+	if err != nil {
 		return head[:n], true, nil
+	}
+	head = append(make([]byte, 0, sizeOf(upload, headSize)), head...)
+	n, err = io.ReadFull(upload, head[n:cap(head)])
+	head = head[:detect.PrefixSize+n]
+	switch {
+	case ended(err):
+		return head, true, nil
 	case err != nil:
 		return nil, false, err
 	}
 	return head, false, nil
+}
+
+// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to see
+// its end.
+func sizeOf(upload *upload.Upload, limit int) int {
+	if upload.Size >= 0 && upload.Size < int64(limit) {
+		return int(upload.Size) + 1
+	}
+	return limit
+}
+
+// ended reports whether io.ReadFull returned err at the good end of an upload. An upload wraps neither of the two.
+func ended(err error) bool {
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // see above
 }
 
 func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
