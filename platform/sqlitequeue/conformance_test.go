@@ -69,4 +69,3 @@ func (h *harness) harness() messagetest.Harness {
 		},
 	}
 }
-
