@@ -28,7 +28,7 @@ COPY services services
 # The converter has C in it, and is linked to the C library: it must be built on the Debian that it runs on.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-gateway ./services/gateway \
  && CGO_ENABLED=1 go build -trimpath -ldflags='-s -w' -o /out/docmill-converter ./services/converter \
- && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-status ./services/status
+ && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-status ./services/status/cmd/docmill-status
 
 FROM debian:trixie-slim AS base
 RUN apt-get update \

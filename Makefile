@@ -86,7 +86,7 @@ generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Make the generated code a
 build: devstack ## Build the three services into bin/
 	@go build -o bin/docmill-gateway ./services/gateway
 	@go build -o bin/docmill-converter ./services/converter
-	@go build -o bin/docmill-status ./services/status
+	@go build -o bin/docmill-status ./services/status/cmd/docmill-status
 
 .PHONY: devstack
 devstack: toolchain

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,15 @@ func (s *Service) startAnywhere(ctx context.Context) error {
 	return s.StartAnywhere(ctx, s.ports, s.settle)
 }
 
+// mainPackage returns the package of a service's program, relative to the service.
+func mainPackage(project, name string) string {
+	command := "cmd/docmill-" + name
+	if _, err := os.Stat(filepath.Join(project, "services", name, command)); err == nil {
+		return "./" + command
+	}
+	return "."
+}
+
 // Build builds the services of the project in that folder into the folder binaries. It takes a second when nothing has
 // changed.
 func Build(ctx context.Context, project, binaries string) error {
@@ -94,7 +104,7 @@ func Build(ctx context.Context, project, binaries string) error {
 		if err != nil {
 			return fmt.Errorf("finding the folder for %s: %w", name, err)
 		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, ".")
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, mainPackage(project, name))
 		cmd.Dir = filepath.Join(project, "services", name)
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w:\n%s", name, err, output)
