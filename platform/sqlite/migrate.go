@@ -27,12 +27,12 @@ func (db *DB) Migrate(ctx context.Context, component string, files fs.FS) error 
 	if err != nil {
 		return fmt.Errorf("read the migrations of %s: %w", component, err)
 	}
-	return db.Write(ctx, Durable, func(ctx context.Context, tx DBTX) error {
+	return db.Write(ctx, Durable, func(ctx context.Context, tx *Tx) error {
 		return db.migrate(ctx, tx, component, migrations)
 	})
 }
 
-func (db *DB) migrate(ctx context.Context, tx DBTX, component string, migrations []migration) error {
+func (db *DB) migrate(ctx context.Context, tx *Tx, component string, migrations []migration) error {
 	found := 0
 	err := tx.QueryRowContext(ctx, "SELECT version FROM schema_versions WHERE component = ?", component).Scan(&found)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -44,7 +44,7 @@ func (db *DB) migrate(ctx context.Context, tx DBTX, component string, migrations
 			ErrNewerVersion, component, db.path, found, supported)
 	}
 	for _, m := range migrations[found:] {
-		if err := runScript(ctx, tx, m.script); err != nil {
+		if _, err := tx.on.ExecContext(ctx, m.script); err != nil { // not prepared: it has several statements
 			return fmt.Errorf("migrate %s to version %d: %w", component, m.version, err)
 		}
 	}

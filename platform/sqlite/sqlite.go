@@ -146,7 +146,7 @@ const probeSize = 16 * pageSize
 // whether there is space again.
 func (db *DB) Check(ctx context.Context) error {
 	if db.full.Load() {
-		return db.Write(ctx, Durable, func(ctx context.Context, tx DBTX) error {
+		return db.Write(ctx, Durable, func(ctx context.Context, tx *Tx) error {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO space_probe (data) VALUES (zeroblob(?))", probeSize); err != nil {
 				return err
 			}

@@ -41,8 +41,8 @@ func open(t testing.TB, path string, options sqlite.Options) *sqlite.DB {
 
 func file(t testing.TB) string { return filepath.Join(t.TempDir(), "a file with % and ?.db") }
 
-func insert(text string) func(context.Context, sqlite.DBTX) error {
-	return func(ctx context.Context, tx sqlite.DBTX) error {
+func insert(text string) func(context.Context, *sqlite.Tx) error {
+	return func(ctx context.Context, tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO notes (text) VALUES (?)", text)
 		return err
 	}
@@ -108,7 +108,7 @@ func TestGroupCommit(t *testing.T) {
 	blocked, release := make(chan struct{}), make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		_ = db.Write(t.Context(), sqlite.Durable, func(context.Context, sqlite.DBTX) error {
+		_ = db.Write(t.Context(), sqlite.Durable, func(context.Context, *sqlite.Tx) error {
 			close(blocked)
 			<-release
 			return nil
@@ -139,7 +139,7 @@ func TestDurability(t *testing.T) {
 	t.Parallel()
 	db := open(t, file(t), sqlite.Options{})
 	level := func(durability sqlite.Durability) (n int) {
-		require.NoError(t, db.Write(t.Context(), durability, func(ctx context.Context, tx sqlite.DBTX) error {
+		require.NoError(t, db.Write(t.Context(), durability, func(ctx context.Context, tx *sqlite.Tx) error {
 			return tx.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&n)
 		}))
 		return n
@@ -159,7 +159,7 @@ func TestCanceledWrites(t *testing.T) {
 	var first, second error
 	var both sync.WaitGroup
 	both.Go(func() {
-		first = db.Write(ctx, sqlite.Durable, func(ctx context.Context, tx sqlite.DBTX) error {
+		first = db.Write(ctx, sqlite.Durable, func(ctx context.Context, tx *sqlite.Tx) error {
 			close(begun)
 			<-release
 			return insert("first")(ctx, tx)
@@ -272,7 +272,7 @@ func TestFullDisk(t *testing.T) {
 	if limited == "tmpfs" {
 		require.NoError(t, syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT, "size=16m"))
 	} else {
-		require.NoError(t, db.Write(t.Context(), sqlite.Durable, func(ctx context.Context, tx sqlite.DBTX) error {
+		require.NoError(t, db.Write(t.Context(), sqlite.Durable, func(ctx context.Context, tx *sqlite.Tx) error {
 			_, err := tx.ExecContext(ctx, "DELETE FROM notes WHERE id > 10")
 			stored = 10
 			return err
@@ -292,7 +292,7 @@ func TestFilesStaySmall(t *testing.T) {
 	db := open(t, path, sqlite.Options{})
 	turn := func() {
 		for i := range 40 {
-			require.NoError(t, db.Write(t.Context(), sqlite.Relaxed, func(ctx context.Context, tx sqlite.DBTX) error {
+			require.NoError(t, db.Write(t.Context(), sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
 				if err := insert(fmt.Sprintf("%0100000d", i))(ctx, tx); err != nil {
 					return err
 				}
@@ -300,7 +300,7 @@ func TestFilesStaySmall(t *testing.T) {
 				return err
 			}))
 		}
-		require.NoError(t, db.Write(t.Context(), sqlite.Relaxed, func(ctx context.Context, tx sqlite.DBTX) error {
+		require.NoError(t, db.Write(t.Context(), sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
 			_, err := tx.ExecContext(ctx, "DELETE FROM notes")
 			return err
 		}))
@@ -384,3 +384,19 @@ const (
 	waitFor = 30 * time.Second
 	tick    = time.Millisecond
 )
+
+func TestAfterCommit(t *testing.T) {
+	t.Parallel()
+	db := open(t, file(t), sqlite.Options{})
+	called := 0
+	note := func(err error) func(context.Context, *sqlite.Tx) error {
+		return func(_ context.Context, tx *sqlite.Tx) error {
+			tx.AfterCommit(func() { called++ })
+			return err
+		}
+	}
+	require.NoError(t, db.Write(t.Context(), sqlite.Relaxed, note(nil)))
+	require.Equal(t, 1, called)
+	require.ErrorIs(t, db.Write(t.Context(), sqlite.Relaxed, note(fs.ErrInvalid)), fs.ErrInvalid)
+	require.Equal(t, 1, called)
+}

@@ -10,20 +10,15 @@ import (
 // dozens of them.
 const maxStatements = 512
 
-// preparer is a *sql.DB or *sql.Conn.
-type preparer interface {
-	DBTX
-}
-
 // statements runs queries as prepared statements, which it keeps: preparing one takes longer than running it.
 type statements struct {
-	on preparer
+	on DBTX
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt
 }
 
-func newStatements(on preparer) *statements {
+func newStatements(on DBTX) *statements {
 	return &statements{on: on, prepared: map[string]*sql.Stmt{}}
 }
 

@@ -32,12 +32,24 @@ const (
 	withdrawn
 )
 
+// Tx is the transaction of one write. It is valid until the function that received it returns.
+type Tx struct {
+	*statements
+
+	afterCommit []func()
+}
+
+// AfterCommit has f called once the transaction is committed, before Write returns, and not at all if it fails. It is
+// called even if the caller of Write has given up. f runs on the writer's goroutine and must not block.
+func (tx *Tx) AfterCommit(f func()) { tx.afterCommit = append(tx.afterCommit, f) }
+
 // request is one write.
 type request struct {
 	ctx        context.Context //nolint:containedctx // the caller's values, without its end
 	durability Durability
-	run        func(ctx context.Context, tx DBTX) error
+	run        func(ctx context.Context, tx *Tx) error
 	asked      time.Time
+	tx         *Tx
 
 	state atomic.Int32
 	err   error
@@ -52,7 +64,7 @@ type request struct {
 //
 // If ctx ends before the function has begun, it does not run, and Write returns the cause. If it has begun, Write
 // returns [ErrUnknownOutcome] and the cause at once, and the write continues.
-func (db *DB) Write(ctx context.Context, durability Durability, run func(ctx context.Context, tx DBTX) error) error {
+func (db *DB) Write(ctx context.Context, durability Durability, run func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

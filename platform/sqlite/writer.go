@@ -176,7 +176,8 @@ func (w *writer) write(r *request) error {
 	if _, err := w.exec("SAVEPOINT request"); err != nil {
 		return err
 	}
-	r.err = r.run(r.ctx, w.tx)
+	r.tx = &Tx{statements: w.tx}
+	r.err = r.run(r.ctx, r.tx)
 	if r.err != nil {
 		r.err = Classify(r.err)
 		if _, err := w.exec("ROLLBACK TO request"); err != nil { // SQLite has rolled back everything
@@ -211,6 +212,11 @@ func (w *writer) settle(batch []*request, durability Durability, err error) {
 			r.err = err
 		}
 		full = full || errors.Is(r.err, ErrFull)
+		if r.err == nil && r.tx != nil {
+			for _, f := range r.tx.afterCommit {
+				f()
+			}
+		}
 		w.db.metrics.duration.WithLabelValues(r.durability.String()).Observe(time.Since(r.asked).Seconds())
 		close(r.done)
 	}
@@ -232,14 +238,4 @@ func (w *writer) noteSpace(full bool) {
 // exec runs a statement of the writer itself.
 func (w *writer) exec(query string) (sql.Result, error) {
 	return w.tx.ExecContext(context.Background(), query)
-}
-
-// runScript runs several statements, which must not be kept prepared.
-func runScript(ctx context.Context, tx DBTX, script string) error {
-	on, ok := tx.(*statements)
-	if !ok {
-		return errors.New("not a transaction of this package")
-	}
-	_, err := on.on.ExecContext(ctx, script)
-	return err
 }
