@@ -188,3 +188,17 @@ func (h *running) abandon(cancel func(), failures []error, last int, why string)
 	}
 	return errors.Join(append(failures, fmt.Errorf("%s while %s was stopping: %w", why, h.parts[last].name, ErrAbandoned))...)
 }
+
+// Context returns a copy of ctx that also ends when drain is closed, for components that do not distinguish the two.
+// Its cause is context.Canceled if drain was closed.
+func Context(ctx context.Context, drain <-chan struct{}) (context.Context, context.CancelFunc) {
+	stop, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-drain:
+		case <-stop.Done():
+		}
+	}()
+	return stop, cancel
+}

@@ -116,3 +116,21 @@ func TestSecondSignalAbandons(t *testing.T) {
 	require.ErrorContains(t, err, "a second signal came while s was stopping")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
 }
+
+func TestContextEndsWithDrainOrItsParent(t *testing.T) {
+	t.Parallel()
+	drain := make(chan struct{})
+	drained, cancel := Context(t.Context(), drain)
+	defer cancel()
+	require.NoError(t, drained.Err())
+	close(drain)
+	<-drained.Done()
+
+	cause := errors.New("the parent's")
+	parent, end := context.WithCancelCause(t.Context())
+	ended, cancel := Context(parent, nil)
+	defer cancel()
+	end(cause)
+	<-ended.Done()
+	require.ErrorIs(t, context.Cause(ended), cause)
+}
