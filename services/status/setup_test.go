@@ -166,7 +166,8 @@ func (r replica) ended(t testing.TB, id string) jobapi.Job {
 // publisher returns a publisher that is stopped at the end of the test.
 func publisher(t testing.TB, bench *testbench.Bench) *broker.Publisher {
 	t.Helper()
-	p, err := broker.NewPublisher(brokerConfig(bench), broker.PublisherOptions{Name: "test", Wait: patience, Log: zap.NewNop()})
+	options := broker.PublisherOptions{Name: "test", Wait: patience, Log: zap.NewNop()}
+	p, err := broker.NewPublisher(brokerConfig(bench), options)
 	require.NoError(t, err)
 	drain, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- p.Run(context.Background(), func() {}, drain) }()
@@ -197,8 +198,8 @@ func channel(t testing.TB, bench *testbench.Bench) *amqp.Channel {
 	return opened
 }
 
-// send publishes messages, retrying until the broker has confirmed each, or the test ends: a job that was never accepted
-// cannot be lost.
+// send publishes messages, retrying until the broker has confirmed each, or the test ends: a job that was never
+// accepted cannot be lost.
 func send(t testing.TB, p *broker.Publisher, messages ...proto.Message) {
 	t.Helper()
 	for _, m := range messages {

@@ -24,6 +24,9 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
+// applied is the metric of jobs that have succeeded.
+const applied = `docmill_status_events_total{event="job.succeeded",outcome="applied"}`
+
 func TestEventsBecomeStates(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
@@ -42,11 +45,11 @@ func TestEventsBecomeStates(t *testing.T) {
 	require.Equal(t, jobapi.Succeeded, done.Status)
 	require.Equal(t, int32(8), done.Result.Pages)
 	require.Equal(t, http.StatusOK, get(t, r.url+"/internal/jobs/"+id+"/result").StatusCode)
-	require.Contains(t, string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="job.succeeded",outcome="applied"} 1`)
+	require.Contains(t, string(get(t, r.admin+"/metrics").Body), applied+" 1")
 }
 
-// TestSecretsAreNotStored requires that sealed secrets are not in any column, response or log line, even if the message is
-// dead-lettered.
+// TestSecretsAreNotStored requires that sealed secrets are not in any column, response or log line, even if the
+// message is dead-lettered.
 func TestSecretsAreNotStored(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
@@ -79,7 +82,8 @@ func TestSecretsAreNotStored(t *testing.T) {
 	kept := written.String() + rows(t, bench) + string(get(t, r.url+jobapi.Path(good)).Body) +
 		string(get(t, r.url+jobapi.Path(dead)).Body) + string(get(t, r.admin+"/metrics").Body)
 	require.Contains(t, kept, good)
-	for _, form := range []string{string(sealed), hex.EncodeToString(sealed), base64.RawStdEncoding.EncodeToString(sealed)} {
+	encoded := base64.RawStdEncoding.EncodeToString(sealed)
+	for _, form := range []string{string(sealed), hex.EncodeToString(sealed), encoded} {
 		require.NotContains(t, kept, form)
 	}
 }
@@ -188,8 +192,9 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	deliveries, err := ch.Consume(topology.Convert, "", false, false, false, false, nil)
 	require.NoError(t, err)
 	d := <-deliveries
-	require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{Type: "unheard", CorrelationId: refused}))
-	require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{Type: "unheard"}))
+	for _, dead := range []amqp.Publishing{{Type: "unheard", CorrelationId: refused}, {Type: "unheard"}} {
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, dead))
+	}
 	require.NoError(t, d.Ack(false))
 	require.Equal(t, string(problem.AttemptsExhausted), r.ended(t, refused).Error.Code)
 
@@ -198,12 +203,14 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	body, err := proto.Marshal(unseen)
 	require.NoError(t, err)
 	require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
-		Type: string(proto.MessageName(unseen)), ContentType: "application/protobuf", CorrelationId: unseen.GetJobId(), Body: body,
+		Type: string(proto.MessageName(unseen)), ContentType: "application/protobuf",
+		CorrelationId: unseen.GetJobId(), Body: body,
 	}))
 	require.Equal(t, "deck.pptx", r.ended(t, unseen.GetJobId()).Source.Filename)
 }
 
-// load publishes all messages of jobs from several clients until stop is closed. It returns a function that returns the ids.
+// load publishes all messages of jobs from several clients until stop is closed. It returns a function that returns
+// the ids.
 func load(t *testing.T, bench *testbench.Bench, stop <-chan struct{}) func() []string {
 	t.Helper()
 	const clients = 8
@@ -252,16 +259,14 @@ func TestReplicasComeAndGoUnderLoad(t *testing.T) {
 	ids := load(t, bench, stop)
 	first := start(t, bench, patience, "--batch-size=16").ready(t) // both migrate and consume
 	second := start(t, bench, patience, "--batch-size=16").ready(t)
-	applied := func(r replica) func() bool {
-		return func() bool {
-			return strings.Contains(string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="job.succeeded",outcome="applied"}`)
-		}
+	works := func(r replica) func() bool {
+		return func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), applied) }
 	}
-	require.Eventually(t, applied(first), patience, poll)
-	require.Eventually(t, applied(second), patience, poll)
+	require.Eventually(t, works(first), patience, poll)
+	require.Eventually(t, works(second), patience, poll)
 	first.stop() // drains
 	third := start(t, bench, 0, "--batch-size=16").ready(t)
-	require.Eventually(t, applied(third), patience, poll)
+	require.Eventually(t, works(third), patience, poll)
 	third.stop() // abandons its work
 	close(stop)
 	requireAllSucceeded(t, second, ids())

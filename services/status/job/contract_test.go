@@ -15,8 +15,8 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
-// TestEveryMessageInQueueEventsIsRead requires that Read understands every type of message that the queue Events receives,
-// and no other.
+// TestEveryMessageInQueueEventsIsRead requires that Read understands every type of message that the queue Events
+// receives, and no other.
 func TestEveryMessageInQueueEventsIsRead(t *testing.T) {
 	t.Parallel()
 	count := 0

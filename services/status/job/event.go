@@ -74,7 +74,8 @@ type AttemptUpdated struct {
 	Percent int32
 }
 
-// apply takes the maximum of what is known and e in a total order. Therefore the order and number of calls do not matter.
+// apply takes the maximum of what is known and e in a total order. Therefore the order and number of calls do not
+// matter.
 func (e AttemptUpdated) apply(j *Job) bool {
 	if j.Status.Terminal() || e.Attempt < j.Attempt {
 		return false

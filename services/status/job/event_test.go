@@ -62,7 +62,9 @@ func after(events ...job.Event) job.Job {
 
 func TestApply(t *testing.T) {
 	t.Parallel()
-	exhausted := job.Ended{ID: id, Status: job.Failed, FinishedAt: at(5), Failure: &job.Failure{Code: "attempts-exhausted"}}
+	exhausted := job.Ended{
+		ID: id, Status: job.Failed, FinishedAt: at(5), Failure: &job.Failure{Code: "attempts-exhausted"},
+	}
 	tests := map[string]struct {
 		events  []job.Event
 		status  job.Status
@@ -228,7 +230,9 @@ func TestEndIsFinalAndVersionCountsChanges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		history := slices.Concat(
-			rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"), rapid.SliceOfN(end(), 1, 3).Draw(t, "ends"), []job.Event{submitted},
+			rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"),
+			rapid.SliceOfN(end(), 1, 3).Draw(t, "ends"),
+			[]job.Event{submitted},
 		)
 		j := job.New(uuid.UUID(id))
 		for _, event := range shuffle(t, history, "events") {

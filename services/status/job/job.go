@@ -2,8 +2,8 @@
 // It is pure logic without input or output.
 //
 // Events may arrive twice, late, in any order, and at several replicas at once. The state that they lead to does not
-// depend on that: a terminal state is never left, and before it the newest event of the newest attempt counts. Only if a
-// job has two completions does the order decide: the first one wins.
+// depend on that: a terminal state is never left, and before it the newest event of the newest attempt counts. Only
+// if a job has two completions does the order decide: the first one wins.
 package job
 
 import (
@@ -27,8 +27,8 @@ const (
 // Terminal reports whether a job with this status has ended. A terminal status is never left.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
-// Phase is the step that a running attempt is in. The values are those of the messages and of the databases; later steps
-// are greater.
+// Phase is the step that a running attempt is in. The values are those of the messages and of the databases; later
+// steps are greater.
 type Phase int16
 
 // The steps of an attempt.
@@ -125,7 +125,8 @@ type Report struct {
 
 // Seconds is how long the steps of a job took. A step that was not reached is nil.
 type Seconds struct {
-	// Queued is the time from the acceptance of the job to the start of its last attempt; the others belong to that attempt.
+	// Queued is the time from the acceptance of the job to the start of its last attempt; the others belong to that
+	// attempt.
 	Queued *float64
 	Fetch  *float64
 	Load   *float64

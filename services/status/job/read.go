@@ -17,8 +17,8 @@ import (
 // ErrInvalid means that a message breaks the contract of its type. It is permanent: a redelivery will not help.
 var ErrInvalid = errors.New("invalid message")
 
-// Read returns the event that a message about a job describes. Every error is an ErrInvalid and names everything that is
-// wrong with the message.
+// Read returns the event that a message about a job describes. Every error is an ErrInvalid and names everything that
+// is wrong with the message.
 func Read(message proto.Message) (Event, error) {
 	var r reader
 	event := r.read(message)
@@ -120,8 +120,10 @@ func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 	return Ended{
 		ID: r.id(m.GetJobId()), Status: Failed, Attempt: r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
-		Failure: &Failure{Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable()},
-		Report:  report(m.GetReport()),
+		Failure: &Failure{
+			Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable(),
+		},
+		Report: report(m.GetReport()),
 	}
 }
 
@@ -141,8 +143,8 @@ func (r *reader) requiredTime(name string, t *timestamppb.Timestamp) time.Time {
 	return r.time(name, t)
 }
 
-// time reads a time that may be missing. It is truncated to the precision that the stores keep: a duplicate must compare
-// as equal to what was stored of the first delivery.
+// time reads a time that may be missing. It is truncated to the precision that the stores keep: a duplicate must
+// compare as equal to what was stored of the first delivery.
 func (r *reader) time(name string, t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -159,6 +161,6 @@ func phase(p conversionv1.Phase) Phase {
 	return Phase(p)
 }
 
-// text removes the one character that PostgreSQL cannot store, U+0000. Dead-lettering the message instead would leave a job
-// without its end because of a stray byte in an error text.
+// text removes the one character that PostgreSQL cannot store, U+0000. Dead-lettering the message instead would leave
+// a job without its end because of a stray byte in an error text.
 func text(s string) string { return strings.ReplaceAll(s, "\x00", "") }

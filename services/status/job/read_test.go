@@ -20,7 +20,8 @@ func request() *conversionv1.ConvertRequested {
 	return &conversionv1.ConvertRequested{
 		JobId: uuid.UUID(id).String(), RequestedAt: timestamppb.New(noon),
 		Source: &conversionv1.Source{
-			ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3, Sha256: bytes.Repeat([]byte{7}, 32),
+			ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+			Sha256: bytes.Repeat([]byte{7}, 32),
 		},
 		Target: &conversionv1.Target{Format: "pdf"}, Tag: "mine",
 	}
@@ -59,7 +60,9 @@ func TestRead(t *testing.T) {
 			job.AttemptUpdated{ID: id, Attempt: 2, At: at(1), Starts: true, Status: job.Running},
 		},
 		"progressed, out of range": {
-			&conversionv1.ConversionProgressed{JobId: jobID, Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1))},
+			&conversionv1.ConversionProgressed{
+				JobId: jobID, Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1)),
+			},
 			job.AttemptUpdated{ID: id, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
 		},
 		"retried": {
@@ -69,12 +72,16 @@ func TestRead(t *testing.T) {
 		"succeeded": {
 			&conversionv1.ConversionSucceeded{
 				JobId: jobID, Attempt: 1, FinishedAt: timestamppb.New(at(3)),
-				Result:   &conversionv1.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8},
+				Result: &conversionv1.Result{
+					ObjectKey: "result", ContentType: "application/pdf", Size: 9, Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8,
+				},
 				Warnings: []*conversionv1.Warning{{Code: "font-substituted", Detail: "A → B"}},
 			},
 			job.Ended{
 				ID: id, Status: job.Succeeded, Attempt: 1, FinishedAt: at(3),
-				Result:   &job.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
+				Result: &job.Result{
+					ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8,
+				},
 				Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
 			},
 		},
@@ -85,7 +92,8 @@ func TestRead(t *testing.T) {
 				Report: &conversionv1.Report{
 					Engine: "LibreOffice 7.4.7.2", Fetch: durationpb.New(12345 * time.Microsecond), Queued: durationpb.New(0),
 					Fonts:        []*conversionv1.Font{{Name: "A\x00", ReplacedBy: "B"}, {Name: "C", Found: true}},
-					BlockedLinks: []string{"http://example.com/\x00x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+					BlockedLinks: []string{"http://example.com/\x00x"}, BlockedLinksTotal: 30,
+					MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 				},
 			},
 			job.Ended{
@@ -132,7 +140,8 @@ func TestReadReportsAllErrors(t *testing.T) {
 func TestReadRejectsOtherMessages(t *testing.T) {
 	t.Parallel()
 	for _, message := range []proto.Message{
-		&emptypb.Empty{}, &conversionv1.ConvertRequested{}, &conversionv1.ConversionStarted{}, &conversionv1.ConversionProgressed{},
+		&emptypb.Empty{},
+		&conversionv1.ConvertRequested{}, &conversionv1.ConversionStarted{}, &conversionv1.ConversionProgressed{},
 		&conversionv1.ConversionRetried{}, &conversionv1.ConversionSucceeded{}, &conversionv1.ConversionFailed{},
 	} {
 		_, err := job.Read(message)

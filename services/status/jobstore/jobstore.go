@@ -25,30 +25,31 @@ var (
 	ErrRefused = errors.New("the job store refuses the data")
 )
 
-// Store keeps jobs. It is safe for concurrent use. Any number of replicas may use the same database at the same time, if
-// the database allows that.
+// Store keeps jobs. It is safe for concurrent use. Any number of replicas may use the same database at the same time,
+// if the database allows that.
 //
 // A method whose context ends returns an error that is neither ErrNotFound nor ErrRefused.
 type Store interface {
 	// Notify registers an audience for the changes that any replica makes. It must be called before Run.
 	Notify(audience Audience)
-	// Run makes the store ready, and keeps it open until drain is closed. It calls ready at once, even if the database does
-	// not answer yet: until it does, Check and all other methods return ErrNotReady. Run is called once; it is a component
-	// of package host.
+	// Run makes the store ready, and keeps it open until drain is closed. It calls ready at once, even if the database
+	// does not answer yet: until it does, Check and all other methods return ErrNotReady. Run is called once; it is a
+	// component of package host.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
 	// Check returns nil if the store can work now.
 	Check(ctx context.Context) error
 
 	// Job returns one job, or ErrNotFound for an unknown id and for a placeholder (a job without its submission).
 	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
-	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and may
-	// be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the store
-	// refuses the data of an event, that is reported in its outcome, and all other events are applied. After an error it is
-	// unknown which events were applied; the caller applies all of them again.
+	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
+	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
+	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an
+	// error it is unknown which events were applied; the caller applies all of them again.
 	Apply(ctx context.Context, events []job.Event) ([]Outcome, error)
-	// Expire applies the event that end returns to at most limit of the jobs that have not ended and whose first event was
-	// applied longer than deadline ago, by the database's clock. It takes the oldest first and returns the jobs as they were before. Concurrent calls
-	// end different jobs. end may be called more than once for a job; it must not call the store.
+	// Expire applies the event that end returns to at most limit of the jobs that have not ended and whose first event
+	// was applied longer than deadline ago, by the database's clock. It takes the oldest first and returns the jobs as
+	// they were before. Concurrent calls end different jobs. end may be called more than once for a job; it must not
+	// call the store.
 	Expire(ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event) ([]job.Job, error)
 }
 

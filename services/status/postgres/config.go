@@ -46,8 +46,8 @@ func (c Config) Validate() error {
 const (
 	// connectTimeout limits the handshakes with a database that hangs.
 	connectTimeout = 5 * time.Second
-	// idleInTransaction makes the database give up on a replica that vanished in the middle of a transaction, with locks on
-	// jobs. TCP alone notices that after two hours.
+	// idleInTransaction makes the database give up on a replica that vanished in the middle of a transaction, with locks
+	// on jobs. TCP alone notices that after two hours.
 	idleInTransaction = "30s"
 )
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -48,33 +48,16 @@ func idsOf(payload string) []uuid.UUID {
 // Notify implements [jobstore.Store].
 func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
 
-// stable is how long a connection must live before the next retry starts with a short delay again.
-const stable = 10 * time.Second
-
 // listen notifies the audiences of changes until ctx ends, on one connection outside of the pool. It connects again
 // whenever the connection is lost.
 func (s *Store) listen(ctx context.Context) {
-	if len(s.audiences) == 0 {
-		return
-	}
-	r := newRetry(s.log, "not listening for changes; retrying")
-	for {
-		began := time.Now()
-		err := s.listenOnce(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > stable {
-			r.reset()
-		}
-		if !r.failed(ctx, err) {
-			return
-		}
+	if len(s.audiences) > 0 {
+		_ = retry.Keep(ctx, reconnect, s.log, "not listening for changes; retrying", s.listenOnce) // until ctx ends
 	}
 }
 
 // listenOnce listens on one connection until it is lost.
-func (s *Store) listenOnce(ctx context.Context) error {
+func (s *Store) listenOnce(ctx context.Context, up func()) error {
 	connection, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
@@ -83,6 +66,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	if _, err := connection.Exec(ctx, "LISTEN "+channel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	up()
 	s.log.Info("listening for changes")
 	for _, audience := range s.audiences { // from here on nothing is missed; until here everything may have been
 		audience.WakeAll()

@@ -31,8 +31,9 @@ func newID(t testing.TB) uuid.UUID {
 
 func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-		SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Options: map[string]any{"pages": "1-3"}, Tag: "mine",
+		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x",
+		Size: 3, SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+		Options: map[string]any{"pages": "1-3"},
 	}}
 }
 
@@ -66,7 +67,8 @@ func TestRowsOfEarlierReleasesAreRead(t *testing.T) {
 			'2026-03-01 12:00:00+00', 'key', 'deck.pptx', 'pptx', 'application/x', 3, '\x0102',
 			'pdf', '{"pages": "1-3", "pdf_ua": true, "image_quality": 80}', 'mine',
 			'result', 'application/pdf', 9, '\x0304', 8, '[{"code": "font-substituted", "detail": "A → B"}]',
-			'{"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "fetch": 0.003, "load": 0.062, "export": 0.25, "store": 1.5},
+			'{"engine": "LibreOffice 7.4.7.2",
+			  "seconds": {"queued": 0, "fetch": 0.003, "load": 0.062, "export": 0.25, "store": 1.5},
 			  "fonts": [{"name": "A", "replaced_by": "B", "found": false}, {"name": "C", "found": true}],
 			  "blocked_links": ["http://example.com/x"], "blocked_links_total": 30,
 			  "macros_blocked": true, "hidden_slides_left_out": 2}'
@@ -85,10 +87,10 @@ func TestRowsOfEarlierReleasesAreRead(t *testing.T) {
 		Result:   &job.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: []byte{3, 4}, Pages: 8},
 		Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
 		Report: &job.Report{
-			Engine:  "LibreOffice 7.4.7.2",
-			Seconds: job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
-			Fonts:   []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{"http://example.com/x"},
-			BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+			Engine:       "LibreOffice 7.4.7.2",
+			Seconds:      job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
+			Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+			BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 		},
 	}, found)
 }
@@ -164,7 +166,8 @@ func TestListenerReconnects(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	good := postgres.Config{
-		URL: "postgres://docmill@127.0.0.1/docmill", Connections: 2, ReadTimeout: time.Second, Password: config.NewSecret("hush"),
+		URL: "postgres://docmill@127.0.0.1/docmill", Password: config.NewSecret("hush"),
+		Connections: 2, ReadTimeout: time.Second,
 	}
 	require.NoError(t, good.Validate())
 	for _, change := range []func(*postgres.Config){

@@ -1,7 +1,8 @@
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = @id AND requested_at IS NOT NULL;
 
--- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would deadlock.
+-- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
+-- deadlock.
 -- name: InsertPlaceholders :exec
 INSERT INTO jobs (id) SELECT unnest(@ids::uuid[]) ON CONFLICT (id) DO NOTHING;
 

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
 	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/retry"
 )
 
 //go:embed migrations/*.sql
@@ -18,41 +22,36 @@ var migrations embed.FS
 // versionTable holds the number of the newest migration.
 const versionTable = "public.schema_version"
 
-// Run implements [jobstore.Store]: it brings the schema up to date, retrying while the database does not answer, listens for
-// changes, and closes the connections at the end.
+// reconnect is the retry policy for a database that does not answer.
+var reconnect = retry.Policy{Initial: 100 * time.Millisecond, Max: 5 * time.Second, Stable: 10 * time.Second}
+
+// Run implements [jobstore.Store]: it brings the schema up to date, retrying while the database does not answer,
+// listens for changes, and closes the connections at the end.
 func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	defer s.pool.Close()
 	var listening sync.WaitGroup
 	defer listening.Wait()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := host.Context(ctx, drain)
 	defer cancel()
-	go func() {
-		defer cancel()
-		select {
-		case <-drain:
-		case <-ctx.Done():
-		}
-	}()
 	ready()
 	listening.Go(func() { s.listen(ctx) })
-	r := newRetry(s.log, "the database is not ready; retrying")
-	for {
+	err := retry.Loop(ctx, reconnect, s.log, "the database is not ready; retrying", func(ctx context.Context) error {
 		err := s.migrate(ctx)
-		if err == nil {
-			break
+		if err != nil {
+			s.lastErr.Store(&err)
 		}
-		s.lastErr.Store(&err)
-		if !r.failed(ctx, err) {
-			return nil
-		}
+		return err
+	})
+	if err != nil {
+		return nil // ctx has ended
 	}
 	close(s.migrated)
 	<-ctx.Done()
 	return nil
 }
 
-// migrate applies the missing migrations, on a connection of its own. Tern holds an advisory lock, which makes it safe with
-// several replicas.
+// migrate applies the missing migrations, on a connection of its own. Tern holds an advisory lock, which makes it
+// safe with several replicas.
 func (s *Store) migrate(ctx context.Context) error {
 	connection, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
@@ -87,8 +86,8 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 // warnOfLoss warns the operator of a setting under which a commit is not a promise: events are acknowledged after the
-// commit, and a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never end
-// because of it).
+// commit, and a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never
+// end because of it).
 func (s *Store) warnOfLoss(ctx context.Context, connection *pgx.Conn) {
 	var mode string
 	err := connection.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&mode)

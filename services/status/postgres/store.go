@@ -1,7 +1,7 @@
 // Package postgres implements the job store on PostgreSQL.
 //
-// Every write folds events into rows that its transaction has locked, so any number of replicas may apply the same events
-// at the same time.
+// Every write folds events into rows that its transaction has locked, so any number of replicas may apply the same
+// events at the same time.
 package postgres
 
 import (
@@ -146,9 +146,9 @@ func (s *Store) Expire(
 	return expired, nil
 }
 
-// write writes the changed jobs in one round trip and notifies of those whose state has changed in another. PostgreSQL sends
-// notifications at the commit, under a lock that all committing transactions share: hence one statement for the whole
-// batch, and none for progress.
+// write writes the changed jobs in one round trip and notifies of those whose state has changed in another.
+// PostgreSQL sends notifications at the commit, under a lock that all committing transactions share: hence one
+// statement for the whole batch, and none for progress.
 func write(ctx context.Context, queries *query.Queries, batch *fold.Batch) error {
 	changed := batch.Changed()
 	if len(changed) == 0 {
@@ -190,7 +190,8 @@ func (s *Store) transact(ctx context.Context, do func(context.Context, *query.Qu
 	return err
 }
 
-// refused reports whether the error is about the data: PostgreSQL's class 22 (data exception) or 23 (constraint violation).
+// refused reports whether the error is about the data: PostgreSQL's class 22 (data exception) or 23 (constraint
+// violation).
 func refused(err error) bool {
 	var reply *pgconn.PgError
 	return errors.As(err, &reply) && (reply.Code[:2] == "22" || reply.Code[:2] == "23")

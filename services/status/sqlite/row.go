@@ -103,8 +103,8 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 	return row, e.err
 }
 
-// encoder encodes columns and keeps the first error. SQLite would store any text. The encoder refuses what PostgreSQL cannot
-// store, so that both stores behave the same and jobs can be moved from one to the other.
+// encoder encodes columns and keeps the first error. SQLite would store any text. The encoder refuses what PostgreSQL
+// cannot store, so that both stores behave the same and jobs can be moved from one to the other.
 type encoder struct{ err error }
 
 func (e *encoder) text(text string) string {

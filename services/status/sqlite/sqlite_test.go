@@ -58,7 +58,7 @@ func (d *database) Open(tb testing.TB) jobstore.Store {
 
 func (d *database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
 	tb.Helper()
-	require.NoError(tb, d.db.Write(tb.Context(), platform.Relaxed, func(ctx context.Context, tx platform.DBTX) error {
+	require.NoError(tb, d.db.Write(tb.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
 		for _, id := range ids {
 			const statement = "UPDATE jobs SET first_seen_at = first_seen_at - ? WHERE id = ?"
 			if _, err := tx.ExecContext(ctx, statement, by.Microseconds(), id[:]); err != nil {
@@ -86,18 +86,21 @@ func TestRowsAreStoredAsDocumented(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)
 	_, err := store.Apply(t.Context(), []job.Event{
 		job.Submitted{ID: job.ID(id), Submission: job.Submission{
-			RequestedAt: noon, Filename: "deck.pptx", SHA256: []byte{1, 2}, TargetFormat: "pdf", Options: map[string]any{"pages": "1-3"},
+			RequestedAt: noon, Filename: "deck.pptx", SHA256: []byte{1, 2}, TargetFormat: "pdf",
+			Options: map[string]any{"pages": "1-3"},
 		}},
 		job.Ended{
-			ID: job.ID(id), Status: job.Succeeded, Attempt: 1, FinishedAt: noon, Result: &job.Result{ObjectKey: "r", SHA256: []byte{3}},
+			ID: job.ID(id), Status: job.Succeeded, Attempt: 1, FinishedAt: noon,
+			Result:   &job.Result{ObjectKey: "r", SHA256: []byte{3}},
 			Warnings: []job.Warning{{Code: "c", Detail: "d"}}, Report: &job.Report{Engine: "LibreOffice"},
 		},
 	})
 	require.NoError(t, err)
 	var row string
 	require.NoError(t, db.Reader().QueryRowContext(t.Context(), `
-		SELECT hex(id) || ' ' || typeof(first_seen_at) || ' ' || requested_at || ' ' || status || ' ' || hex(source_sha256) || ' ' ||
-			target_options || ' ' || warnings || ' ' || report || ' ' || coalesce(started_at, 'NULL') FROM jobs`).Scan(&row))
+		SELECT hex(id) || ' ' || typeof(first_seen_at) || ' ' || requested_at || ' ' || status || ' ' ||
+			hex(source_sha256) || ' ' || target_options || ' ' || warnings || ' ' || report || ' ' ||
+			coalesce(started_at, 'NULL') FROM jobs`).Scan(&row))
 	require.Equal(t, `01981C7E000070008000000000000001 integer 1772366400000001 succeeded 0102 `+
 		`{"pages":"1-3"} [{"code":"c","detail":"d"}] `+
 		`{"v":1,"engine":"LibreOffice","seconds":{},"fonts":null,"blocked_links":null,"blocked_links_total":0,`+
@@ -111,7 +114,7 @@ func TestReportOfNewerVersion(t *testing.T) {
 	ended := job.Ended{ID: newer, Status: job.Succeeded, FinishedAt: time.Now(), Result: &job.Result{}}
 	_, err := store.Apply(t.Context(), []job.Event{ended})
 	require.NoError(t, err)
-	require.NoError(t, db.Write(t.Context(), platform.Relaxed, func(ctx context.Context, tx platform.DBTX) error {
+	require.NoError(t, db.Write(t.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET report = '{"v": 2}'`)
 		return err
 	}))
@@ -142,7 +145,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 func TestSweepUsesItsIndex(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	rows, err := db.Reader().QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT * FROM jobs
+	rows, err := db.Reader().QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id, report FROM jobs
 		WHERE status IN ('queued', 'running') AND first_seen_at < ?1 ORDER BY first_seen_at LIMIT ?2`, 1, 1)
 	require.NoError(t, err)
 	defer rows.Close()

@@ -50,8 +50,9 @@ func New(db *sqlite.DB) *Store { return &Store{db: db} }
 // Notify implements [jobstore.Store].
 func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
 
-// Run implements [jobstore.Store]. Unlike a remote database, the file is there or it is not: if the tables cannot be brought
-// up to date, Run returns the error, which is a sqlite.ErrNewerVersion if a newer version of the program has written them.
+// Run implements [jobstore.Store]. Unlike a remote database, the file is there or it is not: if the tables cannot be
+// brought up to date, Run returns the error, which is a sqlite.ErrNewerVersion if a newer version of the program has
+// written them.
 func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -128,8 +129,9 @@ func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobsto
 	return outcomes, nil
 }
 
-// readJobs reads the jobs. Those that are not in the database are new placeholders. Single reads of a prepared statement
-// take microseconds each; one query with a list of ids would have to be prepared for each length of the list.
+// readJobs reads the jobs. Those that are not in the database are new placeholders. Single reads of a prepared
+// statement take microseconds each; one query with a list of ids would have to be prepared for each length of the
+// list.
 func readJobs(ctx context.Context, queries *query.Queries, ids []uuid.UUID) ([]job.Job, error) {
 	jobs := make([]job.Job, len(ids))
 	for i, id := range ids {
@@ -178,37 +180,33 @@ func (s *Store) Expire(
 	return expired, nil
 }
 
-// write runs work in a transaction, writes the changed jobs of the batch that it returns, and notifies the audiences after
-// the commit. If ctx ends while the transaction runs, the audiences may not be notified of its changes; that happens only
-// when the process stops, and waiters check periodically anyway.
+// write runs work in a transaction, writes the changed jobs of the batch that it returns, and notifies the audiences
+// after the commit.
 func (s *Store) write(
 	ctx context.Context, work func(context.Context, *query.Queries) (*fold.Batch, error),
 ) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
-	var notable []uuid.UUID
-	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx sqlite.DBTX) error {
+	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
 		queries := query.New(tx)
 		batch, err := work(ctx, queries)
 		if err != nil {
 			return err
 		}
-		notable = batch.Notable()
+		if notable := batch.Notable(); len(notable) > 0 {
+			tx.AfterCommit(func() {
+				for _, audience := range s.audiences {
+					audience.Wake(notable...)
+				}
+			})
+		}
 		return writeJobs(ctx, queries, batch.Changed())
 	})
 	if refused(err) {
 		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
 	}
-	if err != nil {
-		return err
-	}
-	if len(notable) > 0 {
-		for _, audience := range s.audiences {
-			audience.Wake(notable...)
-		}
-	}
-	return nil
+	return err
 }
 
 func writeJobs(ctx context.Context, queries *query.Queries, jobs []job.Job) error {
@@ -226,7 +224,8 @@ func writeJobs(ctx context.Context, queries *query.Queries, jobs []job.Job) erro
 	return nil
 }
 
-// refused reports whether SQLite refuses the data: a constraint is violated, a value is too large or has the wrong type.
+// refused reports whether SQLite refuses the data: a constraint is violated, a value is too large or has the wrong
+// type.
 func refused(err error) bool {
 	var failed *driver.Error
 	if !errors.As(err, &failed) {

@@ -1,5 +1,5 @@
-// Package deadletter ends the jobs whose commands were given up: those that crashed their converter again and again, and
-// those that no converter could read.
+// Package deadletter ends the jobs whose commands were given up: those that crashed their converter again and again,
+// and those that no converter could read.
 package deadletter
 
 import (
@@ -25,14 +25,15 @@ type Consumer struct {
 // New returns a consumer.
 func New(store jobstore.Store, log *zap.Logger) *Consumer { return &Consumer{store: store, log: log} }
 
-// maxBatch is small because dead letters are rare. They are handled in batches because a failing batch is held and retried.
+// maxBatch is small because dead letters are rare. They are handled in batches because a failing batch is held and
+// retried.
 const maxBatch = 32
 
 // Work is the handler for the queue topology.ConvertDead.
 func (c *Consumer) Work() broker.Work { return broker.Batches(maxBatch, c.apply) }
 
-// apply ends the jobs. After that every dead letter is acknowledged: there is no further queue behind this one, and the log
-// has the details.
+// apply ends the jobs. After that every dead letter is acknowledged: there is no further queue behind this one, and
+// the log has the details.
 func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
 	var events []job.Event
 	for _, d := range batch {
@@ -57,9 +58,9 @@ func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
 	return nil
 }
 
-// eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could not
-// see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names its job
-// outside of its body. Nothing follows from one that names no job.
+// eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could
+// not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
+// its job outside of its body. Nothing follows from one that names no job.
 func eventsOf(d *broker.Delivery) []job.Event {
 	var events []job.Event
 	id, err := job.ParseID(d.JobID)

@@ -58,7 +58,8 @@ func (s *Sweep) sweep(ctx context.Context) error {
 		}
 		for _, j := range expired {
 			s.Log.Error("job exceeded its deadline; marking it failed", logging.JobID(j.ID.String()),
-				zap.String("previous_status", string(j.Status)), zap.Int32("attempt", j.Attempt), zap.Duration("deadline", s.Deadline))
+				zap.String("previous_status", string(j.Status)), zap.Int32("attempt", j.Attempt),
+				zap.Duration("deadline", s.Deadline))
 		}
 		if len(expired) < maxJobs {
 			return nil
@@ -67,8 +68,9 @@ func (s *Sweep) sweep(ctx context.Context) error {
 	return nil
 }
 
-// end returns attempts-exhausted for every overdue job, even for one that is running: whatever happened to its attempts,
-// there is no time for another one. conversion-timeout would blame the document, which may never have been opened.
+// end returns attempts-exhausted for every overdue job, even for one that is running: whatever happened to its
+// attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
+// opened.
 func (s *Sweep) end(j job.Job) job.Event {
 	entry := problem.Describe(problem.AttemptsExhausted)
 	return job.Ended{

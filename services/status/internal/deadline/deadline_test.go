@@ -50,7 +50,8 @@ func TestSweepWaitsForAllEvents(t *testing.T) {
 	<-asked
 	require.Equal(t, job.Running, read(t, store, running).Status, "an event that ends it may still be in the queue")
 	current.Store(true)
-	require.Eventually(t, func() bool { return read(t, store, running).Status == job.Failed }, storetest.Patience, time.Millisecond)
+	hasFailed := func() bool { return read(t, store, running).Status == job.Failed }
+	require.Eventually(t, hasFailed, storetest.Patience, time.Millisecond)
 	failed := read(t, store, running)
 	require.Equal(t, "attempts-exhausted", failed.Failure.Code)
 	require.True(t, failed.Failure.Retryable)

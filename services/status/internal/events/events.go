@@ -1,5 +1,5 @@
-// Package events consumes the events about jobs: it applies each batch to the job store in one transaction, and only then
-// acknowledges it.
+// Package events consumes the events about jobs: it applies each batch to the job store in one transaction, and only
+// then acknowledges it.
 package events
 
 import (
@@ -73,14 +73,16 @@ func (c *Consumer) CaughtUp() bool {
 	return time.Since(time.Unix(0, c.fullAt.Load())) > catchUp
 }
 
-// Apply applies the batch, and marks the events that can never be applied to be dead-lettered. It is the handler of a batch.
+// Apply applies the batch, and marks the events that can never be applied to be dead-lettered. It is the handler of a
+// batch.
 func (c *Consumer) Apply(ctx context.Context, batch []*broker.Delivery) error {
 	began := time.Now()
 	if len(batch) >= c.maxBatch {
 		c.fullAt.Store(began.UnixNano())
 	}
 	ctx, span := c.tracer.Start(ctx, "apply events", trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))), trace.WithLinks(links(ctx, batch)...))
+		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))),
+		trace.WithLinks(links(ctx, batch)...))
 	defer span.End()
 
 	parsed := make([]event, len(batch))
@@ -109,16 +111,17 @@ func (c *Consumer) Apply(ctx context.Context, batch []*broker.Delivery) error {
 	return nil
 }
 
-// settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an operator;
-// the log has the reason.
+// settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an
+// operator; the log has the reason.
 func (c *Consumer) settle(ctx context.Context, d *broker.Delivery, key string, outcome jobstore.Outcome) {
 	label := "without_effect"
 	switch {
 	case outcome.Refused != nil:
 		label = "dead_lettered"
 		d.DeadLetter()
-		c.log.Error("event cannot be applied; dead-lettering it", zap.Error(outcome.Refused), zap.String("type", d.Type),
-			zap.String("message_id", d.MessageID), logging.JobID(d.JobID), zap.String("app", d.App), logging.Trace(d.Context(ctx)))
+		c.log.Error("event cannot be applied; dead-lettering it", zap.Error(outcome.Refused),
+			zap.String("type", d.Type), zap.String("message_id", d.MessageID), logging.JobID(d.JobID),
+			zap.String("app", d.App), logging.Trace(d.Context(ctx)))
 	case outcome.Changed:
 		label = "applied"
 	}
@@ -148,7 +151,7 @@ func parse(d *broker.Delivery) event {
 	return event{Event: read, key: key, err: err}
 }
 
-// links links the batch's span to the traces of its messages.
+// links returns links from the batch's span to the traces of its messages.
 func links(ctx context.Context, batch []*broker.Delivery) []trace.Link {
 	all := make([]trace.Link, 0, len(batch))
 	for _, d := range batch {

@@ -1,5 +1,5 @@
-// Package httpapi is the HTTP API of the status service. GET /v1/jobs/{id} is public: the gateway passes it on. The routes
-// under /internal are for the gateway alone.
+// Package httpapi is the HTTP API of the status service. GET /v1/jobs/{id} is public: the gateway passes it on. The
+// routes under /internal are for the gateway alone.
 package httpapi
 
 import (
@@ -60,7 +60,8 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 		case errors.Is(err, jobstore.ErrNotFound):
 			return notFound()
 		default:
-			return problem.New(problem.StatusUnavailable, "The job database does not respond.").Because(err).After(outageInterval)
+			unavailable := problem.New(problem.StatusUnavailable, "The job database does not respond.")
+			return unavailable.Because(err).After(outageInterval)
 		}
 	})
 }
@@ -104,9 +105,9 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	return nil
 }
 
-// changed reports whether the change that a long poll waits for has happened. If the client sent an entity tag, that is any
-// change of the representation; otherwise, a change of the state since the request began. Progress alone ends only the
-// wait of a client that sent a tag.
+// changed reports whether the change that a long poll waits for has happened. If the client sent an entity tag, that
+// is any change of the representation; otherwise, a change of the state since the request began. Progress alone ends
+// only the wait of a client that sent a tag.
 func changed(first, latest job.Job, known tags) bool {
 	if known.given() {
 		return !known.match(tagOf(latest)) || known.any

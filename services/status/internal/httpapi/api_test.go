@@ -59,9 +59,8 @@ func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- httpserver.Component("http", address, handler, zap.NewNop()).Run(context.Background(), func() { close(ready) }, drain)
-	}()
+	server := httpserver.Component("http", address, handler, zap.NewNop())
+	go func() { ended <- server.Run(context.Background(), func() { close(ready) }, drain) }()
 	select {
 	case <-ready:
 	case err := <-ended:
@@ -157,8 +156,8 @@ func (b bench) submit(t *testing.T) uuid.UUID {
 
 func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-		SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x",
+		Size: 3, SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 	}}
 }
 
@@ -175,7 +174,8 @@ func progressed(id uuid.UUID, percent int32) job.Event {
 
 func succeeded(id uuid.UUID) job.Event {
 	return job.Ended{
-		ID: job.ID(id), Status: job.Succeeded, Attempt: 1, StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
+		ID: job.ID(id), Status: job.Succeeded, Attempt: 1,
+		StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
 		Result: &job.Result{
 			ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8,
 		},
@@ -215,7 +215,8 @@ func TestRepresentation(t *testing.T) {
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	require.JSONEq(t, `{
 		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "attempt": 0,
-		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
+			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
 		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`"}
 	}`, string(got.body))
 
@@ -230,9 +231,11 @@ func TestRepresentation(t *testing.T) {
 	require.JSONEq(t, `{
 		"id": "`+id.String()+`", "status": "succeeded", "attempt": 1,
 		"created_at": "2026-03-01T12:00:00Z", "started_at": "2026-03-01T12:00:01Z", "finished_at": "2026-03-01T12:00:02Z",
-		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
+			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
 		"target": {"format": "pdf", "options": {}}, "tag": "mine",
-		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8, "sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
+		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8,
+			"sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
 		"warnings": [{"code": "font-substituted", "detail": "A → B"}],
 		"report": {
 			"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "load": 0.062},
@@ -249,7 +252,8 @@ func TestUnknownJobIsNotFound(t *testing.T) {
 	placeholder := uuid.New()
 	b.apply(t, started(placeholder))
 	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", placeholder.String()} {
-		for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/result", "/internal/jobs/" + id + "/recorded"} {
+		internal := "/internal/jobs/" + id
+		for _, path := range []string{"/v1/jobs/" + id, internal + "/result", internal + "/recorded"} {
 			requireProblem(t, b.mustGet(t, path, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
 		}
 	}
@@ -293,21 +297,23 @@ func TestLongPollReturnsAtOnceAfterChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
+	path := jobapi.Path(id.String())
+	require.Equal(t, http.StatusOK, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
 	b.apply(t, succeeded(id))
-	got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60")
+	got := b.mustGet(t, path, "Prefer", "wait=60")
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
 }
 
 func TestLongPollTimesOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1").StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
+	path := jobapi.Path(id.String())
+	require.Equal(t, http.StatusOK, b.mustGet(t, path, "Prefer", "wait=1").StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
 	for _, ignored := range []string{"wait=abc", "wait=-1", "respond-async"} {
 		got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", ignored)
 		require.Equal(t, http.StatusOK, got.StatusCode)
@@ -413,7 +419,8 @@ func TestDatabaseOutage(t *testing.T) {
 	httpapi.Register(engine, store, watch.New(1, time.Hour, prometheus.NewRegistry()))
 	b := bench{}
 	b.url, _ = serve(t, engine)
-	for _, path := range []string{"/v1/jobs/" + uuid.NewString(), "/internal/jobs/" + uuid.NewString() + "/recorded?wait=60s"} {
+	id := uuid.NewString()
+	for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/recorded?wait=60s"} {
 		got := b.mustGet(t, path, "Prefer", "wait=60")
 		requireProblem(t, got, http.StatusServiceUnavailable, problem.StatusUnavailable)
 		require.Equal(t, "2", got.Header.Get("Retry-After"))

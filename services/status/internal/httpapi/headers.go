@@ -18,8 +18,8 @@ type tags struct {
 	list []string
 }
 
-// readTags parses lists of entity tags, or "*". It drops the prefix of weak tags, because If-None-Match compares weakly, and
-// skips what is not a tag.
+// readTags parses lists of entity tags, or "*". It drops the prefix of weak tags, because If-None-Match compares
+// weakly, and skips what is not a tag.
 func readTags(values []string) tags {
 	var found tags
 	for _, rest := range values {

@@ -70,7 +70,8 @@ func reportOf(r *job.Report) *jobapi.Report {
 	public := &jobapi.Report{
 		Engine: r.Engine,
 		Seconds: jobapi.Seconds{
-			Queued: r.Seconds.Queued, Fetch: r.Seconds.Fetch, Load: r.Seconds.Load, Export: r.Seconds.Export, Store: r.Seconds.Store,
+			Queued: r.Seconds.Queued, Fetch: r.Seconds.Fetch, Load: r.Seconds.Load,
+			Export: r.Seconds.Export, Store: r.Seconds.Store,
 		},
 		Fonts:        make([]jobapi.Font, len(r.Fonts)),
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
@@ -93,8 +94,8 @@ func locate(j job.Job) jobapi.Location {
 	}
 }
 
-// resultName returns the source's name with the extension of the result's type. For a type that only a newer version knows
-// it uses the target's identifier, which is the extension in most cases.
+// resultName returns the source's name with the extension of the result's type. For a type that only a newer version
+// knows it uses the target's identifier, which is the extension in most cases.
 func resultName(s job.Submission, mediaType string) string {
 	name := s.Filename
 	if extension := path.Ext(name); isExtension(extension) && extension != name {
@@ -106,7 +107,8 @@ func resultName(s job.Submission, mediaType string) string {
 	return name + "." + s.TargetFormat
 }
 
-// isExtension distinguishes an extension from the end of a name that contains a dot, such as "Report v1.2" or "St. Gallen".
+// isExtension distinguishes an extension from the end of a name that contains a dot, such as "Report v1.2" or "St.
+// Gallen".
 func isExtension(text string) bool {
 	const maxLength = 5 // with the dot: ".docx" and the like
 	if document.KnowsExtension(strings.ToLower(strings.TrimPrefix(text, "."))) {

@@ -1,11 +1,12 @@
-// Package stored defines the JSON documents that the job stores keep in columns: a job's options, warnings and report. They
-// are deliberately types of their own. Neither a change to the API nor one to the domain may change what is in databases.
+// Package stored defines the JSON documents that the job stores keep in columns: a job's options, warnings and
+// report. They are deliberately types of their own. Neither a change to the API nor one to the domain may change what
+// is in databases.
 //
 // The encoding is version 1:
 //   - options: an object from option names to strings, booleans and numbers;
 //   - warnings: an array of {"code", "detail"};
-//   - report: a [Report], whose member "v" is the version. It is missing in rows written before the version was introduced;
-//     they are version 1 as well.
+//   - report: a [Report], whose member "v" is the version. Rows that were written before the version was introduced do not
+//     have it; they are version 1 as well.
 //
 // Adding an optional member is compatible: readers ignore members that they do not know. Any other change needs a new
 // version (for warnings and options, an object with "v" or a new column), and a release that reads it before the first

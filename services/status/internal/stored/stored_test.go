@@ -12,10 +12,10 @@ import (
 
 func report() *job.Report {
 	return &job.Report{
-		Engine:  "LibreOffice 7.4.7.2",
-		Seconds: job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
-		Fonts:   []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{"http://example.com/x"},
-		BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+		Engine:       "LibreOffice 7.4.7.2",
+		Seconds:      job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
+		Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+		BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
 	}
 }
 
@@ -23,7 +23,8 @@ func report() *job.Report {
 const first = `{
 	"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "fetch": 0.003, "load": 0.062, "export": 0.25, "store": 1.5},
 	"fonts": [{"name": "A", "replaced_by": "B", "found": false}, {"name": "C", "found": true}],
-	"blocked_links": ["http://example.com/x"], "blocked_links_total": 30, "macros_blocked": true, "hidden_slides_left_out": 2
+	"blocked_links": ["http://example.com/x"], "blocked_links_total": 30,
+	"macros_blocked": true, "hidden_slides_left_out": 2
 }`
 
 func TestReportWithoutVersionIsRead(t *testing.T) {

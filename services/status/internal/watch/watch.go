@@ -1,5 +1,5 @@
-// Package watch lets requests wait for a job to change. The job store's notifications wake them; in case a notification is
-// lost, they also check periodically.
+// Package watch lets requests wait for a job to change. The job store's notifications wake them; in case a
+// notification is lost, they also check periodically.
 package watch
 
 import (
@@ -18,8 +18,8 @@ import (
 // ErrFull means that the maximum number of requests is waiting already.
 var ErrFull = errors.New("too many requests are waiting")
 
-// Recheck is the usual time after which a waiter checks again without being woken. With 10,000 waiters that is 2,000 reads
-// per second.
+// Recheck is the usual time after which a waiter checks again without being woken. With 10,000 waiters that is 2,000
+// reads per second.
 const Recheck = 5 * time.Second
 
 // Waiters are the requests that wait, by job. It is safe for concurrent use, and the audience of a job store.
@@ -49,9 +49,9 @@ func New(limit int, recheck time.Duration, registry prometheus.Registerer) *Wait
 	return w
 }
 
-// Until calls check until that is done or fails, and returns its error. It calls check at once, whenever the job is woken,
-// and periodically. It returns nil if the time is up or end is closed, and ctx's error if ctx ends. If too many requests
-// are waiting it returns ErrFull without calling check.
+// Until calls check until that is done or fails, and returns its error. It calls check at once, whenever the job is
+// woken, and periodically. It returns nil if the time is up or end is closed, and ctx's error if ctx ends. If too
+// many requests are waiting it returns ErrFull without calling check.
 func (w *Waiters) Until(
 	ctx context.Context, id uuid.UUID, wait time.Duration, end <-chan struct{},
 	check func(context.Context) (done bool, err error),

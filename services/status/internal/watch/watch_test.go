@@ -106,7 +106,8 @@ func TestUntilEnds(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled, "the client has disconnected")
 
 	broken := errors.New("broken")
-	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, func(context.Context) (bool, error) { return false, broken }), broken)
+	fail := func(context.Context) (bool, error) { return false, broken }
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, fail), broken)
 	require.Zero(t, b.count(t), "no waiter is left behind")
 }
 

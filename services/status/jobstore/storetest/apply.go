@@ -2,12 +2,11 @@ package storetest
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,8 +18,8 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-func testNotReadyBeforeRun(t *testing.T, s *suite) {
-	store := s.database.Open(t)
+func testNotReadyBeforeRun(t *suite) {
+	store := t.database.Open(t)
 	id := newID(t)
 	requireNotReady := func(err error) {
 		require.ErrorIs(t, err, jobstore.ErrNotReady)
@@ -38,8 +37,8 @@ func testNotReadyBeforeRun(t *testing.T, s *suite) {
 	requireNotFound(t, store, id)
 }
 
-func testRunEndsWithDrain(t *testing.T, s *suite) {
-	store, stop := s.startStopping(t)
+func testRunEndsWithDrain(t *suite) {
+	store, stop := t.startStopping()
 	id := newID(t)
 	apply(t, store, submitted(id))
 	stop()
@@ -51,8 +50,8 @@ func testRunEndsWithDrain(t *testing.T, s *suite) {
 	require.NotErrorIs(t, err, jobstore.ErrRefused)
 }
 
-func testAppliedIsRead(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testAppliedIsRead(t *suite) {
+	store, id := t.start(), newID(t)
 	events := life(id)
 	for i, event := range events {
 		require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
@@ -65,8 +64,8 @@ func testAppliedIsRead(t *testing.T, s *suite) {
 }
 
 // testExtremeValues stores the limits of what messages can express.
-func testExtremeValues(t *testing.T, s *suite) {
-	store := s.start(t)
+func testExtremeValues(t *suite) {
+	store := t.start()
 	first := time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
 	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	for _, moment := range []time.Time{first, time.Unix(0, 0).UTC(), time.Unix(0, -1000).UTC(), last} {
@@ -84,8 +83,8 @@ func testExtremeValues(t *testing.T, s *suite) {
 	}
 }
 
-func testLongTexts(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testLongTexts(t *suite) {
+	store, id := t.start(), newID(t)
 	long := strings.Repeat("Ü講𝄞 \\u0000 '\"\n", 1<<16)
 	submission := submitted(id).(job.Submitted) //nolint:forcetypeassert // it is one
 	submission.Submission.Filename, submission.Submission.Tag = long, long
@@ -97,28 +96,28 @@ func testLongTexts(t *testing.T, s *suite) {
 	require.Equal(t, fold(id, submission, end), read(t, store, id))
 }
 
-func testRestart(t *testing.T, s *suite) {
-	store, stop := s.startStopping(t)
+func testRestart(t *suite) {
+	store, stop := t.startStopping()
 	ended, running, placeholder := newID(t), newID(t), newID(t)
 	apply(t, store, slices.Concat(life(ended), life(running)[:3], []job.Event{started(placeholder, 1, 1)})...)
 	stop()
-	store = s.start(t)
+	store = t.start()
 	require.Equal(t, fold(ended, life(ended)...), read(t, store, ended))
 	require.Equal(t, fold(running, life(running)[:3]...), read(t, store, running))
 	apply(t, store, submitted(placeholder))
 	require.Equal(t, fold(placeholder, started(placeholder, 1, 1), submitted(placeholder)), read(t, store, placeholder))
 }
 
-func testUnknownID(t *testing.T, s *suite) {
-	store := s.start(t)
+func testUnknownID(t *suite) {
+	store := t.start()
 	requireNotFound(t, store, newID(t))
 	requireNotFound(t, store, uuid.Nil)
 	apply(t, store, life(newID(t))...)
 	requireNotFound(t, store, newID(t))
 }
 
-func testPlaceholder(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testPlaceholder(t *suite) {
+	store, id := t.start(), newID(t)
 	events := life(id)
 	for _, event := range events[1:] {
 		require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
@@ -128,8 +127,8 @@ func testPlaceholder(t *testing.T, s *suite) {
 	require.Equal(t, fold(id, append(events[1:], events[0])...), read(t, store, id))
 }
 
-func testDuplicates(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testDuplicates(t *suite) {
+	store, id := t.start(), newID(t)
 	events := life(id)
 	for i, event := range events {
 		require.Equal(t, []jobstore.Outcome{{Changed: true}, {}}, apply(t, store, event, event), "duplicate in the batch")
@@ -140,8 +139,8 @@ func testDuplicates(t *testing.T, s *suite) {
 	}
 }
 
-func testLateEvents(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testLateEvents(t *suite) {
+	store, id := t.start(), newID(t)
 	apply(t, store, submitted(id), started(id, 2, 20))
 	before := read(t, store, id)
 	late := []job.Event{started(id, 1, 1), progressed(id, 1, 99, 99), retried(id, 1, 99)}
@@ -157,9 +156,10 @@ func testLateEvents(t *testing.T, s *suite) {
 	}
 }
 
-func testFirstCompletionWins(t *testing.T, s *suite) {
-	store := s.start(t)
-	for _, ends := range [][2]func(uuid.UUID, int32, int) job.Event{{succeeded, failed}, {failed, succeeded}, {failed, failed}} {
+func testFirstCompletionWins(t *suite) {
+	store := t.start()
+	type pair [2]func(id uuid.UUID, attempt int32, seconds int) job.Event
+	for _, ends := range []pair{{succeeded, failed}, {failed, succeeded}, {failed, failed}} {
 		id := newID(t)
 		apply(t, store, submitted(id), started(id, 2, 1))
 		apply(t, store, ends[0](id, 1, 5))
@@ -168,10 +168,11 @@ func testFirstCompletionWins(t *testing.T, s *suite) {
 	}
 }
 
-func testOrderWithinBatch(t *testing.T, s *suite) {
-	store, first, second := s.start(t), newID(t), newID(t)
+func testOrderWithinBatch(t *suite) {
+	store, first, second := t.start(), newID(t), newID(t)
 	outcomes := apply(t, store,
-		submitted(second), succeeded(first, 1, 1), failed(second, 1, 1), failed(first, 1, 1), succeeded(second, 1, 1), submitted(first),
+		submitted(second), succeeded(first, 1, 1), failed(second, 1, 1),
+		failed(first, 1, 1), succeeded(second, 1, 1), submitted(first),
 	)
 	changed, unchanged := jobstore.Outcome{Changed: true}, jobstore.Outcome{}
 	require.Equal(t, []jobstore.Outcome{changed, changed, changed, unchanged, unchanged, changed}, outcomes)
@@ -179,8 +180,8 @@ func testOrderWithinBatch(t *testing.T, s *suite) {
 	require.Equal(t, job.Failed, read(t, store, second).Status)
 }
 
-func testVersionCountsChanges(t *testing.T, s *suite) {
-	store, id := s.start(t), newID(t)
+func testVersionCountsChanges(t *suite) {
+	store, id := t.start(), newID(t)
 	var version int64
 	for _, event := range append(life(id), life(id)...) {
 		if apply(t, store, event)[0].Changed {
@@ -206,8 +207,8 @@ func contents(j job.Job) job.Job {
 }
 
 // testOrderDoesNotMatter applies the events of a job in two orders, with duplicates, as those of two jobs.
-func testOrderDoesNotMatter(t *testing.T, s *suite) {
-	store := s.start(t)
+func testOrderDoesNotMatter(t *suite) {
+	store := t.start()
 	rapid.Check(t, func(t *rapid.T) {
 		id := newID(t)
 		history := append(rapid.SliceOfN(update(id), 0, 8).Draw(t, "updates"), submitted(id))
@@ -245,8 +246,8 @@ func readdress(events []job.Event, id uuid.UUID) []job.Event {
 }
 
 // testSameAsFold applies events of several jobs in batches and compares every outcome and job with the pure fold.
-func testSameAsFold(t *testing.T, s *suite) {
-	store := s.start(t)
+func testSameAsFold(t *suite) {
+	store := t.start()
 	rapid.Check(t, func(t *rapid.T) {
 		var events []job.Event
 		jobs := map[uuid.UUID]job.Job{}
@@ -271,42 +272,20 @@ func testSameAsFold(t *testing.T, s *suite) {
 }
 
 // testConcurrency applies the events of the same jobs from several goroutines, each event once or twice.
-func testConcurrency(t *testing.T, s *suite) {
+func testConcurrency(t *suite) {
 	const replicas, jobs, batch = 4, 100, 50
-	stores := s.startReplicas(t, replicas)
+	stores := t.startReplicas(replicas)
 	ids := make([]uuid.UUID, jobs)
 	var events []job.Event
 	for i := range ids {
 		ids[i] = newID(t)
 		events = append(events, life(ids[i])...)
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
-	parts := make([][]job.Event, replicas)
-	for _, i := range random.Perm(len(events)) {
-		r := random.IntN(replicas)
-		parts[r] = append(parts[r], events[i])
-		if random.IntN(10) == 0 {
-			parts[(r+1)%replicas] = append(parts[(r+1)%replicas], events[i])
-		}
-	}
 	var group errgroup.Group
 	changes := make([]map[uuid.UUID]int64, replicas)
-	for r, part := range parts {
+	for r, part := range distribute(events, replicas) {
 		changes[r] = map[uuid.UUID]int64{}
-		group.Go(func() error {
-			for some := range slices.Chunk(part, batch) {
-				outcomes, err := stores[r].Apply(t.Context(), some)
-				if err != nil {
-					return err
-				}
-				for i, event := range some {
-					if outcomes[i].Changed {
-						changes[r][event.Job()]++
-					}
-				}
-			}
-			return nil
-		})
+		group.Go(func() error { return applyCounting(t.Context(), stores[r], slices.Chunk(part, batch), changes[r]) })
 	}
 	require.NoError(t, group.Wait(), "in particular no deadlock")
 	for _, id := range ids {
@@ -320,16 +299,49 @@ func testConcurrency(t *testing.T, s *suite) {
 	}
 }
 
-func testNoEvents(t *testing.T, s *suite) {
-	store := s.start(t)
+// distribute deals the events in random order to parts, as a queue does, and every tenth to a second one.
+func distribute(events []job.Event, parts int) [][]job.Event {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	dealt := make([][]job.Event, parts)
+	for _, i := range random.Perm(len(events)) {
+		part := random.IntN(parts)
+		dealt[part] = append(dealt[part], events[i])
+		if random.IntN(10) == 0 {
+			other := (part + 1) % parts
+			dealt[other] = append(dealt[other], events[i])
+		}
+	}
+	return dealt
+}
+
+// applyCounting applies batches and counts the changes of each job.
+func applyCounting(
+	ctx context.Context, store jobstore.Store, batches iter.Seq[[]job.Event], changes map[uuid.UUID]int64,
+) error {
+	for batch := range batches {
+		outcomes, err := store.Apply(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for i, event := range batch {
+			if outcomes[i].Changed {
+				changes[event.Job()]++
+			}
+		}
+	}
+	return nil
+}
+
+func testNoEvents(t *suite) {
+	store := t.start()
 	outcomes, err := store.Apply(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, outcomes)
 }
 
 // testRefusedEvent applies an event with a status that does not exist among good ones.
-func testRefusedEvent(t *testing.T, s *suite) {
-	store, first, bad, last := s.start(t), newID(t), newID(t), newID(t)
+func testRefusedEvent(t *suite) {
+	store, first, bad, last := t.start(), newID(t), newID(t), newID(t)
 	refused := job.AttemptUpdated{ID: job.ID(bad), Attempt: 1, At: noon, Status: "no-such-status"}
 	outcomes, err := store.Apply(t.Context(), []job.Event{
 		submitted(first), refused, submitted(bad), refused, succeeded(first, 1, 1), submitted(last),
@@ -354,9 +366,10 @@ func testRefusedEvent(t *testing.T, s *suite) {
 	require.ErrorIs(t, outcomes[0].Refused, jobstore.ErrRefused, "alone")
 }
 
-// testRefusedText applies texts with U+0000 and texts that are not UTF-8. PostgreSQL cannot store them, so no store may.
-func testRefusedText(t *testing.T, s *suite) {
-	store := s.start(t)
+// testRefusedText applies texts with U+0000 and texts that are not UTF-8. PostgreSQL cannot store them, so no store
+// may.
+func testRefusedText(t *suite) {
+	store := t.start()
 	submission := func(change func(*job.Submission)) func(uuid.UUID) job.Event {
 		return func(id uuid.UUID) job.Event {
 			event := submitted(id).(job.Submitted) //nolint:forcetypeassert // it is one
@@ -379,7 +392,8 @@ func testRefusedText(t *testing.T, s *suite) {
 		"U+0000 in a warning":  ended(func(e *job.Ended) { e.Warnings = []job.Warning{{Detail: "\x00"}} }),
 		"U+0000 in a report":   ended(func(e *job.Ended) { e.Report = &job.Report{Engine: "\x00"} }),
 		"U+0000 in a failure": func(id uuid.UUID) job.Event {
-			return job.Ended{ID: job.ID(id), Status: job.Failed, FinishedAt: noon, Failure: &job.Failure{Code: "c", Detail: "\x00"}}
+			failure := &job.Failure{Code: "c", Detail: "\x00"}
+			return job.Ended{ID: job.ID(id), Status: job.Failed, FinishedAt: noon, Failure: failure}
 		},
 	} {
 		id, other := newID(t), newID(t)
@@ -392,10 +406,10 @@ func testRefusedText(t *testing.T, s *suite) {
 	}
 }
 
-func testCanceledContext(t *testing.T, s *suite) {
-	store, id, other := s.start(t), newID(t), newID(t)
+func testCanceledContext(t *suite) {
+	store, id, other := t.start(), newID(t), newID(t)
 	apply(t, store, submitted(id))
-	s.database.Backdate(t, time.Hour, id)
+	t.database.Backdate(t, time.Hour, id)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	requireContextError(t, second(store.Job(ctx, id)), context.Canceled)
@@ -408,7 +422,7 @@ func testCanceledContext(t *testing.T, s *suite) {
 
 func second[T any](_ T, err error) error { return err }
 
-func requireContextError(t *testing.T, err, want error) {
+func requireContextError(t testingT, err, want error) {
 	t.Helper()
 	require.ErrorIs(t, err, want)
 	require.NotErrorIs(t, err, jobstore.ErrNotFound)
@@ -416,10 +430,10 @@ func requireContextError(t *testing.T, err, want error) {
 }
 
 // testTimeoutWhileBlocked applies an event to a job while another transaction has it locked.
-func testTimeoutWhileBlocked(t *testing.T, s *suite) {
-	stores, id := s.startReplicas(t, 2), newID(t)
+func testTimeoutWhileBlocked(t *suite) {
+	stores, id := t.startReplicas(2), newID(t)
 	apply(t, stores[0], submitted(id))
-	s.database.Backdate(t, time.Hour, id)
+	t.database.Backdate(t, time.Hour, id)
 	locked, release := make(chan struct{}), make(chan struct{})
 	expired := make(chan error, 1)
 	go func() {
@@ -444,7 +458,7 @@ func testTimeoutWhileBlocked(t *testing.T, s *suite) {
 		requireContextError(t, err, context.DeadlineExceeded)
 	case <-time.After(Patience):
 		close(release)
-		require.NoError(t, errors.New("Apply does not end with its context"))
+		require.Fail(t, "Apply does not end with its context")
 	}
 	require.NoError(t, <-expired)
 	require.Equal(t, fold(id, submitted(id), exhausted(job.New(id))), read(t, stores[0], id))

@@ -11,8 +11,8 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// BenchmarkApply measures events per second, in batches of that size as the service makes them: the four events of a job
-// arrive in different batches.
+// BenchmarkApply measures events per second, in batches of that size as the service makes them: the four events of a
+// job arrive in different batches.
 func BenchmarkApply(b *testing.B, store jobstore.Store, size int) {
 	b.Helper()
 	b.ResetTimer()

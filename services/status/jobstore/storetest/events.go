@@ -26,7 +26,8 @@ func newID(t testingT) uuid.UUID {
 
 func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: noon, ObjectKey: id.String(), Filename: "Vorträge – 講演.pptx", Format: "pptx", ContentType: "application/x",
+		RequestedAt: noon, ObjectKey: id.String(),
+		Filename: "Vorträge – 講演.pptx", Format: "pptx", ContentType: "application/x",
 		Size: 5 << 30, SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 		Options: map[string]any{"pages": "1-3", "pdf_ua": true, "image_quality": 80.0},
 	}}
@@ -76,14 +77,16 @@ func report() *job.Report {
 // life returns the events of a job that succeeds at the second attempt.
 func life(id uuid.UUID) []job.Event {
 	return []job.Event{
-		submitted(id), started(id, 1, 1), progressed(id, 1, 2, 40), retried(id, 1, 3), started(id, 2, 13), succeeded(id, 2, 14),
+		submitted(id), started(id, 1, 1), progressed(id, 1, 2, 40), retried(id, 1, 3),
+		started(id, 2, 13), succeeded(id, 2, 14),
 	}
 }
 
 // exhausted is the end of a job that has exceeded its deadline.
 func exhausted(j job.Job) job.Event {
 	return job.Ended{
-		ID: job.ID(j.ID), Status: job.Failed, FinishedAt: noon, Failure: &job.Failure{Code: "attempts-exhausted", Detail: "d"},
+		ID: job.ID(j.ID), Status: job.Failed, FinishedAt: noon,
+		Failure: &job.Failure{Code: "attempts-exhausted", Detail: "d"},
 	}
 }
 

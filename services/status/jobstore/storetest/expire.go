@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,8 +10,8 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
-func testExpire(t *testing.T, s *suite) {
-	store := s.start(t)
+func testExpire(t *suite) {
+	store := t.start()
 	ended, failedBefore, fresh := newID(t), newID(t), newID(t)
 	queued, running, retrying, placeholder := newID(t), newID(t), newID(t), newID(t)
 	apply(t, store, life(ended)...)
@@ -22,7 +21,7 @@ func testExpire(t *testing.T, s *suite) {
 	apply(t, store, life(running)[:3]...)
 	apply(t, store, life(retrying)[:4]...)
 	apply(t, store, started(placeholder, 1, 1))
-	s.database.Backdate(t, 2*time.Hour, ended, failedBefore, queued, running, retrying, placeholder)
+	t.database.Backdate(t, 2*time.Hour, ended, failedBefore, queued, running, retrying, placeholder)
 
 	none, err := store.Expire(t.Context(), 3*time.Hour, 100, exhausted)
 	require.NoError(t, err)
@@ -58,13 +57,13 @@ func testExpire(t *testing.T, s *suite) {
 }
 
 // testExpireLimit requires that the limit is obeyed and that the oldest jobs are ended first.
-func testExpireLimit(t *testing.T, s *suite) {
-	store := s.start(t)
+func testExpireLimit(t *suite) {
+	store := t.start()
 	ids := make([]uuid.UUID, 5)
 	for i := range ids {
 		ids[i] = newID(t)
 		apply(t, store, submitted(ids[i]))
-		s.database.Backdate(t, time.Duration(10+i)*time.Hour, ids[i]) // the later, the older
+		t.database.Backdate(t, time.Duration(10+i)*time.Hour, ids[i]) // the later, the older
 	}
 	for _, want := range [][]uuid.UUID{{ids[4], ids[3]}, {ids[2], ids[1]}, {ids[0]}, nil} {
 		expired, err := store.Expire(t.Context(), time.Hour, 2, exhausted)
@@ -77,15 +76,15 @@ func testExpireLimit(t *testing.T, s *suite) {
 	}
 }
 
-func testExpireConcurrently(t *testing.T, s *suite) {
+func testExpireConcurrently(t *suite) {
 	const overdue, sweeps = 30, 4
-	stores := s.startReplicas(t, sweeps)
+	stores := t.startReplicas(sweeps)
 	ids := make([]uuid.UUID, overdue)
 	for i := range ids {
 		ids[i] = newID(t)
 		apply(t, stores[0], life(ids[i])[:2]...)
 	}
-	s.database.Backdate(t, 2*time.Hour, ids...)
+	t.database.Backdate(t, 2*time.Hour, ids...)
 	seen := make(chan uuid.UUID, 2*sweeps*overdue)
 	var group errgroup.Group
 	for _, store := range stores {

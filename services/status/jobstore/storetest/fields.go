@@ -1,10 +1,8 @@
 package storetest
 
 import (
-	"fmt"
 	"reflect"
 	"strconv"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,10 +11,10 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
-// testFieldsRoundTrip sets every field of every event by reflection, and requires that every field of a job is set and read
-// in at least one state. So a new field cannot be forgotten, neither in a store nor in this test.
-func testFieldsRoundTrip(t *testing.T, s *suite) {
-	store := s.start(t)
+// testFieldsRoundTrip sets every field of every event by reflection, and requires that every field of a job is set
+// and read in at least one state. So a new field cannot be forgotten, neither in a store nor in this test.
+func testFieldsRoundTrip(t *suite) {
+	store := t.start()
 	seen := map[string]bool{}
 	for _, status := range []job.Status{job.Running, job.Succeeded, job.Failed} {
 		id := newID(t)
@@ -32,7 +30,7 @@ func testFieldsRoundTrip(t *testing.T, s *suite) {
 }
 
 // fullEvents returns events with all fields set that lead to the status.
-func fullEvents(t *testing.T, id uuid.UUID, status job.Status) []job.Event {
+func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 	t.Helper()
 	var n int
 	submission, updated, ended := job.Submitted{}, job.AttemptUpdated{}, job.Ended{}
@@ -53,7 +51,7 @@ func fullEvents(t *testing.T, id uuid.UUID, status job.Status) []job.Event {
 }
 
 // fill sets every field below v to a value that is not zero and that no other field has, as far as its type allows.
-func fill(t *testing.T, v reflect.Value, n *int) {
+func fill(t testingT, v reflect.Value, n *int) {
 	t.Helper()
 	*n++
 	switch v.Interface().(type) {
@@ -68,8 +66,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(t, field, n)
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -129,8 +127,8 @@ func markSet(v reflect.Value, path string, seen map[string]bool) {
 			markSet(v.Index(i), path, seen)
 		}
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			markSet(v.Field(i), fmt.Sprintf("%s.%s", path, v.Type().Field(i).Name), seen)
+		for field, value := range v.Fields() {
+			markSet(value, path+"."+field.Name, seen)
 		}
 	default:
 		seen[path] = seen[path] || !v.IsZero()

@@ -354,8 +354,8 @@ func refuseTexts(v reflect.Value) error {
 			errs = append(errs, refuseTexts(v.MapIndex(key)))
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			errs = append(errs, refuseTexts(v.Field(i)))
+		for _, field := range v.Fields() {
+			errs = append(errs, refuseTexts(field))
 		}
 	default:
 	}

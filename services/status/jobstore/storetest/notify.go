@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,7 +36,7 @@ func (l *listener) Wake(ids ...uuid.UUID) {
 func (l *listener) WakeAll() { l.missed <- struct{}{} }
 
 // next returns the next notification.
-func (l *listener) next(t *testing.T) notification {
+func (l *listener) next(t testingT) notification {
 	t.Helper()
 	select {
 	case n := <-l.heard:
@@ -53,9 +52,9 @@ const notifyPatience = 10 * time.Second
 
 // listen starts a store with a listener, and waits until notification has begun. The other store, on which tests make
 // changes, is a replica of it if the implementation has replicas.
-func (s *suite) listen(t *testing.T) (l *listener, other jobstore.Store) {
+func (t *suite) listen() (l *listener, other jobstore.Store) {
 	t.Helper()
-	store := s.database.Open(t)
+	store := t.database.Open(t)
 	l = &listener{store: store, heard: make(chan notification, 10_000), missed: make(chan struct{}, 100)}
 	store.Notify(l)
 	Run(t, store.Run)
@@ -65,16 +64,16 @@ func (s *suite) listen(t *testing.T) (l *listener, other jobstore.Store) {
 	case <-time.After(notifyPatience):
 		require.Fail(t, "notification did not begin")
 	}
-	if s.implementation.Replicas {
-		return l, s.start(t)
+	if t.implementation.Replicas {
+		return l, t.start()
 	}
 	return l, store
 }
 
-// testNotifications requires one notification, after the commit, for every change of a visible state, and none for progress,
-// for placeholders and for events without effect.
-func testNotifications(t *testing.T, s *suite) {
-	l, store := s.listen(t)
+// testNotifications requires one notification, after the commit, for every change of a visible state, and none for
+// progress, for placeholders and for events without effect.
+func testNotifications(t *suite) {
+	l, store := t.listen()
 	id, hidden, last := newID(t), newID(t), newID(t)
 	j := job.New(id)
 	for _, event := range life(id) {
@@ -96,8 +95,8 @@ func testNotifications(t *testing.T, s *suite) {
 	require.Empty(t, l.heard)
 }
 
-func testNotificationsOfBatch(t *testing.T, s *suite) {
-	l, store := s.listen(t)
+func testNotificationsOfBatch(t *suite) {
+	l, store := t.listen()
 	const jobs = 450 // more than one payload of PostgreSQL has room for
 	events := make([]job.Event, jobs)
 	want := map[uuid.UUID]bool{}
@@ -115,12 +114,12 @@ func testNotificationsOfBatch(t *testing.T, s *suite) {
 	require.Empty(t, want)
 }
 
-func testNotificationsOfExpire(t *testing.T, s *suite) {
-	l, store := s.listen(t)
+func testNotificationsOfExpire(t *suite) {
+	l, store := t.listen()
 	id := newID(t)
 	apply(t, store, submitted(id))
 	require.Equal(t, notification{id, 1}, l.next(t))
-	s.database.Backdate(t, 2*time.Hour, id)
+	t.database.Backdate(t, 2*time.Hour, id)
 	_, err := store.Expire(t.Context(), time.Hour, 10, exhausted)
 	require.NoError(t, err)
 	require.Equal(t, notification{id, 2}, l.next(t))

@@ -16,7 +16,7 @@ func TestMemory(t *testing.T) {
 	storetest.Test(t, newMemory())
 }
 
-// bug is a defect of a memoryStore.
+// A bug is a defect that a memoryStore can have.
 type bug string
 
 const (
@@ -103,7 +103,8 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		for _, finder := range finders {
 			t.Run(string(planted)+"/"+finder, func(t *testing.T) {
 				t.Parallel()
-				child := exec.Command(os.Args[0], "-test.run=^TestPlanted$/^"+finder+"$", "-rapid.nofailfile", "-rapid.shrinktime=0s")
+				child := exec.Command(os.Args[0],
+					"-test.run=^TestPlanted$/^"+finder+"$", "-rapid.nofailfile", "-rapid.shrinktime=0s")
 				child.Env = append(os.Environ(), plantedBug+"="+string(planted))
 				output, err := child.CombinedOutput()
 				require.Error(t, err, "the suite has not detected the bug")

@@ -34,9 +34,9 @@ type Implementation struct {
 const Patience = time.Minute
 
 // Test runs the suite. Every case has a database of its own.
-func Test(t *testing.T, implementation Implementation) {
+func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // the caller calls t.Parallel
 	t.Helper()
-	cases := map[string]func(t *testing.T, s *suite){
+	cases := map[string]func(t *suite){
 		"NotReadyBeforeRun":     testNotReadyBeforeRun,
 		"RunEndsWithDrain":      testRunEndsWithDrain,
 		"AppliedIsRead":         testAppliedIsRead,
@@ -69,43 +69,45 @@ func Test(t *testing.T, implementation Implementation) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, &suite{implementation: implementation, database: implementation.New(t)})
+			test(&suite{T: t, implementation: implementation, database: implementation.New(t)})
 		})
 	}
 }
 
 // suite is what one case works with.
 type suite struct {
+	*testing.T
+
 	implementation Implementation
 	database       Database
 }
 
 // start opens a store and runs it until the test ends.
-func (s *suite) start(t *testing.T) jobstore.Store {
+func (t *suite) start() jobstore.Store {
 	t.Helper()
-	store, _ := s.startStopping(t)
+	store, _ := t.startStopping()
 	return store
 }
 
 // startStopping is start with a function that stops the store before the test ends.
-func (s *suite) startStopping(t *testing.T) (store jobstore.Store, stop func()) {
+func (t *suite) startStopping() (store jobstore.Store, stop func()) {
 	t.Helper()
-	store = s.database.Open(t)
+	store = t.database.Open(t)
 	stop = Run(t, store.Run)
 	WaitReady(t, store)
 	return store, stop
 }
 
 // startReplicas starts n stores on the database, or one that is returned n times.
-func (s *suite) startReplicas(t *testing.T, n int) []jobstore.Store {
+func (t *suite) startReplicas(n int) []jobstore.Store {
 	t.Helper()
 	stores := make([]jobstore.Store, n)
 	for i := range stores {
-		if i > 0 && !s.implementation.Replicas {
+		if i > 0 && !t.implementation.Replicas {
 			stores[i] = stores[0]
 			continue
 		}
-		stores[i] = s.start(t)
+		stores[i] = t.start()
 	}
 	return stores
 }

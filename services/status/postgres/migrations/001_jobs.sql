@@ -1,11 +1,12 @@
--- One row per job: the fold of its events. A row without requested_at is a placeholder: events of the job have been applied,
--- but not its submission, and clients do not see it.
+-- One row per job: the fold of its events. A row without requested_at is a placeholder: events of the job have been
+-- applied, but not its submission, and clients do not see it.
 CREATE TABLE jobs (
     id                  uuid PRIMARY KEY,
     version             bigint NOT NULL DEFAULT 0,
     -- When the first event was applied, by the database's clock. The job's deadline counts from here.
     first_seen_at       timestamptz NOT NULL DEFAULT now(),
-    status              text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'canceled')),
+    status              text NOT NULL DEFAULT 'queued'
+                        CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'canceled')),
     attempt             integer NOT NULL DEFAULT 0,
     moved_at            timestamptz,
     phase               smallint NOT NULL DEFAULT 0,

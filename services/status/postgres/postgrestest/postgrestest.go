@@ -53,6 +53,7 @@ func Connect(tb testing.TB, config postgres.Config) *pgx.Conn {
 // Implementation returns the implementation for the conformance suite.
 func Implementation() storetest.Implementation {
 	return storetest.Implementation{Replicas: true, New: func(tb testing.TB) storetest.Database {
+		tb.Helper()
 		return database{Config(testbench.New(tb))}
 	}}
 }

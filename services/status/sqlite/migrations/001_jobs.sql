@@ -1,6 +1,6 @@
--- One row per job: the fold of its events. A row without requested_at is a placeholder: events of the job have been applied,
--- but not its submission, and clients do not see it. Times are microseconds since 1970 in UTC; NULL is unknown. The encoding
--- of the JSON columns (target_options, warnings, report) is defined by package stored.
+-- One row per job: the fold of its events. A row without requested_at is a placeholder: events of the job have been
+-- applied, but not its submission, and clients do not see it. Times are microseconds since 1970 in UTC; NULL is
+-- unknown. The encoding of the JSON columns (target_options, warnings, report) is defined by package stored.
 CREATE TABLE jobs (
     id                  BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     version             INTEGER NOT NULL,

@@ -58,7 +58,8 @@ const insertPlaceholders = `-- name: InsertPlaceholders :exec
 INSERT INTO jobs (id) SELECT unnest($1::uuid[]) ON CONFLICT (id) DO NOTHING
 `
 
-// Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would deadlock.
+// Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
+// deadlock.
 func (q *Queries) InsertPlaceholders(ctx context.Context, ids []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, insertPlaceholders, ids)
 	return err
