@@ -31,6 +31,7 @@ import (
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status"
+	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/postgres"
 )
 
@@ -63,20 +64,36 @@ func start(t testing.TB, bench *testbench.Bench, drain time.Duration, more ...st
 
 func startLogging(t testing.TB, bench *testbench.Bench, drain time.Duration, log *zap.Logger, more ...string) replica {
 	t.Helper()
-	ports, err := port.Free(2)
+	s := parse(t, bench, more...)
+	jobs, err := postgres.Open(s.Database, log)
 	require.NoError(t, err)
-	address, adminAddress := port.Address(ports[0]), port.Address(ports[1])
+	return startOn(t, jobs, s, drain, log)
+}
+
+func parse(t testing.TB, bench *testbench.Bench, more ...string) settings {
+	t.Helper()
 	var s settings
 	source := config.Source{
 		Args: more, Environ: append(bench.BrokerEnv(), bench.DatabaseEnv()...), Stdout: io.Discard, Exit: func(int) {},
 	}
-	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": adminAddress}))
+	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": freeAddress(t)}))
+	return s
+}
 
-	registry := metrics.NewRegistry()
-	jobs, err := postgres.Open(s.Database, log)
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	ports, err := port.Free(1)
 	require.NoError(t, err)
+	return port.Address(ports[0])
+}
+
+// startOn runs the service on a job store.
+func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration, log *zap.Logger) replica {
+	t.Helper()
+	registry := metrics.NewRegistry()
 	assembly, err := status.New(s.Config, status.Deps{Broker: s.Broker, Jobs: jobs, Log: log, Metrics: registry})
 	require.NoError(t, err)
+	address, adminAddress := freeAddress(t), s.Admin.Address
 	components := slices.Concat(
 		[]host.Component{httpserver.Component("admin", adminAddress, health.Handler(registry, assembly.Checks...), log)},
 		assembly.Components,

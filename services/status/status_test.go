@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +21,10 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
+	sqlitedb "github.com/docmill/docmill/platform/sqlite"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/sqlite"
 )
 
 // applied is the metric of jobs that have succeeded.
@@ -29,8 +32,23 @@ const applied = `docmill_status_events_total{event="job.succeeded",outcome="appl
 
 func TestEventsBecomeStates(t *testing.T) {
 	t.Parallel()
-	bench := testbench.New(t)
-	r := start(t, bench, patience).ready(t)
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		bench := testbench.New(t)
+		testEventsBecomeStates(t, bench, start(t, bench, patience).ready(t))
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		bench := testbench.New(t)
+		db, err := sqlitedb.Open(t.Context(), filepath.Join(t.TempDir(), "docmill.db"), sqlitedb.Options{})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		testEventsBecomeStates(t, bench, startOn(t, sqlite.New(db), parse(t, bench), patience, zap.NewNop()).ready(t))
+	})
+}
+
+func testEventsBecomeStates(t *testing.T, bench *testbench.Bench, r replica) {
+	t.Helper()
 	p, id := publisher(t, bench), newID(t)
 
 	recorded := ask(t, r.url+"/internal/jobs/"+id+"/recorded?wait=60s")
