@@ -18,7 +18,7 @@ import (
 // or be added here.
 var parts = map[protoreflect.Name]bool{
 	"Source": true, "Target": true, "Options": true, "Secrets": true, "Result": true, "Warning": true, "Report": true,
-	"Font": true, "Failure": true,
+	"Font": true, "Failure": true, "Capability": true,
 }
 
 // TestEveryMessageHasARoute: a message is published on its own and has a route, or it is a part of others and has none.

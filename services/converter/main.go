@@ -10,15 +10,14 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
-	"github.com/docmill/docmill/services/converter/internal/announce"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -26,6 +25,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/paper"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/presence"
 	"github.com/docmill/docmill/services/converter/internal/protect"
 	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/visible"
@@ -45,7 +45,7 @@ type settings struct {
 	Engine forkserver.Config `embed:""`
 	Render render.Config     `embed:""`
 
-	Broker broker.Config      `embed:"" prefix:"broker-"`
+	Broker rabbitmq.Config    `embed:"" prefix:"broker-"`
 	Store  objectstore.Config `embed:"" prefix:"store-"`
 	Seal   seal.Config        `embed:""`
 }
@@ -77,7 +77,11 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	publisher, err := broker.NewPublisher(s.Broker, broker.PublisherOptions{Name: name, Log: p.Log, Metrics: p.Metrics})
+	messages, err := rabbitmq.New(s.Broker, name, p.Log, p.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	publisher, err := messages.NewPublisher(message.PublisherOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -108,8 +112,8 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		Metrics: conversion.NewMetrics(p.Metrics), Log: p.Log,
 	})
 	slots := s.slots()
-	consumer, err := broker.NewConsumer(s.Broker, topology.Convert, broker.Each(slots, converter.Handle),
-		broker.ConsumerOptions{Name: name, Log: p.Log, Metrics: p.Metrics})
+	handler := message.Each{Concurrency: slots, Handle: converter.Handle}
+	consumer, err := messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, folder.Close())
 	}
@@ -120,7 +124,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 			store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
-			{Name: "announcer", Run: announce.Announcer{Publisher: publisher, Formats: office.Formats(), Log: p.Log}.Run},
+			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: p.Log}.Run},
 			{Name: "consumer", Run: consumer.Run},
 		},
 		Checks: []health.Check{

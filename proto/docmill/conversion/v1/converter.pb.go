@@ -33,13 +33,13 @@ type ConverterAnnounced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The converter's own id, new at each start.
 	ConverterId string `protobuf:"bytes,1,opt,name=converter_id,json=converterId,proto3" json:"converter_id,omitempty"`
-	// The formats that it can read: identifiers of the table of formats.
+	// The formats that it can read: identifiers of the table of formats. Always set, for gateways from before capabilities.
 	SourceFormats []string `protobuf:"bytes,2,rep,name=source_formats,json=sourceFormats,proto3" json:"source_formats,omitempty"`
 	// How long this announcement is valid.
 	ValidFor *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
-	// The formats that it can produce: identifiers of the table of formats. Converters from before this field omit it; they
-	// can produce the formats of the last release without it.
-	TargetFormats []string `protobuf:"bytes,4,rep,name=target_formats,json=targetFormats,proto3" json:"target_formats,omitempty"`
+	// What it can convert into what: one entry for each of source_formats. Converters from before this field omit it; they can
+	// produce what the last release without it could.
+	Capabilities  []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,7 +95,62 @@ func (x *ConverterAnnounced) GetValidFor() *durationpb.Duration {
 	return nil
 }
 
-func (x *ConverterAnnounced) GetTargetFormats() []string {
+func (x *ConverterAnnounced) GetCapabilities() []*Capability {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+// Capability is what one format can be converted into.
+type Capability struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The format that is read: an identifier of the table of formats.
+	SourceFormat string `protobuf:"bytes,1,opt,name=source_format,json=sourceFormat,proto3" json:"source_format,omitempty"`
+	// The formats that it can be converted into: identifiers of the table of formats.
+	TargetFormats []string `protobuf:"bytes,2,rep,name=target_formats,json=targetFormats,proto3" json:"target_formats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capability) Reset() {
+	*x = Capability{}
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capability) ProtoMessage() {}
+
+func (x *Capability) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capability.ProtoReflect.Descriptor instead.
+func (*Capability) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_converter_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Capability) GetSourceFormat() string {
+	if x != nil {
+		return x.SourceFormat
+	}
+	return ""
+}
+
+func (x *Capability) GetTargetFormats() []string {
 	if x != nil {
 		return x.TargetFormats
 	}
@@ -106,13 +161,17 @@ var File_docmill_conversion_v1_converter_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc6\x01\n" +
+	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe6\x01\n" +
 	"\x12ConverterAnnounced\x12!\n" +
 	"\fconverter_id\x18\x01 \x01(\tR\vconverterId\x12%\n" +
 	"\x0esource_formats\x18\x02 \x03(\tR\rsourceFormats\x126\n" +
-	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x12%\n" +
-	"\x0etarget_formats\x18\x04 \x03(\tR\rtargetFormats:\a\xa2\xbb\x18\x03\n" +
-	"\x01\x03B\xe6\x01\n" +
+	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x12E\n" +
+	"\fcapabilities\x18\x04 \x03(\v2!.docmill.conversion.v1.CapabilityR\fcapabilities:\a\xa2\xbb\x18\x03\n" +
+	"\x01\x03\"X\n" +
+	"\n" +
+	"Capability\x12#\n" +
+	"\rsource_format\x18\x01 \x01(\tR\fsourceFormat\x12%\n" +
+	"\x0etarget_formats\x18\x02 \x03(\tR\rtargetFormatsB\xe6\x01\n" +
 	"\x19com.docmill.conversion.v1B\x0eConverterProtoP\x01ZCgithub.com/docmill/docmill/proto/docmill/conversion/v1;conversionv1\xa2\x02\x03DCX\xaa\x02\x15Docmill.Conversion.V1\xca\x02\x15Docmill\\Conversion\\V1\xe2\x02!Docmill\\Conversion\\V1\\GPBMetadata\xea\x02\x17Docmill::Conversion::V1b\x06proto3"
 
 var (
@@ -127,18 +186,20 @@ func file_docmill_conversion_v1_converter_proto_rawDescGZIP() []byte {
 	return file_docmill_conversion_v1_converter_proto_rawDescData
 }
 
-var file_docmill_conversion_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_docmill_conversion_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_docmill_conversion_v1_converter_proto_goTypes = []any{
 	(*ConverterAnnounced)(nil),  // 0: docmill.conversion.v1.ConverterAnnounced
-	(*durationpb.Duration)(nil), // 1: google.protobuf.Duration
+	(*Capability)(nil),          // 1: docmill.conversion.v1.Capability
+	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
 }
 var file_docmill_conversion_v1_converter_proto_depIdxs = []int32{
-	1, // 0: docmill.conversion.v1.ConverterAnnounced.valid_for:type_name -> google.protobuf.Duration
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: docmill.conversion.v1.ConverterAnnounced.valid_for:type_name -> google.protobuf.Duration
+	1, // 1: docmill.conversion.v1.ConverterAnnounced.capabilities:type_name -> docmill.conversion.v1.Capability
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_converter_proto_init() }
@@ -152,7 +213,7 @@ func file_docmill_conversion_v1_converter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_converter_proto_rawDesc), len(file_docmill_conversion_v1_converter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,5 +1,5 @@
-// Package conversion does the converter's work on a job: it takes a command, makes an attempt at it and tells what came of
-// it, and settles the command only when that is told for good.
+// Package conversion processes convert commands: it makes an attempt, publishes its outcome, and acknowledges the command
+// only after that publication is confirmed.
 package conversion
 
 import (
@@ -14,12 +14,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -29,9 +28,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
-// Publisher publishes a message and returns nil when the broker has it for good.
+// Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
 type Publisher interface {
-	Publish(ctx context.Context, message broker.Message) error
+	Publish(ctx context.Context, m message.Message) error
 }
 
 // Parts are what a Converter works with. All but Seal are required.
@@ -61,16 +60,16 @@ type Converter struct{ parts Parts }
 // New makes a Converter.
 func New(parts Parts) *Converter { return &Converter{parts: parts} }
 
-// Handle is a broker.EachHandler for the queue of commands. It acknowledges a command only when the broker has confirmed
-// the event that ends the job, or the command for its next attempt. It gives the command back when ctx ends before.
-func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outcome {
-	// A delivery that came back was begun before, by a converter that died or lost its connection.
+// Handle handles a delivery of the queue of commands; it is for [message.Each]. It acknowledges a command once the event
+// that ends the job, or the command for its next attempt, is durable. It returns the command to its queue if ctx ends before.
+func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
+	// A redelivery was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
 	log := c.parts.Log.With(logging.JobID(d.JobID), zap.Int("attempt", number), logging.Trace(ctx))
 	command, err := decode(d)
 	if err != nil {
-		log.Error("a command that cannot be understood goes to the dead letters", zap.Error(err))
-		return broker.DeadLetter
+		log.Error("malformed command; dead-lettering it", zap.Error(err))
+		return message.DeadLetter
 	}
 	ctx, span := otel.Tracer("docmill-converter").Start(ctx, "convert", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("docmill.job_id", command.GetJobId()), attribute.Int("docmill.attempt", number),
@@ -87,10 +86,10 @@ func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outco
 		span.SetStatus(codes.Error, err.Error())
 		return outcomeOf(err, log)
 	}
-	return broker.Ack
+	return message.Ack
 }
 
-// requestedAt is when the job was accepted; zero when the command does not say.
+// requestedAt returns when the job was accepted; zero if the command does not contain it.
 func requestedAt(command *conversionv1.ConvertRequested) time.Time {
 	if command.GetRequestedAt() == nil {
 		return time.Time{}
@@ -98,16 +97,16 @@ func requestedAt(command *conversionv1.ConvertRequested) time.Time {
 	return command.GetRequestedAt().AsTime()
 }
 
-// errMalformed says that a command is wrong for good.
+// errMalformed means that a command is permanently invalid.
 var errMalformed = errors.New("malformed command")
 
-// decode gives the command in a delivery. What it lets through has all the parts that an attempt relies on.
-func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
-	message, err := d.Message()
+// decode returns the command in a delivery. It has everything that an attempt relies on.
+func decode(d *message.Delivery) (*conversionv1.ConvertRequested, error) {
+	body, err := d.Message()
 	if err != nil {
 		return nil, err
 	}
-	command, ok := message.(*conversionv1.ConvertRequested)
+	command, ok := body.(*conversionv1.ConvertRequested)
 	if !ok {
 		return nil, fmt.Errorf("%w: it is a %s", errMalformed, d.Type)
 	}
@@ -123,17 +122,17 @@ func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
 	return command, nil
 }
 
-// outcomeOf says what becomes of a command whose attempt could not be brought to an end.
-func outcomeOf(err error, log *zap.Logger) broker.Outcome {
-	if errors.Is(err, broker.ErrUnpublishable) {
-		log.Error("what came of an attempt cannot be told; the command goes to the dead letters", zap.Error(err))
-		return broker.DeadLetter
+// outcomeOf returns the outcome of a command whose attempt did not reach an end.
+func outcomeOf(err error, log *zap.Logger) message.Outcome {
+	if errors.Is(err, message.ErrUnpublishable) {
+		log.Error("outcome of the attempt cannot be published; dead-lettering the command", zap.Error(err))
+		return message.DeadLetter
 	}
-	log.Warn("an attempt is abandoned; the command comes again", zap.Error(err))
-	return broker.Release
+	log.Warn("attempt abandoned; the command will be redelivered", zap.Error(err))
+	return message.Requeue
 }
 
-// run makes the attempt and tells what came of it. Its error says that this could not be told.
+// run makes the attempt and publishes its outcome. It returns an error if that could not be published.
 func (a *attempt) run(ctx context.Context) error {
 	if err := a.events.started(ctx, a.began); err != nil {
 		return err
@@ -161,22 +160,22 @@ func (a *attempt) succeed(ctx context.Context, result *conversionv1.Result) erro
 }
 
 func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
-	a.log.Info("the document was not converted", a.facts(zap.Error(failure))...)
+	a.log.Info("document not converted", a.facts(zap.Error(failure))...)
 	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
-// retry puts the command on the next step of the ladder, or fails the job when there is none. A cause that may pass is
-// never a document's fault, and so a warning of the service.
+// retry publishes the command for the next attempt, or fails the job after the last one. A transient cause is never the
+// document's fault, and so it is a warning about the service.
 func (a *attempt) retry(ctx context.Context, cause error) error {
-	step, found := topology.After(a.number)
-	if !found {
+	delay, again := message.DelayAfter(a.number)
+	if !again {
 		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "It failed %d times for reasons of the service.", a.number).Because(cause))
 	}
-	a.log.Warn("an attempt failed for a reason that may pass", a.facts(zap.Duration("delay", step.Delay), zap.Error(cause))...)
-	return a.events.retried(ctx, a.command, step, problem.From(cause))
+	a.log.Warn("attempt failed for a transient reason", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	return a.events.retried(ctx, a.command, delay, problem.From(cause))
 }
 
-// facts are what every line about an attempt's end says.
+// facts returns the fields of every log entry about the end of an attempt.
 func (a *attempt) facts(more ...zap.Field) []zap.Field {
 	source := a.command.GetSource()
 	return append([]zap.Field{
