@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,6 +63,7 @@ type Job struct {
 	Error    *struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
+		Remedy string `json:"remedy"`
 	} `json:"error"`
 	Links struct {
 		Self   string `json:"self"`
@@ -111,15 +113,20 @@ type Problem struct {
 	Code   string `json:"code"`
 }
 
-// Error returns the title, detail, status and code.
+// Error returns the server's title, detail, remedy and code.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s: %s (%d %s, code %s)", p.Title, p.Detail, p.Status, http.StatusText(p.Status), p.Code)
+	return fmt.Sprintf("%s: %s (%d %s, code %s)", p.Title, sentences(p.Detail, p.Remedy), p.Status, http.StatusText(p.Status), p.Code)
 }
 
 // Ended reports whether the state of the job is final.
 func (j Job) Ended() bool { return j.Status != "queued" && j.Status != "running" }
 
-// Failure returns why a job that has ended did not succeed; nil if it succeeded.
+// sentences joins those that are not empty.
+func sentences(all ...string) string {
+	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), " ")
+}
+
+// Failure returns why a job did not succeed, or nil if it did.
 func (j Job) Failure() error {
 	switch {
 	case j.Status == "succeeded":
@@ -127,7 +134,7 @@ func (j Job) Failure() error {
 	case j.Error == nil:
 		return fmt.Errorf("the job ended as %s", j.Status)
 	default:
-		return fmt.Errorf("the job ended as %s: %s (%s)", j.Status, j.Error.Detail, j.Error.Code)
+		return fmt.Errorf("the job ended as %s: %s (%s)", j.Status, sentences(j.Error.Detail, j.Error.Remedy), j.Error.Code)
 	}
 }
 

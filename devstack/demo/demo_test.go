@@ -90,19 +90,19 @@ func TestDamagedResultIsNotStored(t *testing.T) {
 
 func TestFailedJobReportsTheReason(t *testing.T) {
 	t.Parallel()
-	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password."}`, ""))
-	require.EqualError(t, err, "the job ended as failed: The document asks for a password. (password-required)")
+	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password.","remedy":"Send it."}`, ""))
+	require.EqualError(t, err, "the job ended as failed: The document asks for a password. Send it. (password-required)")
 }
 
 func TestProblemIsReported(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnsupportedMediaType)
-		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","code":"format-unsupported"}`)
+		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","remedy":"Use another.","code":"format-unsupported"}`)
 	}))
 	t.Cleanup(server.Close)
 	_, _, err := run(t, server.URL)
-	require.ErrorContains(t, err, "Unsupported: No such format. (415 Unsupported Media Type, code format-unsupported)")
+	require.ErrorContains(t, err, "Unsupported: No such format. Use another. (415 Unsupported Media Type, code format-unsupported)")
 }
 
 func TestOtherServersAreDetected(t *testing.T) {

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +12,8 @@ import (
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
@@ -37,7 +36,7 @@ type settings struct {
 	RecordWait        time.Duration `default:"2s" help:"How long the answer to a submission waits for the service status to know the job."`
 
 	Broker rabbitmq.Config     `embed:"" prefix:"broker-"`
-	Store  objectstore.Config  `embed:"" prefix:"store-"`
+	Store  s3.Config           `embed:"" prefix:"store-"`
 	Status statusclient.Config `embed:"" prefix:"status-"`
 	Seal   seal.Config         `embed:""`
 }
@@ -72,10 +71,11 @@ func main() {
 
 // assemble makes the gateway's parts. The publisher outlives the server when they stop, so that the last uploads are accepted.
 func assemble(s *settings, p service.Process) (service.Assembly, error) {
-	store, err := objectstore.New(s.Store)
+	store, err := s3.New(s.Store)
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	sources := store.Bucket(s.Store.SourcesBucket)
 	messages, err := rabbitmq.New(s.Broker, "docmill-gateway", p.Log, p.Metrics)
 	if err != nil {
 		return service.Assembly{}, err
@@ -103,10 +103,10 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	}
 	httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: store, Sources: s.Store.SourcesBucket, Publisher: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
+			Sources: sources, Publisher: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
 		},
 		Status:       status,
-		Sender:       &download.Sender{Store: store, Results: s.Store.ResultsBucket},
+		Sender:       &download.Sender{Results: store.Bucket(s.Store.ResultsBucket)},
 		Capabilities: announced,
 		Metrics:      p.Metrics,
 	})
@@ -120,7 +120,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		// Status is not among them: without it documents are still accepted and results converted.
 		Checks: []health.Check{
 			{Name: "broker", Probe: publisher.Check},
-			{Name: "store", Probe: func(ctx context.Context) error { return store.Check(ctx, s.Store.SourcesBucket) }},
+			{Name: "store", Probe: sources.Check},
 		},
 	}, nil
 }

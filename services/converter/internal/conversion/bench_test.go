@@ -19,28 +19,27 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
-	"github.com/docmill/docmill/services/converter/internal/protect"
-	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-// patience bounds what a test waits for. It is never the measure of anything: the machine may be busy.
+// patience bounds what a test waits for. It is generous, because the machine may be busy.
 const patience = 3 * time.Minute
 
-// convertFunc is an engine in the test's hand. LibreOffice has tests of its own, and process-level ones.
+// convertFunc is an engine that the test controls. LibreOffice has tests of its own.
 type convertFunc func(ctx context.Context, request engine.Request) (engine.Output, error)
 
 func (f convertFunc) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
@@ -52,22 +51,22 @@ func copies(_ context.Context, request engine.Request) (engine.Output, error) {
 	return engine.Output{Path: request.Source, Pages: 3}, nil
 }
 
-// bench is a converter's surroundings, and a consumer of its events that the test reads one by one.
+// bench is a converter's environment, and a consumer of its events that the test reads one by one.
 type bench struct {
 	*testbench.Bench
 	t testing.TB
 
-	store *objectstore.Store
-	// Tests may put links before the converter's own connections.
-	converterStore  objectstore.Config
+	store *s3.Store
+	// The converter's own connections, which tests may route through links.
+	converterStore  s3.Config
 	converterBroker rabbitmq.Config
 	publisherBroker rabbitmq.Config
 	wrap            func(conversion.Publisher) conversion.Publisher
 
-	folder *workdir.Folder
-	events <-chan proto.Message
-	own    message.Publisher
-	broker message.Broker
+	workdir *workdir.Dir
+	events  <-chan proto.Message
+	own     message.Publisher
+	broker  message.Broker
 }
 
 func setup(t *testing.T) *bench {
@@ -77,16 +76,18 @@ func setup(t *testing.T) *bench {
 		Bench: shared, t: t,
 		wrap: func(p conversion.Publisher) conversion.Publisher { return p },
 	}
-	b.converterStore = objectstore.Config{
+	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
 		AccessKey: shared.StoreAccessKey, SecretKey: config.NewSecret(shared.StoreSecretKey),
 	}
-	direct := rabbitmq.Config{URL: shared.BrokerURL, Username: shared.BrokerUsername, Password: config.NewSecret(shared.BrokerPassword)}
+	direct := rabbitmq.Config{
+		URL: shared.BrokerURL, Username: shared.BrokerUsername, Password: config.NewSecret(shared.BrokerPassword),
+	}
 	b.converterBroker, b.publisherBroker = direct, direct
 	var err error
-	b.store, err = objectstore.New(b.converterStore)
+	b.store, err = s3.New(b.converterStore)
 	require.NoError(t, err)
-	b.folder, err = workdir.Open(t.TempDir())
+	b.workdir, err = workdir.Open(t.TempDir())
 	require.NoError(t, err)
 
 	b.broker, err = rabbitmq.New(direct, "test", zaptest.NewLogger(t), nil)
@@ -96,7 +97,7 @@ func setup(t *testing.T) *bench {
 	return b
 }
 
-// listen reads the events of jobs. Progress, which may be missing, is left out.
+// listen reads the events of jobs. It omits progress, which is optional.
 func (b *bench) listen() {
 	b.t.Helper()
 	deliveries := messagetest.Receive(b.t, b.broker, message.Events)
@@ -150,7 +151,7 @@ func (b *bench) run(r runner) running {
 func (b *bench) start(convert convertFunc) running {
 	b.t.Helper()
 	log := zaptest.NewLogger(b.t)
-	store, err := objectstore.New(b.converterStore)
+	store, err := s3.New(b.converterStore)
 	require.NoError(b.t, err)
 	publishing, err := rabbitmq.New(b.publisherBroker, "test converter", log, nil)
 	require.NoError(b.t, err)
@@ -159,17 +160,14 @@ func (b *bench) start(convert convertFunc) running {
 	b.run(publisher)
 	library, err := fonts.Open(b.t.TempDir(), log)
 	require.NoError(b.t, err)
-	inspector, err := pdf.NewInspector()
+	tools, err := pdf.FindTools()
 	require.NoError(b.t, err)
-	limits := engine.Config{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
-	renderer, err := render.New(limits, render.Config{Pixels: 1 << 20})
-	require.NoError(b.t, err)
-	protector, err := protect.New(limits)
-	require.NoError(b.t, err)
-	converter := conversion.New(conversion.Parts{
-		Engine: convert, Renderer: renderer, Protector: protector, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
-		Fonts: library, PDF: inspector,
-		Sources: b.SourcesBucket, Results: b.ResultsBucket,
+	limits := engine.Limits{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
+	converter := conversion.New(conversion.Deps{
+		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
+		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir,
+		Fonts: library, PDF: tools,
+		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	consuming, err := rabbitmq.New(b.converterBroker, "test converter", log, nil)
@@ -180,11 +178,11 @@ func (b *bench) start(convert convertFunc) running {
 	return b.run(consumer)
 }
 
-// submit stores a document and asks for its conversion, as the gateway does.
+// submit stores a document and requests its conversion, as the gateway does.
 func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequested)) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	command := b.command(content)
-	require.NoError(b.t, b.store.Put(b.t.Context(), b.SourcesBucket, command.GetJobId(), bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{}))
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	if change != nil {
 		change(command)
 	}
@@ -226,18 +224,18 @@ func next[T any](t testing.TB, values <-chan T) T {
 	case v := <-values:
 		return v
 	case <-time.After(patience):
-		require.FailNow(t, "nothing came")
+		require.FailNow(t, "timeout")
 		panic("unreachable")
 	}
 }
 
-// take waits for a message in a queue and takes it.
+// take waits for a message in a queue and removes it.
 func (b *bench) take(queue message.Queue) *message.Delivery {
 	b.t.Helper()
 	return messagetest.Take(b.t, b.broker, queue)
 }
 
-// settled stops the consumer, and requires that no command is left.
+// settled drains the consumer and checks that no command and no directory is left.
 func (b *bench) settled(consumer running) {
 	b.t.Helper()
 	consumer.drain()
@@ -245,14 +243,14 @@ func (b *bench) settled(consumer running) {
 	const marker = "marker"
 	b.publish(message.Message{Body: &conversionv1.ConvertRequested{JobId: marker}, JobID: marker})
 	require.Equal(b.t, marker, b.take(message.Commands).JobID, "commands left")
-	left, err := filepath.Glob(filepath.Join(b.folder.Path(), "job-*"))
+	left, err := filepath.Glob(filepath.Join(b.workdir.Path(), "job-*"))
 	require.NoError(b.t, err)
-	require.Empty(b.t, left, "job folders left")
+	require.Empty(b.t, left, "job directories left")
 }
 
 func (b *bench) object(bucket, key string) []byte {
 	b.t.Helper()
-	reader, err := b.store.Get(b.t.Context(), bucket, key, 0, -1)
+	reader, err := b.store.Bucket(bucket).Get(b.t.Context(), key, 0, -1)
 	require.NoError(b.t, err)
 	defer reader.Close()
 	content, err := io.ReadAll(reader)
@@ -262,7 +260,7 @@ func (b *bench) object(bucket, key string) []byte {
 
 var errEngine = errors.New("no space left on device")
 
-// byHand is an engine that tells when it is called and waits for what to return.
+// byHand is an engine that sends its calls and waits for what to return.
 type byHand struct {
 	calls  chan engine.Request
 	answer chan error
@@ -285,7 +283,7 @@ func (h byHand) convert(ctx context.Context, request engine.Request) (engine.Out
 	}
 }
 
-// exists tells whether a path is there.
+// exists reports whether a path exists.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -19,10 +19,10 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// republish is how an event is published again that could not be published.
+// republish limits the wait between two attempts to publish, and so the time until a recovered broker is noticed.
 var republish = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 
-// events publishes the events of one attempt. Its methods return once the event is durable; they retry until ctx ends.
+// events publishes what happens to one attempt. Its methods return once that is durable; they retry until ctx ends.
 type events struct {
 	publisher Publisher
 	jobID     string
@@ -30,27 +30,32 @@ type events struct {
 	log       *zap.Logger
 }
 
-func (e *events) started(ctx context.Context, began time.Time) error {
-	return e.publish(ctx, e.message(&conversionv1.ConversionStarted{
-		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
-	}))
+// start publishes in the background that the attempt has started, and sends the error, or nil.
+func (e *events) start(ctx context.Context, began time.Time) <-chan error {
+	published := make(chan error, 1)
+	go func() {
+		published <- e.publish(ctx, e.message(&conversionv1.ConversionStarted{
+			JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
+		}))
+	}()
+	return published
 }
 
-func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, told *report) error {
+func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
-		Warnings: told.warnings(), Report: told.message,
+		Warnings: r.warnings(), Report: r.message,
 	}))
 }
 
-func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, told *report) error {
+func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionFailed{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
-		Report: told.message,
+		Report: r.message,
 	}))
 }
 
-// retried publishes the command for the next attempt, and then the event. If the process dies between the two, the command
+// retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the command
 // exists twice, which costs a conversion and loses nothing.
 func (e *events) retried(
 	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
@@ -68,20 +73,16 @@ func (e *events) message(body proto.Message) message.Message {
 	return message.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
 }
 
-// failure is a problem as the job's owner reads it: without its causes.
+// failure returns a problem as the failure of a job: without its causes.
 func failure(cause *problem.Error) *conversionv1.Failure {
-	entry := problem.Describe(cause.Code)
-	detail := cause.Detail
-	if cause.Code == problem.Internal {
-		detail = entry.Title + "." // its own detail speaks to the sender of a request
-	}
-	return &conversionv1.Failure{Code: string(cause.Code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
-// publish retries until the message is durable or ctx ends. A message that is published twice because its confirmation was
-// lost is harmless: the status service ignores what it knows.
+// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation was lost
+// is harmless: the status service ignores duplicates.
 func (e *events) publish(ctx context.Context, m message.Message) error {
-	err := retry.Loop(ctx, republish, e.log, "event not published; retrying", func(ctx context.Context) error {
+	err := retry.Loop(ctx, republish, e.log, "cannot publish an event; retrying", func(ctx context.Context) error {
 		err := e.publisher.Publish(ctx, m)
 		if errors.Is(err, message.ErrUnpublishable) {
 			return retry.Permanent(err)
@@ -94,10 +95,11 @@ func (e *events) publish(ctx context.Context, m message.Message) error {
 	return nil
 }
 
-// progressInterval is the minimum time between two reports: polls do not see more, and each one is written to the database.
+// progressInterval is the minimum time between two reports, and until the first: clients that poll see no more, each one is
+// written to the database, and a short conversion needs none.
 const progressInterval = 250 * time.Millisecond
 
-// progress publishes the progress of an attempt concurrently with it. What cannot be published at once is replaced by what is
+// progress publishes the progress of an attempt in the background: what cannot be published at once is replaced by what is
 // newer.
 type progress struct {
 	events *events
@@ -105,7 +107,7 @@ type progress struct {
 	done   chan struct{}
 
 	mu sync.Mutex
-	// newest has the report that is not published yet.
+	// newest holds the report that is not published yet.
 	newest chan *conversionv1.ConversionProgressed
 	last   *conversionv1.ConversionProgressed
 }
@@ -118,10 +120,14 @@ func (e *events) startProgress(ctx context.Context) *progress {
 		defer close(p.done)
 		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
-		for p.publish(ctx) {
+		for {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
+				return
+			}
+			if !p.publish(ctx) {
+				return
 			}
 		}
 	}()
@@ -133,7 +139,7 @@ func (p *progress) publish(ctx context.Context) bool {
 	select {
 	case report := <-p.newest:
 		if err := p.events.publisher.Publish(ctx, p.events.message(report)); err != nil {
-			p.events.log.Debug("progress not published", zap.Error(err))
+			p.events.log.Debug("cannot publish progress", zap.Error(err))
 		}
 		return true
 	case <-ctx.Done():
@@ -141,7 +147,7 @@ func (p *progress) publish(ctx context.Context) bool {
 	}
 }
 
-// report never blocks. It is safe for concurrent use.
+// report records the progress. It never waits for the broker, and is safe for concurrent use.
 func (p *progress) report(phase conversionv1.Phase, percent int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,19 +164,19 @@ func (p *progress) report(phase conversionv1.Phase, percent int32) {
 	p.newest <- p.last
 }
 
-// engine reports the progress of the engine. Loading and exporting take about the same time: 1.2 and 0.3 s for 100 slides,
-// 0.5 and 1.1 s for 19 slides with images, 1.5 and 1.5 s for a book.
-func (p *progress) engine(told engine.Progress) {
+// engine records the progress of the engine. Opening and writing were observed to take about as long as each other: 1.2 and
+// 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with images, 1.5 and 1.5 s for a book.
+func (p *progress) engine(reported engine.Progress) {
 	const half = (percentStoring - percentLoading) / 2
-	done := int32(told.Percent * half / 100)
-	if told.Phase == engine.Loading {
+	done := int32(reported.Percent * half / 100)
+	if reported.Phase == engine.Loading {
 		p.report(conversionv1.Phase_PHASE_LOADING, percentLoading+done)
 	} else {
 		p.report(conversionv1.Phase_PHASE_CONVERTING, percentLoading+half+done)
 	}
 }
 
-// stop drops what is not published yet and returns when the goroutine has ended.
+// stop discards what is not published yet, and returns once nothing is running.
 func (p *progress) stop() {
 	p.cancel()
 	<-p.done

@@ -38,8 +38,8 @@ import (
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -65,7 +65,7 @@ type gateway struct {
 	url       string
 	bench     *testbench.Bench
 	objects   *minio.Client
-	store     *objectstore.Store
+	store     *s3.Store
 	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
@@ -121,9 +121,9 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: g.store, Sources: c.bench.SourcesBucket, Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 		},
-		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
+		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
@@ -147,9 +147,9 @@ func objects(t testing.TB, b *testbench.Bench) *minio.Client {
 	return client
 }
 
-func store(t testing.TB, c choices) *objectstore.Store {
+func store(t testing.TB, c choices) *s3.Store {
 	t.Helper()
-	s, err := objectstore.New(objectstore.Config{
+	s, err := s3.New(s3.Config{
 		Endpoint: c.storeEndpoint, Region: c.bench.StoreRegion,
 		AccessKey: c.bench.StoreAccessKey, SecretKey: config.NewSecret(c.bench.StoreSecretKey),
 	})

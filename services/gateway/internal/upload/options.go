@@ -99,7 +99,7 @@ func (c *collector) addQuery(raw string) {
 }
 
 func (c *collector) find(name string) (option.Option, bool) {
-	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return o.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return string(o.Name) == name }); i >= 0 {
 		return c.offered[i], true
 	}
 	return option.Option{}, false

@@ -95,10 +95,10 @@ func submission(d *broker.Delivery) (fold.Event, bool) {
 const deliveryLimit = "delivery_limit"
 
 func failure(death string) *fold.Failure {
-	code, detail := problem.EngineCrashed, "Every converter that tried the document died of it."
+	cause := problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
 	if death != deliveryLimit {
-		code, detail = problem.AttemptsExhausted, "No converter could take the job."
+		cause = problem.New(problem.AttemptsExhausted, "No converter could accept the job.")
 	}
-	entry := problem.Describe(code)
-	return &fold.Failure{Code: string(code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &fold.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }

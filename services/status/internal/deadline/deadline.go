@@ -3,7 +3,6 @@ package deadline
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,13 +72,9 @@ func (s *Sweep) sweep(ctx context.Context) error {
 // end is attempts-exhausted for every overdue job, also for one that is running: whatever became of its attempts, there is
 // time for no other one. conversion-timeout would blame the document, which may never have been opened.
 func (s *Sweep) end(j fold.Job) fold.Event {
-	entry := problem.Describe(problem.AttemptsExhausted)
+	failure := problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline).Failure()
 	return fold.Ended{
 		JobID: fold.JobID(j.ID), FinishedAt: time.Now().UTC().Truncate(time.Microsecond),
-		Failure: &fold.Failure{
-			Code:      string(problem.AttemptsExhausted),
-			Detail:    fmt.Sprintf("The job was not finished within %s. %s", s.Deadline, entry.Remedy),
-			Retryable: entry.Retryable,
-		},
+		Failure: &fold.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
 	}
 }

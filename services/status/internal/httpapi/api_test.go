@@ -320,7 +320,7 @@ func TestProgressDoesNotWakeThoseWhoWaitForTheState(t *testing.T) {
 	var shown jobapi.Job
 	require.NoError(t, json.Unmarshal((<-answers).body, &shown))
 	require.Equal(t, jobapi.Failed, shown.Status)
-	require.Equal(t, &jobapi.Error{Code: "password-required", Detail: "Locked."}, shown.Error)
+	require.Equal(t, &jobapi.Error{Code: "password-required", Detail: "Locked.", Remedy: problem.Remedy(problem.PasswordRequired)}, shown.Error)
 }
 
 func TestAClientThatLeavesFreesItsPlace(t *testing.T) {

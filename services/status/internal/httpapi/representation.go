@@ -8,6 +8,7 @@ import (
 
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/status/internal/fold"
 )
 
@@ -42,7 +43,8 @@ func represent(j fold.Job) jobapi.Job {
 		public.Warnings = append(public.Warnings, jobapi.Warning(w))
 	}
 	if f := j.Failure; f != nil {
-		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Retryable: f.Retryable}
+		// Rows of before the remedy had a member of its own repeat one at the end of their detail.
+		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Remedy: problem.Remedy(problem.Code(f.Code)), Retryable: f.Retryable}
 	}
 	return public
 }
