@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/contract/detect"
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
-	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -38,7 +38,7 @@ type settings struct {
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the service status to record the job."`
 
-	Broker broker.Config       `embed:"" prefix:"broker-"`
+	Broker rabbitmq.Config     `embed:"" prefix:"broker-"`
 	Store  s3.Config           `embed:"" prefix:"store-"`
 	Status statusclient.Config `embed:"" prefix:"status-"`
 	Seal   seal.Config         `embed:""`
@@ -85,8 +85,12 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		return service.Assembly{}, err
 	}
 	sources := store.Bucket(s.Store.SourcesBucket)
-	publisher, err := broker.NewPublisher(s.Broker, broker.PublisherOptions{
-		Name: "docmill-gateway", Wait: s.PublishTimeout / 2, ConfirmTimeout: s.PublishTimeout, Log: p.Log, Metrics: p.Metrics,
+	messages, err := rabbitmq.New(s.Broker, "docmill-gateway", p.Log, p.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	publisher, err := messages.NewPublisher(message.PublisherOptions{
+		Wait: s.PublishTimeout / 2, ConfirmTimeout: s.PublishTimeout,
 	})
 	if err != nil {
 		return service.Assembly{}, err
@@ -103,9 +107,8 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	limits := upload.Limits{
 		MaxSize: int64(s.MaxUploadSize), Idle: s.UploadIdleTimeout, MinRate: int64(s.MinUploadRate), Secrets: box != nil,
 	}
-	offered := &offer.Offer{}
-	listener, err := broker.NewListener(s.Broker, topology.Announcements, broker.Each(1, offered.Handle),
-		broker.ConsumerOptions{Name: "docmill-gateway", Log: p.Log, Metrics: p.Metrics})
+	announced := &capabilities.Capabilities{}
+	listener, err := messages.NewConsumer(message.Announcements, announced.Handler(), message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -113,13 +116,13 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		Upload: limits, MaxUploads: s.MaxUploads, MaxOpenUploads: s.MaxOpenUploads, SlotWait: slotWait, RecordWait: s.RecordWait,
 	}, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Sources: sources, Queue: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
+			Sources: sources, Publisher: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
 			Detector: detect.NewDetector(),
 		},
-		Status:  status,
-		Sender:  &download.Sender{Results: store.Bucket(s.Store.ResultsBucket)},
-		Offer:   offered,
-		Metrics: p.Metrics,
+		Status:       status,
+		Sender:       &download.Sender{Results: store.Bucket(s.Store.ResultsBucket)},
+		Capabilities: announced,
+		Metrics:      p.Metrics,
 	})
 	return service.Assembly{
 		Components: []host.Component{

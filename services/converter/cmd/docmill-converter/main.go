@@ -4,9 +4,9 @@ package main
 import (
 	"os"
 
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
@@ -19,9 +19,9 @@ type settings struct {
 
 	Converter converter.Config `embed:""`
 
-	Broker broker.Config `embed:"" prefix:"broker-"`
-	Store  s3.Config     `embed:"" prefix:"store-"`
-	Seal   seal.Config   `embed:""`
+	Broker rabbitmq.Config `embed:"" prefix:"broker-"`
+	Store  s3.Config       `embed:"" prefix:"store-"`
+	Seal   seal.Config     `embed:""`
 }
 
 func main() {
@@ -45,8 +45,12 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	messages, err := rabbitmq.New(s.Broker, converter.Name, p.Log, p.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	assembly, err := converter.New(s.Converter, converter.Deps{
-		Messages: s.Broker, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
+		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
 		Seal: box, Log: p.Log, Metrics: p.Metrics,
 	})
 	buckets := store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket)

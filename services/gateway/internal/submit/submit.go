@@ -22,9 +22,9 @@ import (
 	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -51,15 +51,20 @@ const (
 	queueRetryAfter = 5 * time.Second
 )
 
+// Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
+type Publisher interface {
+	Publish(ctx context.Context, m message.Message) error
+}
+
 // Submitter accepts jobs. It is safe for concurrent use.
 type Submitter struct {
 	// Sources stores the documents.
 	Sources blob.Bucket
 	// Detector examines the documents.
 	Detector *detect.Detector
-	// Queue takes the jobs.
-	Queue *broker.Publisher
-	// PublishTimeout bounds the wait for the queue to have taken a job.
+	// Publisher publishes the jobs.
+	Publisher Publisher
+	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
 	// Seal closes passwords; nil when they are not taken.
 	Seal *seal.Box
@@ -249,11 +254,11 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
-	err := s.Queue.Publish(publishing, broker.Message{Body: request, JobID: request.GetJobId()})
+	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
 	switch {
 	case err == nil:
 		return nil
-	case broker.Absent(err), errors.Is(err, broker.ErrNacked):
+	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
 		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
 		// gets it all the same fails it for want of its source.
 		s.remove(ctx, request.GetJobId())

@@ -11,6 +11,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // Options are what a client chose for its job.
@@ -23,7 +24,7 @@ type Options struct {
 	// kind of document.
 	Chosen *option.Chosen
 
-	formats []format.Format // that are offered
+	formats []capabilities.Format // that are offered
 }
 
 const (
@@ -172,10 +173,11 @@ func (c *collector) finish() (Options, error) {
 
 // Suit tells why a document of the format cannot be converted with these options, now that it is known, or nil.
 func (o Options) Suit(found format.Format) error {
-	if !slices.ContainsFunc(o.formats, func(f format.Format) bool { return f.ID == found.ID }) {
+	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == found.ID })
+	if i < 0 {
 		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", found.ID)
 	}
-	if _, offered := found.Target(o.To); !offered {
+	if _, offered := o.formats[i].Target(o.To); !offered {
 		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", found.ID, o.To)
 	}
 	var fields []problem.Field
