@@ -310,7 +310,7 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	require.Contains(t, string(answer.body), `{"format":"pptx","title":"PowerPoint presentation","media_type":"`+deckType+
 		`","family":"presentation","extensions":["pptx"],"targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"},{"format":"pptx",`)
-	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","kind":"choice","allowed":["pdf"`)
+	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert to.","kind":"choice","allowed":["pdf"`)
 	require.Contains(t, string(answer.body), `{"name":"notes",`)
 	require.Contains(t, string(answer.body), `"kind":"choice","allowed":["none","with","only"],"families":["presentation"],"targets":["pdf"`)
 	require.Contains(t, string(answer.body), `"max_upload_size":67108864`)

@@ -1,6 +1,5 @@
-// Package submit makes a job of an upload: it stores the document, recognises it, and publishes the one message that is
-// the job's acceptance. Until that message is confirmed the job does not exist, and whatever goes wrong leaves nothing
-// behind.
+// Package submit turns an upload into a job: it stores the document, detects its format, and publishes the message that
+// accepts the job. Until that message is confirmed the job does not exist, and any failure leaves nothing behind.
 package submit
 
 import (
@@ -35,16 +34,16 @@ const (
 	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
 	// they are known to be right, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
-	// twice the time after which the store's client gives up waiting for an answer.
+	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
+	// twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
 	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	detectTimeout = 30 * time.Second
-	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
+	// deleteTimeout limits the deletion of a rejected upload, which continues after the client has disconnected.
 	deleteTimeout = 15 * time.Second
 )
 
-// What a client is told to wait before it tries again, when something that Docmill needs is down or busy.
+// Retry-After when a dependency is down or busy.
 const (
 	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
@@ -66,18 +65,18 @@ type Submitter struct {
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
-	// Seal closes passwords; nil when they are not taken.
+	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
-// error, which is a problem, there is no job, with the one exception of problem.QueueUnconfirmed. ctx is the request's:
-// when it ends before the job is published, because the client has left, there is no job either.
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns an
+// error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it ends before
+// the job is published, because the client has disconnected, there is no job either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("make a job id: %w", err)
+		return jobapi.Job{}, fmt.Errorf("create a job id: %w", err)
 	}
 	target, err := s.target(id.String(), document.Options)
 	if err != nil {
@@ -89,7 +88,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	}
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
-		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // what a database keeps of it
+		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of the database
 		Source:      source,
 		Target:      target,
 		Tag:         document.Options.Tag,
@@ -100,7 +99,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	return accepted(request), nil
 }
 
-// target is what was asked for, with its secrets sealed.
+// target returns the requested target, with its secrets sealed.
 func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Target, error) {
 	target := &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()}
 	if secrets := options.Chosen.Secrets(); secrets != nil {
@@ -114,7 +113,7 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 	return target, nil
 }
 
-// keep stores the document under the key and says what it is. On an error nothing stays in the store.
+// keep stores the document under the key and returns what it is. After an error nothing remains in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
 	head, whole, err := readHead(ctx, document)
 	if err != nil {
@@ -182,7 +181,7 @@ func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Up
 	defer stop.end()
 	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: result.Format.MediaType})
 	if err != nil {
-		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
+		s.remove(ctx, key) // it may exist if only the response was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
@@ -210,15 +209,15 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	defer stall.end()
 	hash := sha256.New()
 	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
-	// The final type is only known later, and no reader of the object goes by this one.
+	// The type is known only later, and no reader of the blob uses this one.
 	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
-		// A put of a known size stops there; the end of the request is still to be seen.
+		// A put of a known size may stop there; the end of the request still has to be read.
 		_, err = io.Copy(io.Discard, content)
 	}
 	size, failure := content.takeBack()
 	if failure != nil {
-		err = failure // the document's own, and not what the store's client made of it
+		err = failure // the upload's own error, not the one that the store's client returned for it
 	} else if err != nil {
 		err = storeUnavailable(err)
 	}
@@ -249,9 +248,9 @@ func (s *Submitter) detect(
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
 	if cause := context.Cause(ctx); cause != nil {
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.UploadInterrupted, "The client left before the job was accepted.").Because(cause)
+		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
-	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
+	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
 	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
@@ -268,12 +267,12 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	}
 }
 
-// remove takes back what was stored, also for a client that has left. What a store that is down keeps, is said in the log.
+// remove deletes what was stored, also if the client has disconnected. What cannot be deleted is logged.
 func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	if err := s.Sources.Delete(ctx, key); err != nil {
-		s.Log.Warn("a refused upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+		s.Log.Warn("rejected upload may remain in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 
@@ -286,7 +285,7 @@ var refusalCodes = map[detect.Reason]problem.Code{
 	detect.TooComplex:    problem.DocumentTooComplex,
 }
 
-// refusal says in the API's words why a document is not taken.
+// refusal returns the problem of a document that is rejected.
 func refusal(err error) error {
 	if errors.Is(err, detect.ErrBusy) {
 		return problem.New(problem.Busy, "Too many documents are being examined.").After(busyRetryAfter).Because(err)
@@ -311,7 +310,7 @@ func sourceOf(key string, upload *upload.Upload, format format.Format, size int6
 	}
 }
 
-// accepted is the job as it stands right after its publication.
+// accepted returns the job in the state right after its publication.
 func accepted(request *conversionv1.ConvertRequested) jobapi.Job {
 	source := request.GetSource()
 	return jobapi.Job{
