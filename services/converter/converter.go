@@ -13,19 +13,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
-	"github.com/docmill/docmill/services/converter/internal/announce"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/presence"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
@@ -61,10 +60,9 @@ func (c *Config) slots() int {
 // Deps are what a converter works with. All fields but Seal are required.
 type Deps struct {
 	// Messages is where commands come from and events go.
-	Messages broker.Config
-	// Store has the documents in the bucket Sources, and gets the results in the bucket Results.
-	Store            *objectstore.Store
-	Sources, Results string
+	Messages message.Broker
+	// Sources holds the uploaded documents, Results receives the results.
+	Sources, Results blob.Bucket
 	// Seal decrypts passwords. Nil means that there is no key.
 	Seal    *seal.Box
 	Log     *zap.Logger
@@ -102,33 +100,32 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	publisher, err := broker.NewPublisher(deps.Messages, broker.PublisherOptions{Name: Name, Log: deps.Log, Metrics: deps.Metrics})
+	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	converter := conversion.New(conversion.Deps{
 		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
-		Store: deps.Store, Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory,
+		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
-	consumer, err := broker.NewConsumer(deps.Messages, topology.Convert, broker.Each(config.slots(), converter.Handle),
-		broker.ConsumerOptions{Name: Name, Log: deps.Log, Metrics: deps.Metrics})
+	handler := message.Each{Concurrency: config.slots(), Handle: converter.Handle}
+	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	return service.Assembly{
 		Components: []host.Component{
 			cleanup(directory),
-			deps.Store.Component(deps.Log, deps.Sources, deps.Results),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
-			{Name: "announcer", Run: announce.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
+			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
 			{Name: "consumer", Run: consumer.Run},
 		},
 		Checks: []health.Check{
-			{Name: "broker", Probe: publisher.Check},
-			{Name: "queue", Probe: consumer.Check},
-			{Name: "store", Probe: func(ctx context.Context) error { return deps.Store.Check(ctx, deps.Sources) }},
+			{Name: "messages", Probe: publisher.Check},
+			{Name: "commands", Probe: consumer.Check},
+			{Name: "blobs", Probe: deps.Sources.Check},
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil

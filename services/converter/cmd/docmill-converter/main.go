@@ -4,9 +4,10 @@ package main
 import (
 	"os"
 
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/converter"
@@ -18,9 +19,9 @@ type settings struct {
 
 	Converter converter.Config `embed:""`
 
-	Broker broker.Config      `embed:"" prefix:"broker-"`
-	Store  objectstore.Config `embed:"" prefix:"store-"`
-	Seal   seal.Config        `embed:""`
+	Broker rabbitmq.Config `embed:"" prefix:"broker-"`
+	Store  s3.Config       `embed:"" prefix:"store-"`
+	Seal   seal.Config     `embed:""`
 }
 
 func main() {
@@ -36,7 +37,7 @@ func main() {
 }
 
 func assemble(s *settings, p service.Process) (service.Assembly, error) {
-	store, err := objectstore.New(s.Store)
+	store, err := s3.New(s.Store)
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -44,8 +45,15 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	return converter.New(s.Converter, converter.Deps{
-		Messages: s.Broker, Store: store, Sources: s.Store.SourcesBucket, Results: s.Store.ResultsBucket,
+	messages, err := rabbitmq.New(s.Broker, converter.Name, p.Log, p.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	assembly, err := converter.New(s.Converter, converter.Deps{
+		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
 		Seal: box, Log: p.Log, Metrics: p.Metrics,
 	})
+	buckets := store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket)
+	assembly.Components = append([]host.Component{buckets}, assembly.Components...)
+	return assembly, err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"io"
 	"net"
@@ -18,18 +17,19 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/procfs"
-	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -55,10 +55,9 @@ const (
 type bench struct {
 	*testbench.Bench
 	t       *testing.T
-	store   *objectstore.Store
-	own     *broker.Publisher
-	raw     *amqp.Connection
-	ends    <-chan amqp.Delivery
+	store   *s3.Store
+	own     message.Publisher
+	events  <-chan *message.Delivery
 	workDir string
 }
 
@@ -66,29 +65,15 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: testbench.New(t), t: t, workDir: t.TempDir()}
 	var err error
-	b.store, err = objectstore.New(objectstore.Config{
+	b.store, err = s3.New(s3.Config{
 		Endpoint: b.StoreEndpoint, Region: b.StoreRegion, AccessKey: b.StoreAccessKey, SecretKey: config.NewSecret(b.StoreSecretKey),
 	})
 	require.NoError(t, err)
-	b.raw, err = amqp.DialConfig(b.BrokerURL, amqp.Config{
-		SASL: []amqp.Authentication{&amqp.PlainAuth{Username: b.BrokerUsername, Password: b.BrokerPassword}},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = b.raw.Close() })
-	channel, err := b.raw.Channel()
-	require.NoError(t, err)
-	require.NoError(t, topology.Declare(channel))
-	b.ends, err = channel.Consume(topology.StatusEvents, "", true, false, false, false, nil)
-	require.NoError(t, err)
-
-	b.own, err = broker.NewPublisher(broker.Config{
+	messages, err := rabbitmq.New(rabbitmq.Config{
 		URL: b.BrokerURL, Username: b.BrokerUsername, Password: config.NewSecret(b.BrokerPassword),
-	}, broker.PublisherOptions{Name: "test", Wait: patience, Log: zaptest.NewLogger(t)})
+	}, "test", zaptest.NewLogger(t), nil)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- b.own.Run(ctx, func() {}, nil) }()
-	t.Cleanup(func() { cancel(); <-done })
+	b.own, b.events = messagetest.Publisher(t, messages), messagetest.Receive(t, messages, message.Events)
 	return b
 }
 
@@ -158,28 +143,38 @@ func (b *bench) submit(name, format string) string {
 	content, err := os.ReadFile(testdata + name)
 	require.NoError(b.t, err)
 	id := uuid.Must(uuid.NewV7()).String()
-	require.NoError(b.t, b.store.Put(b.t.Context(), b.SourcesBucket, id, bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{}))
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), id, bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	sum := sha256.Sum256(content)
-	require.NoError(b.t, b.own.Publish(b.t.Context(), broker.Message{JobID: id, Body: &conversionv1.ConvertRequested{
+	require.NoError(b.t, b.own.Publish(b.t.Context(), message.Message{JobID: id, Body: &conversionv1.ConvertRequested{
 		JobId: id, RequestedAt: timestamppb.Now(), Target: &conversionv1.Target{Format: "pdf"},
 		Source: &conversionv1.Source{ObjectKey: id, Filename: name, Format: format, Size: int64(len(content)), Sha256: sum[:]},
 	}}))
 	return id
 }
 
+// ends reports whether an event ends its job.
+func ends(event proto.Message) bool {
+	switch event.(type) {
+	case *conversionv1.ConversionSucceeded, *conversionv1.ConversionFailed:
+		return true
+	default:
+		return false
+	}
+}
+
 // end waits for the event that ends a job, of type T.
 func end[T proto.Message](b *bench, id string) T {
 	b.t.Helper()
-	var event T
-	event, _ = event.ProtoReflect().New().Interface().(T)
 	for timeout := time.After(patience); ; {
 		select {
-		case d := <-b.ends:
-			if d.CorrelationId != id || d.RoutingKey != topology.Succeeded && d.RoutingKey != topology.Failed {
+		case d := <-b.events:
+			body, err := d.Message()
+			require.NoError(b.t, err)
+			if d.JobID != id || !ends(body) {
 				continue
 			}
-			require.Equal(b.t, string(proto.MessageName(event)), d.Type)
-			require.NoError(b.t, proto.Unmarshal(d.Body, event))
+			event, ok := body.(T)
+			require.True(b.t, ok, "%T: %v", body, body)
 			return event
 		case <-timeout:
 			require.FailNow(b.t, "the job does not end")
@@ -223,21 +218,19 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 	ends := map[string]string{}
 	var result *conversionv1.Result
 	for len(ends) < 2 {
-		d := <-b.ends
-		switch d.RoutingKey {
-		case topology.Succeeded:
-			event := &conversionv1.ConversionSucceeded{}
-			require.NoError(t, proto.Unmarshal(d.Body, event))
-			result, ends[d.CorrelationId] = event.GetResult(), "ok"
-		case topology.Failed:
-			event := &conversionv1.ConversionFailed{}
-			require.NoError(t, proto.Unmarshal(d.Body, event))
-			ends[d.CorrelationId] = event.GetFailure().GetCode()
+		d := <-b.events
+		body, err := d.Message()
+		require.NoError(t, err)
+		switch event := body.(type) {
+		case *conversionv1.ConversionSucceeded:
+			result, ends[d.JobID] = event.GetResult(), "ok"
+		case *conversionv1.ConversionFailed:
+			ends[d.JobID] = event.GetFailure().GetCode()
 		}
 	}
 	require.Equal(t, map[string]string{deck: "ok", locked: "password-required"}, ends)
 	require.EqualValues(t, 5, result.GetPages())
-	stored, err := b.store.Get(t.Context(), b.ResultsBucket, result.GetObjectKey(), 0, -1)
+	stored, err := b.store.Bucket(b.ResultsBucket).Get(t.Context(), result.GetObjectKey(), 0, -1)
 	require.NoError(t, err)
 	defer stored.Close()
 	sum := sha256.New()
@@ -248,7 +241,7 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 
 	status, ready := c.get("/readyz")
 	require.Equal(t, http.StatusOK, status, ready)
-	require.JSONEq(t, `{"ready":true,"checks":{"broker":"ok","queue":"ok","store":"ok","engine":"ok"}}`, ready)
+	require.JSONEq(t, `{"ready":true,"checks":{"messages":"ok","commands":"ok","blobs":"ok","engine":"ok"}}`, ready)
 	_, metrics := c.get("/metrics")
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="ok",format="pptx"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="password-required",format="odt"} 1`)
@@ -336,14 +329,14 @@ func TestProgressOfALongDocument(t *testing.T) {
 	var told []*conversionv1.ConversionProgressed
 	for timeout := time.After(patience); ; {
 		select {
-		case d := <-b.ends:
-			if d.RoutingKey == topology.Progressed {
-				event := &conversionv1.ConversionProgressed{}
-				require.NoError(t, proto.Unmarshal(d.Body, event))
+		case d := <-b.events:
+			body, err := d.Message()
+			require.NoError(t, err)
+			if event, ok := body.(*conversionv1.ConversionProgressed); ok {
 				require.Equal(t, id, event.GetJobId())
 				told = append(told, event)
 			}
-			if d.RoutingKey != topology.Succeeded {
+			if _, ok := body.(*conversionv1.ConversionSucceeded); !ok {
 				continue
 			}
 		case <-timeout:

@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -117,9 +117,9 @@ func (a *attempt) remove(directory string) {
 }
 
 // formats looks up the formats that the command names. The gateway has the same table, but possibly of another version.
-func (a *attempt) formats() (document.Format, document.Target, error) {
+func (a *attempt) formats() (format.Format, format.Target, error) {
 	source, wanted := a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat()
-	format, found := document.FormatByID(source)
+	format, found := format.ByID(source)
 	target, offered := format.Target(wanted)
 	if !found || !offered {
 		return format, target, problem.New(problem.FormatUnsupported, "This converter does not convert %q to %q.", source, wanted)
@@ -150,8 +150,8 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 	source := a.command.GetSource()
-	content, err := a.Store.Get(ctx, a.Sources, source.GetObjectKey(), 0, -1)
-	if errors.Is(err, objectstore.ErrNotFound) {
+	content, err := a.Sources.Get(ctx, source.GetObjectKey(), 0, -1)
+	if errors.Is(err, blob.ErrNotFound) {
 		return problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(err)
 	}
 	if err != nil {
@@ -179,7 +179,7 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 }
 
 // store stores the result under a key that no other attempt has, and returns its description.
-func (a *attempt) store(ctx context.Context, output engine.Output, is document.Target) (*conversionv1.Result, error) {
+func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)
@@ -193,8 +193,8 @@ func (a *attempt) store(ctx context.Context, output engine.Output, is document.T
 	defer cancel()
 	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + is.Extension
 	sum := sha256.New()
-	err = a.Store.Put(ctx, a.Results, key, io.TeeReader(file, sum), info.Size(),
-		objectstore.PutOptions{ContentType: is.MediaType, CreateOnce: true})
+	err = a.Results.Put(ctx, key, io.TeeReader(file, sum), info.Size(),
+		blob.PutOptions{ContentType: is.MediaType, CreateOnce: true})
 	if err != nil {
 		return nil, storeTrouble("store the result", err)
 	}

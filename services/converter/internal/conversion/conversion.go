@@ -14,12 +14,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -27,9 +26,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
-// Publisher publishes a message. It returns nil once the broker holds it durably.
+// Publisher publishes a message. It returns nil once the message is durable; see [message.Publisher].
 type Publisher interface {
-	Publish(ctx context.Context, message broker.Message) error
+	Publish(ctx context.Context, m message.Message) error
 }
 
 // Deps are what a Converter works with. All fields but Seal are required.
@@ -38,15 +37,14 @@ type Deps struct {
 	// Renderer makes images of PDFs, and Encrypter encrypts them.
 	Renderer  *pdf.Renderer
 	Encrypter *pdf.Encrypter
-	Store     *objectstore.Store
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *workdir.Dir
 	// Fonts and PDF determine what was used for the fonts that a document names.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
-	// Sources and Results are the buckets.
-	Sources, Results string
+	// Sources is the bucket of the uploaded documents, and Results that of the results.
+	Sources, Results blob.Bucket
 	// Seal decrypts passwords. Nil means that there is no key; jobs with passwords then wait for a converter that has it.
 	Seal    *seal.Box
 	Metrics *Metrics
@@ -59,16 +57,15 @@ type Converter struct{ deps Deps }
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps} }
 
-// Handle is a broker.EachHandler for the queue of commands. It acknowledges a command only after the broker has confirmed the
-// event that ends the job, or the command for its next attempt. It returns the command to the queue if ctx ends before.
-func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outcome {
+// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that ends the job, or the command for its next attempt. It returns the command to the queue if ctx ends before.
+func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
 	log := c.deps.Log.With(logging.JobID(d.JobID), zap.Int("attempt", number), logging.Trace(ctx))
 	command, err := decode(d)
 	if err != nil {
 		log.Error("invalid command; dead-lettering it", zap.Error(err))
-		return broker.DeadLetter
+		return message.DeadLetter
 	}
 	ctx, span := otel.Tracer("docmill-converter").Start(ctx, "convert", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("docmill.job_id", command.GetJobId()), attribute.Int("docmill.attempt", number),
@@ -85,7 +82,7 @@ func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outco
 		span.SetStatus(codes.Error, err.Error())
 		return outcomeOf(err, log)
 	}
-	return broker.Ack
+	return message.Ack
 }
 
 // requestedAt returns when the job was accepted; zero if the command does not say.
@@ -100,12 +97,12 @@ func requestedAt(command *conversionv1.ConvertRequested) time.Time {
 var errMalformed = errors.New("malformed command")
 
 // decode returns the command in a delivery. It checks everything that an attempt relies on.
-func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
-	message, err := d.Message()
+func decode(d *message.Delivery) (*conversionv1.ConvertRequested, error) {
+	body, err := d.Message()
 	if err != nil {
 		return nil, err
 	}
-	command, ok := message.(*conversionv1.ConvertRequested)
+	command, ok := body.(*conversionv1.ConvertRequested)
 	if !ok {
 		return nil, fmt.Errorf("%w: it is a %s", errMalformed, d.Type)
 	}
@@ -122,13 +119,13 @@ func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
 }
 
 // outcomeOf returns what happens to a command whose attempt could not be completed.
-func outcomeOf(err error, log *zap.Logger) broker.Outcome {
-	if errors.Is(err, broker.ErrUnpublishable) {
+func outcomeOf(err error, log *zap.Logger) message.Outcome {
+	if errors.Is(err, message.ErrUnpublishable) {
 		log.Error("cannot publish the outcome of an attempt; dead-lettering its command", zap.Error(err))
-		return broker.DeadLetter
+		return message.DeadLetter
 	}
 	log.Warn("attempt abandoned; returning its command to the queue", zap.Error(err))
-	return broker.Release
+	return message.Requeue
 }
 
 // run makes the attempt and publishes its outcome. An error means that this was not possible.
@@ -170,12 +167,12 @@ func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 // retry schedules the next attempt, or fails the job if this was the last one. A transient cause is never the document's fault,
 // and so logged as a warning.
 func (a *attempt) retry(ctx context.Context, cause error) error {
-	step, found := topology.After(a.number)
-	if !found {
+	delay, again := message.DelayAfter(a.number)
+	if !again {
 		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", a.number).Because(cause))
 	}
-	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", step.Delay), zap.Error(cause))...)
-	return a.events.retried(ctx, a.command, step, problem.From(cause))
+	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	return a.events.retried(ctx, a.command, delay, problem.From(cause))
 }
 
 // facts are the fields of every log line about an attempt's end.

@@ -12,14 +12,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -91,8 +91,8 @@ func TestPermanentFailures(t *testing.T) {
 			require.Equal(t, command.GetJobId(), failed.GetJobId())
 			require.Equal(t, string(c.want), failed.GetFailure().GetCode())
 			require.False(t, failed.GetFailure().GetRetryable())
-			require.Contains(t, failed.GetFailure().GetDetail(), problem.Describe(c.want).Remedy)
-			require.NotContains(t, failed.GetFailure().GetDetail(), errEngine.Error(), "causes are only logged")
+			require.NotContains(t, failed.GetFailure().GetDetail(), problem.Remedy(c.want), "status looks it up")
+			require.NotContains(t, failed.GetFailure().GetDetail(), errEngine.Error(), "causes are for the log")
 			b.settled(consumer)
 		})
 	}
@@ -100,22 +100,31 @@ func TestPermanentFailures(t *testing.T) {
 
 func TestInvalidCommandsAreDeadLettered(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*broker.Message){
-		"another type": func(m *broker.Message) { m.Body = &conversionv1.ConversionStarted{JobId: m.JobID} },
-		"no source":    func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{JobId: m.JobID} },
-		"nothing":      func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{} },
+	for name, command := range map[string]*conversionv1.ConvertRequested{
+		"no source": {JobId: "job"},
+		"nothing":   {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			message := broker.Message{JobID: "job", Queue: topology.Convert}
-			change(&message)
-			b.publish(message)
+			b.publish(message.Message{JobID: "job", Body: command})
 			consumer := b.start(copies)
-			require.Equal(t, "job", b.take(topology.ConvertDead).CorrelationId)
+			require.Equal(t, "job", b.take(message.DeadCommands).JobID)
 			b.settled(consumer)
 		})
 	}
+}
+
+// TestOtherMessagesAreDeadLettered: only another program could put one into the queue of commands.
+func TestOtherMessagesAreDeadLettered(t *testing.T) {
+	t.Parallel()
+	event := message.Message{Body: &conversionv1.ConversionStarted{JobId: "job"}}
+	envelope, err := message.Encode(t.Context(), event, "test")
+	require.NoError(t, err)
+	converter := conversion.New(conversion.Deps{Log: zaptest.NewLogger(t)})
+	require.Equal(t, message.DeadLetter, converter.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
+	envelope.Type = "docmill.conversion.v9.FromTheFuture"
+	require.Equal(t, message.DeadLetter, converter.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
 }
 
 func TestTransientFailureIsRetried(t *testing.T) {
@@ -129,14 +138,13 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.Equal(t, string(problem.Internal), retried.GetFailure().GetCode())
 	require.True(t, retried.GetFailure().GetRetryable())
 	require.NotContains(t, retried.GetFailure().GetDetail(), errEngine.Error())
-	step := topology.Ladder()[0]
-	require.Equal(t, step.Delay, retried.GetDelay().AsDuration())
+	require.Equal(t, message.RetryDelays()[0], retried.GetDelay().AsDuration())
 	b.settled(consumer)
 
-	waiting := b.take(step.Queue)
-	require.EqualValues(t, 2, waiting.Headers["docmill-attempt"])
-	got := &conversionv1.ConvertRequested{}
-	require.NoError(t, proto.Unmarshal(waiting.Body, got))
+	again := b.take(message.Commands) // after the delay
+	require.Equal(t, 2, again.Attempt)
+	got, err := again.Message()
+	require.NoError(t, err)
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
@@ -161,8 +169,8 @@ func TestLastAttemptFailsTheJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	command := b.command([]byte("a document"))
-	last := len(topology.Ladder()) + 1
-	b.publish(broker.Message{Body: command, JobID: command.GetJobId(), Attempt: last, Queue: topology.Convert})
+	last := len(message.RetryDelays()) + 1
+	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: last})
 	link := testbench.Proxy(t, b.StoreEndpoint)
 	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
 	link.Cut()
@@ -234,8 +242,8 @@ func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	next(t, hand.calls)
 	link.Cut()
 	hand.answer <- nil
-	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected)
-	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected, "it tries again")
+	require.ErrorIs(t, next(t, tries), message.ErrNotConnected)
+	require.ErrorIs(t, next(t, tries), message.ErrNotConnected, "it tries again")
 	consumer.drain()
 	select {
 	case <-consumer.done:
@@ -253,9 +261,9 @@ type observed struct {
 	failed chan<- error
 }
 
-func (o observed) Publish(ctx context.Context, message broker.Message) error {
-	err := o.Publisher.Publish(ctx, message)
-	if _, end := message.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
+func (o observed) Publish(ctx context.Context, m message.Message) error {
+	err := o.Publisher.Publish(ctx, m)
+	if _, end := m.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
 		o.failed <- err
 	}
 	return err
@@ -285,7 +293,7 @@ func TestHardStopReturnsTheCommand(t *testing.T) {
 	expect[*conversionv1.ConversionStarted](b)
 	consumer.cancel()
 	require.NoError(t, next(t, consumer.done))
-	require.Equal(t, command.GetJobId(), b.take(topology.Convert).CorrelationId, "it is in the queue again")
+	require.Equal(t, command.GetJobId(), b.take(message.Commands).JobID, "it is in the queue again")
 	require.False(t, exists(abandoned.Directory))
 	require.Empty(t, b.events, "no outcome was published")
 }
@@ -296,13 +304,13 @@ type blocked struct {
 	attempts *atomic.Int64
 }
 
-func (p blocked) Publish(ctx context.Context, message broker.Message) error {
-	if _, progress := message.Body.(*conversionv1.ConversionProgressed); progress {
+func (p blocked) Publish(ctx context.Context, m message.Message) error {
+	if _, progress := m.Body.(*conversionv1.ConversionProgressed); progress {
 		p.attempts.Add(1)
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return p.Publisher.Publish(ctx, message)
+	return p.Publisher.Publish(ctx, m)
 }
 
 func TestProgressDoesNotBlock(t *testing.T) {

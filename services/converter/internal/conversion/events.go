@@ -7,23 +7,22 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/retry"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// maxPublishDelay bounds the wait between two attempts to publish, and so the time until a recovered broker is noticed.
-const maxPublishDelay = 5 * time.Second
+// republish limits the wait between two attempts to publish, and so the time until a recovered broker is noticed.
+var republish = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 
-// events publishes what happens to one attempt. Its methods return once the broker has confirmed; they retry until ctx ends.
+// events publishes what happens to one attempt. Its methods return once that is durable; they retry until ctx ends.
 type events struct {
 	publisher Publisher
 	jobID     string
@@ -58,46 +57,40 @@ func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Err
 
 // retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the command
 // exists twice, which costs a conversion and loses nothing.
-func (e *events) retried(ctx context.Context, command *conversionv1.ConvertRequested, step topology.Step, cause *problem.Error) error {
-	next := broker.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Queue: step.Queue}
+func (e *events) retried(
+	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
+) error {
+	next := message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Delay: delay}
 	if err := e.publish(ctx, next); err != nil {
 		return err
 	}
 	return e.publish(ctx, e.message(&conversionv1.ConversionRetried{
-		JobId: e.jobID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(step.Delay), RetriedAt: timestamppb.Now(),
+		JobId: e.jobID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
 	}))
 }
 
-func (e *events) message(body proto.Message) broker.Message {
-	return broker.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
+func (e *events) message(body proto.Message) message.Message {
+	return message.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
 }
 
-// failure returns a problem as the job's owner reads it: without its causes.
+// failure returns a problem as the failure of a job: without its causes.
 func failure(cause *problem.Error) *conversionv1.Failure {
-	entry := problem.Describe(cause.Code)
-	detail := cause.Detail
-	if cause.Code == problem.Internal {
-		detail = entry.Title + "." // its own detail is written for the sender of a request
-	}
-	return &conversionv1.Failure{Code: string(cause.Code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
-// publish retries until the broker confirms or ctx ends. A message that is published twice because a confirmation was lost is
-// harmless: the status service ignores duplicates.
-func (e *events) publish(ctx context.Context, message broker.Message) error {
-	delays := backoff.NewExponentialBackOff()
-	delays.MaxInterval = maxPublishDelay
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := e.publisher.Publish(ctx, message)
-		if errors.Is(err, broker.ErrUnpublishable) {
-			return struct{}{}, backoff.Permanent(err)
+// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation was lost
+// is harmless: the status service ignores duplicates.
+func (e *events) publish(ctx context.Context, m message.Message) error {
+	err := retry.Loop(ctx, republish, e.log, "cannot publish an event; retrying", func(ctx context.Context) error {
+		err := e.publisher.Publish(ctx, m)
+		if errors.Is(err, message.ErrUnpublishable) {
+			return retry.Permanent(err)
 		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		e.log.Warn("cannot publish an event; retrying", zap.Error(err), zap.Duration("delay", wait))
-	}))
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("publish %T: %w", message.Body, err)
+		return fmt.Errorf("publish %T: %w", m.Body, err)
 	}
 	return nil
 }
