@@ -148,8 +148,8 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
-// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to the
-// gateways first.
+// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to
+// the gateways first.
 func TestMissingKeyIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -226,8 +226,8 @@ func TestLostConnectionRedeliversTheCommand(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestOutcomeIsPublishedBeforeTheAck interrupts the publisher's connection when the conversion ends: the command must stay
-// unacknowledged until the outcome is published.
+// TestOutcomeIsPublishedBeforeTheAck interrupts the publisher's connection when the conversion ends: the command must
+// stay unacknowledged until the outcome is published.
 func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

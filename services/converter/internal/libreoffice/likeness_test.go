@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi: LibreOfficeKit, which
-// is made for editors, draws some things differently unless told otherwise.
+// TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi:
+// LibreOfficeKit, which is made for editors, draws some things differently unless told otherwise.
 func TestPagesLookLikeSoffice(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

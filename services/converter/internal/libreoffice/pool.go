@@ -196,8 +196,8 @@ func (s *supervisor) recycleReason(i *instance) string {
 	}
 }
 
-// replace replaces an instance by a new one, which is warm before the old one gets its last conversion. If no new one can be
-// started, the old one stays.
+// replace replaces an instance by a new one, which is warm before the old one gets its last conversion. If no new one
+// can be started, the old one stays.
 func (s *supervisor) replace(ctx context.Context, old *instance, reason string) *instance {
 	next, err := s.open(ctx)
 	if err != nil || next == nil {
@@ -230,7 +230,7 @@ func (s *supervisor) reopen(ctx context.Context, dead *instance) (*instance, err
 		return err
 	})
 	if err != nil || next == nil {
-		return nil, nil //nolint:nilnil,nilerr // told to stop: no other error ends the loop
+		return nil, nil //nolint:nilnil // told to stop: no other error ends the loop
 	}
 	s.publish(next)
 	return next, nil
@@ -316,8 +316,8 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 var errNoLandlock = errors.New("this kernel has no Landlock, so documents could read this machine's files: " +
 	"use Linux 5.13 or newer with landlock among its security modules, or set allow-unconfined")
 
-// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and fields can
-// read the environment (CVE-2024-12426).
+// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and
+// fields can read the environment (CVE-2024-12426).
 func environment(installation string) []string {
 	return []string{
 		"PATH=/usr/bin:/bin", "LANG=C.UTF-8",

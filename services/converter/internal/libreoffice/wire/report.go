@@ -19,13 +19,13 @@ const (
 
 const kindExplanation = 3
 
-// maxReports is how many reports of one child are read: two phases of a hundred percentages are far fewer. A child that was
-// taken over by its document can write anything.
+// maxReports is how many reports of one child are read: two phases of a hundred percentages are far fewer. A child that
+// was taken over by its document can write anything.
 const maxReports = 10_000
 
-// Reports reads what a child writes into its pipe until the child has ended. It calls progress for each report of progress, and
-// returns LibreOffice's error message, which may be empty. None of it can be trusted. It returns ErrMalformed if the data ends in
-// the middle of a report or has too many reports; the caller ignores the rest.
+// Reports reads what a child writes into its pipe until the child has ended. It calls progress for each report of
+// progress, and returns LibreOffice's error message, which may be empty. None of it can be trusted. It returns
+// ErrMalformed if the data ends in the middle of a report or has too many reports; the caller ignores the rest.
 func Reports(pipe io.Reader, progress func(Phase, int)) (explanation string, err error) {
 	for range maxReports {
 		var head [4]byte

@@ -1,10 +1,10 @@
-// Package wire is the protocol between the converter and a zygote, a process that has LibreOffice loaded and forks a child for
-// each document. The zygote's end is written in C, in package zygote.
+// Package wire is the protocol between the converter and a zygote, a process that has LibreOffice loaded and forks a
+// child for each document. The zygote's end is written in C, in package zygote.
 //
-// Both ends are processes of one program on one machine, so the version is only a precaution. The socket is a SOCK_SEQPACKET,
-// which keeps packets apart. Each packet begins with a byte for its kind; numbers are little-endian; a string is its length as
-// 4 bytes and its bytes, without NUL. A packet is at most MaxPacket bytes long. A malformed packet is never skipped: its
-// receiver closes the socket.
+// Both ends are processes of one program on one machine, so the version is only a precaution. The socket is a
+// SOCK_SEQPACKET, which keeps packets apart. Each packet begins with a byte for its kind; numbers are little-endian; a
+// string is its length as 4 bytes and its bytes, without NUL. A packet is at most MaxPacket bytes long. A malformed
+// packet is never skipped: its receiver closes the socket.
 //
 //	to the zygote    Configure  once, first: where LibreOffice is, what children may read, the warm-up documents
 //	                 Convert    with one descriptor, the end of a pipe into which the child writes its reports
@@ -15,8 +15,8 @@
 //	                 Done       a child has ended, and how
 //	                 Fault      why the zygote ends; the last packet
 //
-// The zygote ends when the socket is closed, and its children end when the zygote does, for whatever reason: each asks the
-// kernel for SIGKILL at that moment (PR_SET_PDEATHSIG).
+// The zygote ends when the socket is closed, and its children end when the zygote does, for whatever reason: each asks
+// the kernel for SIGKILL at that moment (PR_SET_PDEATHSIG).
 package wire
 
 import (
@@ -68,8 +68,8 @@ type Warm struct{ SourceURL, LoadOptions, TargetURL, Format string }
 type Convert struct {
 	ID     uint64
 	Limits Limits
-	// Directory is the only one that the child can write to, and its working directory. Source is the path of the document, the
-	// only file besides the configured ones that it can read.
+	// Directory is the only one that the child can write to, and its working directory. Source is the path of the
+	// document, the only file besides the configured ones that it can read.
 	Directory, Source string
 	// SourceURL and TargetURL are what LibreOffice opens and writes; LoadOptions and SaveOptions go with them.
 	SourceURL, LoadOptions string

@@ -18,7 +18,10 @@ __attribute__((weak)) int docmill_probe(const char *directory);
 
 static int report_fd = -1;
 
-/* One record: kind, value, length of the text, text. It is smaller than PIPE_BUF, so it arrives in one piece or not at all. */
+/*
+ * One record: kind, value, length of the text, text. It is smaller than PIPE_BUF, so it arrives in one piece or not at
+ * all.
+ */
 static void report(uint8_t kind, uint8_t value, const char *text)
 {
     uint8_t record[1024];
@@ -54,8 +57,8 @@ static void watch_memory(void)
 }
 
 /*
- * LibreOffice chose the name of its temporary directory when it started: $TMPDIR/lu….tmp. With TMPDIR=/proc/self/cwd that is
- * in the current directory of the child.
+ * LibreOffice chose the name of its temporary directory when it started: $TMPDIR/lu….tmp. With TMPDIR=/proc/self/cwd
+ * that is in the current directory of the child.
  */
 static bool enter(const char *directory)
 {

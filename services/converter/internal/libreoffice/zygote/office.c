@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 /*
- * The tables of functions as in LibreOfficeKit.h: each begins with its size, and new functions are only added at the end.
- * These parts are the same in LibreOffice 7.4 and 25.2.
+ * The tables of functions as in LibreOfficeKit.h: each begins with its size, and new functions are only added at the
+ * end. These parts are the same in LibreOffice 7.4 and 25.2.
  */
 typedef void (*event_callback)(int type, const char *payload, void *data);
 
@@ -59,7 +59,8 @@ static void (*set_kit_active)(bool active);
 struct text; /* rtl_uString */
 
 /*
- * LibreOffice 25.2 looks for its files beside the program that it was loaded from, regardless of the environment, which 7.4 obeys.
+ * LibreOffice 25.2 looks for its files beside the program that it was loaded from, regardless of the environment, which
+ * 7.4 obeys.
  */
 static void use_installation(void *library)
 {
@@ -125,9 +126,9 @@ static struct {
 } steps;
 
 /*
- * LibreOffice calls this from its main loop whenever it is idle, and again from inside load and save: hence the guard. The
- * first two times its own start is not finished. After the warm-up it still has work (layouts of the warm-up documents,
- * timers): what is not done before the first fork, every child would do again.
+ * LibreOffice calls this from its main loop whenever it is idle, and again from inside load and save: hence the guard.
+ * The first two times its own start is not finished. After the warm-up it still has work (layouts of the warm-up
+ * documents, timers): what is not done before the first fork, every child would do again.
  */
 static int on_idle(void *data, int timeout_us)
 {
@@ -187,8 +188,8 @@ static void on_event(int type, const char *payload, void *data)
     case EVENT_PASSWORD:
     case EVENT_PASSWORD_TO_MODIFY: {
         /*
-         * It asks again after a wrong password, until it gets none. The password belongs to the URL that was opened; the payload is
-         * that for most filters, but only the file's name for Word's, and an unknown URL is a crash.
+         * It asks again after a wrong password, until it gets none. The password belongs to the URL that was opened;
+         * the payload is that for most filters, but only the file's name for Word's, and an unknown URL is a crash.
          */
         bool first = watch->password_requests++ == 0;
         watch->office->call->set_password(watch->office, watch->conversion->source_url,
@@ -227,8 +228,8 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
         if (conversion->progress)
             conversion->progress(SAVING, 0);
         /*
-         * While it saves, it must not act as a kit for editors: a kit draws for the tiles of an editor, and does not clip images
-         * and charts in a spreadsheet at the edges of a page.
+         * While it saves, it must not act as a kit for editors: a kit draws for the tiles of an editor, and does not
+         * clip images and charts in a spreadsheet at the edges of a page.
          */
         if (set_kit_active)
             set_kit_active(false);

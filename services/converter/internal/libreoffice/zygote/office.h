@@ -1,6 +1,7 @@
 /*
- * The few functions of LibreOfficeKit that are needed. Its headers (Debian's libreofficekit-dev) are not used, so that a build
- * does not need LibreOffice: office.c declares the tables of functions as LibreOfficeKit.h of LibreOffice 7.4 has them.
+ * The few functions of LibreOfficeKit that are needed. Its headers (Debian's libreofficekit-dev) are not used, so that
+ * a build does not need LibreOffice: office.c declares the tables of functions as LibreOfficeKit.h of LibreOffice 7.4
+ * has them.
  */
 #ifndef DOCMILL_OFFICE_H
 #define DOCMILL_OFFICE_H

@@ -1,13 +1,14 @@
 // Package zygote is a process that has LibreOffice loaded and forks a child for each document. It is written in C: a Go
 // program has many threads, and fork copies only one of them.
 //
-// Any program that links this package, with cgo, can be run again as a zygote: [Start] runs /proc/self/exe, so that the zygote
-// is the same build even if the file was replaced meanwhile. A C constructor, which runs before Go's runtime and before any
-// thread is started, checks the environment variable DOCMILL_ZYGOTE. Only Start sets it, together with a socket as descriptor 3,
-// and the zygote removes it from its environment; then LibreOffice takes over the process, and main is never called. In every
-// other process the constructor is a single getenv: the program is not affected, whatever it does with its arguments,
-// descriptors, signals or threads. If somebody else sets the variable, the constructor finds no such socket, says so and exits
-// with status 2, because the program could otherwise seem to run while it is not what was intended.
+// Any program that links this package, with cgo, can be run again as a zygote: [Start] runs /proc/self/exe, so that the
+// zygote is the same build even if the file was replaced meanwhile. A C constructor, which runs before Go's runtime and
+// before any thread is started, checks the environment variable DOCMILL_ZYGOTE. Only Start sets it, together with a
+// socket as descriptor 3, and the zygote removes it from its environment; then LibreOffice takes over the process, and
+// main is never called. In every other process the constructor is a single getenv: the program is not affected,
+// whatever it does with its arguments, descriptors, signals or threads. If somebody else sets the variable, the
+// constructor finds no such socket, says so and exits with status 2, because the program could otherwise seem to run
+// while it is not what was intended.
 //
 // Package wire describes the packets on the socket. The files:
 //
@@ -53,9 +54,9 @@ type Process struct {
 	close  func() error
 }
 
-// Start runs this program again as a zygote, in a process group of its own, with directory as its working and home directory.
-// It inherits nothing else: its environment is env and what a zygote needs. Its standard output and error go to output. It ends
-// with this process, or by Kill.
+// Start runs this program again as a zygote, in a process group of its own, with directory as its working and home
+// directory. It inherits nothing else: its environment is env and what a zygote needs. Its standard output and error go
+// to output. It ends with this process, or by Kill.
 func Start(directory string, env []string, output io.Writer) (*Process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -91,8 +92,8 @@ func Start(directory string, env []string, output io.Writer) (*Process, error) {
 func (p *Process) run() error {
 	started := make(chan error, 1)
 	go func() {
-		// The kernel sends Pdeathsig when the *thread* that forked ends, and Go ends idle threads (golang/go#27505): this
-		// goroutine keeps its thread for as long as the zygote lives.
+		// The kernel sends Pdeathsig when the *thread* that forked ends, and Go ends idle threads (golang/go#27505):
+		// this goroutine keeps its thread for as long as the zygote lives.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := p.cmd.Start()
@@ -114,8 +115,8 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // Err returns how the process ended, as os/exec reports it, once Exited is closed: nil if it exited with status 0.
 func (p *Process) Err() error { return p.err }
 
-// sendTimeout is how long a packet may wait for room in the socket, which holds dozens: a zygote that does not read for so long
-// never will.
+// sendTimeout is how long a packet may wait for room in the socket, which holds dozens: a zygote that does not read for
+// so long never will.
 const sendTimeout = 10 * time.Second
 
 // Send sends a packet, with a descriptor unless file is nil.

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 /*
- * The constants of linux/landlock.h up to version 6: the header of the build machine may be older than the kernel that this runs
- * on. Package sandbox uses the same rights for other programs, in Go.
+ * The constants of linux/landlock.h up to version 6: the header of the build machine may be older than the kernel that
+ * this runs on. Package sandbox uses the same rights for other programs, in Go.
  */
 enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446, RULE_PATH_BENEATH = 1, VERSION_FLAG = 1 };
 
@@ -124,9 +124,9 @@ static bool measure(uint64_t *mapped, uint64_t *data)
 bool limit_resources(const struct limits *limits)
 {
     /*
-     * RLIMIT_DATA counts private writable memory, which is what a document can make grow. RLIMIT_AS, which also counts libraries,
-     * fonts, files and the address space that allocators reserve (64 MiB per thread), is only for shared memory, which
-     * RLIMIT_DATA does not count.
+     * RLIMIT_DATA counts private writable memory, which is what a document can make grow. RLIMIT_AS, which also counts
+     * libraries, fonts, files and the address space that allocators reserve (64 MiB per thread), is only for shared
+     * memory, which RLIMIT_DATA does not count.
      */
     const uint64_t reserve = 2ULL << 30;
     uint64_t mapped, data;
@@ -161,8 +161,9 @@ bool drop_privileges(void)
 #endif
 
 /*
- * What LibreOffice, the C library, fontconfig and the loader need. Not on the list, besides the obvious: calls that change the
- * mode, owner, times or attributes of files, which Landlock does not cover; anonymous files in memory; watching files.
+ * What LibreOffice, the C library, fontconfig and the loader need. Not on the list, besides the obvious: calls that
+ * change the mode, owner, times or attributes of files, which Landlock does not cover; anonymous files in memory;
+ * watching files.
  */
 static const int allowed_calls[] = {
     /* files */
@@ -280,9 +281,9 @@ bool confine_calls(void)
     }
     allow_by_argument(&f);
     /*
-     * From 424 on all architectures use the same numbers, and every call is newer than Linux 5.1: programs can do without them if
-     * the error says that they do not exist. One of them is clone3, whose flags a filter cannot see. This line also denies the
-     * calls of x32, which begin at 0x40000000.
+     * From 424 on all architectures use the same numbers, and every call is newer than Linux 5.1: programs can do
+     * without them if the error says that they do not exist. One of them is clone3, whose flags a filter cannot see.
+     * This line also denies the calls of x32, which begin at 0x40000000.
      */
     add(&f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 424, 0, 1));
     result(&f, DENY(ENOSYS));

@@ -16,15 +16,18 @@ struct limits {
     uint32_t open_files;
 };
 
-/* Sets resource limits: no core dumps, a low priority, and the first to be killed when the machine runs out of memory. */
+/*
+ * Sets resource limits: no core dumps, a low priority, and the first to be killed when the machine runs out of memory.
+ */
 bool limit_resources(const struct limits *limits);
 
 /* Drops all capabilities, and the possibility to gain any by running another program. */
 bool drop_privileges(void);
 
 /*
- * Restricts files to those below readable (descriptors of paths), which can be read, the directory, which can be written, and
- * the source, which can be read. Also restricts network and signals to other processes, if the kernel's version can.
+ * Restricts files to those below readable (descriptors of paths), which can be read, the directory, which can be
+ * written, and the source, which can be read. Also restricts network and signals to other processes, if the kernel's
+ * version can.
  */
 bool confine_files(unsigned version, const int *readable, size_t count, const char *directory, const char *source);
 

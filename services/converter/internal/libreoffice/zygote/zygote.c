@@ -1,7 +1,7 @@
 /*
  * The zygote: a process in which LibreOffice is loaded once, warmed up with a few tiny documents, and forked for every
- * document. It is this program, run again: a constructor, which runs before Go's runtime starts any thread, takes over when
- * the environment says so (runc's nsenter does the same). It works in one thread, because fork copies only one.
+ * document. It is this program, run again: a constructor, which runs before Go's runtime starts any thread, takes over
+ * when the environment says so (runc's nsenter does the same). It works in one thread, because fork copies only one.
  */
 #define _GNU_SOURCE
 #include "child.h"
@@ -78,9 +78,9 @@ static void read_about(const char *thread, const char *file, char *text, int roo
 }
 
 /*
- * LibreOffice writes its configuration in a thread of its own about a second after a change. In 7.4 the thread then ends; in
- * 25.2 it waits for the next change, without a time limit and on a condition variable, so that it holds no lock. Only the C
- * library's condition variables wait with FUTEX_WAIT_BITSET.
+ * LibreOffice writes its configuration in a thread of its own about a second after a change. In 7.4 the thread then
+ * ends; in 25.2 it waits for the next change, without a time limit and on a condition variable, so that it holds no
+ * lock. Only the C library's condition variables wait with FUTEX_WAIT_BITSET.
  */
 static bool is_idle(const char *thread)
 {
@@ -112,8 +112,8 @@ static void count_threads(unsigned *all, unsigned *busy)
 }
 
 /*
- * Waits until no other thread is busy, and returns the number of threads. A lock that another thread holds at a fork stays
- * locked in the child forever, and the work of threads that the child does not have is never done.
+ * Waits until no other thread is busy, and returns the number of threads. A lock that another thread holds at a fork
+ * stays locked in the child forever, and the work of threads that the child does not have is never done.
  */
 static unsigned await_idle(unsigned milliseconds)
 {
@@ -410,7 +410,8 @@ __attribute__((constructor)) static void take_over(void)
     int type = 0;
     socklen_t size = sizeof type;
     if (getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_SEQPACKET) {
-        fprintf(stderr, "%s is set, but descriptor %d is not a packet socket: unset the variable, it is set by docmill itself\n", variable, SOCKET);
+        fprintf(stderr, "%s is set, but descriptor %d is not a packet socket: unset the variable, it is set by docmill itself\n",
+            variable, SOCKET);
         _exit(2);
     }
     fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
