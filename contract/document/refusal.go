@@ -60,7 +60,7 @@ type Refusal struct {
 	cause error
 }
 
-// Error says what is wrong with the document and how to mend it.
+// Error says what is wrong with the document.
 func (r *Refusal) Error() string {
 	text := r.sentence()
 	if r.hint != "" {
@@ -79,11 +79,9 @@ func (r *Refusal) sentence() string {
 	case Unsupported:
 		return fmt.Sprintf("The document is of a kind that is not converted: %s.", r.Content)
 	case Contradiction:
-		return fmt.Sprintf("The name ends in .%s, but the content is something else: %s."+
-			" Correct the name or send the right file.", r.Extension, r.Content)
+		return fmt.Sprintf("The name ends in .%s, but the content is something else: %s.", r.Extension, r.Content)
 	case Damaged:
-		return fmt.Sprintf("The document is damaged or incomplete: its %s cannot be read."+
-			" Open and save it again with the program that made it.", r.Content)
+		return fmt.Sprintf("The document is damaged or incomplete: its %s cannot be read.", r.Content)
 	case TooComplex:
 		return fmt.Sprintf("The document would cost too much to convert: it holds %s.", r.Content)
 	case Unrecognisable:

@@ -100,7 +100,7 @@ func written(id string) Target {
 }
 
 func pdf() Target {
-	return Target{ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF"}
+	return Target{ID: TargetPDF, Extension: "pdf", MediaType: "application/pdf", Title: "PDF"}
 }
 
 // textual is a target in UTF-8, which the result's media type says.
@@ -136,10 +136,10 @@ func writtenDrawings() []Target {
 
 func pictures() []Target {
 	return []Target{
-		{ID: "png", Extension: "png", MediaType: "image/png", Title: "PNG picture of each page", Kind: Pictures},
-		{ID: "jpeg", Extension: "jpg", MediaType: "image/jpeg", Title: "JPEG picture of each page", Kind: Pictures},
-		{ID: "webp", Extension: "webp", MediaType: "image/webp", Title: "WebP picture of each page", Kind: Pictures},
-		{ID: "svg", Extension: "svg", MediaType: "image/svg+xml", Title: "SVG picture of each page", Kind: Pictures},
-		{ID: "thumbnail", Extension: "png", MediaType: "image/png", Title: "PNG picture of the first page", Kind: Thumbnail},
+		{ID: TargetPNG, Extension: "png", MediaType: "image/png", Title: "PNG picture of each page", Kind: Pictures},
+		{ID: TargetJPEG, Extension: "jpg", MediaType: "image/jpeg", Title: "JPEG picture of each page", Kind: Pictures},
+		{ID: TargetWebP, Extension: "webp", MediaType: "image/webp", Title: "WebP picture of each page", Kind: Pictures},
+		{ID: TargetSVG, Extension: "svg", MediaType: "image/svg+xml", Title: "SVG picture of each page", Kind: Pictures},
+		{ID: TargetThumbnail, Extension: "png", MediaType: "image/png", Title: "PNG picture of the first page", Kind: Thumbnail},
 	}
 }

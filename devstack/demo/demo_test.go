@@ -20,7 +20,7 @@ import (
 
 const pdf = "%PDF-1.7 the result"
 
-// docmill answers as the API's contract says: queued, running, and then the given end.
+// docmill starts a server that answers as the API specifies: queued, running, and then the given ending.
 func docmill(t *testing.T, ending, result string) string {
 	t.Helper()
 	const self = `"links":{"self":"/v1/jobs/1","result":"/v1/jobs/1/result"}`
@@ -82,34 +82,34 @@ func TestStatesAreShownAndTheResultStored(t *testing.T) {
 func TestDamagedResultIsNotStored(t *testing.T) {
 	t.Parallel()
 	_, dir, err := run(t, docmill(t, succeeded(), "%PDF-1.7 cut o"))
-	require.ErrorContains(t, err, "arrived damaged")
+	require.ErrorContains(t, err, "result is damaged")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
 
-func TestFailedJobTellsWhy(t *testing.T) {
+func TestFailedJobReportsTheReason(t *testing.T) {
 	t.Parallel()
-	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password."}`, ""))
-	require.EqualError(t, err, "the job ended as failed: The document asks for a password. (password-required)")
+	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password.","remedy":"Send it."}`, ""))
+	require.EqualError(t, err, "the job ended as failed: The document asks for a password. Send it. (password-required)")
 }
 
-func TestRefusalIsTold(t *testing.T) {
+func TestProblemIsReported(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnsupportedMediaType)
-		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","code":"format-unsupported"}`)
+		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","remedy":"Use another.","code":"format-unsupported"}`)
 	}))
 	t.Cleanup(server.Close)
 	_, _, err := run(t, server.URL)
-	require.ErrorContains(t, err, "Unsupported: No such format. (415 Unsupported Media Type, code format-unsupported)")
+	require.ErrorContains(t, err, "Unsupported: No such format. Use another. (415 Unsupported Media Type, code format-unsupported)")
 }
 
-func TestSomethingElseIsRecognised(t *testing.T) {
+func TestOtherServersAreDetected(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	_, _, err := run(t, server.URL)
-	require.ErrorContains(t, err, "which no Docmill says")
+	require.ErrorContains(t, err, "is not a Docmill answer")
 	server.Close()
 	_, _, err = run(t, server.URL)
 	require.ErrorContains(t, err, "`make up` starts it")

@@ -23,8 +23,8 @@ func TestEverythingIsFoundOrInstalled(t *testing.T) {
 	}
 }
 
-// TestMissingThingsAreNamed has an empty path, on which neither programs nor apt-get can be found.
-func TestMissingThingsAreNamed(t *testing.T) {
+// TestMissingProgramsAreNamed uses an empty PATH, so that neither the programs nor apt-get are found.
+func TestMissingProgramsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := Ensure(t.Context(), zap.NewNop(), LibreOffice, Poppler)
 	require.ErrorIs(t, err, ErrMissing)
@@ -32,7 +32,19 @@ func TestMissingThingsAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "apt-get install -y --no-install-recommends libreoffice-writer-nogui")
 }
 
-// TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only note that they were called.
+func TestEveryNeedHasPackages(t *testing.T) {
+	t.Parallel()
+	for _, need := range All() {
+		if need != MinIO {
+			require.NotEmpty(t, debianPackages([]Need{need}), need)
+		}
+	}
+	require.Equal(t, []string{"poppler-utils", "webp"}, debianPackages([]Need{WebP, Poppler}))
+	require.Contains(t, debianPackages([]Need{LibreOffice}), "fonts-liberation")
+	require.Contains(t, debianPackages([]Need{LibreOffice}), "libreoffice-math-nogui", "comments are removed")
+}
+
+// TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only print their arguments.
 func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -54,10 +66,10 @@ func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	require.NoError(t, err, string(output))
 	said := string(output)
 	require.Contains(t, said, "install -y --no-install-recommends rabbitmq-server postgresql poppler-utils")
-	require.Contains(t, said, "exit 101", "services are forbidden to start meanwhile")
+	require.Contains(t, said, "exit 101", "services must not start during installation")
 	require.Contains(t, said, "create_main_cluster = false")
 	require.Contains(t, said, "systemctl disable --now rabbitmq-server.service")
-	require.NotContains(t, said, "systemctl disable --now postgresql.service", "it was there before")
+	require.NotContains(t, said, "systemctl disable --now postgresql.service", "it was installed before")
 	for _, path := range []string{"usr/sbin/policy-rc.d", "etc/postgresql-common/createcluster.d"} {
 		require.NoFileExists(t, filepath.Join(root, path))
 		require.NoDirExists(t, filepath.Join(root, path))

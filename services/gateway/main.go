@@ -2,24 +2,23 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
-	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -36,8 +35,8 @@ type settings struct {
 	PublishTimeout    time.Duration `default:"10s" help:"How long the queue may take to accept a job."`
 	RecordWait        time.Duration `default:"2s" help:"How long the answer to a submission waits for the service status to know the job."`
 
-	Broker broker.Config       `embed:"" prefix:"broker-"`
-	Store  objectstore.Config  `embed:"" prefix:"store-"`
+	Broker rabbitmq.Config     `embed:"" prefix:"broker-"`
+	Store  s3.Config           `embed:"" prefix:"store-"`
 	Status statusclient.Config `embed:"" prefix:"status-"`
 	Seal   seal.Config         `embed:""`
 }
@@ -72,12 +71,17 @@ func main() {
 
 // assemble makes the gateway's parts. The publisher outlives the server when they stop, so that the last uploads are accepted.
 func assemble(s *settings, p service.Process) (service.Assembly, error) {
-	store, err := objectstore.New(s.Store)
+	store, err := s3.New(s.Store)
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	publisher, err := broker.NewPublisher(s.Broker, broker.PublisherOptions{
-		Name: "docmill-gateway", Wait: s.PublishTimeout / 2, ConfirmTimeout: s.PublishTimeout, Log: p.Log, Metrics: p.Metrics,
+	sources := store.Bucket(s.Store.SourcesBucket)
+	messages, err := rabbitmq.New(s.Broker, "docmill-gateway", p.Log, p.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	publisher, err := messages.NewPublisher(message.PublisherOptions{
+		Wait: s.PublishTimeout / 2, ConfirmTimeout: s.PublishTimeout,
 	})
 	if err != nil {
 		return service.Assembly{}, err
@@ -92,20 +96,19 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	}
 	engine := httpserver.NewEngine("docmill-gateway", p.Log, p.Metrics)
 	limits := upload.Limits{MaxSize: int64(s.MaxUploadSize), Idle: s.UploadIdleTimeout, Secrets: box != nil}
-	offered := &offer.Offer{}
-	listener, err := broker.NewListener(s.Broker, topology.Announcements, broker.Each(1, offered.Handle),
-		broker.ConsumerOptions{Name: "docmill-gateway", Log: p.Log, Metrics: p.Metrics})
+	announced := &capabilities.Capabilities{}
+	listener, err := messages.NewConsumer(message.Announcements, announced.Handler(), message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	httpapi.Register(engine, httpapi.Settings{Upload: limits, MaxUploads: s.MaxUploads, RecordWait: s.RecordWait}, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: store, Sources: s.Store.SourcesBucket, Queue: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
+			Sources: sources, Publisher: publisher, PublishTimeout: s.PublishTimeout, Seal: box, Log: p.Log,
 		},
-		Status:  status,
-		Sender:  &download.Sender{Store: store, Results: s.Store.ResultsBucket},
-		Offer:   offered,
-		Metrics: p.Metrics,
+		Status:       status,
+		Sender:       &download.Sender{Results: store.Bucket(s.Store.ResultsBucket)},
+		Capabilities: announced,
+		Metrics:      p.Metrics,
 	})
 	return service.Assembly{
 		Components: []host.Component{
@@ -117,7 +120,7 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 		// Status is not among them: without it documents are still accepted and results converted.
 		Checks: []health.Check{
 			{Name: "broker", Probe: publisher.Check},
-			{Name: "store", Probe: func(ctx context.Context) error { return store.Check(ctx, s.Store.SourcesBucket) }},
+			{Name: "store", Probe: sources.Check},
 		},
 	}, nil
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/objectstore"
 )
 
 // idle is how long a client may take nothing of an answer. Linux reports a socket writable again only when a third of its
@@ -26,9 +26,8 @@ const retryAfter = 5 * time.Second
 
 // Sender sends results. It is safe for concurrent use.
 type Sender struct {
-	// Store keeps the results in the bucket Results.
-	Store   *objectstore.Store
-	Results string
+	// Results stores the results.
+	Results blob.Bucket
 }
 
 // Send answers r, a GET or HEAD, with the result that lies at location. It obeys If-None-Match, If-Match, Range (one; a
@@ -134,7 +133,7 @@ func (a *answer) end() error {
 
 // unreachable tells apart why an object cannot be opened.
 func unreachable(ctx context.Context, err error) error {
-	if errors.Is(err, objectstore.ErrNotFound) && ctx.Err() == nil {
+	if errors.Is(err, blob.ErrNotFound) && ctx.Err() == nil {
 		return problem.New(problem.Internal, "The result's file is not where it should be.").Because(err)
 	}
 	return problem.New(problem.StoreUnavailable, "The result cannot be read.").After(retryAfter).Because(err)

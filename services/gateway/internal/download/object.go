@@ -48,7 +48,7 @@ func (o *object) open(announced string) error {
 	if o.offset == 0 && length == o.size {
 		length = -1 // the whole object needs no range
 	}
-	o.body, err = o.sender.Store.Get(o.ctx, o.sender.Results, o.key, o.offset, length)
+	o.body, err = o.sender.Results.Get(o.ctx, o.key, o.offset, length)
 	if err != nil {
 		return unreachable(o.ctx, err)
 	}

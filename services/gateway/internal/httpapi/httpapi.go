@@ -14,8 +14,8 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
-	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -23,7 +23,7 @@ import (
 
 // Settings bound what clients may do.
 type Settings struct {
-	// Upload are the bounds of one upload; its Formats come from the Offer.
+	// Upload are the bounds of one upload; its Formats come from the Capabilities.
 	Upload upload.Limits
 	// MaxUploads is how many uploads may go on at once.
 	MaxUploads int
@@ -33,11 +33,11 @@ type Settings struct {
 
 // Parts are what the API stands on.
 type Parts struct {
-	Submitter *submit.Submitter
-	Status    *statusclient.Client
-	Sender    *download.Sender
-	Offer     *offer.Offer
-	Metrics   prometheus.Registerer
+	Submitter    *submit.Submitter
+	Status       *statusclient.Client
+	Sender       *download.Sender
+	Capabilities *capabilities.Capabilities
+	Metrics      prometheus.Registerer
 }
 
 type api struct {
@@ -159,7 +159,7 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 // limits are those of an upload that begins now.
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
-	limits.Formats = a.parts.Offer.Formats()
+	limits.Formats = a.parts.Capabilities.Formats()
 	return limits
 }
 

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -165,9 +164,7 @@ func relayed(response *http.Response, body []byte) error {
 	if err := json.Unmarshal(body, &told); err != nil || told.Code == "" {
 		return unavailable(cause)
 	}
-	entry := problem.Describe(told.Code)
-	detail := strings.TrimSuffix(strings.TrimSuffix(told.Detail, entry.Remedy), " ") // it is added to every answer
-	relayed := &problem.Error{Code: told.Code, Detail: detail, Fields: told.Errors}
+	relayed := &problem.Error{Code: told.Code, Detail: told.Detail, Fields: told.Errors}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil {
 		relayed.RetryAfter = time.Duration(seconds) * time.Second
 	}

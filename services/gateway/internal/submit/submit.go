@@ -18,13 +18,13 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -49,14 +49,18 @@ const (
 	queueRetryAfter = 5 * time.Second
 )
 
+// Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
+type Publisher interface {
+	Publish(ctx context.Context, m message.Message) error
+}
+
 // Submitter accepts jobs. It is safe for concurrent use.
 type Submitter struct {
-	// Store keeps the documents in the bucket Sources.
-	Store   *objectstore.Store
-	Sources string
-	// Queue takes the jobs.
-	Queue *broker.Publisher
-	// PublishTimeout bounds the wait for the queue to have taken a job.
+	// Sources stores the documents.
+	Sources blob.Bucket
+	// Publisher publishes the jobs.
+	Publisher Publisher
+	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
 	// Seal closes passwords; nil when they are not taken.
 	Seal *seal.Box
@@ -152,7 +156,7 @@ func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Up
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	err = s.Store.Put(putting, s.Sources, key, bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{ContentType: recognition.Format.MediaType})
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: recognition.Format.MediaType})
 	if err != nil {
 		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
 		return nil, storeUnavailable(err)
@@ -168,7 +172,7 @@ func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Up
 	}
 	reading, cancel := context.WithTimeout(ctx, recogniseTimeout)
 	defer cancel()
-	recognition, err := recognise(s.Store.ReaderAt(reading, s.Sources, key, size), size, upload)
+	recognition, err := recognise(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
@@ -183,7 +187,7 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	hash := sha256.New()
 	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
 	// The final type is only known later, and no reader of the object goes by this one.
-	err = s.Store.Put(putting, s.Sources, key, content, upload.Size, objectstore.PutOptions{ContentType: "application/octet-stream"})
+	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
 		// A put of a known size stops there; the end of the request is still to be seen.
 		_, err = io.Copy(io.Discard, content)
@@ -224,11 +228,11 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
-	err := s.Queue.Publish(publishing, broker.Message{Body: request, JobID: request.GetJobId()})
+	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
 	switch {
 	case err == nil:
 		return nil
-	case broker.Absent(err), errors.Is(err, broker.ErrNacked):
+	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
 		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
 		// gets it all the same fails it for want of its source.
 		s.remove(ctx, request.GetJobId())
@@ -242,7 +246,7 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	if err := s.Store.Delete(ctx, s.Sources, key); err != nil {
+	if err := s.Sources.Delete(ctx, key); err != nil {
 		s.Log.Warn("a refused upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
@@ -265,6 +269,9 @@ func refusal(err error) error {
 }
 
 func storeUnavailable(err error) error {
+	if errors.Is(err, blob.ErrFull) {
+		return problem.New(problem.StoreUnavailable, "The file store is full.").After(storeRetryAfter).Because(err)
+	}
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // Options are what a client chose for its job.
@@ -23,7 +24,7 @@ type Options struct {
 	// kind of document.
 	Chosen *option.Chosen
 
-	formats []document.Format // that are offered
+	formats []capabilities.Format // that are offered
 }
 
 const (
@@ -98,7 +99,7 @@ func (c *collector) addQuery(raw string) {
 }
 
 func (c *collector) find(name string) (option.Option, bool) {
-	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return o.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return string(o.Name) == name }); i >= 0 {
 		return c.offered[i], true
 	}
 	return option.Option{}, false
@@ -172,10 +173,11 @@ func (c *collector) finish() (Options, error) {
 
 // Suit tells why a document of the format cannot be converted with these options, now that it is known, or nil.
 func (o Options) Suit(format document.Format) error {
-	if !slices.ContainsFunc(o.formats, func(f document.Format) bool { return f.ID == format.ID }) {
+	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == format.ID })
+	if i < 0 {
 		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", format.ID)
 	}
-	if _, offered := format.Target(o.To); !offered {
+	if _, offered := o.formats[i].Target(o.To); !offered {
 		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", format.ID, o.To)
 	}
 	var fields []problem.Field

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // UnknownSize is the size of a document whose end is not known beforehand: every one in a form.
@@ -27,7 +27,7 @@ type Limits struct {
 	// Secrets says whether options that are secret are taken: there is a key to seal them with.
 	Secrets bool
 	// Formats are those that are offered.
-	Formats []document.Format
+	Formats []capabilities.Format
 }
 
 // Upload is one document on its way in. It is for one goroutine at a time.
