@@ -74,7 +74,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	defer c.count(-int32(c.workers))
 	var workers sync.WaitGroup
 	for range c.workers {
-		workers.Go(func() { c.consume(ctx, stop, from) })
+		workers.Go(func() { c.consume(ctx, stop, drain, from) })
 	}
 	workers.Wait()
 	return nil
@@ -120,13 +120,13 @@ const (
 )
 
 // consume is one worker. It works until stop ends.
-func (c *consumer) consume(ctx, stop context.Context, from source) {
-	for {
+func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source) {
+	for !draining(stop, drain) {
 		deliveries := c.claim(stop, from)
 		if len(deliveries) == 0 {
 			return
 		}
-		if stop.Err() != nil { // the drain began in this very moment
+		if draining(stop, drain) { // it began in this very moment
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))
 			return
 		}
@@ -137,6 +137,16 @@ func (c *consumer) consume(ctx, stop context.Context, from source) {
 		if settlements[0].outcome == message.Requeue && !c.resume(stop) {
 			return
 		}
+	}
+}
+
+// draining reports whether no delivery should be started. It asks the channel too, because stop ends a little later.
+func draining(stop context.Context, drain <-chan struct{}) bool {
+	select {
+	case <-drain:
+		return true
+	default:
+		return stop.Err() != nil
 	}
 }
 
