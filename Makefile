@@ -63,11 +63,11 @@ test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real se
 .PHONY: bench
 bench: build ## Measure the whole system and its engine alone, as ratios taken in one run
 	@$(DEVSTACK) bench
-	@go test -run='^$$' -bench=. -benchtime=8x -timeout=1h ./services/converter/internal/forkserver
+	@go test -run='^$$' -bench=. -benchtime=8x -timeout=1h ./services/converter/internal/libreoffice
 
 .PHONY: soak
 soak: devstack ## Convert COUNT documents (5000) and look for what is left of them
-	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/forkserver
+	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/libreoffice
 
 .PHONY: crash
 crash: devstack ## Kill docmill serve COUNT times (100) under load and check that nothing is lost

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,6 +56,8 @@ type Process struct {
 
 // Assembly is what a service is made of.
 type Assembly struct {
+	// Handler is the service's HTTP handler, for the caller to serve; nil if it has none.
+	Handler http.Handler
 	// Components run together and start in this order.
 	Components []host.Component
 	// Checks are the checks of /readyz.

@@ -25,8 +25,11 @@ const (
 // maintain does what keeps the files small, between transactions and after their results have been delivered. It runs on
 // the writer's goroutine because a checkpoint that runs beside writes never reaches the end of the log, which could then
 // never start anew.
+//
+// On a full disk it checkpoints at once: then the log can start anew in the space that it has, and deleting works.
 func (w *writer) maintain() {
-	if w.commits < checkpointEvery {
+	full := w.db.full.Load()
+	if w.commits < checkpointEvery && !full {
 		return
 	}
 	w.commits = 0
@@ -34,10 +37,10 @@ func (w *writer) maintain() {
 	if err == nil && frames >= forceLogFrames {
 		_, err = w.checkpoint("RESTART")
 	}
-	if err == nil {
+	if err == nil && !full {
 		err = w.vacuum()
 	}
-	if err != nil {
+	if err != nil && !full {
 		w.db.log.Warn("maintaining the database failed; it is tried again later", zap.Error(Classify(err)))
 	}
 }

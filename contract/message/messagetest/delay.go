@@ -29,6 +29,7 @@ func testDelayedCommand(f *fixture) {
 	require.Equal(f, "delayed", d.JobID)
 	require.Equal(f, 2, d.Attempt)
 	require.Zero(f, d.DeliveryCount, "waiting does not count as a delivery")
+	require.Empty(f, d.Death, "it is not dead")
 	body, err := d.Message()
 	require.NoError(f, err)
 	require.NotNil(f, body)

@@ -259,15 +259,20 @@ func (f *fixture) take(queue message.Queue, n int) []*message.Delivery {
 	return all
 }
 
-// holdsOnly requires that a queue holds the messages of these jobs, in this order, and no others, and empties it. It
-// publishes a marker and consumes up to that.
+// holdsOnly requires that a queue holds the messages of these jobs, in this order, and no others, and empties it.
 func (f *fixture) holdsOnly(p message.Publisher, queue message.Queue, jobs ...string) []*message.Delivery {
+	f.Helper()
+	deliveries := f.empty(p, queue)
+	require.Equal(f, jobs, jobsOf(deliveries), "the queue %s", queue)
+	return deliveries
+}
+
+// empty takes everything out of a queue: it publishes a marker and consumes up to that.
+func (f *fixture) empty(p message.Publisher, queue message.Queue) []*message.Delivery {
 	f.Helper()
 	marker := f.marker()
 	f.publish(p, command(marker))
-	deliveries := f.takeUntil(queue, marker)
-	require.Equal(f, jobs, jobsOf(deliveries), "the queue %s", queue)
-	return deliveries
+	return f.takeUntil(queue, marker)
 }
 
 // deadOnly requires that DeadCommands holds the messages of these jobs and no others, and empties it. It dead-letters a

@@ -35,6 +35,7 @@ func TestPlantedBugs(t *testing.T) {
 				if c.name == planted.caughtBy {
 					failure := observe(t, suite, c)
 					require.NotEmpty(t, failure, "the case %q passes in spite of the bug", c.name)
+					t.Logf("%s: %s", c.name, failure)
 					return
 				}
 			}

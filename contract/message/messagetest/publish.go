@@ -230,15 +230,7 @@ func testFullQueue(f *fixture) {
 	}, f.suite.Patience, pollInterval)
 	f.holdsOnly(p, message.Commands, "again")
 	if message.NotEnqueued(rejected) {
-		inEvents := jobsOf(f.holdsEvents(p))
+		inEvents := jobsOf(f.empty(p, message.Events))
 		require.NotContains(f, inEvents, jobName(len(accepted)), "it was said to be in no queue")
 	}
-}
-
-// holdsEvents empties the queue of the events.
-func (f *fixture) holdsEvents(p message.Publisher) []*message.Delivery {
-	f.Helper()
-	marker := f.marker()
-	f.publish(p, command(marker))
-	return f.takeUntil(message.Events, marker)
 }

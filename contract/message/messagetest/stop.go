@@ -63,7 +63,8 @@ func testDrainReturnsTheRest(f *fixture) {
 	run.drain()
 	h.decide <- nil
 	run.stopped()
-	rest := f.holdsOnly(p, message.Commands, jobNames(1, 5)...)
+	rest := f.empty(p, message.Commands)
+	require.ElementsMatch(f, jobNames(1, 5), jobsOf(rest)) // their order is not promised
 	f.uncounted(rest)
 }
 

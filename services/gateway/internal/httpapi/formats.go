@@ -42,7 +42,7 @@ func (a *api) formats(c *gin.Context) error {
 	answer := formatsAnswer{Options: limits.OfferedOptions(), MaxUploadSize: limits.MaxSize}
 	for _, f := range limits.Formats {
 		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family), Extensions: f.Extensions()}
-		for _, t := range f.Targets() {
+		for t := range f.Targets() {
 			entry.Targets = append(entry.Targets, targetAnswer{Format: t.ID, Title: t.Title, MediaType: t.MediaType})
 		}
 		answer.Formats = append(answer.Formats, entry)

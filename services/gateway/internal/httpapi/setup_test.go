@@ -32,20 +32,21 @@ import (
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
-	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -66,7 +67,7 @@ type gateway struct {
 	bench     *testbench.Bench
 	objects   *minio.Client
 	store     *s3.Store
-	publisher *broker.Publisher
+	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
 	tap       *tap
@@ -125,11 +126,12 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
-	httpapi.Register(engine, c.settings, httpapi.Parts{
+	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
-			Sources: g.store.Bucket(c.bench.SourcesBucket), Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Detector: detect.NewDetector(),
 		},
-		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Offer: &offer.Offer{}, Metrics: g.registry,
+		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
@@ -164,11 +166,13 @@ func store(t testing.TB, c choices) *s3.Store {
 }
 
 // publisher runs a publisher and, unless the test wants none, waits for its connection.
-func publisher(t testing.TB, c choices) *broker.Publisher {
+func publisher(t testing.TB, c choices) message.Publisher {
 	t.Helper()
-	p, err := broker.NewPublisher(broker.Config{
+	messages, err := rabbitmq.New(rabbitmq.Config{
 		URL: or(c.brokerURL, c.bench.BrokerURL), Username: c.bench.BrokerUsername, Password: config.NewSecret(c.bench.BrokerPassword),
-	}, broker.PublisherOptions{Name: "test", Wait: c.publishTimeout / 2, ConfirmTimeout: c.publishTimeout, Log: c.log})
+	}, "test", c.log, nil)
+	require.NoError(t, err)
+	p, err := messages.NewPublisher(message.PublisherOptions{Wait: c.publishTimeout / 2, ConfirmTimeout: c.publishTimeout})
 	require.NoError(t, err)
 	drain, ended := make(chan struct{}), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -295,12 +299,12 @@ func (g *gateway) requireNothingStored(t testing.TB) {
 func (g *gateway) queued(t testing.TB) (*conversionv1.ConvertRequested, amqp.Delivery) {
 	t.Helper()
 	channel := g.channel(t)
-	delivery, waiting, err := channel.Get(topology.Convert, true)
+	delivery, waiting, err := channel.Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.True(t, waiting, "a job waits in the queue")
 	message := &conversionv1.ConvertRequested{}
 	require.NoError(t, proto.Unmarshal(delivery.Body, message))
-	_, more, err := channel.Get(topology.Convert, true)
+	_, more, err := channel.Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.False(t, more, "one publication a job")
 	return message, delivery
@@ -308,7 +312,7 @@ func (g *gateway) queued(t testing.TB) (*conversionv1.ConvertRequested, amqp.Del
 
 func (g *gateway) requireNothingQueued(t testing.TB) {
 	t.Helper()
-	_, waiting, err := g.channel(t).Get(topology.Convert, true)
+	_, waiting, err := g.channel(t).Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.False(t, waiting)
 }

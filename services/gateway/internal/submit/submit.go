@@ -18,11 +18,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -36,25 +37,33 @@ const (
 	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
 	// twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
-	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
-	recogniseTimeout = 30 * time.Second
+	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
+	detectTimeout = 30 * time.Second
 	// deleteTimeout limits the deletion of a rejected upload, which continues after the client has disconnected.
 	deleteTimeout = 15 * time.Second
 )
 
-// Retry-After when a dependency is down.
+// Retry-After when a dependency is down or busy.
 const (
+	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
 	queueRetryAfter = 5 * time.Second
 )
+
+// Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
+type Publisher interface {
+	Publish(ctx context.Context, m message.Message) error
+}
 
 // Submitter accepts jobs. It is safe for concurrent use.
 type Submitter struct {
 	// Sources stores the documents.
 	Sources blob.Bucket
-	// Queue takes the jobs.
-	Queue *broker.Publisher
-	// PublishTimeout bounds the wait for the queue to have taken a job.
+	// Detector examines the documents.
+	Detector *detect.Detector
+	// Publisher publishes the jobs.
+	Publisher Publisher
+	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
 	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
@@ -120,7 +129,7 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 // no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
 // form without a file, holds none, and less memory than 64 KiB.
 func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
-	head = make([]byte, sizeOf(upload, document.PrefixSize))
+	head = make([]byte, sizeOf(upload, detect.PrefixSize))
 	n, err := io.ReadFull(upload, head)
 	whole = ended(err)
 	switch {
@@ -128,7 +137,7 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 		return nil, false, err
 	case !whole:
 		// A slow client is not kept sending what is refused anyway.
-		if err := document.RecognisePrefix(head, upload.Filename); err != nil {
+		if err := detect.DetectPrefix(head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
 	}
@@ -140,7 +149,7 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 	}
 	head = append(make([]byte, 0, sizeOf(upload, headSize)), head...)
 	n, err = io.ReadFull(upload, head[n:cap(head)])
-	head = head[:document.PrefixSize+n]
+	head = head[:detect.PrefixSize+n]
 	switch {
 	case ended(err):
 		return head, true, nil
@@ -165,19 +174,19 @@ func ended(err error) bool {
 }
 
 func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
-	recognition, err := recognise(bytes.NewReader(content), int64(len(content)), upload)
+	result, err := s.detect(ctx, bytes.NewReader(content), int64(len(content)), upload)
 	if err != nil {
 		return nil, err
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: recognition.Format.MediaType})
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: result.Format.MediaType})
 	if err != nil {
 		s.remove(ctx, key) // it may exist if only the response was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
-	return sourceOf(key, upload, recognition.Format, int64(len(content)), sum[:]), nil
+	return sourceOf(key, upload, result.Format, int64(len(content)), sum[:]), nil
 }
 
 func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Upload, head []byte) (*conversionv1.Source, error) {
@@ -185,14 +194,14 @@ func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Up
 	if err != nil {
 		return nil, err
 	}
-	reading, cancel := context.WithTimeout(ctx, recogniseTimeout)
+	reading, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	recognition, err := recognise(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
+	result, err := s.detect(reading, blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
 	}
-	return sourceOf(key, upload, recognition.Format, size, sum), nil
+	return sourceOf(key, upload, result.Format, size, sum), nil
 }
 
 // stream stores head and the rest of the upload while their SHA-256 is computed.
@@ -220,19 +229,21 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	return size, hash.Sum(nil), nil
 }
 
-// recognise finds out what the document is and whether it can become what its owner wants.
-func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
-	recognition, err := document.Recognise(content, size, upload.Filename)
+// detect finds out what the document is and whether it can become what its owner wants.
+func (s *Submitter) detect(
+	ctx context.Context, content io.ReaderAt, size int64, upload *upload.Upload,
+) (detect.Result, error) {
+	result, err := s.Detector.Detect(ctx, content, size, upload.Filename)
 	if err != nil {
-		return document.Recognition{}, refusal(err)
+		return detect.Result{}, refusal(err)
 	}
-	if err := upload.Options.Suit(recognition.Format); err != nil {
-		return document.Recognition{}, err
+	if err := upload.Options.Suit(result.Format); err != nil {
+		return detect.Result{}, err
 	}
-	if recognition.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
-		return document.Recognition{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
+	if result.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
+		return detect.Result{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
-	return recognition, nil
+	return result, nil
 }
 
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
@@ -243,11 +254,11 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
-	err := s.Queue.Publish(publishing, broker.Message{Body: request, JobID: request.GetJobId()})
+	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
 	switch {
 	case err == nil:
 		return nil
-	case broker.Absent(err), errors.Is(err, broker.ErrNacked):
+	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
 		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
 		// gets it all the same fails it for want of its source.
 		s.remove(ctx, request.GetJobId())
@@ -266,21 +277,25 @@ func (s *Submitter) remove(ctx context.Context, key string) {
 	}
 }
 
+var refusalCodes = map[detect.Reason]problem.Code{
+	detect.Empty:         problem.FileEmpty,
+	detect.Unrecognized:  problem.FileUnrecognized,
+	detect.Unsupported:   problem.FormatUnsupported,
+	detect.Contradiction: problem.FileTypeContradicted,
+	detect.Damaged:       problem.DocumentMalformed,
+	detect.TooComplex:    problem.DocumentTooComplex,
+}
+
 // refusal returns the problem of a document that is rejected.
 func refusal(err error) error {
-	var refused *document.Refusal
+	if errors.Is(err, detect.ErrBusy) {
+		return problem.New(problem.Busy, "Too many documents are being examined.").After(busyRetryAfter).Because(err)
+	}
+	var refused *detect.Refusal
 	if !errors.As(err, &refused) {
 		return storeUnavailable(err) // reading from memory cannot fail
 	}
-	codes := map[document.Reason]problem.Code{
-		document.Empty:          problem.FileEmpty,
-		document.Unrecognisable: problem.FileUnrecognized,
-		document.Unsupported:    problem.FormatUnsupported,
-		document.Contradiction:  problem.FileTypeContradicted,
-		document.Damaged:        problem.DocumentMalformed,
-		document.TooComplex:     problem.DocumentTooComplex,
-	}
-	return problem.New(codes[refused.Reason], "%s", refused.Error()).Because(err)
+	return problem.New(refusalCodes[refused.Reason], "%s", refused.Error()).Because(err)
 }
 
 func storeUnavailable(err error) error {
@@ -290,7 +305,7 @@ func storeUnavailable(err error) error {
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }
 
-func sourceOf(key string, upload *upload.Upload, format document.Format, size int64, sum []byte) *conversionv1.Source {
+func sourceOf(key string, upload *upload.Upload, format format.Format, size int64, sum []byte) *conversionv1.Source {
 	return &conversionv1.Source{
 		ObjectKey: key, Filename: upload.Filename, Format: format.ID, ContentType: format.MediaType, Size: size, Sha256: sum,
 	}

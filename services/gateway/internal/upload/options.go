@@ -8,9 +8,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // Options are the client's choices for a job.
@@ -23,7 +24,7 @@ type Options struct {
 	// kind of document.
 	Chosen *option.Chosen
 
-	formats []document.Format // that are supported
+	formats []capabilities.Format // that are supported
 }
 
 const (
@@ -55,7 +56,7 @@ func (l Limits) OfferedOptions() []option.Option {
 func (l Limits) targets() []string {
 	var ids []string
 	for _, format := range l.Formats {
-		for _, target := range format.Targets() {
+		for target := range format.Targets() {
 			if !slices.Contains(ids, target.ID) {
 				ids = append(ids, target.ID)
 			}
@@ -98,7 +99,7 @@ func (c *collector) addQuery(raw string) {
 }
 
 func (c *collector) find(name string) (option.Option, bool) {
-	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return o.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(c.offered, func(o option.Option) bool { return string(o.Name) == name }); i >= 0 {
 		return c.offered[i], true
 	}
 	return option.Option{}, false
@@ -155,7 +156,7 @@ func (c *collector) fault(name, detail string) {
 
 // finish returns the options, with defaults for those that are not set, or everything that is wrong with them.
 func (c *collector) finish() (Options, error) {
-	var families []document.Family
+	var families []format.Family
 	for _, format := range c.values.formats {
 		if _, offered := format.Target(c.values.To); offered {
 			families = append(families, format.Family)
@@ -171,21 +172,22 @@ func (c *collector) finish() (Options, error) {
 }
 
 // Suit returns nil if a document of the format can be converted with these options, or the reason why not.
-func (o Options) Suit(format document.Format) error {
-	if !slices.ContainsFunc(o.formats, func(f document.Format) bool { return f.ID == format.ID }) {
-		return problem.New(problem.FormatUnsupported, "The running converters do not support documents of the format %s.", format.ID)
+func (o Options) Suit(found format.Format) error {
+	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == found.ID })
+	if i < 0 {
+		return problem.New(problem.FormatUnsupported, "The running converters do not support documents of the format %s.", found.ID)
 	}
-	if _, offered := format.Target(o.To); !offered {
-		return problem.New(problem.FormatUnsupported, "Documents of the format %s cannot be converted to %s.", format.ID, o.To)
+	if _, offered := o.formats[i].Target(o.To); !offered {
+		return problem.New(problem.FormatUnsupported, "Documents of the format %s cannot be converted to %s.", found.ID, o.To)
 	}
 	var fields []problem.Field
-	for _, fault := range o.Chosen.Unsuitable(o.To, format.Family) {
+	for _, fault := range o.Chosen.Unsuitable(o.To, found.Family) {
 		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})
 	}
 	if len(fields) == 0 {
 		return nil
 	}
-	return problem.New(problem.OptionInvalid, "The request has options that do not apply to a %s.", format.Title).With(fields...)
+	return problem.New(problem.OptionInvalid, "The request has options that do not apply to a %s.", found.Title).With(fields...)
 }
 
 // shorten shortens client input so that it can be repeated in a response.

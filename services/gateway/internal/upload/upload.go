@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // UnknownSize is the size of a document whose length is not known in advance, such as any in a form.
@@ -32,7 +32,7 @@ type Limits struct {
 	// Secrets reports whether secret options are accepted, because there is a key to seal them with.
 	Secrets bool
 	// Formats are the supported formats.
-	Formats []document.Format
+	Formats []capabilities.Format
 	// Gate limits concurrent uploads; nil is no limit.
 	Gate *admission.Gate
 }

@@ -1,0 +1,187 @@
+package libreoffice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
+)
+
+// diskInterval is how often a conversion's directory is measured. The kernel enforces the limit for each single file.
+const diskInterval = 150 * time.Millisecond
+
+// forkTimeout is how long a zygote may take to fork. It takes 1 to 3 ms, after the requests before it.
+const forkTimeout = 20 * time.Second
+
+// openFiles is how many files a child may have open: LibreOffice was observed to use 40.
+const openFiles = 1024
+
+// attempt is the work of one child on a document.
+type attempt struct {
+	engine.Request
+
+	instance *instance
+	order    wire.Convert
+	// target is the path of the result.
+	target string
+	limits engine.Limits
+	// onStart is Engine.onStart.
+	onStart func(directory string, pid int)
+}
+
+// ending is how an attempt ended.
+type ending struct {
+	wire.Done
+	// limit is sandbox.ErrTime or sandbox.ErrDisk if the child was killed for that, or nil.
+	limit error
+	// explanation is LibreOffice's error message.
+	explanation string
+}
+
+// prepare creates the child's directory and its order. Each attempt has a directory of its own, and cannot see what an earlier
+// one left behind.
+func prepare(request engine.Request, source detect.Result, limits engine.Limits, number int) (attempt, error) {
+	directory := filepath.Join(request.Directory, fmt.Sprintf("attempt-%d", number))
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		return attempt{}, fmt.Errorf("create the conversion's directory: %w", err)
+	}
+	target := filepath.Join(directory, "result."+request.Target.Extension)
+	command := loadCommand(request.Options)
+	path, err := placeSource(request.Source, source, directory, command != "")
+	if err != nil {
+		return attempt{}, err
+	}
+	seconds := uint32(math.Ceil(limits.Timeout.Seconds()))
+	return attempt{
+		Request: request, target: target, limits: limits,
+		order: wire.Convert{
+			Limits: wire.Limits{
+				Memory: uint64(limits.Memory), FileSize: uint64(limits.Disk), OpenFiles: openFiles,
+				CPU: seconds * uint32(runtime.NumCPU()), // a backstop: watch kills the child earlier
+			},
+			Directory: directory, Source: path,
+			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import, request.Options.GetLocale()),
+			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: exportOptions(request), Command: command,
+			Password: request.Password, Type: documentType(source.Format.Family),
+		},
+	}, nil
+}
+
+// run runs the child to its end. When it returns, nothing of the attempt is still running. The error is ctx's, or means that
+// the zygote failed and that the attempt does not count.
+func (a attempt) run(ctx context.Context) (ending, error) {
+	reports, pipe, err := os.Pipe()
+	if err != nil {
+		return ending{}, fmt.Errorf("create a pipe for the child's reports: %w", err)
+	}
+	c, err := a.instance.fork(a.order, pipe)
+	_ = pipe.Close() // the zygote has a copy
+	explanation := a.collect(reports)
+	if err != nil {
+		<-explanation
+		return ending{}, err
+	}
+	finished, err := a.await(ctx, c)
+	// The reports end when the child is dead. If its zygote is dead too, this is the only way to know.
+	finished.explanation = <-explanation
+	return finished, err
+}
+
+// collect reads the child's reports in the background until the child is dead, and then sends its error message.
+func (a attempt) collect(reports *os.File) <-chan string {
+	result := make(chan string, 1)
+	go func() {
+		defer reports.Close()
+		explanation, err := wire.Reports(reports, func(phase wire.Phase, percent int) {
+			if a.Progress != nil {
+				a.Progress(engine.Progress{Phase: phases[phase], Percent: percent})
+			}
+		})
+		if err != nil {
+			_, _ = io.Copy(io.Discard, reports) // the content is useless, but the end of it is the end of the child
+		}
+		result <- explanation
+	}()
+	return result
+}
+
+var phases = map[wire.Phase]engine.Phase{wire.Loading: engine.Loading, wire.Saving: engine.Saving}
+
+// await waits until the child has started and then until it has ended.
+func (a attempt) await(ctx context.Context, c *child) (ending, error) {
+	start := time.NewTimer(forkTimeout)
+	defer start.Stop()
+	select {
+	case started := <-c.started:
+		if a.onStart != nil {
+			a.onStart(a.order.Directory, started.PID)
+		}
+		return a.watch(ctx, c)
+	case refused := <-c.refused:
+		return ending{}, fmt.Errorf("%w: the zygote could not fork: %s", errRefused, refused.Reason)
+	case <-a.instance.gone:
+		return ending{}, a.instance.reason
+	case <-start.C:
+		return ending{}, errors.Join(errUnanswered, a.instance.process.Kill())
+	}
+}
+
+// watch waits for a working child, and kills it at its limits or when ctx is done.
+func (a attempt) watch(ctx context.Context, c *child) (ending, error) {
+	deadline := time.NewTimer(a.limits.Timeout)
+	defer deadline.Stop()
+	ticker := time.NewTicker(diskInterval)
+	defer ticker.Stop()
+	for {
+		var limit error
+		select {
+		case done := <-c.done:
+			return ending{Done: done, limit: a.disk()}, nil
+		case <-a.instance.gone:
+			return a.gone(c)
+		case <-ctx.Done():
+			_, err := a.instance.kill(c)
+			return ending{}, errors.Join(ctx.Err(), err)
+		case <-deadline.C:
+			limit = fmt.Errorf("%w: %s", sandbox.ErrTime, a.limits.Timeout)
+		case <-ticker.C:
+			limit = a.disk()
+		}
+		if limit != nil {
+			done, _ := a.instance.kill(c) // if the zygote fails now, the limit is still the reason
+			return ending{Done: done, limit: limit}, nil
+		}
+	}
+}
+
+// gone returns how the child ended, if it ended before its zygote did.
+func (a attempt) gone(c *child) (ending, error) {
+	select {
+	case done := <-c.done:
+		return ending{Done: done, limit: a.disk()}, nil
+	default:
+		return ending{}, a.instance.reason
+	}
+}
+
+// disk returns sandbox.ErrDisk if the child's directory has grown to its limit.
+func (a attempt) disk() error {
+	size, err := sandbox.Usage(a.order.Directory)
+	if err != nil {
+		return nil //nolint:nilerr // it was readable at the start, and the kernel's limit for each file holds in any case
+	}
+	if limit := int64(a.limits.Disk); size >= limit {
+		return fmt.Errorf("%w: %d MiB of %d", sandbox.ErrDisk, size>>20, limit>>20)
+	}
+	return nil
+}

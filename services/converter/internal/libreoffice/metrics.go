@@ -1,0 +1,57 @@
+package libreoffice
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	platform "github.com/docmill/docmill/platform/metrics"
+)
+
+// metrics count what happens to processes. What happens to documents is counted by package conversion.
+type metrics struct {
+	children *prometheus.CounterVec
+	replaced *prometheus.CounterVec
+	cpu      prometheus.Counter
+	resident prometheus.Gauge
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		children: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: platform.Namespace, Subsystem: "engine", Name: "children_total",
+			Help: "Children that have ended, by how: the number of their outcome, signal, limit or lost.",
+		}, []string{"end"}),
+		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: platform.Namespace, Subsystem: "engine", Name: "parents_ended_total",
+			Help: "Loaded LibreOffices that were replaced, by reason: died, age, conversions or growth.",
+		}, []string{"reason"}),
+		cpu: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: platform.Namespace, Subsystem: "engine", Name: "cpu_seconds_total",
+			Help: "Processor time of all children that have ended.",
+		}),
+		resident: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: platform.Namespace, Subsystem: "engine", Name: "parent_resident_bytes",
+			Help: "Memory of the loaded LibreOffice when it was new.",
+		}),
+	}
+	registry.MustRegister(m.children, m.replaced, m.cpu, m.resident)
+	return m
+}
+
+func (m *metrics) attempt(finished ending, err error) {
+	end := "outcome " + strconv.Itoa(int(finished.Outcome))
+	switch {
+	case err != nil:
+		end = "lost"
+	case finished.limit != nil:
+		end = "limit"
+	case finished.Signal != 0:
+		end = "signal"
+	}
+	m.children.WithLabelValues(end).Inc()
+	m.cpu.Add(finished.CPU.Seconds())
+}
+
+func (m *metrics) ended(reason string) { m.replaced.WithLabelValues(reason).Inc() }
+func (m *metrics) opened(i *instance)  { m.resident.Set(float64(i.resident)) }

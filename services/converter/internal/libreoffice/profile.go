@@ -1,0 +1,69 @@
+package libreoffice
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+)
+
+// settings disable what a document could do besides being converted; each item says what. Without them an image linked in a
+// presentation was read from disk into the PDF, and one linked in a text was fetched from the network (LibreOffice 7.4).
+//
+//go:embed registrymodifications.xcu
+var settings []byte
+
+// warmUpDocuments are tiny documents of the three families, in the formats that are sent most. What LibreOffice loads for them
+// is in memory in every child from its start.
+//
+//go:embed warm
+var warmUpDocuments embed.FS
+
+// canary is the warm-up document that a new instance's first child converts.
+const canary = "text.docx"
+
+// writeProfile writes the directory of an instance: LibreOffice's profile, and the documents to warm up with.
+func writeProfile(directory string) (profile string, warm []wire.Warm, err error) {
+	profile = filepath.Join(directory, "profile")
+	documents := filepath.Join(directory, "warm")
+	for _, path := range []string{filepath.Join(profile, "user"), documents} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return "", nil, fmt.Errorf("create a directory for LibreOffice: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(profile, "user", "registrymodifications.xcu"), settings, 0o600); err != nil {
+		return "", nil, fmt.Errorf("write LibreOffice's settings: %w", err)
+	}
+	// LibreOffice unpacks embedded fonts into the profile, which children cannot write to; this link leads to their own directory.
+	if err := os.Symlink("/proc/self/cwd", filepath.Join(profile, "user", "temp")); err != nil {
+		return "", nil, fmt.Errorf("link LibreOffice's directory for embedded fonts: %w", err)
+	}
+	found, err := fs.ReadDir(warmUpDocuments, "warm")
+	if err != nil {
+		return "", nil, fmt.Errorf("list the warm-up documents: %w", err)
+	}
+	for _, entry := range found {
+		content, err := warmUpDocuments.ReadFile("warm/" + entry.Name())
+		if err != nil {
+			return "", nil, fmt.Errorf("read a warm-up document: %w", err)
+		}
+		path := filepath.Join(documents, entry.Name())
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return "", nil, fmt.Errorf("write a warm-up document: %w", err)
+		}
+		source, _ := format.ByID(strings.TrimPrefix(filepath.Ext(path), "."))
+		warm = append(warm, wire.Warm{
+			SourceURL: fileURL(path), LoadOptions: "Batch=true," + loadOptions(source.Import, ""),
+			TargetURL: fileURL(path + ".pdf"), Format: format.TargetPDF,
+		})
+	}
+	return profile, warm, nil
+}
+
+func fileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }

@@ -1,0 +1,64 @@
+package libreoffice
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/contract/detect"
+)
+
+// TestSandbox has a child try what the sandbox must prevent; see package probe.
+func TestSandbox(t *testing.T) {
+	t.Setenv("DOCMILL_STORE_SECRET_KEY", "secret")
+	own := setupOwn(t, nil)
+	i, err := own.pool.acquire(t.Context())
+	require.NoError(t, err)
+	defer i.release()
+
+	request := requestFor(t, []byte("x"), "txt")
+	request.Target.ID, request.Target.Extension = "probe", "probe"
+	a, err := prepare(request, detect.Result{}, own.limits, 1)
+	require.NoError(t, err)
+	a.instance = i
+	finished, err := a.run(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, finished.Signal)
+	require.Zero(t, finished.Outcome, finished.explanation)
+
+	content, err := os.ReadFile(a.target)
+	require.NoError(t, err)
+	answers, variables := map[string]string{}, []string{}
+	for line := range strings.Lines(string(content)) {
+		name, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if name == "variable" {
+			variables = append(variables, answer)
+			continue
+		}
+		answers[name] = answer
+	}
+	allowed := map[string]string{
+		"write inside": "done", "read a font folder": "done", "thread": "done", "read a limit": "done",
+		"kill itself with nothing": "done",
+		"descriptors":              "4", // three for /dev/null, and the reports
+		"nice":                     "10",
+		"no new privileges":        "1",
+		"dumpable":                 "0",
+	}
+	for name, answer := range answers {
+		if want, found := allowed[name]; found {
+			require.Equal(t, want, answer, name)
+			continue
+		}
+		require.Contains(t, []string{"EPERM", "EACCES", "ENOSYS"}, answer, name)
+	}
+	require.Greater(t, len(answers), 50)
+	require.Equal(t, "ENOSYS", answers["clone3"], "so that the C library falls back to clone, whose flags can be filtered")
+	require.NotContains(t, strings.Join(variables, " "), "DOCMILL_")
+	require.NotContains(t, strings.Join(variables, " "), "secret")
+	_, err = os.Stat(filepath.Join(request.Directory, "outside"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

@@ -1,0 +1,199 @@
+package libreoffice
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+// longDocument takes LibreOffice a few seconds.
+func longDocument(t *testing.T) engine.Request {
+	t.Helper()
+	return requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
+}
+
+// convert converts a document in the background.
+func convert(ctx context.Context, e *Engine, request engine.Request) <-chan error {
+	failed := make(chan error, 1)
+	go func() {
+		_, err := e.Convert(ctx, request)
+		failed <- err
+	}()
+	return failed
+}
+
+func requireDead(t *testing.T, pid int) {
+	t.Helper()
+	require.ErrorIs(t, unix.Kill(pid, 0), unix.ESRCH, "the child is dead and reaped")
+}
+
+func TestStoppedChildIsKilledAtItsTimeLimit(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(limits *engine.Limits) { limits.Timeout = 2 * time.Second })
+	pids := watchStarts(e)
+	failed := convert(t.Context(), e, longDocument(t))
+	pid := <-pids
+	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+	other := setup(t, nil)
+	require.NoError(t, <-convert(t.Context(), other, requestFor(t, []byte("other"), "txt")), "other conversions go on")
+	requireCode(t, <-failed, problem.ConversionTimeout)
+	requireDead(t, pid)
+}
+
+func TestSecondCrashIsReported(t *testing.T) {
+	t.Parallel()
+	for name, crashes := range map[string]int{"once": 1, "twice": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := setup(t, nil)
+			pids := watchStarts(e)
+			failed := convert(t.Context(), e, longDocument(t))
+			for range crashes {
+				require.NoError(t, unix.Kill(<-pids, unix.SIGSEGV))
+			}
+			if crashes == 1 {
+				require.NoError(t, <-failed)
+			} else {
+				requireCode(t, <-failed, problem.EngineCrashed)
+			}
+		})
+	}
+}
+
+func TestMemoryAndDiskLimits(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*engine.Limits){
+		"memory": func(limits *engine.Limits) { limits.Memory = 8 << 20 },
+		"disk":   func(limits *engine.Limits) { limits.Disk = 64 << 10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := <-convert(t.Context(), setup(t, change), longDocument(t))
+			requireCode(t, err, problem.DocumentTooComplex)
+		})
+	}
+}
+
+func TestCancelAbandonsTheConversion(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	pids := watchStarts(e)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := convert(ctx, e, longDocument(t))
+	pid := <-pids
+	cancel()
+	require.ErrorIs(t, <-failed, context.Canceled)
+	requireDead(t, pid)
+}
+
+func TestDeathOfTheZygoteLosesNoConversion(t *testing.T) {
+	t.Parallel()
+	own := setupOwn(t, nil)
+	pids := watchStarts(own.Engine)
+	old, err := own.pool.acquire(t.Context())
+	require.NoError(t, err)
+	old.release()
+
+	var failures []<-chan error
+	for range 2 {
+		failures = append(failures, convert(t.Context(), own.Engine, longDocument(t)))
+	}
+	for range 4 {
+		failures = append(failures, convert(t.Context(), own.Engine, requestFor(t, read(t, "synth-deck.ppsx"), "ppsx")))
+	}
+	first := <-pids
+	require.NoError(t, unix.Kill(old.process.PID(), unix.SIGKILL))
+	for _, failed := range failures {
+		require.NoError(t, <-failed)
+	}
+	requireDead(t, first)
+	_, err = os.Stat(old.directory)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestConversionIsGivenUpAfterLosingSeveralZygotes(t *testing.T) {
+	t.Parallel()
+	own := setupOwn(t, nil)
+	pids := watchStarts(own.Engine)
+	failed := convert(t.Context(), own.Engine, longDocument(t))
+	for range maxLosses {
+		<-pids
+		i, err := own.pool.acquire(t.Context())
+		require.NoError(t, err)
+		i.release()
+		require.NoError(t, unix.Kill(i.process.PID(), unix.SIGKILL))
+	}
+	err := <-failed
+	require.ErrorIs(t, err, errZygoteGone)
+	var failure *problem.Error
+	require.NotErrorAs(t, err, &failure, "it is not the document's fault")
+}
+
+func TestStoppedZygoteIsReplaced(t *testing.T) {
+	t.Parallel()
+	own := setupOwn(t, nil)
+	pids := watchStarts(own.Engine)
+	i, err := own.pool.acquire(t.Context())
+	require.NoError(t, err)
+	i.release()
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := convert(ctx, own.Engine, longDocument(t))
+	<-pids
+	require.NoError(t, unix.Kill(i.process.PID(), unix.SIGSTOP))
+	cancel() // the zygote is told to kill the child, and does not answer
+	require.ErrorIs(t, <-failed, context.Canceled)
+	require.NoError(t, <-convert(t.Context(), own.Engine, requestFor(t, []byte("after"), "txt")))
+}
+
+func TestRecyclingDoesNotInterruptService(t *testing.T) {
+	t.Parallel()
+	own := setupOwn(t, func(config *Config) { config.RecycleConversions = 3 })
+	first, err := own.pool.acquire(t.Context())
+	require.NoError(t, err)
+	first.release()
+	for current := first; current == first; {
+		require.NoError(t, <-convert(t.Context(), own.Engine, requestFor(t, []byte("x"), "txt")))
+		current, err = own.pool.acquire(t.Context())
+		require.NoError(t, err)
+		current.release()
+	}
+	<-first.gone
+	require.ErrorIs(t, first.reason, errZygoteGone)
+}
+
+func TestDrainFinishesRunningConversions(t *testing.T) {
+	t.Parallel()
+	own := setupOwn(t, nil)
+	pids := watchStarts(own.Engine)
+	failed := convert(t.Context(), own.Engine, longDocument(t))
+	<-pids
+	require.NoError(t, own.stop())
+	require.NoError(t, <-failed)
+}
+
+// TestProcessorTimeLimit sends the signal that the kernel sends at the limit of processor time.
+func TestProcessorTimeLimit(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	pids := watchStarts(e)
+	request := longDocument(t)
+	loading := make(chan struct{})
+	request.Progress = func(engine.Progress) {
+		select {
+		case <-loading:
+		default:
+			close(loading)
+		}
+	}
+	failed := convert(t.Context(), e, request)
+	<-loading // until then the child has the zygote's signal handlers
+	require.NoError(t, unix.Kill(<-pids, unix.SIGXCPU))
+	requireCode(t, <-failed, problem.ConversionTimeout)
+}

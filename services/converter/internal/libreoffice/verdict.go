@@ -1,0 +1,95 @@
+package libreoffice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
+)
+
+// errCrashed means that a child crashed; the conversion is tried once more.
+var errCrashed = errors.New("the conversion crashed")
+
+// errNotSaved means that LibreOffice opened the document and could not write the result.
+var errNotSaved = errors.New("not saved")
+
+// errRefused means that the zygote could not fork: the machine is short of memory or processes.
+var errRefused = errors.New("refused")
+
+// judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed in its
+// chain is not final.
+func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished ending) (engine.Output, error) {
+	details := fmt.Errorf("the child exited with %d (signal %d, %d MiB, %s of processor time); LibreOffice's message: %q",
+		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.explanation)
+	if failure := limited(a, finished); failure != nil {
+		return engine.Output{}, failure.Because(errors.Join(finished.limit, details))
+	}
+	if finished.Signal != 0 {
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
+	}
+	switch finished.Outcome {
+	case wire.Converted:
+		return e.finish(ctx, a, details)
+	case wire.PasswordWrong:
+		return engine.Output{}, problem.New(problem.PasswordWrong, "The password does not open the document.").Because(details)
+	case wire.PasswordRequired:
+		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(details)
+	case wire.LoadFailed:
+		// LibreOffice did not ask for the password: it does not know the encryption of binary presentations.
+		if source.Encrypted && a.Password != nil {
+			return engine.Output{}, problem.New(problem.FormatUnsupported, "The encryption of the document is not supported.").Because(details)
+		}
+		if source.Encrypted {
+			return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(details)
+		}
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(details)
+	case wire.SaveFailed:
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(errors.Join(errNotSaved, details))
+	case wire.NotConfined:
+		return engine.Output{}, fmt.Errorf("sandbox the child: %w", details)
+	default: // LibreOffice exited by itself: with 77 or 79, its codes for a fatal error, or another one
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
+	}
+}
+
+// limited returns the limit at which an attempt ended, as the document's problem, or nil.
+func limited(a attempt, finished ending) *problem.Error {
+	const tooComplexForMemory = "The conversion was ended at its memory limit."
+	switch {
+	case errors.Is(finished.limit, sandbox.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
+		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.")
+	case errors.Is(finished.limit, sandbox.ErrDisk) || syscall.Signal(finished.Signal) == syscall.SIGXFSZ:
+		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.")
+	case finished.Signal == 0 && finished.Outcome == wire.OutOfMemory:
+		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
+	case failed(finished) && finished.PeakMemory > int64(a.limits.Memory)/4*3:
+		// Not every part of LibreOffice survives a refused allocation for long enough to report it.
+		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
+	default:
+		return nil
+	}
+}
+
+// failed reports whether the child did not convert the document.
+func failed(finished ending) bool {
+	return finished.Signal != 0 || finished.Outcome != wire.Converted
+}
+
+// finish checks the result.
+func (e *Engine) finish(ctx context.Context, a attempt, details error) (engine.Output, error) {
+	output, err := finishOutput(ctx, e.pdf, a.Request, a.target)
+	if err != nil {
+		return engine.Output{}, fmt.Errorf("%w; %w", err, details)
+	}
+	if limit := a.limits.Pages; limit > 0 && output.Pages > limit {
+		return engine.Output{}, problem.New(problem.DocumentTooComplex,
+			"The result has %d pages; the setting conversion-pages allows %d.", output.Pages, limit).Because(details)
+	}
+	return output, nil
+}
