@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -207,6 +206,6 @@ func (g *gateway) inFlight(t testing.TB) int {
 			return int(family.GetMetric()[0].GetGauge().GetValue())
 		}
 	}
-	require.Fail(t, fmt.Sprint("no gauge of uploads"))
+	require.Fail(t, "no gauge of uploads")
 	return 0
 }
