@@ -542,8 +542,8 @@ func loopingCompound() []byte {
 	return data
 }
 
-// farCompound gives a compound file of 7 MB whose directory lies behind all that the header's table covers. The table of
-// tables is sector 1 if first is 1; otherwise it is what first says.
+// farCompound gives a compound file of 7 MB whose directory lies behind all that the header's table covers. The table
+// of tables is sector 1 if first is 1; otherwise it is what first says.
 func farCompound(tb testing.TB, first uint32) []byte {
 	tb.Helper()
 	le := binary.LittleEndian

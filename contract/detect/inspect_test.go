@@ -165,7 +165,8 @@ func whiteBitmap() []byte {
 	return head
 }
 
-// overlapping gives a deck whose directory lists its largest file ten times, as zip bombs do that are not packed in themselves.
+// overlapping gives a deck whose directory lists its largest file ten times, as zip bombs do that are not packed in
+// themselves.
 func overlapping(t *testing.T) []byte {
 	t.Helper()
 	data := deckOf(t, part{"z", string(randomBytes(4 << 10))})
