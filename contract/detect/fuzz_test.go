@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/internal/officetest"
 )
 
 // seed gives small documents of all kinds: real ones of 10 KB and more keep the fuzzer busy with making them smaller.
@@ -32,6 +33,10 @@ func seed(f *testing.F) {
 	f.Add([]byte(illustrator), "picture.svg")
 	f.Add([]byte("<!DOCTYPE html><html><body>Hello</body></html>"), "page.htm")
 	f.Add(zipOf(f, part{"Index/Document.iwa", iwa("\x90\x4e")}), "text.pages")
+	f.Add(append([]byte("PK\x03\x04"), officetest.Zip64(1<<40, 102)...), "deck.pptx")
+	f.Add(officetest.RawZip(20, officetest.Entry{Name: "a.zip", Method: 8, Packed: officetest.Blocks(200, true), Size: 9000}), "")
+	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!-- ] --><!ENTITY % a "]>&#x26;b;"><?a ]?><!ENTITY b '&#38;a;'>]><a/>`}), "deck.pptx")
+	f.Add([]byte("<?xml version='1.0'?><!-- a --><!DOCTYPE a SYSTEM '>' [<!ENTITY a SYSTEM \"b\">]><a>&a;</a>"), "picture.svg")
 	f.Add(deckOf(f, nest(f, 2, part{"picture", webpOf(100, 100)})), "deck.pptx")
 }
 

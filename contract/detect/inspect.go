@@ -29,7 +29,7 @@ const (
 	maxHeld = 2 * maxNested
 	// maxDeclarations bounds the declarations of entities in all of a document. Adobe Illustrator writes up to 2 KiB
 	// of them per image.
-	maxDeclarations = 512 << 10
+	maxDeclarations = 256 << 10
 )
 
 // Costs in units of an officefile.Budget.
@@ -241,7 +241,10 @@ func (i *inspection) inner(p *officefile.Package, f *zip.File, depth int) error 
 		return tooComplex("packages nested more than %d deep", i.limits.Depth)
 	}
 	size := int64(min(f.UncompressedSize64, maxNested))
-	if i.held+size > maxHeld || !i.afford(size/nestedPerUnit) {
+	if i.held+size > maxHeld { // at the earliest in the third level
+		return tooComplex("packages nested in packages with more than %d MiB", maxHeld>>20)
+	}
+	if !i.afford(size / nestedPerUnit) {
 		return nil
 	}
 	r, err := p.Open(f, maxNested)
