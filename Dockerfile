@@ -1,34 +1,28 @@
-# All images of Docmill: one build stage, one small stage an image. `docker compose up --build` builds them.
-# Debian 13 throughout: its LibreOffice is 25.2.
+# All images of Docmill. `docker compose up --build` builds those of the three services; this builds the single-process edition:
 #
-# The secret "ca" is an optional bundle of certificate authorities, for builds behind a proxy that inspects TLS; the compose
-# file passes the one that SSL_CERT_FILE names on the building machine.
+#   docker build --target docmill --tag docmill . && docker run -p 127.0.0.1:8080:8080 -v docmill-data:/data docmill
+#
+# All stages use Debian 13, which has LibreOffice 25.2. The optional secret "ca" is a bundle of certificate authorities, for
+# builds behind a proxy that inspects TLS; the compose file passes the one that SSL_CERT_FILE names.
 
 FROM golang:1.26-trixie AS minio
-# The last commit of the archived project: it has a security fix that the last published image lacks.
-RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
-    CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags='-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+RUN --mount=type=secret,id=ca \
+    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    --mount=type=bind,source=devstack/install/minio-version.txt,target=/minio-version.txt \
+    [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
+    CGO_ENABLED=0 GOBIN=/out go install -trimpath -ldflags='-s -w' "github.com/minio/minio@$(cat /minio-version.txt)"
 
 FROM golang:1.26-trixie AS build
 WORKDIR /src
-COPY go.work go.work.sum ./
-COPY proto/go.mod proto/go.sum proto/
-COPY contract/go.mod contract/go.sum contract/
-COPY platform/go.mod platform/go.sum platform/
-COPY devstack/go.mod devstack/go.sum devstack/
-COPY services/gateway/go.mod services/gateway/go.sum services/gateway/
-COPY services/converter/go.mod services/converter/go.sum services/converter/
-COPY services/status/go.mod services/status/go.sum services/status/
-RUN --mount=type=secret,id=ca [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
-    go mod download
-COPY proto proto
-COPY contract contract
-COPY platform platform
-COPY services services
-# The converter has C in it, and is linked to the C library: it must be built on the Debian that it runs on.
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-gateway ./services/gateway \
- && CGO_ENABLED=1 go build -trimpath -ldflags='-s -w' -o /out/docmill-converter ./services/converter \
- && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/docmill-status ./services/status
+COPY . .
+# The programs with a converter contain C code and are linked to the C library, so they must be built on the Debian release
+# that they run on.
+RUN --mount=type=secret,id=ca \
+    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    [ ! -s /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca; \
+    export GOFLAGS='-trimpath -ldflags=-s' \
+ && CGO_ENABLED=0 go build -o /out/ ./services/gateway/cmd/docmill-gateway ./services/status/cmd/docmill-status \
+ && CGO_ENABLED=1 go build -o /out/ ./services/converter/cmd/docmill-converter ./cmd/docmill
 
 FROM debian:trixie-slim AS base
 RUN apt-get update \
@@ -36,7 +30,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin docmill
 USER 10001:10001
-# tini reaps what LibreOffice leaves behind, and passes signals on.
+# tini reaps orphaned processes of LibreOffice and forwards signals.
 ENTRYPOINT ["tini", "--"]
 
 FROM base AS store
@@ -55,15 +49,28 @@ FROM base AS status
 COPY --from=build /out/docmill-status /usr/local/bin/
 CMD ["docmill-status"]
 
-FROM base AS converter
+# LibreOffice and the other programs that a converter needs. Only the images also have the user-interface files of Writer, which
+# Debian 12 does not package separately, and Noto's Chinese, Japanese and Korean fonts (91 MB).
+FROM base AS libreoffice
 USER 0
-RUN apt-get update \
- && apt-get install -y --no-install-recommends \
-      libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui libreoffice-writer-nogui libreoffice-uiconfig-writer poppler-utils qpdf webp \
-      fonts-crosextra-caladea fonts-crosextra-carlito fonts-dejavu fonts-liberation fonts-noto-cjk \
+RUN --mount=type=bind,source=devstack/install/converter-packages.txt,target=/packages.txt \
+    apt-get update \
+ && sed 's/#.*//' /packages.txt \
+  | xargs apt-get install -y --no-install-recommends libreoffice-uiconfig-writer fonts-noto-cjk \
  && rm -rf /var/lib/apt/lists/* \
- && install -d -o docmill -g docmill -m 700 /work
+ && install -d -o docmill -g docmill -m 700 /work /data
 USER 10001:10001
+
+FROM libreoffice AS converter
 VOLUME /work
 COPY --from=build /out/docmill-converter /usr/local/bin/
 CMD ["docmill-converter"]
+
+# The single-process edition. Everything that must be kept is in /data.
+FROM libreoffice AS docmill
+VOLUME /data
+ENV DOCMILL_DATA=/data DOCMILL_ADDRESS=0.0.0.0:8080 DOCMILL_ADMIN_ADDRESS=0.0.0.0:9090
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s CMD ["docmill", "serve", "healthcheck"]
+COPY --from=build /out/docmill /usr/local/bin/
+CMD ["docmill", "serve"]

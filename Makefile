@@ -1,19 +1,24 @@
 # Docmill: `make` lists the targets.
 #
-#   make demo                 a sample deck becomes a PDF
-#   make test                 all tests, on real servers
+#   make demo                 convert a sample deck to PDF
+#   make test                 run all tests, on real servers
 #
-# Variables: STACK=compose runs `up` and `down` with docker compose; PORT is the gateway's port (default 8080); BASE_URL makes
-# `demo` talk to a Docmill that already runs; PACKAGES and RUN narrow `test`; COUNT lengthens `soak`.
+# Variables:
+#   STACK     what up, down and demo run: embedded (default; everything in one process), devstack (three services on RabbitMQ,
+#             PostgreSQL and MinIO) or compose (the same in containers)
+#   PORT      public port (default 8080)
+#   BASE_URL  makes demo talk to a Docmill that already runs
+#   PACKAGES, RUN  narrow test
+#   COUNT     how many conversions soak runs, or kills crash
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-STACK    ?= devstack
+STACK    ?= embedded
 PORT     ?= 8080
 BASE_URL ?=
-MODULES  := proto contract platform devstack services/gateway services/converter services/status
+MODULES  := $(shell awk '/^\t\.\// {print substr($$1, 3)}' go.work)
 PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
 COUNT    ?= 5000
@@ -32,13 +37,13 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: $(STACK)-up ## Start the whole system in the background and print its URL
+up: $(STACK)-up ## Start Docmill in the background and print its URL
 .PHONY: down
 down: $(STACK)-down ## Stop it
-.PHONY: devstack-up devstack-down compose-up compose-down
-devstack-up: build
-	@PORT=$(PORT) $(DEVSTACK) up
-devstack-down: devstack
+.PHONY: embedded-up embedded-down devstack-up devstack-down compose-up compose-down
+embedded-up devstack-up: %-up: devstack
+	@PORT=$(PORT) $(DEVSTACK) up --stack=$*
+embedded-down devstack-down: devstack
 	@$(DEVSTACK) down
 compose-up:
 	PORT=$(PORT) docker compose up --build --wait
@@ -47,8 +52,9 @@ compose-down:
 	docker compose down
 
 .PHONY: demo
-demo: $(if $(BASE_URL),devstack,up) ## Start everything and turn a sample deck into a PDF
+demo: $(if $(BASE_URL),devstack,up) ## Start Docmill and convert a sample deck to PDF
 	@$(DEVSTACK) demo $(if $(BASE_URL),--base-url=$(BASE_URL))
+	@$(if $(BASE_URL)$(filter-out embedded,$(STACK)),,echo "The same on RabbitMQ, PostgreSQL and MinIO: make down && make demo STACK=devstack")
 
 .PHONY: test
 test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real servers
@@ -62,6 +68,10 @@ bench: build ## Measure the whole system and its engine alone, as ratios taken i
 .PHONY: soak
 soak: devstack ## Convert COUNT documents (5000) and look for what is left of them
 	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/libreoffice
+
+.PHONY: crash
+crash: devstack ## Kill docmill serve COUNT times (100) under load and check that nothing is lost
+	@CRASHES=$(if $(filter command,$(origin COUNT)),$(COUNT),100) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestKilledUnderLoad$$' ./devstack/acceptance
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files
@@ -83,10 +93,8 @@ generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Make the generated code a
 	@cd services/status && $(SQLC) generate
 
 .PHONY: build
-build: devstack ## Build the three services into bin/
-	@go build -o bin/docmill-gateway ./services/gateway
-	@go build -o bin/docmill-converter ./services/converter
-	@go build -o bin/docmill-status ./services/status
+build: devstack ## Build all programs into bin/
+	@go build -o bin/ ./cmd/docmill ./services/gateway/cmd/docmill-gateway ./services/converter/cmd/docmill-converter ./services/status/cmd/docmill-status
 
 .PHONY: devstack
 devstack: toolchain

@@ -1,13 +1,12 @@
-// Package blob defines how files are stored: streamed in both directions, never held whole in memory.
+// Package blob defines how files are stored: streamed in both directions, never held in memory as a whole.
 //
-// Package s3 implements it for S3-compatible object stores, package directory for a directory of the local disk. Every
+// Package s3 implements it for S3-compatible object stores, package directory for a directory on the local disk. Every
 // implementation must pass the conformance suite in package blobtest.
 package blob
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 )
 
@@ -17,8 +16,12 @@ var (
 	ErrNotFound = errors.New("blob not found")
 	// ErrExists means that a create-once Put found the key taken; the earlier blob is unchanged.
 	ErrExists = errors.New("blob already exists")
-	// ErrInvalidKey means that a key is empty, too long, or would name something outside the bucket.
+	// ErrInvalidKey means that a key does not follow the rules of [ValidateKey].
 	ErrInvalidKey = errors.New("invalid blob key")
+	// ErrSize means that the content given to Put did not have the announced size.
+	ErrSize = errors.New("content does not have the announced size")
+	// ErrFull means that the store has no space left, or that a quota is used up.
+	ErrFull = errors.New("blob store is full")
 )
 
 // UnknownSize is the size of a stream whose length is not known in advance.
@@ -32,57 +35,23 @@ type PutOptions struct {
 	CreateOnce bool
 }
 
-// Bucket stores blobs by key. A key is 1 to 512 bytes of letters, digits, "-", "_" and ".", in segments separated by "/";
-// no segment is empty, "." or "..". Buckets are safe for concurrent use.
+// Bucket stores blobs by key. [ValidateKey] defines which keys are valid; every method returns ErrInvalidKey for others.
+// Buckets are safe for concurrent use.
 type Bucket interface {
-	// Put streams content to key; size is in bytes or UnknownSize. The blob becomes visible as a whole and durably when Put
-	// returns nil. If content fails, its error is returned (wrapped) and nothing is visible; a blob that was there before
-	// is unchanged. ctx should outlive a failure of content, because the cleanup of an unfinished upload uses it too.
+	// Put streams content to key. size is in bytes or UnknownSize; content of any other size fails with ErrSize. The blob
+	// is complete, visible and durable when Put returns nil, and becomes visible all at once. If content fails, its error
+	// is returned (wrapped). After any error other than a lost answer from a remote store nothing is visible, and a blob
+	// that existed before is unchanged. ctx should outlive a failure of content, because the cleanup of an unfinished
+	// upload uses it too. A full store returns ErrFull.
 	Put(ctx context.Context, key string, content io.Reader, size int64, options PutOptions) error
-	// Get streams length bytes from offset; a negative length means to the end. The caller closes the stream. It returns
-	// ErrNotFound if there is no such blob.
+	// Get streams length bytes from offset; a negative length means to the end. Bytes after the end of the blob do not
+	// exist: a range that ends there is cut short, and a range that starts there is empty. The caller closes the stream,
+	// which fails once ctx is done. Get returns ErrNotFound if there is no such blob.
 	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	// Stat returns the size in bytes, or ErrNotFound.
 	Stat(ctx context.Context, key string) (int64, error)
 	// Delete removes a blob. Deleting one that does not exist is not an error.
 	Delete(ctx context.Context, key string) error
-	// Check returns nil while the bucket can be used, for readiness.
+	// Check returns nil while the bucket can be used. It is meant for readiness checks.
 	Check(ctx context.Context) error
-}
-
-// NewReaderAt returns a reader of the blob that makes one ranged Get per call, for as long as ctx lives. size is the
-// blob's size in bytes.
-func NewReaderAt(ctx context.Context, bucket Bucket, key string, size int64) io.ReaderAt {
-	return &readerAt{ctx: ctx, bucket: bucket, key: key, size: size}
-}
-
-type readerAt struct {
-	ctx    context.Context //nolint:containedctx // io.ReaderAt has no parameter for one
-	bucket Bucket
-	key    string
-	size   int64
-}
-
-// ReadAt reads len(p) bytes from offset, or returns io.EOF with what there is.
-func (r *readerAt) ReadAt(p []byte, offset int64) (int, error) {
-	if offset >= r.size {
-		return 0, io.EOF
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	length := min(int64(len(p)), r.size-offset)
-	body, err := r.bucket.Get(r.ctx, r.key, offset, length)
-	if err != nil {
-		return 0, err
-	}
-	defer body.Close()
-	n, err := io.ReadFull(body, p[:length])
-	if err != nil {
-		return n, fmt.Errorf("read %s at %d: %w", r.key, offset, err)
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }

@@ -103,7 +103,7 @@ func written(id string) Target {
 }
 
 func pdf() Target {
-	return Target{ID: "pdf", Extension: "pdf", MediaType: "application/pdf", Title: "PDF"}
+	return Target{ID: TargetPDF, Extension: "pdf", MediaType: "application/pdf", Title: "PDF"}
 }
 
 // textual returns a target in UTF-8, which the media type of the result states.
@@ -139,10 +139,10 @@ func writtenDrawings() []Target {
 
 func pageImages() []Target {
 	return []Target{
-		{ID: "png", Extension: "png", MediaType: "image/png", Title: "PNG image of each page", Kind: Images},
-		{ID: "jpeg", Extension: "jpg", MediaType: "image/jpeg", Title: "JPEG image of each page", Kind: Images},
-		{ID: "webp", Extension: "webp", MediaType: "image/webp", Title: "WebP image of each page", Kind: Images},
-		{ID: "svg", Extension: "svg", MediaType: "image/svg+xml", Title: "SVG image of each page", Kind: Images},
-		{ID: "thumbnail", Extension: "png", MediaType: "image/png", Title: "PNG image of the first page", Kind: Thumbnail},
+		{ID: TargetPNG, Extension: "png", MediaType: "image/png", Title: "PNG image of each page", Kind: Images},
+		{ID: TargetJPEG, Extension: "jpg", MediaType: "image/jpeg", Title: "JPEG image of each page", Kind: Images},
+		{ID: TargetWebP, Extension: "webp", MediaType: "image/webp", Title: "WebP image of each page", Kind: Images},
+		{ID: TargetSVG, Extension: "svg", MediaType: "image/svg+xml", Title: "SVG image of each page", Kind: Images},
+		{ID: TargetThumbnail, Extension: "png", MediaType: "image/png", Title: "PNG image of the first page", Kind: Thumbnail},
 	}
 }

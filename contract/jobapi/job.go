@@ -80,10 +80,12 @@ type Warning struct {
 	Detail string `json:"detail"`
 }
 
-// Error is why a job failed. Its code is one of the catalogue in package problem.
+// Error is why a job failed. Its code is one of the catalog in package problem.
 type Error struct {
-	Code      string `json:"code"`
-	Detail    string `json:"detail"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	// Remedy says how to solve the problem.
+	Remedy    string `json:"remedy,omitempty"`
 	Retryable bool   `json:"retryable"`
 }
 

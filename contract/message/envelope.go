@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,10 +36,11 @@ type Envelope struct {
 	Body []byte
 }
 
-// Encode returns the envelope of a message that app publishes, with the trace of ctx and a new id.
+// Encode returns the envelope of a message that app publishes, with the trace of ctx and a new id. An error means that the
+// message cannot be published; see [ErrUnpublishable].
 func Encode(ctx context.Context, m Message, app string) (Envelope, error) {
-	if m.Body == nil {
-		return Envelope{}, errors.New("the message has no body")
+	if err := m.check(); err != nil {
+		return Envelope{}, err
 	}
 	body, err := proto.Marshal(m.Body)
 	if err != nil {
@@ -55,6 +57,38 @@ func Encode(ctx context.Context, m Message, app string) (Envelope, error) {
 		ID: id.String(), JobID: m.JobID, App: app, PublishedAt: time.Now().UTC(),
 		Attempt: max(m.Attempt, 1), Trace: trace, Body: body,
 	}, nil
+}
+
+// check returns why the message cannot be published; nil if it can, provided that its body can be encoded.
+func (m Message) check() error {
+	if m.Body == nil {
+		return errors.New("the message has no body")
+	}
+	queues, routed := QueuesOf(m.Body)
+	switch {
+	case !routed:
+		return fmt.Errorf("a %s has no route", proto.MessageName(m.Body))
+	case m.Delay == 0:
+		return nil
+	case !slices.Contains(queues, Commands):
+		return fmt.Errorf("a %s cannot be delayed, only a command can", proto.MessageName(m.Body))
+	case !slices.Contains(retryDelays, m.Delay):
+		return fmt.Errorf("the delay %s is not in the retry schedule", m.Delay)
+	default:
+		return nil
+	}
+}
+
+// String names the message in errors and logs.
+func (m Message) String() string {
+	name := "message without a body"
+	if m.Body != nil {
+		name = string(proto.MessageName(m.Body).Name())
+	}
+	if m.JobID == "" {
+		return name
+	}
+	return name + " of job " + m.JobID
 }
 
 // Death is why a message was moved to a dead-letter queue.

@@ -16,16 +16,16 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// Chosen is what a client has chosen. It is for one goroutine at a time.
+// Chosen is what a client has chosen. It is not safe for concurrent use.
 type Chosen struct {
 	options *conversionv1.Options
 	secrets *conversionv1.Secrets
 }
 
-// New makes a Chosen of nothing.
+// New returns an empty Chosen.
 func New() *Chosen { return &Chosen{&conversionv1.Options{}, &conversionv1.Secrets{}} }
 
-// Options is what was chosen, or nil when that is nothing. It is shared, not copied.
+// Options returns what was chosen, or nil if nothing was. The message is not a copy.
 func (c *Chosen) Options() *conversionv1.Options {
 	if proto.Size(c.options) == 0 {
 		return nil
@@ -33,7 +33,7 @@ func (c *Chosen) Options() *conversionv1.Options {
 	return c.options
 }
 
-// Secrets is what was entrusted, or nil when that is nothing. It is shared, not copied.
+// Secrets returns the secrets that were given, or nil if none were. The message is not a copy.
 func (c *Chosen) Secrets() *conversionv1.Secrets {
 	if proto.Size(c.secrets) == 0 {
 		return nil
@@ -41,14 +41,14 @@ func (c *Chosen) Secrets() *conversionv1.Secrets {
 	return c.secrets
 }
 
-// Set takes an option's value. fault says what is wrong with it, to follow the option's name in a sentence; it is empty when
-// nothing is, and never repeats the value.
+// Set sets an option. fault describes what is wrong with the value, to follow the option's name in a sentence; it is empty if
+// the value is valid, and never repeats the value.
 func (c *Chosen) Set(name, value string) (fault string) {
-	o, found := find(name)
+	o, found := find(Name(name))
 	if !found {
-		return "is no option"
+		return "is not an option"
 	}
-	field, secret := fieldOf(name)
+	field, secret := fieldOf(o.Name)
 	parsed, fault := o.parse(field, value)
 	if fault != "" {
 		return fault
@@ -61,7 +61,7 @@ func (c *Chosen) Set(name, value string) (fault string) {
 	return ""
 }
 
-// parse gives a value its type.
+// parse returns a value in the type of its field.
 func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed protoreflect.Value, fault string) {
 	switch o.Kind {
 	case Boolean:
@@ -95,17 +95,17 @@ func (o Option) faultOfText(value string) string {
 	case utf8.RuneCountInString(value) > o.MaxLength:
 		return fmt.Sprintf("must have at most %d characters", o.MaxLength)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return "must have no control characters"
+		return "must not contain control characters"
 	case o.Kind == PageRange && !isPages(value):
 		return `must list pages, counted from 1, such as "1-3,5,8-"`
 	case o.Kind == Language && !validLanguage(value):
-		return `must be a language tag of BCP 47, such as "de" or "pt-BR"`
+		return `must be a BCP 47 language tag, such as "de" or "pt-BR"`
 	default:
 		return ""
 	}
 }
 
-// validLanguage takes what names a language that is known, and is no larger set of characters than a tag's.
+// validLanguage reports whether a tag names a known language, in the characters of BCP 47: Parse accepts underscores, too.
 func validLanguage(tag string) bool {
 	parsed, err := language.Parse(tag)
 	return err == nil && parsed != language.Und && !strings.Contains(tag, "_")
@@ -116,14 +116,14 @@ func isPages(text string) bool {
 	return ok
 }
 
-// Range is pages from First to Last, counted from 1.
+// Range is the pages from First to Last, counted from 1.
 type Range struct{ First, Last int }
 
-// maxPage is the highest number of a page.
+// maxPage is the highest page number.
 const maxPage = 99999
 
-// ParsePages reads the value of a PageRange: numbers and ranges of pages from 1 to 99999, which may be open at one end. It says
-// false when the text is none.
+// ParsePages parses the value of a PageRange: page numbers from 1 to 99999 and ranges of them, which may be open at one end.
+// It returns false if the text is not a page range.
 func ParsePages(text string) ([]Range, bool) {
 	var ranges []Range
 	for part := range strings.SplitSeq(text, ",") {
@@ -141,7 +141,7 @@ func ParsePages(text string) ([]Range, bool) {
 	return ranges, true
 }
 
-// pageNumber reads a number that may be missing.
+// pageNumber parses a page number that may be missing.
 func pageNumber(text string, missing int) (int, bool) {
 	if text == "" {
 		return missing, true
@@ -153,42 +153,42 @@ func pageNumber(text string, missing int) (int, bool) {
 // Fault is what is wrong with an option.
 type Fault struct{ Name, Detail string }
 
-// Unsuitable lists what was chosen and means nothing when a document of one of the families becomes the target.
+// Unsuitable lists the chosen options that have no meaning for any of the families and the target.
 func (c *Chosen) Unsuitable(target string, families ...format.Family) []Fault {
 	var faults []Fault
 	for _, o := range all() {
 		suits := func(family format.Family) bool { return o.Applies(family, target) }
 		if c.has(o.Name) && !slices.ContainsFunc(families, suits) {
-			faults = append(faults, Fault{o.Name, "does not go with this document and the target " + target})
+			faults = append(faults, Fault{string(o.Name), "does not apply when converting this document to " + target})
 		}
 	}
 	return faults
 }
 
-// Contradictions lists what was chosen and excludes another choice.
+// Contradictions lists the chosen options that exclude each other.
 func (c *Chosen) Contradictions() []Fault {
 	var faults []Fault
-	exclude := func(name string, clash bool, detail string) {
+	exclude := func(name Name, clash bool, detail string) {
 		if clash && c.has(name) {
-			faults = append(faults, Fault{name, detail})
+			faults = append(faults, Fault{string(name), detail})
 		}
 	}
 	archival := c.options.GetPdfA() != conversionv1.PdfA_PDF_A_UNSPECIFIED
-	for _, name := range []string{"user_password", "owner_password", "allow_printing", "allow_changes", "allow_copying"} {
-		exclude(name, archival, "does not go with pdf_a: an archival PDF is never encrypted")
+	for _, name := range []Name{UserPassword, OwnerPassword, AllowPrinting, AllowChanges, AllowCopying} {
+		exclude(name, archival, "cannot be combined with pdf_a: an archival PDF is never encrypted")
 	}
-	for _, name := range []string{"paper", "orientation", "fit_width"} {
-		exclude(name, c.options.GetSinglePageSheets(), "does not go with single_page_sheets, which makes its own paper")
+	for _, name := range []Name{Paper, Orientation, FitWidth} {
+		exclude(name, c.options.GetSinglePageSheets(), "cannot be combined with single_page_sheets, which determines the paper size")
 	}
-	exclude("image_quality", c.options.GetImageLossless(), "does not go with image_lossless")
-	exclude("dpi", c.has("width"), "does not go with width: give one of them")
-	exclude("tagged", c.options.GetPdfUa() && !c.options.GetTagged(), "must not be false with pdf_ua")
-	exclude("owner_password", c.has("user_password") && c.secrets.GetOwnerPassword() == c.secrets.GetUserPassword(),
-		"must differ from user_password: whoever opens the PDF would lift its restrictions")
+	exclude(ImageQuality, c.options.GetImageLossless(), "cannot be combined with image_lossless")
+	exclude(DPI, c.has(Width), "cannot be combined with width")
+	exclude(Tagged, c.options.GetPdfUa() && !c.options.GetTagged(), "must not be false with pdf_ua")
+	exclude(OwnerPassword, c.has(UserPassword) && c.secrets.GetOwnerPassword() == c.secrets.GetUserPassword(),
+		"must differ from user_password, which would otherwise lift the restrictions")
 	return faults
 }
 
-func (c *Chosen) has(name string) bool {
+func (c *Chosen) has(name Name) bool {
 	field, secret := fieldOf(name)
 	switch {
 	case field == nil:
@@ -200,8 +200,8 @@ func (c *Chosen) has(name string) bool {
 	}
 }
 
-// Values gives what was chosen as clients write it: booleans, numbers and words by the options' names. It is never nil. What a
-// newer version may have chosen besides is left out.
+// Values returns what was chosen as clients write it: booleans, numbers and words by the options' names. It is never nil.
+// Values that only a newer version knows are omitted.
 func Values(options *conversionv1.Options) map[string]any {
 	values := map[string]any{}
 	options.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -215,7 +215,7 @@ func Values(options *conversionv1.Options) map[string]any {
 	return values
 }
 
-// words lists the values of an enum as clients write them, without the first, which is none.
+// words returns the values of an enum as clients write them, without the first, which means unspecified.
 func words(enum protoreflect.EnumDescriptor) []string {
 	var all []string
 	for i := 1; i < enum.Values().Len(); i++ {
@@ -224,7 +224,7 @@ func words(enum protoreflect.EnumDescriptor) []string {
 	return all
 }
 
-// word is PDF_A_2B of PdfA as "2b": what begins every value's name, up to the first one's UNSPECIFIED, says nothing.
+// word returns PDF_A_2B of PdfA as "2b": it removes the prefix of every value's name, which precedes UNSPECIFIED in the first.
 func word(enum protoreflect.EnumDescriptor, value protoreflect.EnumValueDescriptor) string {
 	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
 	own := strings.TrimPrefix(string(value.Name()), prefix)

@@ -1,8 +1,9 @@
-// Package option is the table of what a client may choose for a conversion. The gateway reads choices by it and lists it for
-// clients; the converter and status read the same choices as typed fields of a message.
+// Package option is the table of what a client may choose for a conversion. The gateway validates choices with it and lists it
+// for clients; the converter and the status service read the same choices as typed fields of a message.
 //
-// An option is a field of the message Options or, when nobody but the converter may learn it, of the message Secrets; the
-// field's name is the option's. A new one is a field there and a row here.
+// An option is a field of the message Options or, if only the converter may see it, of the message Secrets; the field's name
+// is the option's. A new option is a field there, a [Name] and a row here, and its use in exactly one translator of the
+// converter, which a test of package conversion checks.
 package option
 
 import (
@@ -15,7 +16,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// Kind says how an option's value is written.
+// Kind is how an option's value is written.
 type Kind string
 
 // The kinds.
@@ -32,14 +33,13 @@ const (
 	PageRange Kind = "page-range"
 	// Language is a BCP 47 tag: "de" or "pt-BR".
 	Language Kind = "language"
-	// Secret is a text that is never shown, stored or logged, and only taken from the field of a form: an address is written
-	// to logs all along its way.
+	// Secret is a text that is never shown, stored or logged, and only accepted as a form field: URLs are written to logs.
 	Secret Kind = "secret"
 )
 
 // Option describes one option to clients.
 type Option struct {
-	Name        string `json:"name"`
+	Name        Name   `json:"name"`
 	Description string `json:"description"`
 	Kind        Kind   `json:"kind"`
 	// Allowed lists the values of a Choice.
@@ -49,26 +49,26 @@ type Option struct {
 	Maximum int `json:"maximum,omitempty"`
 	// MaxLength bounds a text, in characters.
 	MaxLength int `json:"max_length,omitempty"`
-	// Default is what holds when the option is not given; empty when that is the document's own choice.
+	// Default is the value that applies when the option is omitted; empty if the document decides.
 	Default string `json:"default,omitempty"`
-	// Families are those of the documents that it is for; empty: every one.
+	// Families are the kinds of documents that the option applies to; empty means all.
 	Families []format.Family `json:"families,omitempty"`
-	// Targets are the formats to convert into that it is for; empty: every one.
+	// Targets are the target formats that the option applies to; empty means all.
 	Targets []string `json:"targets,omitempty"`
 }
 
-// Applies tells whether the option means something when a document of the family becomes the target.
+// Applies reports whether the option has a meaning when a document of the family is converted into the target.
 func (o Option) Applies(family format.Family, target string) bool {
 	return (len(o.Families) == 0 || slices.Contains(o.Families, family)) &&
 		(len(o.Targets) == 0 || slices.Contains(o.Targets, target))
 }
 
-// All lists every option, in the order in which people look for it.
+// All returns every option, in the order in which people look for it.
 func All() []Option { return slices.Clone(all()) }
 
-// all is made once, and nobody changes it.
+// all is the table with what the messages say of each option. It is not changed after it was made.
 var all = sync.OnceValue(func() []Option {
-	options := table()
+	options := slices.Clone(table)
 	for i, o := range options {
 		if field, _ := fieldOf(o.Name); field != nil && field.Kind() == protoreflect.EnumKind {
 			options[i].Kind, options[i].Allowed = Choice, words(field.Enum())
@@ -77,7 +77,7 @@ var all = sync.OnceValue(func() []Option {
 	return options
 })
 
-func find(name string) (Option, bool) {
+func find(name Name) (Option, bool) {
 	if i := slices.IndexFunc(all(), func(o Option) bool { return o.Name == name }); i >= 0 {
 		return all()[i], true
 	}
@@ -94,55 +94,129 @@ const (
 	maxLanguage    = 35 // RFC 5646, 4.4.1
 )
 
-func table() []Option {
-	pdf := []string{"pdf"}
-	pictures := []string{"png", "jpeg", "webp", "svg"}
-	paged := slices.Concat(pdf, pictures)
-	laidOut := append(slices.Clone(paged), "thumbnail")
-	text := []format.Family{format.Text}
-	slides := []format.Family{format.Presentation}
-	sheets := []format.Family{format.Spreadsheet}
-	return []Option{
-		{Name: "password", Kind: Secret, MaxLength: maxPassword, Description: "Opens a document that is protected by a password."},
-		{Name: "locale", Kind: Language, MaxLength: maxLanguage, Description: "The language to read the document in: how dates and numbers are written, and the paper of a document that names none."},
-		{Name: "pages", Kind: PageRange, MaxLength: maxPages, Targets: paged, Description: "The pages to produce, counted from 1, such as 1-3,5,8-."},
-		{Name: "update_indexes", Kind: Boolean, Default: "false", Families: text, Description: "Make tables of contents and other indexes anew."},
+// Targets that share options.
+var (
+	onlyPDF     = []string{format.TargetPDF}
+	pixelImages = []string{format.TargetPNG, format.TargetJPEG, format.TargetWebP}
+	images      = slices.Concat(pixelImages, []string{format.TargetSVG})
+	// paged targets have a page for each page that is asked for; a thumbnail has only the first.
+	paged   = slices.Concat(onlyPDF, images)
+	laidOut = slices.Concat(paged, []string{format.TargetThumbnail})
+)
 
-		{Name: "pdf_a", Targets: pdf, Description: "Make an archival PDF: PDF/A-1b, -2b or -3b."},
-		{Name: "pdf_ua", Kind: Boolean, Default: "false", Targets: pdf, Description: "Make an accessible PDF (PDF/UA)."},
-		{Name: "tagged", Kind: Boolean, Targets: pdf, Description: "Write the document's structure into the PDF."},
-		{Name: "bookmarks", Kind: Boolean, Default: "true", Targets: pdf, Description: "Make bookmarks of headings or slides."},
-		{Name: "form_fields", Kind: Boolean, Default: "true", Targets: pdf, Description: "Keep form fields so that the PDF can be filled in."},
-		{Name: "comments", Targets: pdf, Description: "Leave comments out, or make them annotations."},
-		{Name: "watermark", Kind: Text, MaxLength: maxWatermark, Targets: laidOut, Description: "A text across each page."},
-		{Name: "initial_page", Kind: Integer, Minimum: 1, Maximum: maxPage, Targets: pdf, Description: "The page that a viewer opens the PDF at."},
-		{Name: "initial_view", Targets: pdf, Description: "What a viewer shows beside the page: nothing, the bookmarks or thumbnails."},
+// Families that share options.
+var (
+	texts  = []format.Family{format.Text}
+	slides = []format.Family{format.Presentation}
+	sheets = []format.Family{format.Spreadsheet}
+)
 
-		{Name: "image_quality", Kind: Integer, Minimum: 1, Maximum: 100, Targets: []string{"pdf", "jpeg", "webp"}, Description: "Quality of the JPEG pictures in a PDF, where 90 is usual, or of the pictures of pages."},
-		{Name: "image_lossless", Kind: Boolean, Default: "false", Targets: pdf, Description: "Compress pictures without loss."},
-		{Name: "image_dpi", Kind: Integer, Minimum: 51, Maximum: 1200, Targets: pdf, Description: "Make pictures with more dots per inch smaller."},
+// table has a row for each option. The Kind and the values of a Choice come from its field.
+var table = []Option{
+	{
+		Name: Password, Kind: Secret, MaxLength: maxPassword,
+		Description: "Password that opens the document.",
+	},
+	{
+		Name: Locale, Kind: Language, MaxLength: maxLanguage,
+		Description: "Language to read the document in: the format of dates and numbers, and the paper size of a document without one.",
+	},
+	{
+		Name: Pages, Kind: PageRange, MaxLength: maxPages, Targets: paged,
+		Description: "Pages to produce, counted from 1, such as 1-3,5,8-.",
+	},
+	{
+		Name: UpdateIndexes, Kind: Boolean, Default: "false", Families: texts,
+		Description: "Update tables of contents and other indexes.",
+	},
 
-		{Name: "user_password", Kind: Secret, MaxLength: maxPDFPassword, Targets: pdf, Description: "What the PDF asks for before it opens."},
-		{Name: "owner_password", Kind: Secret, MaxLength: maxPDFPassword, Targets: pdf, Description: "What lifts the PDF's restrictions. Without it a random one is used that nobody knows."},
-		{Name: "allow_printing", Targets: pdf, Description: "How the PDF may be printed."},
-		{Name: "allow_changes", Targets: pdf, Description: "What may be changed in the PDF; each value allows what those before it allow, too."},
-		{Name: "allow_copying", Kind: Boolean, Default: "true", Targets: pdf, Description: "Whether text and pictures may be copied from the PDF."},
+	{Name: PDFA, Targets: onlyPDF, Description: "Produce an archival PDF: PDF/A-1b, -2b or -3b."},
+	{Name: PDFUA, Kind: Boolean, Default: "false", Targets: onlyPDF, Description: "Produce an accessible PDF (PDF/UA)."},
+	{Name: Tagged, Kind: Boolean, Targets: onlyPDF, Description: "Write the document's structure into the PDF."},
+	{
+		Name: Bookmarks, Kind: Boolean, Default: "true", Targets: onlyPDF,
+		Description: "Create bookmarks from headings or slides.",
+	},
+	{
+		Name: FormFields, Kind: Boolean, Default: "true", Targets: onlyPDF,
+		Description: "Keep form fields so that the PDF can be filled in.",
+	},
+	{Name: Comments, Targets: onlyPDF, Description: "Omit comments, or convert them to annotations."},
+	{
+		Name: Watermark, Kind: Text, MaxLength: maxWatermark, Targets: laidOut,
+		Description: "Text to print across each page.",
+	},
+	{
+		Name: InitialPage, Kind: Integer, Minimum: 1, Maximum: maxPage, Targets: onlyPDF,
+		Description: "Page at which a viewer opens the PDF.",
+	},
+	{
+		Name: InitialView, Targets: onlyPDF,
+		Description: "What a viewer shows next to the page: nothing, the bookmarks or thumbnails.",
+	},
 
-		{Name: "notes", Families: slides, Targets: laidOut, Description: "Leave notes out, add pages with them, or produce only those."},
-		{Name: "hidden_slides", Kind: Boolean, Default: "false", Families: slides, Targets: laidOut, Description: "Produce hidden slides, too."},
+	{
+		Name: ImageQuality, Kind: Integer, Minimum: 1, Maximum: 100,
+		Targets:     []string{format.TargetPDF, format.TargetJPEG, format.TargetWebP},
+		Description: "Quality of the JPEG images in a PDF, where 90 is usual, or of page images.",
+	},
+	{
+		Name: ImageLossless, Kind: Boolean, Default: "false", Targets: onlyPDF,
+		Description: "Compress images without loss.",
+	},
+	{
+		Name: ImageDPI, Kind: Integer, Minimum: 51, Maximum: 1200, Targets: onlyPDF,
+		Description: "Reduce images with more dots per inch to this resolution.",
+	},
 
-		{Name: "single_page_sheets", Kind: Boolean, Default: "false", Families: sheets, Targets: laidOut, Description: "Make each sheet one page, however large."},
-		{Name: "paper", Families: sheets, Targets: laidOut, Description: "The paper of every sheet."},
-		{Name: "orientation", Families: sheets, Targets: laidOut, Description: "How the paper of every sheet lies."},
-		{Name: "fit_width", Kind: Boolean, Default: "false", Families: sheets, Targets: laidOut, Description: "Make sheets smaller until their columns fit the width of the paper."},
+	{
+		Name: UserPassword, Kind: Secret, MaxLength: maxPDFPassword, Targets: onlyPDF,
+		Description: "Password required to open the PDF.",
+	},
+	{
+		Name: OwnerPassword, Kind: Secret, MaxLength: maxPDFPassword, Targets: onlyPDF,
+		Description: "Password that lifts the PDF's restrictions. If omitted, a random one is used and not kept.",
+	},
+	{Name: AllowPrinting, Targets: onlyPDF, Description: "How the PDF may be printed."},
+	{
+		Name: AllowChanges, Targets: onlyPDF,
+		Description: "What may be changed in the PDF; each value also allows what the values before it allow.",
+	},
+	{
+		Name: AllowCopying, Kind: Boolean, Default: "true", Targets: onlyPDF,
+		Description: "Whether text and images may be copied from the PDF.",
+	},
 
-		{Name: "width", Kind: Integer, Minimum: 16, Maximum: 10000, Targets: []string{"png", "jpeg", "webp", "thumbnail"}, Description: "Width of the picture of a page, in pixels."},
-		{Name: "dpi", Kind: Integer, Minimum: 10, Maximum: 600, Targets: []string{"png", "jpeg", "webp"}, Description: "Resolution of the picture of a page, in dots per inch."},
-	}
+	{Name: Notes, Families: slides, Targets: laidOut, Description: "Omit notes, add pages with them, or produce only those pages."},
+	{
+		Name: HiddenSlides, Kind: Boolean, Default: "false", Families: slides, Targets: laidOut,
+		Description: "Include hidden slides.",
+	},
+
+	{
+		Name: SinglePageSheets, Kind: Boolean, Default: "false", Families: sheets, Targets: laidOut,
+		Description: "Put each sheet on one page, however large.",
+	},
+	{Name: Paper, Families: sheets, Targets: laidOut, Description: "Paper size of every sheet."},
+	{Name: Orientation, Families: sheets, Targets: laidOut, Description: "Paper orientation of every sheet."},
+	{
+		Name: FitWidth, Kind: Boolean, Default: "false", Families: sheets, Targets: laidOut,
+		Description: "Shrink sheets until their columns fit the width of the paper.",
+	},
+
+	{
+		Name: Width, Kind: Integer, Minimum: 16, Maximum: 10000,
+		Targets:     slices.Concat(pixelImages, []string{format.TargetThumbnail}),
+		Description: "Width of a page image, in pixels.",
+	},
+	{
+		Name: DPI, Kind: Integer, Minimum: 10, Maximum: 600, Targets: pixelImages,
+		Description: "Resolution of a page image, in dots per inch.",
+	},
 }
 
-// fieldOf finds the field that holds an option, and whether it is a secret one.
-func fieldOf(name string) (field protoreflect.FieldDescriptor, secret bool) {
+// fieldOf returns the field that holds an option, and whether it is a field of Secrets.
+func fieldOf(name Name) (field protoreflect.FieldDescriptor, secret bool) {
 	if field := (&conversionv1.Options{}).ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name)); field != nil {
 		return field, false
 	}

@@ -13,14 +13,14 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// TestTheTableHasEveryField keeps the table and the messages the same.
+// TestTheTableHasEveryField checks that the table and the messages have the same options.
 func TestTheTableHasEveryField(t *testing.T) {
 	t.Parallel()
 	rows := map[string]option.Option{}
 	for _, o := range option.All() {
-		require.NotContains(t, rows, o.Name)
+		require.NotContains(t, rows, string(o.Name))
 		require.NotEmpty(t, o.Description)
-		rows[o.Name] = o
+		rows[string(o.Name)] = o
 	}
 	fields := 0
 	for _, message := range []proto.Message{&conversionv1.Options{}, &conversionv1.Secrets{}} {
@@ -35,14 +35,68 @@ func TestTheTableHasEveryField(t *testing.T) {
 			require.Equal(t, all.Get(i).Kind() == protoreflect.Int32Kind, o.Kind == option.Integer, o.Name)
 			require.Equal(t, all.Get(i).Kind() == protoreflect.EnumKind, o.Kind == option.Choice, o.Name)
 			if o.Default != "" {
-				require.Empty(t, option.New().Set(o.Name, o.Default), o.Name)
+				require.Empty(t, option.New().Set(string(o.Name), o.Default), o.Name)
 			}
 		}
 	}
 	require.Len(t, rows, fields)
 }
 
-func TestValuesComeBackAsTheyWereGiven(t *testing.T) {
+// TestTargetsExist checks that the table names no target that no document can be converted into.
+func TestTargetsExist(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	families := map[format.Family]bool{}
+	for f := range format.All() {
+		families[f.Family] = true
+		for target := range f.Targets() {
+			known[target.ID] = true
+		}
+	}
+	for _, o := range option.All() {
+		for _, target := range o.Targets {
+			require.True(t, known[target], "%s names the target %q", o.Name, target)
+		}
+		for _, family := range o.Families {
+			require.True(t, families[family], "%s names the family %q", o.Name, family)
+		}
+	}
+}
+
+// TestContradictionsNameExistingOptions provokes every contradiction. Together with TestTheTableHasEveryField it shows that
+// the names of both sides are options.
+func TestContradictionsNameExistingOptions(t *testing.T) {
+	t.Parallel()
+	for with, c := range map[string]struct {
+		given  string
+		faulty []option.Name
+	}{
+		"pdf_a=1b": {
+			"user_password=u,owner_password=o,allow_printing=none,allow_changes=none,allow_copying=true",
+			[]option.Name{option.UserPassword, option.OwnerPassword, option.AllowPrinting, option.AllowChanges, option.AllowCopying},
+		},
+		"single_page_sheets=true": {
+			"paper=a4,orientation=portrait,fit_width=true", []option.Name{option.Paper, option.Orientation, option.FitWidth},
+		},
+		"image_lossless=true": {"image_quality=5", []option.Name{option.ImageQuality}},
+		"width=100":           {"dpi=100", []option.Name{option.DPI}},
+		"pdf_ua=true":         {"tagged=false", []option.Name{option.Tagged}},
+		"user_password=u":     {"owner_password=u", []option.Name{option.OwnerPassword}},
+	} {
+		chosen := option.New()
+		for pair := range strings.SplitSeq(with+","+c.given, ",") {
+			name, value, _ := strings.Cut(pair, "=")
+			require.Empty(t, chosen.Set(name, value), pair)
+		}
+		var faulty []option.Name
+		for _, fault := range chosen.Contradictions() {
+			faulty = append(faulty, option.Name(fault.Name))
+		}
+		require.Equal(t, c.faulty, faulty, with)
+	}
+}
+
+func TestValuesRoundTrip(t *testing.T) {
 	t.Parallel()
 	chosen := option.New()
 	for name, value := range map[string]string{
@@ -63,10 +117,10 @@ func TestValuesComeBackAsTheyWereGiven(t *testing.T) {
 	require.Equal(t, map[string]any{}, option.Values(newer))
 }
 
-func TestBadValues(t *testing.T) {
+func TestInvalidValues(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string][]string{
-		"colour":        {"red"},
+		"color":         {"red"},
 		"pages":         {"", "0", "1-0", "5-3", "a", "1,,2", "-", "1-2-3", "100000", "１", "1;2", "1\n", strings.Repeat("1,", 200) + "1"},
 		"pdf_a":         {"", "2B", "4", "unspecified", "UNSPECIFIED"},
 		"tagged":        {"", "1", "TRUE", "yes"},
@@ -84,7 +138,7 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
-func TestWhatGoesWithWhat(t *testing.T) {
+func TestCombinations(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		target string

@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/contract/option"
 )
 
-// The page for users is made from the table, so that it cannot say anything else.
+// TestOptionsPageIsCurrent checks the page for users, which is generated from the table.
 func TestOptionsPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	docpage.RequireCurrent(t, "options.md", optionsPage())
@@ -19,12 +19,11 @@ func optionsPage() string {
 	var page strings.Builder
 	page.WriteString(`# Options of a conversion
 
-Made from ` + "`contract/option/option.go`" + ` by ` + "`go test ./contract/option -update`" + `. ` + "`GET /v1/formats`" + ` says the same to programs.
+Generated from ` + "`contract/option`" + ` by ` + "`go test ./contract/option -update`" + `. ` + "`GET /v1/formats`" + ` returns the same for programs.
 
-An option that is not given leaves the choice to the document. One that means nothing for a document and its target, that
-excludes another one, or whose value is wrong, is refused with ` + "`option-invalid`" + ` before anything is queued; all of them at once.
-A secret is taken only as the field of a form, never from an address, which is written to logs all along its way. It travels
-sealed, and is neither stored, shown nor logged.
+Omitted options keep the document's own settings. An option that does not apply, conflicts with another, or has an invalid
+value is rejected with ` + "`option-invalid`" + ` before the job is queued; all errors are reported together. A secret is only accepted
+as a form field, never in the URL, because URLs are written to logs. It travels encrypted, and is neither stored, shown nor logged.
 
 | option | values | default | documents | targets | |
 |---|---|---|---|---|---|

@@ -11,7 +11,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// The page for users is made from the catalogue, so that it cannot say anything else.
+// The page for users is generated from the catalog, so that the two cannot differ.
 func TestErrorsPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	docpage.RequireCurrent(t, "errors.md", errorsPage())
@@ -21,30 +21,30 @@ func errorsPage() string {
 	var page strings.Builder
 	page.WriteString(`# Problems and their codes
 
-Made from ` + "`contract/problem/catalogue.go`" + ` by ` + "`go test ./contract/problem -update`" + `. A code never changes its meaning.
+Generated from ` + "`contract/problem/catalog.go`" + ` by ` + "`go test ./contract/problem -update`" + `. A code never changes its meaning.
 
-Every answer that is not a success is a problem: ` + "`type`, `title`, `status`, `detail`, `instance`, `code`, `trace_id`" + ` and, where
-parts of the request are wrong, ` + "`errors[]`" + ` with all of them at once. A failed job carries the same codes in its ` + "`error`" + `.
-"Again" tells whether the same request may succeed later unchanged.
+Every error response is a problem (RFC 9457) with ` + "`type`, `title`, `status`, `detail`, `remedy`, `instance`, `code`, `trace_id`" + ` and, if
+parts of the request are invalid, ` + "`errors[]`" + ` with all of them. The ` + "`error`" + ` of a failed job has ` + "`code`, `detail`, `remedy` and `retryable`" + ` with the same meaning.
+"Retryable" means that the same request may succeed later without changes.
 
-| code | HTTP | what | how to mend it | again |
+| code | HTTP | title | remedy | retryable |
 |---|---|---|---|---|
 `)
-	catalogue := problem.Codes()
-	for _, code := range slices.Sorted(maps.Keys(catalogue)) {
-		entry := catalogue[code]
-		again := "no"
+	catalog := problem.Codes()
+	for _, code := range slices.Sorted(maps.Keys(catalog)) {
+		entry := catalog[code]
+		retryable := "no"
 		if entry.Retryable {
-			again = "yes"
+			retryable = "yes"
 		}
-		fmt.Fprintf(&page, "| `%s` | %d | %s | %s | %s |\n", code, entry.Status, entry.Title, entry.Remedy, again)
+		fmt.Fprintf(&page, "| `%s` | %d | %s | %s | %s |\n", code, entry.Status, entry.Title, entry.Remedy, retryable)
 	}
 	page.WriteString(`
 ## Warnings
 
-A job that succeeded may have ` + "`warnings`" + `: each a code and a ` + "`detail`" + ` of this one job.
+A job that succeeded may have ` + "`warnings`" + `. Each has a ` + "`code`" + ` and a ` + "`detail`" + ` about this job.
 
-| code | what | what can be done |
+| code | meaning | remedy |
 |---|---|---|
 `)
 	warnings := problem.Warnings()

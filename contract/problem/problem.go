@@ -1,6 +1,6 @@
-// Package problem is the one catalogue of what can go wrong for a client, and the RFC 9457 answer that says so.
+// Package problem is the catalog of everything that can go wrong for a client, and writes the RFC 9457 answers.
 //
-// An Error has two readers. The client gets the code, what failed, why and how to mend it; the log gets the chain of
+// An Error has two readers. The client gets the code, what failed, why and how to solve it; the log gets the chain of
 // causes, which never leaves the process.
 package problem
 
@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// Error is one problem on its way to a client. It is immutable once returned.
+// Error is a problem that is reported to a client. It is immutable once returned.
 type Error struct {
-	// Code is the stable identifier; the catalogue knows its HTTP status, title and remedy.
+	// Code identifies the problem; the catalog has its HTTP status, title and remedy.
 	Code Code
-	// Detail says what failed this time, in a sentence or two for people. It carries no path, stack or secret.
+	// Detail says what failed this time, in one or two sentences for people. It contains no path, stack trace or secret.
 	Detail string
-	// Fields are all the faulty parts of the request at once.
+	// Fields are all invalid parts of the request.
 	Fields []Field
-	// RetryAfter tells when it makes sense to try again; zero says nothing.
+	// RetryAfter is the time after which a retry makes sense; zero if that is unknown.
 	RetryAfter time.Duration
 
 	cause error
 }
 
-// Field is one faulty part of a request.
+// Field is an invalid part of the request.
 type Field struct {
 	// Name is the option, parameter or header.
 	Name string `json:"name"`
@@ -33,33 +33,51 @@ type Field struct {
 	Detail string `json:"detail"`
 }
 
-// New makes a problem whose detail is formatted like fmt.Sprintf.
+// New returns a problem whose detail is formatted like fmt.Sprintf.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Because gives a copy that also carries the error that led to it, for the log.
+// Because returns a copy with the error that caused it, for the log.
 func (e *Error) Because(cause error) *Error {
 	with := *e
 	with.cause = cause
 	return &with
 }
 
-// After gives a copy that asks the client to wait before it tries again.
+// After returns a copy that asks the client to wait before it retries.
 func (e *Error) After(wait time.Duration) *Error {
 	with := *e
 	with.RetryAfter = wait
 	return &with
 }
 
-// With gives a copy that names the faulty fields.
+// With returns a copy with the invalid fields.
 func (e *Error) With(fields ...Field) *Error {
 	with := *e
 	with.Fields = fields
 	return &with
 }
 
-// Error writes the code, the detail, the fields and the chain: the log's view.
+// Failure is a problem that ended a job, as it is stored and as the owner of the job sees it. The remedy is not part of
+// it: it is looked up in the catalog when the failure is shown.
+type Failure struct {
+	Code      Code
+	Detail    string
+	Retryable bool
+}
+
+// Failure returns the problem as the failure of a job, without its causes.
+func (e *Error) Failure() Failure {
+	entry := Describe(e.Code)
+	detail := e.Detail
+	if e.Code == Internal {
+		detail = entry.Title + "." // the detail of From addresses the sender of a request
+	}
+	return Failure{Code: e.Code, Detail: detail, Retryable: entry.Retryable}
+}
+
+// Error returns the code, the detail, the fields and the chain of causes, for the log.
 func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString(string(e.Code))
@@ -75,13 +93,13 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// From finds the problem in err's chain. Any other error is an Internal one: its text is for the log only.
+// From returns the problem in err's chain. Any other error becomes an Internal problem: its text is for the log only.
 func From(err error) *Error {
 	if problem, ok := errors.AsType[*Error](err); ok {
 		return problem
 	}
-	return New(Internal, "Something failed on our side; it has been logged under this answer's trace id.").Because(err)
+	return New(Internal, "An unexpected error occurred; it was logged under the trace id of this response.").Because(err)
 }

@@ -24,7 +24,7 @@ func write(t *testing.T, err error) (*http.Response, problem.Answer) {
 	return recorder.Result(), answer
 }
 
-func TestAnswerSaysWhatWhyAndHow(t *testing.T) {
+func TestAnswer(t *testing.T) {
 	t.Parallel()
 	err := fmt.Errorf("submit: %w", problem.New(problem.OptionInvalid, "Two options are wrong.").
 		With(problem.Field{Name: "to", Detail: "must be pdf"}).After(1500*time.Millisecond))
@@ -33,13 +33,13 @@ func TestAnswerSaysWhatWhyAndHow(t *testing.T) {
 	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
 	require.Equal(t, "2", response.Header.Get("Retry-After"), "rounded up: never too early")
 	require.Equal(t, problem.Answer{
-		Type: "tag:docmill,2026:problem:option-invalid", Title: "An option is not valid", Status: 400, Code: problem.OptionInvalid,
-		Detail:   "Two options are wrong. Correct the options that errors[] names.",
+		Type: "tag:docmill,2026:problem:option-invalid", Title: "An option is invalid", Status: 400, Code: problem.OptionInvalid,
+		Detail: "Two options are wrong.", Remedy: "Correct the options listed in errors[].",
 		Instance: "/v1/jobs/7", Errors: []problem.Field{{Name: "to", Detail: "must be pdf"}},
 	}, answer)
 }
 
-func TestForeignErrorsStayInside(t *testing.T) {
+func TestOtherErrorsAreNotShown(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("dial tcp 10.0.0.1: password=hunter2")
 	response, answer := write(t, cause)
@@ -48,7 +48,24 @@ func TestForeignErrorsStayInside(t *testing.T) {
 	require.ErrorIs(t, problem.From(cause), cause, "the log still has the chain")
 }
 
-func TestCatalogueIsComplete(t *testing.T) {
+func TestFailureOfAJob(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("no route to host 10.0.0.1")
+	require.Equal(t, problem.Failure{Code: problem.StoreUnavailable, Detail: "The store is down.", Retryable: true},
+		problem.New(problem.StoreUnavailable, "The store is down.").Because(cause).Failure())
+	require.Equal(t, problem.Failure{Code: problem.Internal, Detail: "Internal error.", Retryable: true}, problem.From(cause).Failure())
+	require.Equal(t, problem.Failure{Code: problem.PasswordWrong, Detail: "It is wrong."}, problem.New(problem.PasswordWrong, "It is wrong.").Failure())
+}
+
+func TestCatalogCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	clear(problem.Codes())
+	clear(problem.Warnings())
+	require.NotEmpty(t, problem.Codes())
+	require.NotEmpty(t, problem.Warnings())
+}
+
+func TestCatalogIsComplete(t *testing.T) {
 	t.Parallel()
 	shape := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
 	for code, entry := range problem.Codes() {

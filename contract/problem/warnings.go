@@ -1,6 +1,8 @@
 package problem
 
-// The warnings of a job that succeeded: what the owner of the document may want to know of the result.
+import "maps"
+
+// Warnings of a job that succeeded: what the owner of the document may want to know about the result.
 const (
 	FontSubstituted Code = "font-substituted"
 	LinksBlocked    Code = "links-blocked"
@@ -8,20 +10,33 @@ const (
 	SlidesHidden    Code = "slides-hidden"
 )
 
-// Warning is what the catalogue says of the code of a warning.
+// Warning describes the code of a warning.
 type Warning struct {
-	// Title says what it means; the same words for every occurrence.
+	// Title says what the warning means. It is the same for every occurrence.
 	Title string
 	// Remedy says what can be done about it.
 	Remedy string
 }
 
-// Warnings lists every code of a warning. None of them is a problem's code.
-func Warnings() map[Code]Warning {
-	return map[Code]Warning{
-		FontSubstituted: {"A font that the document names is not installed, and another one stood in for it: lines may break elsewhere", "Embed the font in the document, or ask the operator to install it."},
-		LinksBlocked:    {"Pictures, data or templates that lie outside of the document were not fetched", "Put them into the document. The job's report lists them."},
-		MacrosBlocked:   {"The document has macros, which never run", "Run them before, if what they make is to be seen."},
-		SlidesHidden:    {"Hidden slides were left out", "Show them in the presentation, or ask for them with the option hidden_slides."},
-	}
+// Warnings returns a copy of the table of warnings. Their codes are different from those of problems.
+func Warnings() map[Code]Warning { return maps.Clone(warnings) }
+
+// warnings is never changed.
+var warnings = map[Code]Warning{
+	FontSubstituted: {
+		"A font is not installed and was substituted; line breaks may differ",
+		"Embed the font in the document, or ask the operator to install it.",
+	},
+	LinksBlocked: {
+		"Images, data or templates outside the document were not fetched",
+		"Embed them in the document. The job's report lists them.",
+	},
+	MacrosBlocked: {
+		"The document contains macros, which are never run",
+		"Run the macros before uploading if their output must appear.",
+	},
+	SlidesHidden: {
+		"Hidden slides were omitted",
+		"Unhide them in the presentation, or request them with the option hidden_slides.",
+	},
 }

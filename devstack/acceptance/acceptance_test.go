@@ -1,5 +1,5 @@
-// Package acceptance tries the whole of Docmill as its users and its operators do: three built services as processes on
-// real servers, spoken to over HTTP, with faults.
+// Package acceptance tests Docmill as its users and operators see it: built programs, run as processes and used over
+// HTTP, including faults. Tests that apply to both editions run against both.
 package acceptance_test
 
 import (
@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,32 +25,85 @@ import (
 
 const project = "../.."
 
-// patience bounds a whole test. It is no measure of speed: one conversion may take 2 minutes by its own limit.
+// patience limits a whole test. It does not measure speed: the limit of a single conversion is already 2 minutes.
 const patience = 10 * time.Minute
+
+// edition is one of the two ways to run Docmill.
+type edition string
+
+const (
+	// services are the three services on RabbitMQ, PostgreSQL and MinIO.
+	services edition = "services"
+	// embedded is all services in one process.
+	embedded edition = "embedded"
+)
+
+// forBoth runs a test once for each edition.
+func forBoth(t *testing.T, test func(t *testing.T, on edition)) {
+	t.Helper()
+	for _, on := range []edition{services, embedded} {
+		t.Run(string(on), func(t *testing.T) {
+			t.Parallel()
+			test(t, on)
+		})
+	}
+}
+
+// binaries builds all programs, once per test process, and returns their directory.
+var binaries = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "docmill-acceptance-")
+	if err != nil {
+		return "", err
+	}
+	return dir, system.Build(context.Background(), project, dir, append(system.Services(), system.Single())...)
+})
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
 type testBundle struct {
 	ctx    context.Context
-	bench  *testbench.Bench
 	system *system.System
 	client *client.Client
-	logs   string
+	// logs is the directory of the log files, and data the data directory of the embedded edition.
+	logs, data string
 }
 
-// setup starts a Docmill of the test's own on that bench, its converter with further settings.
-func setup(t *testing.T, bench *testbench.Bench, converter ...string) *testBundle {
+// setup starts a Docmill for the test, with additional settings for its converter.
+func setup(t *testing.T, on edition, converter ...string) *testBundle {
+	t.Helper()
+	if on == embedded {
+		return startEmbedded(t, filepath.Join(t.TempDir(), "data"), converter...)
+	}
+	return setupServices(t, testbench.New(t), converter...)
+}
+
+// startEmbedded starts `docmill serve` on that data directory.
+func startEmbedded(t *testing.T, data string, converter ...string) *testBundle {
+	t.Helper()
+	return start(t, embedded, system.Options{Data: data, Env: map[string][]string{system.Embedded: converter}})
+}
+
+// setupServices starts the three services on that bench.
+func setupServices(t *testing.T, bench *testbench.Bench, converter ...string) *testBundle {
+	t.Helper()
+	return start(t, services, system.Options{Space: bench.Space, Env: map[string][]string{system.Converter: converter}})
+}
+
+func start(t *testing.T, on edition, options system.Options) *testBundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	dir := t.TempDir()
-	require.NoError(t, system.Build(ctx, project, dir))
-	s, err := system.Start(ctx, system.Options{
-		Space: bench.Space, Binaries: dir, LogDir: dir, Env: map[string][]string{system.Converter: converter},
-	})
+	built, err := binaries()
+	require.NoError(t, err)
+	options.Binaries, options.LogDir = built, t.TempDir()
+	run := system.Start
+	if on == embedded {
+		run = system.StartEmbedded
+	}
+	s, err := run(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return &testBundle{ctx: ctx, bench: bench, system: s, client: client.New(s.URL()), logs: dir}
+	return &testBundle{ctx: ctx, system: s, client: client.New(s.URL()), logs: options.LogDir, data: options.Data}
 }
 
 func document(name string) string { return filepath.Join(project, "testdata", name) }
@@ -60,7 +115,7 @@ func (b *testBundle) submit(t *testing.T, name string) client.Job {
 	return job
 }
 
-// succeed waits for a job's success and checks that the result is what the job says.
+// succeed waits until the job has succeeded and checks the size and the SHA-256 of its result.
 func (b *testBundle) succeed(t *testing.T, job client.Job) client.Job {
 	t.Helper()
 	job, err := b.client.Await(b.ctx, job)
@@ -77,16 +132,21 @@ func (b *testBundle) succeed(t *testing.T, job client.Job) client.Job {
 	return job
 }
 
-func TestEachSubmissionCanBePolledAtOnce(t *testing.T) {
+func TestEachSubmissionCanBePolledImmediately(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testEachSubmissionCanBePolledImmediately)
+}
+
+func testEachSubmissionCanBePolledImmediately(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	jobs := make([]client.Job, 40)
 	for i := range jobs {
 		text := fmt.Sprintf("Letter number %d.", i)
 		job, err := b.client.Submit(b.ctx, "letter.txt", strings.NewReader(text), int64(len(text)))
 		require.NoError(t, err)
 		jobs[i], err = b.client.Poll(b.ctx, job.ID)
-		require.NoError(t, err, "a poll right after the 202 finds the job")
+		require.NoError(t, err, "a poll immediately after the 202 finds the job")
 	}
 	seen := map[string]bool{}
 	for _, job := range jobs {
@@ -99,13 +159,19 @@ func TestEachSubmissionCanBePolledAtOnce(t *testing.T) {
 	require.Len(t, seen, len(jobs))
 }
 
-func TestEveryDocumentEndsAsItShould(t *testing.T) {
+func TestEveryDocumentHasItsExpectedOutcome(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
-	// What each sample gives: a number of pages, or the code of a failed job, or the code of a refused submission.
+	forBoth(t, testEveryDocumentHasItsExpectedOutcome)
+}
+
+func testEveryDocumentHasItsExpectedOutcome(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
+	// The expected outcome of each sample: a number of pages, the code of a failed job, or the code of a rejected
+	// submission.
 	type outcome struct {
 		pages          int
-		failed, refuse string
+		failed, reject string
 	}
 	outcomes := map[string]outcome{
 		"sample.pptx": {pages: 19},
@@ -126,21 +192,21 @@ func TestEveryDocumentEndsAsItShould(t *testing.T) {
 		"synth-table.ods":                                   {pages: 1},
 		"synth-table.xls":                                   {pages: 1},
 		"synth-all-hidden.pptx":                             {failed: "document-empty"},
-		"excelize__encryptSHA512.xlsx":                      {refuse: "password-required"},
-		"gembox.presentation.examples__PptxEncryption.pptx": {refuse: "password-required"},
-		"gotenberg__protected_page_1.docx":                  {refuse: "password-required"},
-		"msoffcrypto-tool__rc4cryptoapi_password.ppt":       {refuse: "password-required"},
-		"unoserver__simple.encrypted.odt":                   {refuse: "password-required"},
-		"synth-png-named.pptx":                              {refuse: "file-type-contradicted"},
+		"excelize__encryptSHA512.xlsx":                      {reject: "password-required"},
+		"gembox.presentation.examples__PptxEncryption.pptx": {reject: "password-required"},
+		"gotenberg__protected_page_1.docx":                  {reject: "password-required"},
+		"msoffcrypto-tool__rc4cryptoapi_password.ppt":       {reject: "password-required"},
+		"unoserver__simple.encrypted.odt":                   {reject: "password-required"},
+		"synth-png-named.pptx":                              {reject: "file-type-contradicted"},
 	}
 	for name, want := range outcomes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			job, err := b.client.SubmitFile(b.ctx, document(name))
-			if want.refuse != "" {
+			if want.reject != "" {
 				var refusal *client.Problem
 				require.ErrorAs(t, err, &refusal)
-				require.Equal(t, want.refuse, refusal.Code)
+				require.Equal(t, want.reject, refusal.Code)
 				return
 			}
 			require.NoError(t, err)
@@ -156,16 +222,21 @@ func TestEveryDocumentEndsAsItShould(t *testing.T) {
 	}
 }
 
-// TestConverterKilledInTheMiddle: what a dead converter had in hand is converted by the next one.
-func TestConverterKilledInTheMiddle(t *testing.T) {
+// TestConverterKilledDuringAConversion checks that the next converter converts what a killed one had in progress.
+func TestConverterKilledDuringAConversion(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
-	job := b.submit(t, "odftoolkit__Presentation7.odp") // seconds of work
+	forBoth(t, testConverterKilledDuringAConversion)
+}
+
+func testConverterKilledDuringAConversion(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
+	job := b.submit(t, "odftoolkit__Presentation7.odp") // takes seconds
 	for job.Status != "running" {
 		var err error
 		job, err = b.client.Next(b.ctx, job)
 		require.NoError(t, err)
-		require.False(t, job.Ended(), "it was to be caught running")
+		require.False(t, job.Ended(), "the job ended before it was seen running")
 	}
 	require.NoError(t, b.system.Converter.Kill())
 	require.NoError(t, b.system.Converter.Start(b.ctx))
@@ -174,12 +245,12 @@ func TestConverterKilledInTheMiddle(t *testing.T) {
 	require.Equal(t, 100, job.Result.Pages)
 }
 
-// TestServersComeAndGo: no accepted job is lost when a server goes away while jobs run, and nobody has to restart a
-// service.
-func TestServersComeAndGo(t *testing.T) {
+// TestServersFailAndRecover checks that no accepted job is lost when a server fails while jobs run, and that no service
+// needs a restart.
+func TestServersFailAndRecover(t *testing.T) {
 	t.Parallel()
 	bench := testbench.NewPrivate(t)
-	b := setup(t, bench)
+	b := setupServices(t, bench)
 	const name = "aspose.slides-for-.net__HiddingSlides.pptx"
 	var accepted []client.Job
 	submit := func(n int) {
@@ -190,7 +261,7 @@ func TestServersComeAndGo(t *testing.T) {
 
 	submit(2)
 	require.NoError(t, bench.Servers.PostgreSQL.Stop(b.ctx))
-	submit(4) // accepted, and converted, without the database
+	submit(4) // accepted and converted without the database
 	_, err := b.client.Poll(b.ctx, accepted[0].ID)
 	var problem *client.Problem
 	require.ErrorAs(t, err, &problem)
@@ -222,25 +293,31 @@ func TestServersComeAndGo(t *testing.T) {
 	}
 }
 
-// ready waits until a service says that it has everything again.
+// ready waits until the service is ready again.
 func (b *testBundle) ready(t *testing.T, service *system.Service) {
 	t.Helper()
-	require.Eventually(t, func() bool { return service.Ready(b.ctx) == nil }, 2*time.Minute, 50*time.Millisecond, service.Name())
+	isReady := func() bool { return service.Ready(b.ctx) == nil }
+	require.Eventually(t, isReady, 2*time.Minute, 50*time.Millisecond, service.Name())
 }
 
-// TestNothingIsLeft: after jobs that ended well and badly, and a stop, no file of a document is on the converter's disk: only the lock that
-// several converters on one machine share.
-func TestNothingIsLeft(t *testing.T) {
+// TestNoFilesAreLeft checks that after a successful job, a failed job and a stop, no files of documents are left on the
+// converter's disk. Only the lock remains, which several converters on one machine share.
+func TestNoFilesAreLeft(t *testing.T) {
 	t.Parallel()
+	forBoth(t, testNoFilesAreLeft)
+}
+
+func testNoFilesAreLeft(t *testing.T, on edition) {
+	t.Helper()
 	work := t.TempDir()
-	b := setup(t, testbench.New(t), "DOCMILL_WORK_DIR="+work)
+	b := setup(t, on, "DOCMILL_WORK_DIR="+work)
 	b.succeed(t, b.submit(t, "synth-letter.odt"))
 	job, err := b.client.Await(b.ctx, b.submit(t, "synth-all-hidden.pptx"))
 	require.NoError(t, err)
 	require.Equal(t, "failed", job.Status)
 	require.NoError(t, b.system.Stop(b.ctx))
 	require.NoError(t, filepath.WalkDir(work, func(path string, entry fs.DirEntry, err error) error {
-		require.True(t, err != nil || entry.IsDir() || entry.Name() == ".lock", "left: %s", path)
+		require.True(t, err != nil || entry.IsDir() || entry.Name() == ".lock", "left behind: %s", path)
 		return err
 	}))
 }

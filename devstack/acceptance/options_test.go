@@ -20,7 +20,7 @@ func (b *testBundle) submitWith(t *testing.T, name string, options map[string]st
 	return b.client.SubmitForm(b.ctx, name, content, options)
 }
 
-// pdf gives what pdfinfo says of a job's result.
+// pdf returns the output of pdfinfo for the result of a job.
 func (b *testBundle) pdf(t *testing.T, job client.Job, password string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "result.pdf")
@@ -30,11 +30,45 @@ func (b *testBundle) pdf(t *testing.T, job client.Job, password string) string {
 	return string(info)
 }
 
-// TestPasswordsAreToldToNobody follows secrets through all of Docmill: they open and close what they are for, and nothing that
-// is kept of the job has them.
-func TestPasswordsAreToldToNobody(t *testing.T) {
+// TestPasswordsAreKeptSecret uses passwords end to end: they open a document and encrypt a PDF, and neither the
+// database nor a log contains them.
+func TestPasswordsAreKeptSecret(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	t.Run(string(services), func(t *testing.T) {
+		t.Parallel()
+		bench := testbench.New(t)
+		testPasswords(t, setupServices(t, bench), 3, func(b *testBundle) []byte {
+			dump := exec.CommandContext(b.ctx, "pg_dump", "--inserts", bench.DatabaseURL)
+			dump.Env = append(os.Environ(), "PGPASSWORD="+bench.DatabasePassword)
+			rows, err := dump.Output()
+			require.NoError(t, err)
+			return rows
+		})
+	})
+	t.Run(string(embedded), func(t *testing.T) {
+		t.Parallel()
+		testPasswords(t, setup(t, embedded), 1, func(b *testBundle) []byte {
+			files, err := filepath.Glob(filepath.Join(b.data, "docmill.db*"))
+			require.NoError(t, err)
+			return readAll(t, files)
+		})
+	})
+}
+
+func readAll(t *testing.T, paths []string) []byte {
+	t.Helper()
+	var all []byte
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		all = append(all, content...)
+	}
+	return all
+}
+
+// testPasswords expects logFiles log files. database returns the whole content of the database.
+func testPasswords(t *testing.T, b *testBundle, logFiles int, database func(b *testBundle) []byte) {
+	t.Helper()
 	const name, right, user, wrong = "gotenberg__protected_page_1.docx", "foo", "let-me-in-4711", "not-it-4712"
 
 	_, err := b.submitWith(t, name, nil)
@@ -56,35 +90,34 @@ func TestPasswordsAreToldToNobody(t *testing.T) {
 	require.Contains(t, info, "Pages:           1")
 	require.Contains(t, info, "algorithm:AES-256")
 
-	dump := exec.CommandContext(b.ctx, "pg_dump", "--inserts", b.bench.DatabaseURL)
-	dump.Env = append(os.Environ(), "PGPASSWORD="+b.bench.DatabasePassword)
-	kept, err := dump.Output()
-	require.NoError(t, err)
-	require.Contains(t, string(kept), job.ID)
+	kept := database(b)
+	require.Contains(t, string(kept), name, "the dump contains the job")
 	logs, err := filepath.Glob(filepath.Join(b.logs, "*.log"))
 	require.NoError(t, err)
-	require.Len(t, logs, 3)
-	for _, path := range logs {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		kept = append(kept, text...)
-	}
+	require.Len(t, logs, logFiles)
+	kept = append(kept, readAll(t, logs)...)
 	for _, secret := range []string{user, wrong} {
 		require.False(t, bytes.Contains(kept, []byte(secret)), secret)
 	}
 }
 
-// TestOptionsArriveAndAreShown: what a client chose is what it gets, and what the job says.
-func TestOptionsArriveAndAreShown(t *testing.T) {
+// TestOptionsAreAppliedAndShown checks that options affect the result and that the job lists them.
+func TestOptionsAreAppliedAndShown(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
-	job, err := b.submitWith(t, "open-xml-sdk__AllSlidesConverterTC.pptx", map[string]string{"pages": "2-3", "pdf_a": "2b"})
+	forBoth(t, testOptionsAreAppliedAndShown)
+}
+
+func testOptionsAreAppliedAndShown(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
+	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx"
+	job, err := b.submitWith(t, deck, map[string]string{"pages": "2-3", "pdf_a": "2b"})
 	require.NoError(t, err)
 	job = b.succeed(t, job)
 	require.Equal(t, 2, job.Result.Pages)
 	require.Equal(t, map[string]any{"pages": "2-3", "pdf_a": "2b"}, job.Target.Options)
 
-	job, err = b.submitWith(t, "open-xml-sdk__AllSlidesConverterTC.pptx", map[string]string{"pages": "70-"})
+	job, err = b.submitWith(t, deck, map[string]string{"pages": "70-"})
 	require.NoError(t, err)
 	job, err = b.client.Await(b.ctx, job)
 	require.NoError(t, err)

@@ -7,13 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/client"
-	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// TestReportsAreShown: a client reads what a document did not get, and why a conversion took its time.
+// TestReportsAreShown checks that the report lists what is missing from a result, and how long each step took.
 func TestReportsAreShown(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t), "DOCMILL_CONVERSION_PAGES=50")
+	forBoth(t, testReportsAreShown)
+}
+
+func testReportsAreShown(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on, "DOCMILL_CONVERSION_PAGES=50")
 
 	hidden := b.succeed(t, b.submit(t, "aspose.slides-for-.net__HiddingSlides.pptx"))
 	require.Equal(t, 1, hidden.Report.HiddenSlidesLeftOut)
@@ -36,7 +40,7 @@ func TestReportsAreShown(t *testing.T) {
 	require.True(t, macros.Report.MacrosBlocked)
 	require.Contains(t, codes(macros.Warnings), "macros-blocked")
 
-	// 100 slides. Whoever polls sees it move, until it turns out to have too many pages.
+	// 100 slides: polls show its progress, until it fails because it has too many pages.
 	long := b.submit(t, "odftoolkit__Presentation7.odp")
 	seen := map[int]bool{}
 	require.Eventually(t, func() bool {

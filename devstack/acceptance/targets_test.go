@@ -4,7 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"image"
-	_ "image/jpeg" // the kinds of pictures that are looked at
+	_ "image/jpeg" // the image formats that are decoded
 	_ "image/png"
 	"io"
 	"testing"
@@ -12,10 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/client"
-	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// result gives the bytes of a job's result.
+// result returns the content of the result of a job.
 func (b *testBundle) result(t *testing.T, job client.Job) []byte {
 	t.Helper()
 	body, err := b.client.Result(b.ctx, job)
@@ -26,10 +25,15 @@ func (b *testBundle) result(t *testing.T, job client.Job) []byte {
 	return content
 }
 
-// TestTargets: a result is what was asked for, under a name that says what it is.
+// TestTargets checks the format and the file name of results.
 func TestTargets(t *testing.T) {
 	t.Parallel()
-	b := setup(t, testbench.New(t))
+	forBoth(t, testTargets)
+}
+
+func testTargets(t *testing.T, on edition) {
+	t.Helper()
+	b := setup(t, on)
 	convert := func(t *testing.T, name string, options map[string]string) (client.Job, []byte) {
 		t.Helper()
 		job, err := b.submitWith(t, name, options)
@@ -37,8 +41,8 @@ func TestTargets(t *testing.T) {
 		job = b.succeed(t, job)
 		return job, b.result(t, job)
 	}
-	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx" // of five slides
-	t.Run("pictures", func(t *testing.T) {
+	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx" // five slides
+	t.Run("images", func(t *testing.T) {
 		t.Parallel()
 		job, content := convert(t, deck, map[string]string{"to": "png", "width": "320"})
 		require.Equal(t, "open-xml-sdk__AllSlidesConverterTC.zip", job.Result.Filename)
@@ -46,14 +50,14 @@ func TestTargets(t *testing.T) {
 		archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 		require.NoError(t, err)
 		require.Len(t, archive.File, 5)
-		picture, err := archive.Open("page-005.png")
+		page, err := archive.Open("page-005.png")
 		require.NoError(t, err)
-		drawn, kind, err := image.DecodeConfig(picture)
+		drawn, kind, err := image.DecodeConfig(page)
 		require.NoError(t, err)
 		require.Equal(t, 320, drawn.Width)
 		require.Equal(t, "png", kind)
 	})
-	t.Run("one picture", func(t *testing.T) {
+	t.Run("one image", func(t *testing.T) {
 		t.Parallel()
 		job, content := convert(t, deck, map[string]string{"to": "jpeg", "pages": "2", "image_quality": "50"})
 		require.Equal(t, "open-xml-sdk__AllSlidesConverterTC.jpg", job.Result.Filename)
@@ -75,7 +79,7 @@ func TestTargets(t *testing.T) {
 		require.Equal(t, "synth-letter.txt", job.Result.Filename)
 		require.Contains(t, string(content), "Grüße, Привет, 你好")
 	})
-	t.Run("the same again", func(t *testing.T) {
+	t.Run("same format", func(t *testing.T) {
 		t.Parallel()
 		job, content := convert(t, "synth-table.xlsx", map[string]string{"to": "xlsx"})
 		require.Equal(t, "synth-table.xlsx", job.Result.Filename)

@@ -1,6 +1,6 @@
-// Package bench measures the whole of Docmill over HTTP, in one run with what it is compared to: what the object store and
-// the HTTP edge can do alone, and what LibreOffice takes for the same documents without Docmill. Only the ratios travel
-// from one machine to another.
+// Package bench measures Docmill over HTTP, together with what it is compared to: another edition or version, the
+// object store alone, and LibreOffice without Docmill. All are measured in one run; only the ratios are comparable
+// between machines.
 package bench
 
 import (
@@ -20,137 +20,200 @@ import (
 	"github.com/docmill/docmill/devstack/client"
 )
 
-// Options of [Run].
-type Options struct {
-	// Whole is a Docmill, complete.
+// Candidate is a Docmill to measure.
+type Candidate struct {
+	// Name is the edition or version.
+	Name string
+	// Whole is a complete system.
 	Whole *client.Client
-	// Edge is another one, whose converter does not run: submissions and polls are measured without conversions beside
-	// them, which would take all processors.
+	// Edge is a second system whose converter is stopped, to measure submissions and polls without conversions, which
+	// would use all processors. If it is nil, they are not measured.
 	Edge *client.Client
-	// PutObject stores bytes in the object store itself: the floor of a submission.
+}
+
+// Options are the parameters of [Run].
+type Options struct {
+	// Candidates are measured alternately, so that all of them see the same load of the machine. Ratios are relative to
+	// the first.
+	Candidates []Candidate
+	// PutObject stores bytes in the object store directly: the lower bound of a submission.
 	PutObject func(ctx context.Context, key string, content []byte) error
-	// Soffice is LibreOffice's program.
+	// Soffice is the path of LibreOffice.
 	Soffice string
-	// Document is a small document, whose conversion is timed.
+	// Document is the path of a small document.
 	Document string
-	// Output is for a person to read.
+	// Output receives a human-readable table.
 	Output io.Writer
 }
 
-// How much is measured: enough for a steady median, short enough to be run often.
+// Sample sizes: enough for a stable median, but few enough to run often.
 const (
 	clients     = 8
-	submissions = 400
-	polls       = 8000
-	latencies   = 20
-	batch       = 24
+	rounds      = 3
+	submissions = 200 // per round
+	polls       = 4000
+	latencies   = 30
+	batch       = 60 // jobs submitted at once, per round
 )
 
-// Run measures and prints a table. It takes about two minutes.
+// Run measures the candidates and prints a table. It takes about two minutes per candidate.
 func Run(ctx context.Context, o Options) error {
 	content, err := os.ReadFile(o.Document)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
-	for _, measure := range []func(context.Context, *tabwriter.Writer, []byte) error{o.edge, o.latency, o.throughput} {
-		if err := measure(ctx, table, content); err != nil {
+	m := measurement{Options: o, content: content, table: tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)}
+	fmt.Fprintf(m.table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
+	for _, measure := range []func(context.Context) error{m.edge, m.latency, m.throughput} {
+		if err := measure(ctx); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return m.table.Flush()
+}
+
+type measurement struct {
+	Options
+
+	content []byte
+	table   *tabwriter.Writer
+}
+
+// show prints one row per figure, with its ratio to the first.
+func (m *measurement) show(what, unit string, figures []figure) {
+	for _, f := range figures {
+		fmt.Fprintf(m.table, "%s\t%s\t%.4g %s\t%.2f of %s\n",
+			what, f.name, f.value, unit, f.value/figures[0].value, figures[0].name)
+	}
+	fmt.Fprintln(m.table, "\t\t\t")
+}
+
+type figure struct {
+	name  string
+	value float64
 }
 
 // edge measures submissions and polls.
-func (o Options) edge(ctx context.Context, table *tabwriter.Writer, content []byte) error {
-	puts, err := rate(ctx, submissions, func(i int) error {
-		return o.PutObject(ctx, fmt.Sprintf("bench-%d", i), content)
-	})
-	if err != nil {
-		return fmt.Errorf("put objects: %w", err)
+func (m *measurement) edge(ctx context.Context) error {
+	var puts []float64
+	submitted, polled := map[string][]float64{}, map[string][]float64{}
+	for round := range rounds {
+		rate, err := rate(ctx, submissions, func(i int) error {
+			return m.PutObject(ctx, fmt.Sprintf("bench-%d-%d", round, i), m.content)
+		})
+		if err != nil {
+			return fmt.Errorf("put objects: %w", err)
+		}
+		puts = append(puts, rate)
+		for _, c := range m.Candidates {
+			if c.Edge == nil {
+				continue
+			}
+			submissionRate, pollRate, err := m.edgeOf(ctx, c)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+			submitted[c.Name], polled[c.Name] = append(submitted[c.Name], submissionRate), append(polled[c.Name], pollRate)
+		}
 	}
-	jobs := make([]client.Job, submissions)
-	submitted, err := rate(ctx, submissions, func(i int) (err error) {
-		jobs[i], err = o.Edge.SubmitBytes(ctx, filepath.Base(o.Document), content)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("submit: %w", err)
-	}
-	formats, err := rate(ctx, polls, func(int) error { return o.Edge.Formats(ctx) })
-	if err != nil {
-		return fmt.Errorf("ask for formats: %w", err)
-	}
-	polled, err := rate(ctx, polls, func(i int) error {
-		_, err := o.Edge.Poll(ctx, jobs[i%len(jobs)].ID)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("poll: %w", err)
-	}
-	fmt.Fprintf(table, "submissions\t%.0f/s\t%.2f of bare object puts\t(%.0f/s)\n", submitted, submitted/puts, puts)
-	fmt.Fprintf(table, "polls\t%.0f/s\t%.2f of GET /v1/formats, which asks nobody\t(%.0f/s)\n", polled, polled/formats, formats)
+	m.show("submissions", "per s", append(m.medians(submitted), figure{"bare object puts", median(puts)}))
+	m.show("polls", "per s", m.medians(polled))
 	return nil
 }
 
-// latency measures one document at a time, from the first byte of the request to the finished job.
-func (o Options) latency(ctx context.Context, table *tabwriter.Writer, content []byte) error {
-	through := make([]time.Duration, latencies)
-	alone := make([]time.Duration, latencies)
-	for i := range through { // in turn, so that both see the same machine
-		var err error
-		if through[i], err = timed(func() error { return o.convert(ctx, content) }); err != nil {
-			return fmt.Errorf("convert through Docmill: %w", err)
+func (m *measurement) edgeOf(ctx context.Context, c Candidate) (submitted, polled float64, err error) {
+	jobs := make([]client.Job, submissions)
+	submitted, err = rate(ctx, submissions, func(i int) (err error) {
+		jobs[i], err = c.Edge.SubmitBytes(ctx, filepath.Base(m.Document), m.content)
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("submit: %w", err)
+	}
+	polled, err = rate(ctx, polls, func(i int) error {
+		_, err := c.Edge.Poll(ctx, jobs[i%len(jobs)].ID)
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("poll: %w", err)
+	}
+	return submitted, polled, nil
+}
+
+const withoutDocmill = "soffice --convert-to"
+
+// latency measures one document at a time, from the start of the request until the job has ended.
+func (m *measurement) latency(ctx context.Context) error {
+	took := map[string][]float64{}
+	for range latencies {
+		for _, c := range m.Candidates {
+			duration, err := timed(func() error { return m.convert(ctx, c) })
+			if err != nil {
+				return fmt.Errorf("convert through %s: %w", c.Name, err)
+			}
+			took[c.Name] = append(took[c.Name], duration.Seconds()*1e3)
 		}
-		if alone[i], err = timed(func() error { return o.soffice(ctx, 1) }); err != nil {
+		duration, err := timed(func() error { return m.soffice(ctx, 1) })
+		if err != nil {
 			return err
 		}
+		took[withoutDocmill] = append(took[withoutDocmill], duration.Seconds()*1e3)
 	}
 	for _, p := range []int{50, 95} {
-		a, b := percentile(through, p), percentile(alone, p)
-		fmt.Fprintf(table, "end to end, p%d\t%.0f ms\t%.2f of soffice --convert-to\t(%.0f ms)\n",
-			p, a.Seconds()*1e3, a.Seconds()/b.Seconds(), b.Seconds()*1e3)
-	}
-	return nil
-}
-
-// throughput measures a batch that is submitted at once.
-func (o Options) throughput(ctx context.Context, table *tabwriter.Writer, content []byte) error {
-	through, err := timed(func() error {
-		group, ctx := errgroup.WithContext(ctx)
-		for range batch {
-			group.Go(func() error { return o.convert(ctx, content) })
+		var figures []figure
+		for _, c := range m.Candidates {
+			figures = append(figures, figure{c.Name, percentile(took[c.Name], p)})
 		}
-		return group.Wait()
-	})
-	if err != nil {
-		return fmt.Errorf("convert a batch through Docmill: %w", err)
+		figures = append(figures, figure{withoutDocmill, percentile(took[withoutDocmill], p)})
+		m.show(fmt.Sprintf("end to end, p%d", p), "ms", figures)
 	}
-	alone, err := timed(func() error { return o.soffice(ctx, batch) })
-	if err != nil {
-		return err
-	}
-	a, b := batch/through.Seconds(), batch/alone.Seconds()
-	fmt.Fprintf(table, "throughput\t%.2f/s\t%.2f of soffice --convert-to, one after another\t(%.2f/s)\n", a, a/b, b)
 	return nil
 }
 
-func (o Options) convert(ctx context.Context, content []byte) error {
-	job, err := o.Whole.SubmitBytes(ctx, filepath.Base(o.Document), content)
+// throughput measures jobs that are submitted at once.
+func (m *measurement) throughput(ctx context.Context) error {
+	rates := map[string][]float64{}
+	for range rounds {
+		for _, c := range m.Candidates {
+			duration, err := timed(func() error { return m.convertAll(ctx, c) })
+			if err != nil {
+				return fmt.Errorf("convert a batch through %s: %w", c.Name, err)
+			}
+			rates[c.Name] = append(rates[c.Name], batch/duration.Seconds())
+		}
+	}
+	const few = 8
+	duration, err := timed(func() error { return m.soffice(ctx, few) })
 	if err != nil {
 		return err
 	}
-	job, err = o.Whole.Await(ctx, job)
+	m.show("throughput", "jobs per s", append(m.medians(rates), figure{withoutDocmill, few / duration.Seconds()}))
+	return nil
+}
+
+func (m *measurement) convertAll(ctx context.Context, c Candidate) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range batch {
+		group.Go(func() error { return m.convert(ctx, c) })
+	}
+	return group.Wait()
+}
+
+func (m *measurement) convert(ctx context.Context, c Candidate) error {
+	job, err := c.Whole.SubmitBytes(ctx, filepath.Base(m.Document), m.content)
+	if err != nil {
+		return err
+	}
+	job, err = c.Whole.Await(ctx, job)
 	if err != nil {
 		return err
 	}
 	return job.Failure()
 }
 
-// soffice converts the document n times, with a process each, as a script would. All share one profile that exists
-// already: a fresh one for each would be slower still.
-func (o Options) soffice(ctx context.Context, n int) error {
+// soffice converts the document n times with one process each, as a script would. All share one existing profile;
+// creating one each time would be even slower.
+func (m *measurement) soffice(ctx context.Context, n int) error {
 	dir, err := os.MkdirTemp("", "docmill-bench-")
 	if err != nil {
 		return err
@@ -158,20 +221,31 @@ func (o Options) soffice(ctx context.Context, n int) error {
 	defer os.RemoveAll(dir)
 	profile := filepath.Join(os.TempDir(), fmt.Sprintf("docmill-bench-profile-%d", os.Getpid()))
 	for range n {
-		command := exec.CommandContext(ctx, o.Soffice, "-env:UserInstallation=file://"+profile,
-			"--headless", "--convert-to", "pdf", "--outdir", dir, o.Document)
+		command := exec.CommandContext(ctx, m.Soffice, "-env:UserInstallation=file://"+profile,
+			"--headless", "--convert-to", "pdf", "--outdir", dir, m.Document)
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("run soffice: %w: %s", err, output)
 		}
 	}
-	made, err := os.ReadDir(dir)
-	if err == nil && len(made) == 0 {
-		err = fmt.Errorf("soffice made nothing of %s", o.Document)
+	results, err := os.ReadDir(dir)
+	if err == nil && len(results) == 0 {
+		err = fmt.Errorf("soffice wrote nothing for %s", m.Document)
 	}
 	return err
 }
 
-// rate does something n times, from several goroutines at once, and gives how often a second.
+// medians returns each candidate's median, in the candidates' order.
+func (m *measurement) medians(of map[string][]float64) []figure {
+	var figures []figure
+	for _, c := range m.Candidates {
+		if values := of[c.Name]; len(values) > 0 {
+			figures = append(figures, figure{c.Name, median(values)})
+		}
+	}
+	return figures
+}
+
+// rate calls do n times from several goroutines and returns the calls per second.
 func rate(ctx context.Context, n int, do func(i int) error) (float64, error) {
 	var next atomic.Int64
 	took, err := timed(func() error {
@@ -197,8 +271,10 @@ func timed(do func() error) (time.Duration, error) {
 	return time.Since(begin), err
 }
 
-// percentile gives the p-th percentile by the nearest rank.
-func percentile(of []time.Duration, p int) time.Duration {
+func median(of []float64) float64 { return percentile(of, 50) }
+
+// percentile returns the p-th percentile by the nearest rank.
+func percentile(of []float64, p int) float64 {
 	sorted := slices.Sorted(slices.Values(of))
 	rank := (p*len(sorted) + 99) / 100
 	return sorted[max(rank, 1)-1]

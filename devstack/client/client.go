@@ -1,4 +1,4 @@
-// Package client speaks Docmill's public HTTP API as any client would, with nothing but HTTP and JSON: for the demo, the
+// Package client is a minimal client of Docmill's public HTTP API, written with plain HTTP and JSON, for the demo, the
 // acceptance tests and the benchmark.
 package client
 
@@ -15,31 +15,32 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// waitSeconds is how long the server may hold an answer back until the state changes (Prefer: wait, at most 60).
+// waitSeconds is how long the server may wait for a change of state before it answers (Prefer: wait, at most 60).
 const waitSeconds = 20
 
-// Client of the public API at one base URL. It is safe for concurrent use.
+// Client is a client of the public API at one base URL. It is safe for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
 }
 
-// New makes a client of the Docmill at that URL, http://127.0.0.1:8080 for example.
+// New returns a client of the Docmill at that URL, for example http://127.0.0.1:8080.
 func New(baseURL string) *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: maxIdle}
 	return &Client{base: strings.TrimSuffix(baseURL, "/"), http: &http.Client{Transport: transport}}
 }
 
-// maxIdle keeps the connections of a whole load test; http's default of 2 would make new ones all the time.
+// maxIdle is enough for the connections of a load test. With the default of 2, most requests would open a new one.
 const maxIdle = 64
 
-// Job is a job's JSON, as far as it is used here.
+// Job has the members of a job that are used here.
 type Job struct {
 	ID       string `json:"id"`
 	Status   string `json:"status"`
@@ -62,6 +63,7 @@ type Job struct {
 	Error    *struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
+		Remedy string `json:"remedy"`
 	} `json:"error"`
 	Links struct {
 		Self   string `json:"self"`
@@ -69,17 +71,17 @@ type Job struct {
 	} `json:"links"`
 
 	etag string
-	// pause is what the server asked to wait for before the next question.
+	// pause is the value of Retry-After.
 	pause time.Duration
 }
 
-// Warning is something about a result that its owner should know.
+// Warning is a warning about a result.
 type Warning struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
 
-// Report of a job that has ended.
+// Report is the report of a job that has ended.
 type Report struct {
 	Engine  string             `json:"engine"`
 	Seconds map[string]float64 `json:"seconds"`
@@ -94,7 +96,7 @@ type Report struct {
 	HiddenSlidesLeftOut int      `json:"hidden_slides_left_out"`
 }
 
-// Result of a job that succeeded.
+// Result is the result of a job that succeeded.
 type Result struct {
 	Filename string `json:"filename"`
 	Size     int64  `json:"size"`
@@ -102,23 +104,29 @@ type Result struct {
 	Pages    int    `json:"pages"`
 }
 
-// Problem is the RFC 9457 answer to a request that failed.
+// Problem is the RFC 9457 problem of a request that failed.
 type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
+	Remedy string `json:"remedy"`
 	Code   string `json:"code"`
 }
 
-// Error says what the server said.
+// Error returns the server's title, detail, remedy and code.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s: %s (%d %s, code %s)", p.Title, p.Detail, p.Status, http.StatusText(p.Status), p.Code)
+	return fmt.Sprintf("%s: %s (%d %s, code %s)", p.Title, sentences(p.Detail, p.Remedy), p.Status, http.StatusText(p.Status), p.Code)
 }
 
-// Ended tells whether the job's state is final.
+// Ended reports whether the state of the job is final.
 func (j Job) Ended() bool { return j.Status != "queued" && j.Status != "running" }
 
-// Failure says why a job that ended otherwise than with success did so; nil for one that succeeded.
+// sentences joins those that are not empty.
+func sentences(all ...string) string {
+	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), " ")
+}
+
+// Failure returns why a job did not succeed, or nil if it did.
 func (j Job) Failure() error {
 	switch {
 	case j.Status == "succeeded":
@@ -126,11 +134,11 @@ func (j Job) Failure() error {
 	case j.Error == nil:
 		return fmt.Errorf("the job ended as %s", j.Status)
 	default:
-		return fmt.Errorf("the job ended as %s: %s (%s)", j.Status, j.Error.Detail, j.Error.Code)
+		return fmt.Errorf("the job ended as %s: %s (%s)", j.Status, sentences(j.Error.Detail, j.Error.Remedy), j.Error.Code)
 	}
 }
 
-// SubmitFile uploads a file as it is read, under its own name.
+// SubmitFile uploads a file, streamed, under its own name.
 func (c *Client) SubmitFile(ctx context.Context, path string) (Job, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -144,7 +152,7 @@ func (c *Client) SubmitFile(ctx context.Context, path string) (Job, error) {
 	return c.Submit(ctx, filepath.Base(path), file, info.Size())
 }
 
-// Submit uploads a document of that many bytes. It is accepted when there is no error.
+// Submit uploads a document of size bytes. The document is accepted if the error is nil.
 func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64) (Job, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/jobs?to=pdf", document)
 	if err != nil {
@@ -156,24 +164,24 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 	return c.job(request)
 }
 
-// SubmitForm uploads a document from memory with options, as a form: the only way that secret options are taken.
+// SubmitForm uploads a document and options as a form. Secret options are accepted only in forms.
 func (c *Client) SubmitForm(ctx context.Context, name string, document []byte, options map[string]string) (Job, error) {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for option, value := range options {
 		if err := form.WriteField(option, value); err != nil {
-			return Job{}, fmt.Errorf("writing the option %s: %w", option, err)
+			return Job{}, fmt.Errorf("write the option %s: %w", option, err)
 		}
 	}
 	part, err := form.CreateFormFile("file", name)
 	if err != nil {
-		return Job{}, fmt.Errorf("writing the document: %w", err)
+		return Job{}, fmt.Errorf("write the document: %w", err)
 	}
 	if _, err := part.Write(document); err != nil {
-		return Job{}, fmt.Errorf("writing the document: %w", err)
+		return Job{}, fmt.Errorf("write the document: %w", err)
 	}
 	if err := form.Close(); err != nil {
-		return Job{}, fmt.Errorf("ending the form: %w", err)
+		return Job{}, fmt.Errorf("close the form: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/jobs", &body)
 	if err != nil {
@@ -188,7 +196,7 @@ func (c *Client) SubmitBytes(ctx context.Context, name string, document []byte) 
 	return c.Submit(ctx, name, bytes.NewReader(document), int64(len(document)))
 }
 
-// Formats asks what can be converted into what, and leaves the answer unread.
+// Formats requests the list of formats and discards it.
 func (c *Client) Formats(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/formats", http.NoBody)
 	if err != nil {
@@ -203,7 +211,7 @@ func (c *Client) Formats(ctx context.Context) error {
 	return err
 }
 
-// Poll asks how a job stands.
+// Poll returns the current state of a job.
 func (c *Client) Poll(ctx context.Context, id string) (Job, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/jobs/"+id, http.NoBody)
 	if err != nil {
@@ -223,18 +231,18 @@ func (c *Client) Await(ctx context.Context, job Job) (Job, error) {
 	return job, nil
 }
 
-// Next asks for the job with its state, which the server holds back until it has changed. A server that does not gets
-// the pause that it asked for.
+// Next returns the job after its next change: it asks the server to wait for the change (Prefer: wait). If the server
+// answers earlier without a change, Next pauses for the time in Retry-After.
 func (c *Client) Next(ctx context.Context, last Job) (Job, error) {
 	if last.Links.Self == "" {
-		return Job{}, errors.New("the job's links.self is missing")
+		return Job{}, errors.New("the job has no links.self")
 	}
 	asked := time.Now()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.absolute(last.Links.Self), http.NoBody)
 	if err != nil {
 		return Job{}, err
 	}
-	if last.etag != "" { // without a version to compare with, the server would wait for the one after the next
+	if last.etag != "" { // without a version to compare with, the server might wait for a later change
 		request.Header.Set("Prefer", "wait="+strconv.Itoa(waitSeconds))
 		request.Header.Set("If-None-Match", last.etag)
 	}
@@ -255,7 +263,7 @@ func (c *Client) Next(ctx context.Context, last Job) (Job, error) {
 	return now, nil
 }
 
-// Result begins the download; the caller closes it.
+// Result starts the download of the result. The caller closes it.
 func (c *Client) Result(ctx context.Context, from Job) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.absolute(from.Links.Result), http.NoBody)
 	if err != nil {
@@ -268,7 +276,7 @@ func (c *Client) Result(ctx context.Context, from Job) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// absolute makes a link of the API a URL; links may be paths.
+// absolute returns the URL of a link of the API, which may be a path.
 func (c *Client) absolute(link string) string {
 	base, err := url.Parse(c.base)
 	if err != nil {
@@ -281,7 +289,7 @@ func (c *Client) absolute(link string) string {
 	return resolved.String()
 }
 
-// job sends a request that is answered with a job.
+// job sends a request and decodes the job in the answer.
 func (c *Client) job(request *http.Request) (Job, error) {
 	response, err := c.do(request)
 	if err != nil {
@@ -290,10 +298,10 @@ func (c *Client) job(request *http.Request) (Job, error) {
 	defer response.Body.Close()
 	var answer Job
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return Job{}, fmt.Errorf("reading the job that %s answered: %w", request.URL, err)
+		return Job{}, fmt.Errorf("decode the job from %s: %w", request.URL, err)
 	}
 	if answer.ID == "" {
-		return Job{}, fmt.Errorf("%s did not answer with a job", request.URL)
+		return Job{}, fmt.Errorf("the answer from %s has no job", request.URL)
 	}
 	answer.etag = response.Header.Get("ETag")
 	answer.pause = time.Second
@@ -303,13 +311,13 @@ func (c *Client) job(request *http.Request) (Job, error) {
 	return answer, nil
 }
 
-var errNotModified = errors.New("nothing has changed")
+var errNotModified = errors.New("not modified")
 
-// do sends a request and turns every answer that is not a success into an error that says what the server said.
+// do sends a request and returns an error for every answer that is not a success.
 func (c *Client) do(request *http.Request) (*http.Response, error) {
 	response, err := c.http.Do(request)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("nobody listens at %s: is Docmill running? `make up` starts it", request.URL.Host)
+		return nil, fmt.Errorf("no server listens at %s; is Docmill running? `make up` starts it", request.URL.Host)
 	}
 	if err != nil {
 		return nil, err
@@ -321,19 +329,20 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 	if response.StatusCode == http.StatusNotModified {
 		return nil, errNotModified
 	}
-	return nil, refusal(response)
+	return nil, problemOf(response)
 }
 
-// refusal reads the problem (RFC 9457) that an API answers with, or says that it was no such API.
-func refusal(response *http.Response) error {
+// problemOf decodes the problem (RFC 9457) in an answer. If there is none, the server is not Docmill.
+func problemOf(response *http.Response) error {
 	const enough = 64 << 10
 	body, err := io.ReadAll(io.LimitReader(response.Body, enough))
 	if err != nil {
-		return fmt.Errorf("reading the answer %s: %w", response.Status, err)
+		return fmt.Errorf("read the body of the answer %s: %w", response.Status, err)
 	}
 	problem := &Problem{}
 	if json.Unmarshal(body, problem) != nil || problem.Code == "" {
-		return fmt.Errorf("%s answered %s, which no Docmill says: %.200s", response.Request.URL, response.Status, strings.TrimSpace(string(body)))
+		return fmt.Errorf("%s answered %s, which is not a Docmill answer: %.200s",
+			response.Request.URL, response.Status, strings.TrimSpace(string(body)))
 	}
 	problem.Status = response.StatusCode
 	return problem

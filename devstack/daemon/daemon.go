@@ -1,4 +1,4 @@
-// Package daemon is a server program that can be started, stopped and killed any number of times, each time on the same
+// Package daemon represents a server program that can be started, stopped and killed repeatedly, always on the same
 // ports.
 package daemon
 
@@ -15,14 +15,14 @@ import (
 	"github.com/docmill/docmill/devstack/process"
 )
 
-// ErrNotOurs means that a daemon belongs to another process, which alone may stop and start it.
+// ErrNotOurs means that a daemon belongs to another process. Only that process may start and stop it.
 var ErrNotOurs = errors.New("this server belongs to another process")
 
-// startTimeout bounds one start. RabbitMQ takes 5 s on two idle cores, and several times that when a test run keeps
-// them busy.
+// startTimeout limits one start. RabbitMQ takes 5 s on two idle cores, and several times that if a test run keeps them
+// busy.
 const startTimeout = 2 * time.Minute
 
-// Daemon is the life of one server program. Its methods may be called from any goroutine.
+// Daemon is one server program. It is safe for concurrent use.
 type Daemon struct {
 	name   string
 	launch Launch
@@ -31,16 +31,16 @@ type Daemon struct {
 	process *process.Process
 }
 
-// Launch starts the program and returns when it serves. When that fails, nothing of it is left running.
+// Launch starts the program and returns when it serves. If it fails, it leaves no process running.
 type Launch func(ctx context.Context) (*process.Process, error)
 
-// New makes a daemon that does not run yet. Without a launch it is another process's, and only known here.
+// New returns a daemon that is not running. With a nil launch, the daemon belongs to another process.
 func New(name string, launch Launch) *Daemon { return &Daemon{name: name, launch: launch} }
 
-// Name of the daemon, for people.
+// Name returns the name of the daemon, for logs and errors.
 func (d *Daemon) Name() string { return d.name }
 
-// Start starts the daemon and returns when it serves. It does nothing when it runs.
+// Start starts the daemon and returns when it serves. It does nothing if the daemon is running.
 func (d *Daemon) Start(ctx context.Context) error {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -50,7 +50,8 @@ func (d *Daemon) Start(ctx context.Context) error {
 	if d.process != nil && d.process.Running() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s took longer than %s to start", d.name, startTimeout))
+	tooSlow := fmt.Errorf("%s took longer than %s to start", d.name, startTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, tooSlow)
 	defer cancel()
 	started, err := d.launch(ctx)
 	if err != nil {
@@ -60,12 +61,12 @@ func (d *Daemon) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop stops the daemon as its operator would, and returns when it is gone. It does nothing when it does not run.
+// Stop stops the daemon cleanly and returns when it has ended. It does nothing if the daemon is not running.
 func (d *Daemon) Stop(ctx context.Context) error {
 	return d.end(func(p *process.Process) error { return p.Stop(ctx) })
 }
 
-// Kill ends the daemon as a crash would (SIGKILL), and returns when it is gone.
+// Kill ends the daemon like a crash (SIGKILL) and returns when it has ended.
 func (d *Daemon) Kill() error {
 	return d.end(func(p *process.Process) error {
 		p.Kill()
@@ -73,7 +74,7 @@ func (d *Daemon) Kill() error {
 	})
 }
 
-// Discard ends a daemon whose data is thrown away: faster than Stop, tidier than Kill.
+// Discard ends a daemon whose data is no longer needed: faster than Stop, cleaner than Kill.
 func (d *Daemon) Discard(ctx context.Context) error {
 	return d.end(func(p *process.Process) error { return p.Discard(ctx) })
 }
@@ -90,7 +91,7 @@ func (d *Daemon) end(how func(*process.Process) error) error {
 	return how(d.process)
 }
 
-// Exited is closed when the daemon's present process has ended; nil when it was never started here.
+// Exited returns a channel that is closed when the current process has ended; nil if the daemon was never started here.
 func (d *Daemon) Exited() <-chan struct{} {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -100,7 +101,7 @@ func (d *Daemon) Exited() <-chan struct{} {
 	return d.process.Exited()
 }
 
-// Err is nil while the daemon runs, and then tells how it ended, with the end of its log.
+// Err returns nil while the daemon runs. Afterwards it describes how the daemon ended, with the last lines of its log.
 func (d *Daemon) Err() error {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -110,7 +111,7 @@ func (d *Daemon) Err() error {
 	return d.process.Err()
 }
 
-// PID of the daemon's present or last process; 0 when it was never started here.
+// PID returns the process ID of the current or last process; 0 if the daemon was never started here.
 func (d *Daemon) PID() int {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -120,14 +121,14 @@ func (d *Daemon) PID() int {
 	return d.process.PID()
 }
 
-// StartAnywhere starts the daemon on the given ports if they are free, and else on others, which it writes to ports.
-// Before each start it calls settle, which makes known where the daemon will be. A port can be taken between the moment
-// it was found free and the moment the daemon binds it, so that is tried again.
+// StartAnywhere starts the daemon on the given ports if they are free, and on others otherwise, which it writes to
+// ports. It calls settle before each start, to publish the addresses. Another process can take a port between the check
+// and the bind, so the start is retried with new ports in that case.
 func (d *Daemon) StartAnywhere(ctx context.Context, ports []int, settle func()) error {
 	const attempts = 5
 	var err error
 	for range attempts {
-		if err = drawPorts(ports); err != nil {
+		if err = choosePorts(ports); err != nil {
 			return err
 		}
 		settle()
@@ -138,9 +139,9 @@ func (d *Daemon) StartAnywhere(ctx context.Context, ports []int, settle func()) 
 	return fmt.Errorf("after %d attempts: %w", attempts, err)
 }
 
-// drawPorts replaces those ports that are 0 or taken by free ones.
-func drawPorts(ports []int) error {
-	spare, err := port.Free(2 * len(ports)) // twice, because one of them may be among those that stay
+// choosePorts replaces ports that are 0 or taken by free ones.
+func choosePorts(ports []int) error {
+	spare, err := port.Free(2 * len(ports)) // twice as many, because a spare port may equal one that stays
 	if err != nil {
 		return err
 	}
@@ -153,15 +154,15 @@ func drawPorts(ports []int) error {
 	return nil
 }
 
-// portTaken recognises how RabbitMQ, PostgreSQL, MinIO and Go's own servers say that somebody listens on their port.
+// portTaken reports whether err is how RabbitMQ, PostgreSQL, MinIO or a Go server reports that its port is in use.
 func portTaken(err error) bool {
 	var exit *process.ExitError
 	if !errors.As(err, &exit) {
 		return false
 	}
-	said := strings.ToLower(exit.LogTail)
+	text := strings.ToLower(exit.LogTail)
 	for _, words := range []string{"eaddrinuse", "address already in use", "address in use", "port is already in use"} {
-		if strings.Contains(said, words) {
+		if strings.Contains(text, words) {
 			return true
 		}
 	}

@@ -1,5 +1,5 @@
-// Package demo converts one document through Docmill's public HTTP API and shows what happens: what any client would do,
-// with nothing but HTTP and JSON.
+// Package demo converts one document through Docmill's public HTTP API and prints the progress, as any client could do
+// with plain HTTP and JSON.
 package demo
 
 import (
@@ -16,19 +16,19 @@ import (
 	"github.com/docmill/docmill/devstack/client"
 )
 
-// Options of [Run].
+// Options are the parameters of [Run].
 type Options struct {
-	// BaseURL of a running Docmill: http://127.0.0.1:8080
+	// BaseURL is the URL of a running Docmill: http://127.0.0.1:8080
 	BaseURL string
-	// File to convert.
+	// File is the document to convert.
 	File string
 	// OutputDir receives the result.
 	OutputDir string
-	// Output is for a person to read.
+	// Output receives human-readable progress.
 	Output io.Writer
 }
 
-// Run sends the file, shows each state of its job, and stores the result.
+// Run submits the file, prints each state of its job, and stores the result.
 func Run(ctx context.Context, options Options) error {
 	c := client.New(options.BaseURL)
 	start := time.Now()
@@ -37,13 +37,13 @@ func Run(ctx context.Context, options Options) error {
 	}
 	current, err := c.SubmitFile(ctx, options.File)
 	if err != nil {
-		return fmt.Errorf("sending %s to %s: %w", options.File, options.BaseURL, err)
+		return fmt.Errorf("submit %s to %s: %w", options.File, options.BaseURL, err)
 	}
 	show(current.Status, "job %s: %s, %s", current.ID, current.Source.Filename, size(current.Source.Size))
 	for !current.Ended() {
 		before := describe(current)
 		if current, err = c.Next(ctx, current); err != nil {
-			return fmt.Errorf("asking how the job stands: %w", err)
+			return fmt.Errorf("poll the job: %w", err)
 		}
 		if describe(current) != before {
 			show(current.Status, "%s", progress(current))
@@ -54,13 +54,13 @@ func Run(ctx context.Context, options Options) error {
 	}
 	path, err := download(ctx, c, current, options.OutputDir)
 	if err != nil {
-		return fmt.Errorf("fetching the result: %w", err)
+		return fmt.Errorf("download the result: %w", err)
 	}
 	show("stored", "%s, %s, %s", path, pages(current.Result.Pages), size(current.Result.Size))
 	return nil
 }
 
-// download stores the job's result under its own name, and only when it is what the job says it is.
+// download stores the result under its own name, after checking its SHA-256.
 func download(ctx context.Context, c *client.Client, from client.Job, dir string) (path string, err error) {
 	if from.Result == nil {
 		return "", errors.New("the job succeeded without a result")
@@ -72,7 +72,7 @@ func download(ctx context.Context, c *client.Client, from client.Job, dir string
 	defer body.Close()
 	file, err := os.CreateTemp(dir, ".docmill-*")
 	if err != nil {
-		return "", fmt.Errorf("creating a file for the result: %w", err)
+		return "", fmt.Errorf("create a file for the result: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -82,18 +82,18 @@ func download(ctx context.Context, c *client.Client, from client.Job, dir string
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(file, sum), body)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != from.Result.SHA256 {
-		return "", fmt.Errorf("the result arrived damaged: its SHA-256 is %s and should be %s", got, from.Result.SHA256)
+		return "", fmt.Errorf("the downloaded result is damaged: its SHA-256 is %s, want %s", got, from.Result.SHA256)
 	}
 	const readable = 0o644
 	if err := os.Chmod(file.Name(), readable); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	path = filepath.Join(dir, filepath.Base(from.Result.Filename))
 	if err := os.Rename(file.Name(), path); err != nil {
-		return "", fmt.Errorf("storing the result: %w", err)
+		return "", fmt.Errorf("store the result: %w", err)
 	}
 	return path, nil
 }
@@ -114,7 +114,7 @@ func pages(n int) string {
 	return fmt.Sprintf("%d pages", n)
 }
 
-// size in bytes, for a person.
+// size formats a size in bytes for humans.
 func size(n int64) string {
 	const kilo, mega = 1e3, 1e6
 	switch {

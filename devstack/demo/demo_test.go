@@ -20,7 +20,7 @@ import (
 
 const pdf = "%PDF-1.7 the result"
 
-// docmill answers as the API's contract says: queued, running, and then the given end.
+// docmill starts a server that answers as the API specifies: queued, running, and then the given ending.
 func docmill(t *testing.T, ending, result string) string {
 	t.Helper()
 	const self = `"links":{"self":"/v1/jobs/1","result":"/v1/jobs/1/result"}`
@@ -48,7 +48,9 @@ func docmill(t *testing.T, ending, result string) string {
 		}
 		answer(w, http.StatusOK, min(int(asked.Load()), 2))
 	})
-	mux.HandleFunc("GET /v1/jobs/1/result", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, result) })
+	mux.HandleFunc("GET /v1/jobs/1/result", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, result)
+	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL
@@ -56,7 +58,8 @@ func docmill(t *testing.T, ending, result string) string {
 
 func succeeded() string {
 	sum := sha256.Sum256([]byte(pdf))
-	return fmt.Sprintf(`"status":"succeeded","result":{"filename":"deck.pdf","size":%d,"sha256":"%s","pages":8}`, len(pdf), hex.EncodeToString(sum[:]))
+	return fmt.Sprintf(`"status":"succeeded","result":{"filename":"deck.pdf","size":%d,"sha256":"%s","pages":8}`,
+		len(pdf), hex.EncodeToString(sum[:]))
 }
 
 func run(t *testing.T, url string) (shown, dir string, err error) {
@@ -73,7 +76,8 @@ func TestStatesAreShownAndTheResultStored(t *testing.T) {
 	t.Parallel()
 	shown, dir, err := run(t, docmill(t, succeeded(), pdf))
 	require.NoError(t, err)
-	require.Regexp(t, `(?s)queued +job 1: deck.pptx, 4 bytes.*running +converting, 44 %.*succeeded.*deck.pdf, 8 pages, 19 bytes`, shown)
+	require.Regexp(t, `(?s)queued +job 1: deck.pptx, 4 bytes.*running +converting, 44 %`, shown)
+	require.Regexp(t, `(?s)running.*succeeded.*deck.pdf, 8 pages, 19 bytes`, shown)
 	stored, err := os.ReadFile(filepath.Join(dir, "deck.pdf"))
 	require.NoError(t, err)
 	require.Equal(t, pdf, string(stored))
@@ -82,34 +86,35 @@ func TestStatesAreShownAndTheResultStored(t *testing.T) {
 func TestDamagedResultIsNotStored(t *testing.T) {
 	t.Parallel()
 	_, dir, err := run(t, docmill(t, succeeded(), "%PDF-1.7 cut o"))
-	require.ErrorContains(t, err, "arrived damaged")
+	require.ErrorContains(t, err, "result is damaged")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
 
-func TestFailedJobTellsWhy(t *testing.T) {
+func TestFailedJobReportsTheReason(t *testing.T) {
 	t.Parallel()
-	_, _, err := run(t, docmill(t, `"status":"failed","error":{"code":"password-required","detail":"The document asks for a password."}`, ""))
-	require.EqualError(t, err, "the job ended as failed: The document asks for a password. (password-required)")
+	failure := `{"code":"password-required","detail":"The document needs a password.","remedy":"Send it."}`
+	_, _, err := run(t, docmill(t, `"status":"failed","error":`+failure, ""))
+	require.EqualError(t, err, "the job ended as failed: The document needs a password. Send it. (password-required)")
 }
 
-func TestRefusalIsTold(t *testing.T) {
+func TestProblemIsReported(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnsupportedMediaType)
-		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","code":"format-unsupported"}`)
+		_, _ = io.WriteString(w, `{"title":"Unsupported","detail":"No such format.","remedy":"Use another.","code":"format-unsupported"}`)
 	}))
 	t.Cleanup(server.Close)
 	_, _, err := run(t, server.URL)
-	require.ErrorContains(t, err, "Unsupported: No such format. (415 Unsupported Media Type, code format-unsupported)")
+	require.ErrorContains(t, err, "Unsupported: No such format. Use another. (415 Unsupported Media Type, code format-unsupported)")
 }
 
-func TestSomethingElseIsRecognised(t *testing.T) {
+func TestOtherServersAreDetected(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	_, _, err := run(t, server.URL)
-	require.ErrorContains(t, err, "which no Docmill says")
+	require.ErrorContains(t, err, "is not a Docmill answer")
 	server.Close()
 	_, _, err = run(t, server.URL)
 	require.ErrorContains(t, err, "`make up` starts it")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,57 +18,73 @@ import (
 //go:embed debian.sh
 var debianScript string
 
-// debianPackages lists what to install for the given needs.
+// converterPackages lists the packages of the converter; the Dockerfile installs the same.
+//
+//go:embed converter-packages.txt
+var converterPackages string
+
+// debianPackages returns the packages to install for the given needs.
 func debianPackages(needs []Need) []string {
-	packages := map[Need][]string{
-		RabbitMQ:   {"rabbitmq-server"},
-		PostgreSQL: {"postgresql"},
-		LibreOffice: {
-			"libreoffice-writer-nogui", "libreoffice-calc-nogui", "libreoffice-impress-nogui",
-			"libreoffice-math-nogui", // without it formulas are left out, without a word
-			// Fonts of the same widths as those that most documents name, so that lines break as their author saw them.
-			"fonts-liberation", "fonts-dejavu", "fonts-crosextra-carlito", "fonts-crosextra-caladea",
-		},
-		Poppler: {"poppler-utils"},
-		QPDF:    {"qpdf"},
-		WebP:    {"webp"},
-	}
 	var list []string
-	for _, need := range needs {
-		list = append(list, packages[need]...)
+	for line := range strings.Lines("rabbitmq-server\npostgresql\n" + converterPackages) {
+		name, _, _ := strings.Cut(line, "#")
+		name = strings.TrimSpace(name)
+		if name != "" && slices.Contains(needs, needOf(name)) {
+			list = append(list, name)
+		}
 	}
 	return list
 }
 
-// installPackages runs apt-get as root, or says which command a person has to run.
+// needOf returns the need that a package is for.
+func needOf(name string) Need {
+	switch name {
+	case "rabbitmq-server":
+		return RabbitMQ
+	case "postgresql":
+		return PostgreSQL
+	case "poppler-utils":
+		return Poppler
+	case "qpdf":
+		return QPDF
+	case "webp":
+		return WebP
+	default: // its components and fonts
+		return LibreOffice
+	}
+}
+
+// installPackages runs apt-get as root, or returns an error with the command to run.
 func installPackages(ctx context.Context, log *zap.Logger, needs []Need) error {
 	packages := debianPackages(needs)
 	byHand := "apt-get update && apt-get install -y --no-install-recommends " + strings.Join(packages, " ")
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("%s %w, and this machine has no apt-get; on Debian: %s", names(needs), ErrMissing, byHand)
+		return fmt.Errorf("%s %w and there is no apt-get; on Debian, run: %s", names(needs), ErrMissing, byHand)
 	}
 	command := append([]string{"sh", "-c", debianScript, "debian.sh"}, packages...)
 	if os.Getuid() != 0 {
 		if exec.CommandContext(ctx, "sudo", "-n", "true").Run() != nil {
-			return fmt.Errorf("%s %w; install with: sudo sh -c '%s'", names(needs), ErrMissing, byHand)
+			return fmt.Errorf("%s %w; to install, run: sudo sh -c '%s'", names(needs), ErrMissing, byHand)
 		}
 		command = append([]string{"sudo", "-n"}, command...)
 	}
-	log.Info("installing "+names(needs)+" from Debian's packages, once; this can take minutes", zap.Strings("packages", packages))
+	log.Info("installing "+names(needs)+" from Debian packages (only once, can take minutes)",
+		zap.Strings("packages", packages))
 	start := time.Now()
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	// dpkg must not be killed in the middle of its work: the script gets a signal and cleans up.
+	// dpkg must not be killed halfway: the script receives a signal and cleans up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("installing %s (%w); by hand: %s; the end of its output:\n%s", names(needs), err, byHand, lastLines(output.String()))
+		return fmt.Errorf("install %s (%w); to install it manually, run: %s; last lines of the output:\n%s",
+			names(needs), err, byHand, lastLines(output.String()))
 	}
 	log.Info("installed "+names(needs), zap.Duration("took", time.Since(start).Round(time.Second)))
 	return nil
 }
 
-// lastLines is enough of a long output for a person to see what went wrong.
+// lastLines returns the end of a long output, which usually contains the error.
 func lastLines(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	return strings.Join(lines[max(0, len(lines)-25):], "\n")

@@ -1,28 +1,28 @@
-# Installs the given Debian packages without their system services: devstack runs servers of its own.
+# Installs the given Debian packages without starting their system services: devstack runs its own servers.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
-mark='installed for a moment by docmill devstack'
+mark='temporarily installed by docmill devstack'
 policy=/usr/sbin/policy-rc.d
 no_cluster=/etc/postgresql-common/createcluster.d/docmill-devstack.conf
 
 cleanup() {
 	if grep -qs "$mark" "$policy"; then rm -f "$policy"; fi
 	rm -f "$no_cluster"
-	if [ "$made_folder" ]; then rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"; fi
+	if [ "$made_dir" ]; then rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"; fi
 }
-made_folder=
+made_dir=
 trap cleanup EXIT
 trap 'exit 143' INT TERM HUP
 
-# invoke-rc.d asks this script before it starts a service; 101 forbids it. An existing one is the owner's decision.
+# invoke-rc.d runs this script before it starts a service; exit code 101 forbids the start. An existing script is kept.
 if [ ! -e "$policy" ]; then
 	printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
 	chmod 755 "$policy"
 fi
-# Without this, installing postgresql creates (and after a reboot starts) a cluster on port 5432.
+# Without this, installing postgresql creates a cluster on port 5432, which starts at the next boot.
 if [ ! -d "${no_cluster%/*}" ]; then
-	made_folder=yes
+	made_dir=yes
 	mkdir -p "${no_cluster%/*}"
 fi
 printf '# %s\ncreate_main_cluster = false\n' "$mark" >"$no_cluster"

@@ -33,7 +33,7 @@ func findRabbitMQ(tools *Tools) bool {
 	return true
 }
 
-// findPostgreSQL takes the highest major version; Debian keeps several beside each other.
+// findPostgreSQL selects the highest major version; Debian allows several side by side.
 func findPostgreSQL(tools *Tools) bool {
 	servers, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(servers) == 0 {
@@ -57,8 +57,8 @@ func findMinIO(tools *Tools) bool {
 	return true
 }
 
-// findLibreOffice wants the parts for text, tables, slides and formulas: Debian packages them one by one, and a soffice without
-// one of them fails only when it meets such a document, or leaves the formulas out.
+// findLibreOffice requires the components for text, spreadsheets, presentations and formulas. Debian packages them
+// separately, and a soffice without one of them fails only when it opens such a document, or omits the formulas.
 func findLibreOffice(tools *Tools) bool {
 	found, err := exec.LookPath("soffice")
 	if err != nil {
@@ -68,8 +68,8 @@ func findLibreOffice(tools *Tools) bool {
 	if err != nil {
 		return false
 	}
-	for _, part := range []string{"libswlo.so", "libsclo.so", "libsdlo.so", "libsmlo.so"} {
-		if !isFile(filepath.Join(filepath.Dir(program), part)) {
+	for _, library := range []string{"libswlo.so", "libsclo.so", "libsdlo.so", "libsmlo.so"} {
+		if !isFile(filepath.Join(filepath.Dir(program), library)) {
 			return false
 		}
 	}

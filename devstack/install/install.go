@@ -1,7 +1,7 @@
-// Package install finds the programs that Docmill stands on, and installs what is missing when it may.
+// Package install finds the programs that Docmill depends on, and installs missing ones if it has the permission.
 //
-// Servers and LibreOffice come from Debian's packages, MinIO is built as a Go tool of a pinned version. None of the
-// packages' own system services is started or left enabled.
+// Servers and LibreOffice come from Debian packages; MinIO is built with Go from a pinned version. The system services
+// of the packages are neither started nor left enabled.
 package install
 
 import (
@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Need names one thing that has to be there.
+// Need is a dependency of Docmill or its tests.
 type Need string
 
-// What can be asked for.
+// The dependencies.
 const (
 	RabbitMQ    Need = "RabbitMQ"
 	PostgreSQL  Need = "PostgreSQL"
@@ -34,34 +34,37 @@ const (
 	WebP        Need = "WebP"
 )
 
-// All is every need of Docmill and its tests.
+// All returns every dependency of Docmill and its tests.
 func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, QPDF, WebP} }
 
-// Tools says where the programs are; what was not asked for is empty.
+// Converter returns the dependencies of the converter, which are also those of the embedded edition.
+func Converter() []Need { return []Need{LibreOffice, Poppler, QPDF, WebP} }
+
+// Tools has the paths of the programs. Fields that were not requested are empty.
 type Tools struct {
-	// RabbitMQServer is the server's own script, not Debian's wrapper, which insists on the user rabbitmq.
+	// RabbitMQServer is the script of the server itself, not Debian's wrapper, which requires the user rabbitmq.
 	RabbitMQServer string
-	// Epmd is Erlang's port mapper.
+	// Epmd is the Erlang port mapper.
 	Epmd string
-	// PostgreSQLBin is the folder with initdb and postgres.
+	// PostgreSQLBin is the directory of initdb and postgres.
 	PostgreSQLBin string
-	// MinIO is the server's binary.
+	// MinIO is the server binary.
 	MinIO string
-	// Soffice is LibreOffice's start script.
+	// Soffice is the start script of LibreOffice.
 	Soffice string
-	// Pdfinfo is poppler's program that tells facts about a PDF.
+	// Pdfinfo is the program of Poppler that describes a PDF.
 	Pdfinfo string
-	// Qpdf is the program that encrypts PDFs.
+	// Qpdf encrypts PDFs.
 	Qpdf string
-	// Cwebp is the program that writes WebP.
+	// Cwebp writes WebP images.
 	Cwebp string
 }
 
-// ErrMissing is in every error that says that something is missing and was not installed.
+// ErrMissing is wrapped by every error about a dependency that is missing and was not installed.
 var ErrMissing = errors.New("missing")
 
-// Ensure returns where everything asked for is, after installing what was missing. That takes minutes on a fresh
-// machine and is logged. Processes that call it at the same time take turns.
+// Ensure returns the paths of the requested programs, after installing missing ones. Installation takes minutes on a
+// fresh machine and is logged. Concurrent processes take turns.
 func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) {
 	if log == nil {
 		log = zap.NewNop()
@@ -76,7 +79,7 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 	}
 	defer unlock()
 	_, missing = find(needs) // another process may have installed it while this one waited
-	// apt-get waits for the network and the disk, the build for the processor: they do not disturb each other.
+	// Both run at the same time: apt-get mostly waits for the network and the disk, the build needs the processor.
 	group, groupContext := errgroup.WithContext(ctx)
 	fromDebian := slices.DeleteFunc(slices.Clone(missing), func(need Need) bool { return need == MinIO })
 	if len(fromDebian) > 0 {
@@ -90,35 +93,35 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 	}
 	tools, missing = find(needs)
 	if len(missing) > 0 {
-		return Tools{}, fmt.Errorf("%s still %w after its installation", names(missing), ErrMissing)
+		return Tools{}, fmt.Errorf("%s still %w after installation", names(missing), ErrMissing)
 	}
 	return tools, nil
 }
 
-// lock takes the lock under which one process at a time installs.
+// lock acquires the lock that allows one process at a time to install.
 func lock(ctx context.Context) (unlock func(), err error) {
-	folder, err := cacheFolder()
+	dir, err := cacheDir()
 	if err != nil {
 		return nil, err
 	}
-	installing := flock.New(filepath.Join(folder, "install.lock"))
+	installing := flock.New(filepath.Join(dir, "install.lock"))
 	if _, err := installing.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("waiting for another installation: %w", err)
+		return nil, fmt.Errorf("wait for another installation: %w", err)
 	}
 	return func() { _ = installing.Close() }, nil
 }
 
-// cacheFolder is where what can be had again is kept between runs; it is created when missing.
-func cacheFolder() (string, error) {
+// cacheDir returns the directory for what can be rebuilt, and creates it if necessary.
+func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil { // no HOME, as under some service managers
 		base = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
 	}
-	folder := filepath.Join(base, "docmill")
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return "", fmt.Errorf("creating the cache folder: %w", err)
+	dir := filepath.Join(base, "docmill")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", fmt.Errorf("create the cache directory: %w", err)
 	}
-	return folder, nil
+	return dir, nil
 }
 
 func names(needs []Need) string {

@@ -2,57 +2,65 @@ package install
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// minioVersion is the project's last commit before it was archived; it has a security fix that the last published
-// image lacks. Raising it is a new folder in the cache, so a running stack keeps its binary.
-const minioVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
+// pinnedMinIO is the last commit of MinIO before the project was archived. It has a security fix that the last
+// published image lacks. The Dockerfile builds the same version. A new version gets a new directory in the cache, so a
+// running stack keeps its binary.
+//
+//go:embed minio-version.txt
+var pinnedMinIO string
 
-// minioPath is where the built binary is kept for ever: a build takes about 2.5 minutes on two cores.
+func minioVersion() string { return strings.TrimSpace(pinnedMinIO) }
+
+// minioPath returns the path of the binary in the cache, where it stays: a build takes about 2.5 minutes on two cores.
 func minioPath() (string, error) {
-	folder, err := cacheFolder()
+	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(folder, "bin", minioVersion, "minio"), nil
+	return filepath.Join(dir, "bin", minioVersion(), "minio"), nil
 }
 
-// buildMinIO builds the pinned version in a folder of its own and moves the result into place, so that nobody ever sees
-// half a binary.
+// buildMinIO builds the pinned version in a temporary directory and moves the binary into place, so that an incomplete
+// binary is never visible.
 func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	path, err := minioPath()
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("creating the folder for MinIO: %w", err)
+		return fmt.Errorf("create the directory for MinIO: %w", err)
 	}
 	building, err := os.MkdirTemp(filepath.Dir(path), "building-")
 	if err != nil {
-		return fmt.Errorf("creating a folder to build MinIO in: %w", err)
+		return fmt.Errorf("create a directory to build MinIO in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 
-	target := "github.com/minio/minio@" + minioVersion
-	log.Info("building MinIO, once; this takes about 3 minutes", zap.String("target", target))
+	target := "github.com/minio/minio@" + minioVersion()
+	log.Info("building MinIO (only once, about 3 minutes)", zap.String("target", target))
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, "go", "install", target)
 	cmd.Dir = building
-	// A workspace or vendor flags of the surrounding project must not reach this build.
+	// The workspace and the vendor flags of the surrounding project must not affect this build.
 	cmd.Env = append(os.Environ(), "GOBIN="+building, "GOWORK=off", "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building MinIO with go install %s: %w; the end of its output:\n%s", target, err, lastLines(string(output)))
+		return fmt.Errorf("build MinIO with go install %s: %w; last lines of the output:\n%s",
+			target, err, lastLines(string(output)))
 	}
 	if err := os.Rename(filepath.Join(building, "minio"), path); err != nil {
-		return fmt.Errorf("moving MinIO into place: %w", err)
+		return fmt.Errorf("move MinIO into place: %w", err)
 	}
 	log.Info("built MinIO", zap.String("path", path), zap.Duration("took", time.Since(start).Round(time.Second)))
 	return nil

@@ -9,21 +9,21 @@ import (
 	"strconv"
 )
 
-// Ports are drawn from below Linux's ephemeral range (32768 and up): an outgoing connection of any process then never
-// takes the port of a server that is about to be restarted on it.
+// Ports are chosen below Linux's ephemeral range (32768 and up), so that an outgoing connection of any process never
+// takes the port of a server that is being restarted.
 const (
 	lowest  = 20000
 	highest = 32000
 )
 
-// attempts bounds the search; on any usual machine the first draw is free.
+// attempts limits the search; normally the first candidate is free.
 const attempts = 200
 
 // ErrNoneFree means that no free port was found.
 var ErrNoneFree = errors.New("no free port on 127.0.0.1")
 
-// Free returns n different ports that nobody listened on a moment ago. Another process may still take one first, so
-// who uses them tries again with others when that happened.
+// Free returns n different ports that were free at the time of the call. Another process may take one before it is
+// used, so callers should retry with other ports.
 func Free(n int) ([]int, error) {
 	found := make([]int, 0, n)
 	taken := make(map[int]bool, n)
@@ -44,7 +44,7 @@ func Free(n int) ([]int, error) {
 	return nil, fmt.Errorf("%w between %d and %d after %d attempts", ErrNoneFree, lowest, highest, attempts)
 }
 
-// IsFree says whether a server could listen on the port of 127.0.0.1 right now.
+// IsFree reports whether a server could listen on the port of 127.0.0.1 now.
 func IsFree(port int) bool {
 	listener, err := net.Listen("tcp", Address(port)) //nolint:noctx // binds and closes at once
 	if err != nil {
@@ -53,5 +53,5 @@ func IsFree(port int) bool {
 	return listener.Close() == nil
 }
 
-// Address is the loopback address of a port, as in "127.0.0.1:8080".
+// Address returns the loopback address of a port, such as "127.0.0.1:8080".
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -17,7 +17,7 @@ func TestFreePortsDifferAndAreFree(t *testing.T) {
 	for _, one := range ports {
 		require.False(t, seen[one])
 		seen[one] = true
-		require.Less(t, one, 32768, "ports of outgoing connections begin there")
+		require.Less(t, one, 32768, "the ephemeral range starts there")
 	}
 }
 

@@ -1,7 +1,7 @@
-// Package process runs one child process that can neither be lost nor outlive its parent.
+// Package process runs child processes that do not outlive their parent.
 //
-// A child gets a process group of its own, so that it and what it started are signaled together, writes to a log file
-// whose tail explains a failure, and is signaled by the kernel when this process dies, however it dies.
+// Each child has its own process group, so that it and its descendants are signaled together. It writes to a log file,
+// whose tail becomes part of errors. The kernel signals it when this process dies, for whatever reason.
 package process
 
 import (
@@ -16,40 +16,40 @@ import (
 	"time"
 )
 
-// defaultGrace is how long a child may take to stop before its group is killed: RabbitMQ, the slowest of the servers,
+// defaultGrace is how long a child may take to stop before its group is killed. RabbitMQ, the slowest of the servers,
 // needs about 2 s for a clean stop on two busy cores.
 const defaultGrace = 30 * time.Second
 
-// maxLogSize in bytes is where a log file that is found at start is set aside as "<name>.1".
+// maxLogSize, in bytes, is the size above which an existing log file is renamed to "<name>.1" at the start.
 const maxLogSize = 16 << 20
 
-// Spec says what to run. Name, Path and LogFile are required.
+// Spec describes a child process. Name, Path and LogFile are required.
 type Spec struct {
-	// Name of the child in errors.
+	// Name is the name of the child in errors.
 	Name string
-	// Path of the executable.
+	// Path is the path of the executable.
 	Path string
-	// Args without the program's name.
+	// Args are the arguments without the program name.
 	Args []string
 	// Env is the whole environment; nothing is inherited.
 	Env []string
-	// Dir is the working directory; empty means this process's own.
+	// Dir is the working directory; empty means that of this process.
 	Dir string
-	// LogFile receives both outputs; it is appended to and created when missing.
+	// LogFile receives standard output and standard error. It is appended to, and created if necessary.
 	LogFile string
-	// Credential runs the child as another user; nil means the own one.
+	// Credential is the user that the child runs as; nil means the current one.
 	Credential *syscall.Credential
 	// StopSignal asks the child to stop; zero means SIGTERM.
 	StopSignal syscall.Signal
-	// Grace is the time between StopSignal and the kill of the group; zero means 30 s.
+	// Grace is the time between StopSignal and killing the group; zero means 30 s.
 	Grace time.Duration
 	// DeathSignal is sent by the kernel when this process dies; zero means SIGKILL.
 	DeathSignal syscall.Signal
-	// Detached gives the child a session of its own and lets it outlive this process.
+	// Detached gives the child its own session and lets it outlive this process.
 	Detached bool
 }
 
-// ExitError says how a child ended, with the end of what it had logged since its start.
+// ExitError describes how a child ended, with the last lines that it logged since its start.
 type ExitError struct {
 	Name    string
 	State   string
@@ -59,12 +59,12 @@ type ExitError struct {
 
 func (e *ExitError) Error() string {
 	if e.LogTail == "" {
-		return fmt.Sprintf("%s ended (%s) without a word in %s", e.Name, e.State, e.LogFile)
+		return fmt.Sprintf("%s ended (%s) and logged nothing to %s", e.Name, e.State, e.LogFile)
 	}
-	return fmt.Sprintf("%s ended (%s), the end of %s:\n%s", e.Name, e.State, e.LogFile, e.LogTail)
+	return fmt.Sprintf("%s ended (%s); last lines of %s:\n%s", e.Name, e.State, e.LogFile, e.LogTail)
 }
 
-// Process is a started child. Its methods may be called from any goroutine.
+// Process is a started child. It is safe for concurrent use.
 type Process struct {
 	spec      Spec
 	pid       int
@@ -73,7 +73,7 @@ type Process struct {
 	state     *os.ProcessState // set before exited is closed
 }
 
-// Start starts the child and returns as soon as it runs; see [Process.WaitReady] for more.
+// Start starts the child and returns as soon as it runs. Use [Process.WaitReady] to wait until it serves.
 func Start(spec Spec) (*Process, error) {
 	if spec.StopSignal == 0 {
 		spec.StopSignal = syscall.SIGTERM
@@ -86,23 +86,23 @@ func Start(spec Spec) (*Process, error) {
 	}
 	log, offset, err := openLog(spec.LogFile)
 	if err != nil {
-		return nil, fmt.Errorf("opening the log of %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("open the log of %s: %w", spec.Name, err)
 	}
 	p := &Process{spec: spec, logOffset: offset, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go p.run(log, started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	return p, nil
 }
 
 // run starts the child and reaps it. Linux sends the death signal when the *thread* that forked ends, not when the
-// process does, and Go ends idle threads at will: so the thread is held for as long as the child lives.
+// process does, and Go may end idle threads at any time. So the thread is locked for as long as the child lives.
 func (p *Process) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx // its life is bound by Stop and Kill, not by a context
+	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx // Stop and Kill end it, not a context
 	cmd.Env, cmd.Dir = p.spec.Env, p.spec.Dir
 	if cmd.Env == nil {
 		cmd.Env = []string{}
@@ -128,7 +128,7 @@ func (p *Process) run(log *os.File, started chan<- error) {
 	close(p.exited)
 }
 
-// openLog opens path for appending and says how long it already is.
+// openLog opens path for appending and returns its current length.
 func openLog(path string) (*os.File, int64, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, 0, err
@@ -149,13 +149,13 @@ func openLog(path string) (*os.File, int64, error) {
 	return log, info.Size(), nil
 }
 
-// PID is the child's process id, which is also the id of its process group.
+// PID returns the process ID of the child, which is also the ID of its process group.
 func (p *Process) PID() int { return p.pid }
 
-// Exited is closed when the child has ended and is reaped.
+// Exited returns a channel that is closed when the child has ended and was reaped.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Running says whether the child has not ended yet.
+// Running reports whether the child is still running.
 func (p *Process) Running() bool {
 	select {
 	case <-p.exited:
@@ -165,7 +165,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// ExitCode is the child's exit code, -1 while it runs and when a signal ended it.
+// ExitCode returns the exit code of the child, or -1 if it is running or was ended by a signal.
 func (p *Process) ExitCode() int {
 	if p.Running() {
 		return -1
@@ -173,8 +173,8 @@ func (p *Process) ExitCode() int {
 	return p.state.ExitCode()
 }
 
-// Err is nil while the child runs, and then an *[ExitError] however well it ended: a server that ended by itself is a
-// fault in any case.
+// Err returns nil while the child runs and an *[ExitError] afterwards, even if the exit code is 0: a server is not
+// supposed to end by itself.
 func (p *Process) Err() error {
 	if p.Running() {
 		return nil
@@ -184,14 +184,14 @@ func (p *Process) Err() error {
 	}
 }
 
-// LogTail is the end of what the child has logged since its start, at most a few kilobytes.
+// LogTail returns the last lines that the child logged since its start, at most a few kilobytes.
 func (p *Process) LogTail() string { return tail(p.spec.LogFile, p.logOffset) }
 
-// Stop asks the child to stop, waits for its end, and kills its group when the grace period or ctx is over first. It
-// returns nil when the child ended in time or had ended before, and an error when it had to be killed.
+// Stop sends the stop signal, waits until the child has ended, and kills its group when the grace period or ctx ends
+// first. It returns nil if the child ended in time or before, and an error if it had to be killed.
 func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, p.spec.StopSignal) }
 
-// Discard ends the child as the kernel would when this process died, without a clean stop, and waits for its end.
+// Discard sends the signal that the kernel sends when this process dies, without a clean stop, and waits for the end.
 func (p *Process) Discard(ctx context.Context) error { return p.end(ctx, p.spec.DeathSignal) }
 
 func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
@@ -199,11 +199,12 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
 		p.killGroup()
 		return nil
 	}
-	grace, cancel := context.WithTimeoutCause(ctx, p.spec.Grace, fmt.Errorf("%s did not stop within %s", p.spec.Name, p.spec.Grace))
+	tooSlow := fmt.Errorf("%s did not stop within %s", p.spec.Name, p.spec.Grace)
+	grace, cancel := context.WithTimeoutCause(ctx, p.spec.Grace, tooSlow)
 	defer cancel()
-	// Only the child is signaled: how its own children end is its own affair, as it is for any service manager.
+	// Only the child is signaled, as a service manager does: the child is responsible for its own children.
 	if err := syscall.Kill(p.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signaling %s: %w", p.spec.Name, err)
+		return fmt.Errorf("signal %s: %w", p.spec.Name, err)
 	}
 	select {
 	case <-p.exited:
@@ -215,40 +216,41 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
 	}
 }
 
-// Kill kills the whole group at once, as a crash would, and waits for the child's end.
+// Kill kills the whole group at once, like a crash, and waits for the end of the child.
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.exited
-	p.killGroup() // and waits for the rest
+	p.killGroup() // waits for the other members
 }
 
-// killGroup also reaches members that outlived the child itself, and waits for their end: RabbitMQ's node is the child of
-// its start script, and its ports are free only when it is gone itself. The group's id cannot have been given to a stranger
-// as long as one member lives, and an empty group is a harmless ESRCH (pids are reused only after a full turn).
+// killGroup kills members of the group that outlived the child, and waits for their end: RabbitMQ's node is a child of
+// its start script, and its ports are free only when the node itself is gone. The kernel does not reuse the ID of a
+// group that has members, and an empty group returns a harmless ESRCH (PIDs are reused only after they wrap around).
 func (p *Process) killGroup() {
-	for deadline := time.Now().Add(groupEnd); syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // nobody but their parent, which is not us, is told of the members' end
+	deadline := time.Now().Add(groupEnd)
+	for syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond) // only their parent, which is another process, is notified of their end
 	}
 }
 
-// groupEnd bounds the wait for killed members: large ones take tens of milliseconds to be torn down, and where nobody reaps
-// orphans (a container without an init) they stay as zombies.
+// groupEnd limits the wait for killed members: the kernel needs tens of milliseconds to tear down large ones, and where
+// orphans are not reaped (a container without an init process) they remain as zombies.
 const groupEnd = 2 * time.Second
 
-// Signal sends one signal to the child alone.
+// Signal sends a signal to the child only.
 func (p *Process) Signal(signal syscall.Signal) error {
 	if err := syscall.Kill(p.pid, signal); err != nil {
-		return fmt.Errorf("signaling %s: %w", p.spec.Name, err)
+		return fmt.Errorf("signal %s: %w", p.spec.Name, err)
 	}
 	return nil
 }
 
-// readyInterval is the pause between two probes. Servers give no event that works for all of them, and a probe of a
-// closed port costs microseconds.
+// readyInterval is the pause between two probes. There is no event that all servers provide, and a probe of a closed
+// port costs microseconds.
 const readyInterval = 25 * time.Millisecond
 
-// WaitReady calls probe until it returns nil. It fails with an *[ExitError] as soon as the child ends, and with the
-// last probe's error and the log's tail when ctx ends; it does not stop the child.
+// WaitReady calls probe until it returns nil. It returns an *[ExitError] as soon as the child ends, and the last error
+// of probe with the tail of the log when ctx ends. It does not stop the child.
 func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) error) error {
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()
@@ -261,7 +263,8 @@ func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) err
 		case <-p.exited:
 			return p.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready (%w): %w; the end of %s:\n%s", p.spec.Name, context.Cause(ctx), err, p.spec.LogFile, p.LogTail())
+			return fmt.Errorf("%s is not ready (%w): %w; last lines of %s:\n%s",
+				p.spec.Name, context.Cause(ctx), err, p.spec.LogFile, p.LogTail())
 		case <-ticker.C:
 		}
 	}

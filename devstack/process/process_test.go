@@ -24,13 +24,13 @@ const orphanVariable = "PROCESS_TEST_ORPHAN_LOG"
 
 func TestMain(m *testing.M) {
 	if log := os.Getenv(orphanVariable); log != "" {
-		bearAndDie(log)
+		startAndWait(log)
 	}
 	os.Exit(m.Run())
 }
 
-// bearAndDie starts a child, says its id, and waits to be killed.
-func bearAndDie(log string) {
+// startAndWait starts a child, prints its process ID, and waits to be killed.
+func startAndWait(log string) {
 	child, err := process.Start(shell(log, "exec sleep 1000"))
 	if err != nil {
 		panic(err)
@@ -60,12 +60,12 @@ func setup(t *testing.T, script string, change ...func(*process.Spec)) (child *p
 	return child, log
 }
 
-// says waits until the child has written text.
-func says(text string, log string) func(context.Context) error {
+// logged returns a probe that succeeds once the log contains text.
+func logged(text, log string) func(context.Context) error {
 	return func(context.Context) error {
 		written, err := os.ReadFile(log)
 		if err == nil && !strings.Contains(string(written), text) {
-			return errors.New("not said yet")
+			return errors.New("not logged yet")
 		}
 		return err
 	}
@@ -75,12 +75,12 @@ func gone(t *testing.T, pid int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		// A zombie whose new parent has not reaped it yet is gone, too.
+		// A zombie that its new parent has not reaped yet counts as gone.
 		return err != nil || strings.Contains(string(state), ") Z ")
-	}, 10*time.Second, 10*time.Millisecond, "process %d lives on", pid)
+	}, 10*time.Second, 10*time.Millisecond, "process %d is still running", pid)
 }
 
-func TestChildThatDiesAtStartTellsWhy(t *testing.T) {
+func TestExitAtStartIsReported(t *testing.T) {
 	t.Parallel()
 	child, _ := setup(t, "echo first; echo the reason >&2; exit 3")
 	err := child.WaitReady(t.Context(), func(context.Context) error { return errors.New("never ready") })
@@ -91,7 +91,7 @@ func TestChildThatDiesAtStartTellsWhy(t *testing.T) {
 	require.Equal(t, 3, child.ExitCode())
 }
 
-func TestTailIsOfThisStartOnly(t *testing.T) {
+func TestTailStartsAtThisStart(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(t.TempDir(), "log")
 	for _, word := range []string{"before", "after"} {
@@ -102,7 +102,7 @@ func TestTailIsOfThisStartOnly(t *testing.T) {
 	}
 }
 
-func TestTailOfALongLogIsShort(t *testing.T) {
+func TestTailIsLimited(t *testing.T) {
 	t.Parallel()
 	child, _ := setup(t, "i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done")
 	<-child.Exited()
@@ -113,14 +113,15 @@ func TestTailOfALongLogIsShort(t *testing.T) {
 
 func TestMissingProgramIsAnError(t *testing.T) {
 	t.Parallel()
-	_, err := process.Start(process.Spec{Name: "nothing", Path: "/does/not/exist", LogFile: filepath.Join(t.TempDir(), "log")})
+	log := filepath.Join(t.TempDir(), "log")
+	_, err := process.Start(process.Spec{Name: "nothing", Path: "/does/not/exist", LogFile: log})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestStopLeavesNobodyOfTheGroup(t *testing.T) {
+func TestStopEndsTheGroup(t *testing.T) {
 	t.Parallel()
 	child, log := setup(t, `sleep 1000 & echo "grandchild $!"; trap 'exit 0' TERM; wait`)
-	require.NoError(t, child.WaitReady(t.Context(), says("grandchild", log)))
+	require.NoError(t, child.WaitReady(t.Context(), logged("grandchild", log)))
 	grandchild, err := strconv.Atoi(strings.TrimPrefix(child.LogTail(), "grandchild "))
 	require.NoError(t, err)
 
@@ -131,10 +132,11 @@ func TestStopLeavesNobodyOfTheGroup(t *testing.T) {
 	require.NoError(t, child.Stop(t.Context()), "a second stop does nothing")
 }
 
-func TestStopKillsWhoDoesNotListen(t *testing.T) {
+func TestStopKillsAChildThatIgnoresTheSignal(t *testing.T) {
 	t.Parallel()
-	child, log := setup(t, `trap '' TERM; echo deaf; while :; do sleep 1000; done`, func(s *process.Spec) { s.Grace = 50 * time.Millisecond })
-	require.NoError(t, child.WaitReady(t.Context(), says("deaf", log)))
+	impatient := func(s *process.Spec) { s.Grace = 50 * time.Millisecond }
+	child, log := setup(t, `trap '' TERM; echo deaf; while :; do sleep 1000; done`, impatient)
+	require.NoError(t, child.WaitReady(t.Context(), logged("deaf", log)))
 	require.ErrorContains(t, child.Stop(t.Context()), "did not stop within 50ms")
 	require.False(t, child.Running())
 }
@@ -142,7 +144,7 @@ func TestStopKillsWhoDoesNotListen(t *testing.T) {
 func TestWaitReadyEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	child, log := setup(t, "echo busy; exec sleep 1000")
-	require.NoError(t, child.WaitReady(t.Context(), says("busy", log)))
+	require.NoError(t, child.WaitReady(t.Context(), logged("busy", log)))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause, probed := errors.New("patience is over"), errors.New("still loading")
 	cancel(cause)
@@ -165,14 +167,14 @@ func TestChildDiesWithItsParent(t *testing.T) {
 	child, err := strconv.Atoi(strings.TrimSpace(line))
 	require.NoError(t, err)
 
-	require.NoError(t, syscall.Kill(child, 0), "the child lives as long as its parent")
+	require.NoError(t, syscall.Kill(child, 0), "the child lives while its parent does")
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
 	gone(t, child)
 }
 
-// TestChildOutlivesThreads would fail if the death signal followed a thread that Go ends: goroutines that return while
-// locked to their thread end it.
+// TestChildOutlivesThreads fails if the death signal is bound to a thread that Go ends: a goroutine that returns while
+// locked to its thread ends that thread.
 func TestChildOutlivesThreads(t *testing.T) {
 	t.Parallel()
 	var child *process.Process

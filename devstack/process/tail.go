@@ -6,13 +6,13 @@ import (
 	"os"
 )
 
-// A tail is for a person to read: what fits a screen.
+// The limits of a tail: what fits on a screen.
 const (
 	tailBytes = 4 << 10
 	tailLines = 25
 )
 
-// tail returns the last lines of the file from offset on, or "" when there is nothing to read.
+// tail returns the last lines of the file after offset, or "" if there are none.
 func tail(path string, offset int64) string {
 	file, err := os.Open(path)
 	if err != nil {

@@ -2,7 +2,7 @@ package servers
 
 import "github.com/docmill/docmill/devstack/daemon"
 
-// Connection says where three servers are and how to get in. It can be handed to another process as JSON.
+// Connection has the addresses and credentials of the three servers. It can be passed to another process as JSON.
 type Connection struct {
 	// BrokerURL has neither credentials nor a vhost: amqp://127.0.0.1:20001
 	BrokerURL      string `json:"broker_url"`
@@ -19,7 +19,7 @@ type Connection struct {
 	StoreSecretKey string `json:"store_secret_key"`
 }
 
-// Connection describes these servers.
+// Connection returns the addresses and credentials of the servers.
 func (s *Servers) Connection() Connection {
 	return Connection{
 		BrokerURL: s.RabbitMQ.URL, ManagementURL: s.RabbitMQ.ManagementURL,
@@ -30,7 +30,7 @@ func (s *Servers) Connection() Connection {
 	}
 }
 
-// Attach gives access to servers that another process runs. Starting, stopping and killing them is [daemon.ErrNotOurs].
+// Attach returns servers that another process runs. Starting, stopping and killing them returns [daemon.ErrNotOurs].
 func Attach(c Connection) *Servers {
 	return &Servers{
 		RabbitMQ: &RabbitMQ{
@@ -42,7 +42,8 @@ func Attach(c Connection) *Servers {
 			AdminPassword: c.DatabaseAdminPassword,
 		},
 		MinIO: &MinIO{
-			Daemon: daemon.New(minIOName, nil), Endpoint: c.StoreEndpoint, AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
+			Daemon: daemon.New(minIOName, nil), Endpoint: c.StoreEndpoint,
+			AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
 		},
 	}
 }

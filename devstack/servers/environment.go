@@ -2,8 +2,8 @@ package servers
 
 import "os"
 
-// environment is what every server gets, and nothing else of this process's own: a variable that is set on one machine
-// must not change what a test sees.
+// environment returns the environment of every server. It inherits almost nothing, so that a variable that is set on
+// one machine does not change the behavior of a test.
 func environment(home string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + home}
 	if zone, set := os.LookupEnv("TZ"); set {

@@ -19,7 +19,7 @@ import (
 
 const (
 	minIOName = "MinIO"
-	// Region of every bucket: MinIO's default.
+	// Region is the region of every bucket: MinIO's default.
 	Region = "us-east-1"
 )
 
@@ -36,12 +36,12 @@ type minIOSettings struct {
 	SecretKey string `json:"secret_key"`
 }
 
-// MinIO is one object store.
+// MinIO is an object store.
 type MinIO struct {
 	*daemon.Daemon
 	// Endpoint is a URL: http://127.0.0.1:20002
 	Endpoint string
-	// AccessKey and SecretKey of its root user.
+	// AccessKey and SecretKey are those of the root user.
 	AccessKey, SecretKey string
 
 	dir      string
@@ -61,7 +61,7 @@ func (m *MinIO) settle() { m.Endpoint = "http://" + port.Address(m.settings.Port
 func (m *MinIO) launchStore(ctx context.Context) (*process.Process, error) {
 	data := filepath.Join(m.dir, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("creating MinIO's folder: %w", err)
+		return nil, fmt.Errorf("create MinIO's directory: %w", err)
 	}
 	store, err := process.Start(process.Spec{
 		Name: minIOName, Path: m.tools.MinIO, Dir: m.dir, LogFile: m.logFile("minio"),
@@ -82,7 +82,7 @@ func (m *MinIO) launchStore(ctx context.Context) (*process.Process, error) {
 	return store, nil
 }
 
-// probe lists buckets, which answers 503 until the store has read its own state.
+// probe lists the buckets; MinIO answers 503 until it has loaded its state.
 func (m *MinIO) probe(ctx context.Context) error {
 	client, err := m.client()
 	if err != nil {
@@ -97,12 +97,12 @@ func (m *MinIO) client() (*minio.Client, error) {
 		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Region: Region, MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of MinIO: %w", err)
+		return nil, fmt.Errorf("create a MinIO client: %w", err)
 	}
 	return client, nil
 }
 
-// CreateBucket creates an empty bucket. It tolerates that it exists.
+// CreateBucket creates an empty bucket. A bucket that exists is not an error.
 func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	client, err := m.client()
 	if err != nil {
@@ -110,12 +110,12 @@ func (m *MinIO) CreateBucket(ctx context.Context, name string) error {
 	}
 	err = client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: Region})
 	if err != nil && minio.ToErrorResponse(err).Code != minio.BucketAlreadyOwnedByYou {
-		return fmt.Errorf("creating bucket %s: %w", name, err)
+		return fmt.Errorf("create bucket %s: %w", name, err)
 	}
 	return nil
 }
 
-// RemoveBucket removes a bucket with all that is in it. It tolerates that there is none.
+// RemoveBucket removes a bucket and its contents. A bucket that does not exist is not an error.
 func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	client, err := m.client()
 	if err != nil {
@@ -123,20 +123,21 @@ func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	}
 	err = client.RemoveBucketWithOptions(ctx, name, minio.RemoveBucketOptions{ForceDelete: true})
 	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
-		return fmt.Errorf("removing bucket %s: %w", name, err)
+		return fmt.Errorf("remove bucket %s: %w", name, err)
 	}
 	return nil
 }
 
-// PutObject stores bytes, as nothing but a client of MinIO would: what Docmill's own storing is compared with.
+// PutObject stores bytes with the MinIO client alone. Benchmarks compare Docmill with it.
 func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byte) error {
 	client, err := m.client()
 	if err != nil {
 		return err
 	}
-	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{DisableMultipart: true})
+	options := minio.PutObjectOptions{DisableMultipart: true}
+	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), options)
 	if err != nil {
-		return fmt.Errorf("storing %s in bucket %s: %w", key, bucket, err)
+		return fmt.Errorf("store %s in bucket %s: %w", key, bucket, err)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ import (
 
 const (
 	postgreSQLName = "PostgreSQL"
-	// The role that services use, and the superuser that makes its databases.
+	// The role of the services, and the superuser that creates its databases.
 	databaseRole  = "docmill"
 	databaseAdmin = "postgres"
 )
@@ -37,14 +37,15 @@ type postgreSQLSettings struct {
 	Password      string `json:"password"`
 }
 
-// PostgreSQL is one database cluster.
+// PostgreSQL is a database cluster.
 type PostgreSQL struct {
 	*daemon.Daemon
 	// Address is host:port.
 	Address string
-	// Password of the role docmill, which owns every database made by CreateDatabase and may not do more.
+	// Password is that of the role docmill, which owns every database that CreateDatabase creates and has no other
+	// rights.
 	Password string
-	// AdminPassword of the superuser postgres.
+	// AdminPassword is that of the superuser postgres.
 	AdminPassword string
 
 	dir      string
@@ -54,7 +55,9 @@ type PostgreSQL struct {
 	durable  bool
 }
 
-func newPostgreSQL(dir string, logFile func(string) string, tools install.Tools, s postgreSQLSettings, durable bool) *PostgreSQL {
+func newPostgreSQL(
+	dir string, logFile func(string) string, tools install.Tools, s postgreSQLSettings, durable bool,
+) *PostgreSQL {
 	p := &PostgreSQL{
 		dir: dir, logFile: logFile, tools: tools, settings: s, durable: durable,
 		Password: s.Password, AdminPassword: s.AdminPassword,
@@ -65,7 +68,7 @@ func newPostgreSQL(dir string, logFile func(string) string, tools install.Tools,
 
 func (p *PostgreSQL) settle() { p.Address = port.Address(p.settings.Ports[0]) }
 
-// URL of a database for the role docmill, without the password.
+// URL returns the URL of a database for the role docmill, without the password.
 func (p *PostgreSQL) URL(database string) string { return p.url(databaseRole, database) }
 
 func (p *PostgreSQL) url(role, database string) string {
@@ -91,8 +94,9 @@ func (p *PostgreSQL) launchCluster(ctx context.Context) (*process.Process, error
 	}
 }
 
-// blockedByPredecessor tells that a killed cluster is not quite gone: its children still hold its shared memory until
-// they notice their parent's end, or it is itself still ending after its own parent died. Both take moments.
+// blockedByPredecessor reports whether a killed cluster still exists: its children hold the shared memory until they
+// notice that their parent has ended, or the cluster is still ending after its own parent died. Both pass within
+// moments.
 func blockedByPredecessor(err error) bool {
 	var exit *process.ExitError
 	return errors.As(err, &exit) && (strings.Contains(exit.LogTail, "pre-existing shared memory block") ||
@@ -103,19 +107,19 @@ func (p *PostgreSQL) launchOnce(ctx context.Context, credential *syscall.Credent
 	args := []string{
 		"-D", p.dataDir(), "-p", strconv.Itoa(p.settings.Ports[0]),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		// Many test packages share one cluster, each with pools of its own.
+		// Many test packages share one cluster, each with its own pools.
 		"-c", "max_connections=300",
 	}
 	if !p.durable {
-		// Not synchronous_commit=off as well: a killed server then loses the transactions of its last moments, which are
-		// in its memory alone (measured: 135 of 450). What was written without fsync is with the kernel, and stays.
+		// synchronous_commit stays on: without it, a killed server loses its latest transactions, which are only in its
+		// memory (measured: 135 of 450). Data written without fsync is in the kernel's cache and survives.
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	cluster, err := process.Start(process.Spec{
 		Name: postgreSQLName, Path: filepath.Join(p.tools.PostgreSQLBin, "postgres"), Args: args,
 		Env: environment(p.dir), Dir: p.dir, LogFile: p.logFile("postgresql"), Credential: credential,
-		StopSignal: syscall.SIGINT, // "fast": open connections are ended, not waited for
-		// "immediate", without a checkpoint: as good as SIGKILL for the data, but its shared memory is freed.
+		StopSignal: syscall.SIGINT, // "fast": closes open connections instead of waiting for them
+		// "immediate", without a checkpoint: as safe for the data as SIGKILL, but it frees the shared memory.
 		DeathSignal: syscall.SIGQUIT,
 	})
 	if err != nil {
@@ -128,7 +132,8 @@ func (p *PostgreSQL) launchOnce(ctx context.Context, credential *syscall.Credent
 	return cluster, nil
 }
 
-// credential is the user to run as: PostgreSQL refuses root, so root runs it as the user that Debian's package makes.
+// credential returns the user to run as. PostgreSQL refuses to run as root, so root runs it as the user of the Debian
+// package.
 func (p *PostgreSQL) credential() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // nil means "as this process"
@@ -148,27 +153,27 @@ func (p *PostgreSQL) credential() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// initialize makes the cluster's data once. It is made beside its place and moved there, so that a start that was cut
-// short leaves nothing that looks like a cluster.
+// initialize creates the cluster once. It creates it in a temporary directory and renames that, so that an interrupted
+// start does not leave an incomplete cluster.
 func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credential) error {
 	if _, err := os.Stat(p.dataDir()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := p.makeFolder(credential); err != nil {
+	if err := p.makeDir(credential); err != nil {
 		return err
 	}
 	passwordFile, making := filepath.Join(p.dir, "password"), filepath.Join(p.dir, "data.new")
 	defer os.Remove(passwordFile)
 	if err := os.WriteFile(passwordFile, []byte(p.AdminPassword), 0o600); err != nil {
-		return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+		return fmt.Errorf("prepare PostgreSQL's password: %w", err)
 	}
 	if credential != nil {
 		if err := os.Chown(passwordFile, int(credential.Uid), int(credential.Gid)); err != nil {
-			return fmt.Errorf("preparing PostgreSQL's password: %w", err)
+			return fmt.Errorf("prepare PostgreSQL's password: %w", err)
 		}
 	}
 	if err := os.RemoveAll(making); err != nil {
-		return fmt.Errorf("removing a half-made cluster: %w", err)
+		return fmt.Errorf("remove an incomplete cluster: %w", err)
 	}
 	args := []string{
 		"-D", making, "-U", databaseAdmin, "-A", "scram-sha-256", "--pwfile", passwordFile,
@@ -180,18 +185,18 @@ func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credent
 	cmd := exec.CommandContext(ctx, filepath.Join(p.tools.PostgreSQLBin, "initdb"), args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(p.dir), p.dir, &syscall.SysProcAttr{Credential: credential}
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("making PostgreSQL's cluster: %w:\n%s", err, output)
+		return fmt.Errorf("create PostgreSQL's cluster: %w:\n%s", err, output)
 	}
 	if err := os.Rename(making, p.dataDir()); err != nil {
-		return fmt.Errorf("moving PostgreSQL's cluster into place: %w", err)
+		return fmt.Errorf("move PostgreSQL's cluster into place: %w", err)
 	}
 	return nil
 }
 
-// makeFolder creates the cluster's folder for its user, who must be able to reach it.
-func (p *PostgreSQL) makeFolder(credential *syscall.Credential) error {
+// makeDir creates the directory of the cluster for its user, who must be able to reach it.
+func (p *PostgreSQL) makeDir(credential *syscall.Credential) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return fmt.Errorf("creating PostgreSQL's folder: %w", err)
+		return fmt.Errorf("create PostgreSQL's directory: %w", err)
 	}
 	if credential == nil {
 		return nil
@@ -200,12 +205,13 @@ func (p *PostgreSQL) makeFolder(credential *syscall.Credential) error {
 		return fmt.Errorf("the user postgres cannot reach its data: %w", err)
 	}
 	if err := os.Chown(p.dir, int(credential.Uid), int(credential.Gid)); err != nil {
-		return fmt.Errorf("giving PostgreSQL its folder: %w", err)
+		return fmt.Errorf("change the owner of PostgreSQL's directory: %w", err)
 	}
 	return nil
 }
 
-// ensureRole makes the services' role; it is also the probe, because only a cluster that is ready lets it succeed.
+// ensureRole creates the role of the services. It is also the readiness probe, because it succeeds only if the cluster
+// is ready.
 func (p *PostgreSQL) ensureRole(ctx context.Context) error {
 	const duplicateObject = "42710"
 	err := p.administer(ctx, "CREATE ROLE "+databaseRole+" LOGIN PASSWORD '"+p.Password+"'")
@@ -216,7 +222,7 @@ func (p *PostgreSQL) ensureRole(ctx context.Context) error {
 	return err
 }
 
-// CreateDatabase creates an empty database that belongs to the role docmill. It tolerates that it exists.
+// CreateDatabase creates an empty database that the role docmill owns. A database that exists is not an error.
 func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 	const duplicateDatabase = "42P04"
 	err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+databaseRole)
@@ -225,15 +231,15 @@ func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("creating database %s: %w", name, err)
+		return fmt.Errorf("create database %s: %w", name, err)
 	}
 	return nil
 }
 
-// DropDatabase drops a database and ends the connections to it.
+// DropDatabase drops a database and closes its connections.
 func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
 	if err := p.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
-		return fmt.Errorf("dropping database %s: %w", name, err)
+		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
 }
@@ -242,7 +248,7 @@ func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
 func (p *PostgreSQL) administer(ctx context.Context, statement string) (err error) {
 	config, err := pgx.ParseConfig(p.url(databaseAdmin, databaseAdmin))
 	if err != nil {
-		return fmt.Errorf("reading the database's URL: %w", err)
+		return fmt.Errorf("read the database's URL: %w", err)
 	}
 	config.Password = p.AdminPassword
 	config.ConnectTimeout = 5 * time.Second

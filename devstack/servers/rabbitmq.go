@@ -39,14 +39,14 @@ type rabbitMQSettings struct {
 	Cookie   string `json:"cookie"`
 }
 
-// RabbitMQ is one broker with its management plugin.
+// RabbitMQ is a broker with the management plugin.
 type RabbitMQ struct {
 	*daemon.Daemon
 	// URL has neither credentials nor a vhost: amqp://127.0.0.1:20001
 	URL string
-	// ManagementURL is where its HTTP API is: http://127.0.0.1:20002
+	// ManagementURL is the base URL of the management API: http://127.0.0.1:20002
 	ManagementURL string
-	// Username and Password of an administrator.
+	// Username and Password are those of an administrator.
 	Username, Password string
 
 	dir        string
@@ -76,7 +76,8 @@ func (r *RabbitMQ) launchNode(ctx context.Context) (*process.Process, error) {
 		return nil, err
 	}
 	node, err := process.Start(process.Spec{
-		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir, LogFile: r.logFile("rabbitmq"),
+		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir,
+		LogFile: r.logFile("rabbitmq"),
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (r *RabbitMQ) launchNode(ctx context.Context) (*process.Process, error) {
 	return node, nil
 }
 
-// probe asks the node whether its AMQP listener is up, the last step of its boot.
+// probe checks that the AMQP listener is up, which is the last step of the boot.
 func (r *RabbitMQ) probe(ctx context.Context) error {
 	client, err := r.client(ctx)
 	if err != nil {
@@ -98,10 +99,10 @@ func (r *RabbitMQ) probe(ctx context.Context) error {
 	return err
 }
 
-// writeFiles lays out the node's configuration, which depends on its ports.
+// writeFiles writes the configuration of the node, which depends on its ports.
 func (r *RabbitMQ) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(r.dir, "home"), 0o700); err != nil {
-		return fmt.Errorf("creating RabbitMQ's folder: %w", err)
+		return fmt.Errorf("create RabbitMQ's directory: %w", err)
 	}
 	conf := strings.Join([]string{
 		"listeners.tcp.1 = " + port.Address(r.settings.Ports[amqpPort]),
@@ -109,26 +110,26 @@ func (r *RabbitMQ) writeFiles() error {
 		"management.tcp.port = " + strconv.Itoa(r.settings.Ports[managementPort]),
 		"default_user = " + r.Username,
 		"default_pass = " + r.Password,
-		// 30 min in ms, as in the containers: the one portable way to set it (a policy key is refused by 3.10).
+		// 30 min in ms, as in the containers. This is the only portable way to set it (3.10 rejects a policy key).
 		"consumer_timeout = 1800000",
 		"",
 	}, "\n")
 	files := []struct{ name, text string }{
 		{"rabbitmq.conf", conf},
 		{"enabled_plugins", "[rabbitmq_management].\n"},
-		{"rabbitmq-env.conf", ""}, // or else the machine's own in /etc is read
+		{"rabbitmq-env.conf", ""}, // otherwise the one in /etc is read
 		{"home/.erlang.cookie", r.settings.Cookie},
 	}
 	for _, file := range files {
-		// Erlang refuses a cookie that others may read, and once written as 0400 it could not be rewritten by its owner.
+		// Erlang rejects a cookie that others can read; with mode 0400 the owner could not overwrite it.
 		if err := os.WriteFile(filepath.Join(r.dir, file.name), []byte(file.text), 0o600); err != nil {
-			return fmt.Errorf("configuring RabbitMQ: %w", err)
+			return fmt.Errorf("configure RabbitMQ: %w", err)
 		}
 	}
 	return nil
 }
 
-// nodeEnvironment separates the node from whatever else of RabbitMQ and Erlang is on the machine.
+// nodeEnvironment isolates the node from other installations of RabbitMQ and Erlang on the machine.
 func (r *RabbitMQ) nodeEnvironment() []string {
 	return append(r.erlangEnvironment(),
 		"RABBITMQ_NODENAME=docmill@localhost",
@@ -140,11 +141,12 @@ func (r *RabbitMQ) nodeEnvironment() []string {
 		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"),
 		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
 		"RABBITMQ_LOGS=-", // standard output
-		// With input allowed the script becomes the node (exec) instead of waiting beside it, so that signals, the exit
-		// code and the end with this process reach the node itself; -noinput takes the input away again.
+		// With input allowed, the script replaces itself with the node (exec) instead of waiting for it, so that
+		// signals and the exit code are those of the node. -noinput disables the input again.
 		"RABBITMQ_ALLOW_INPUT=1",
-		// +sbw…: idle schedulers sleep instead of spinning, on the two cores that tests share with three servers.
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+		// +sbw…: idle schedulers sleep instead of spinning, because tests share two cores with three servers.
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} "+
+			"+sbwt none +sbwtdcpu none +sbwtdio none",
 	)
 }
 
@@ -153,8 +155,8 @@ func (r *RabbitMQ) erlangEnvironment() []string {
 		"ERL_EPMD_PORT="+strconv.Itoa(r.settings.Ports[epmdPort]), "ERL_EPMD_ADDRESS=127.0.0.1")
 }
 
-// startPortMapper runs Erlang's port mapper as a child. A node would otherwise start one as a daemon that stays behind,
-// or register with the machine's own.
+// startPortMapper runs the Erlang port mapper as a child. Otherwise the node would start one as a daemon that is left
+// behind, or register with that of the machine.
 func (r *RabbitMQ) startPortMapper(ctx context.Context) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -186,11 +188,12 @@ func (r *RabbitMQ) stopPortMapper() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.portMapper != nil {
-		r.portMapper.Kill() // it keeps nothing
+		r.portMapper.Kill() // it has no data
 	}
 }
 
-// Control runs rabbitmqctl on the node, for what the management API cannot do: raising an alarm, say. It takes about 2 s.
+// Control runs rabbitmqctl on the node, for what the management API cannot do, such as raising an alarm. It takes about
+// 2 s.
 func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 	if r.tools.RabbitMQServer == "" {
 		return daemon.ErrNotOurs
@@ -198,29 +201,29 @@ func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(r.tools.RabbitMQServer), "rabbitmqctl"), args...)
 	command.Env = r.nodeEnvironment()
 	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("running rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
+		return fmt.Errorf("run rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, output)
 	}
 	return nil
 }
 
-// client of the management API; its requests end with ctx.
+// client returns a client of the management API whose requests end with ctx.
 func (r *RabbitMQ) client(ctx context.Context) (*rabbithole.Client, error) {
 	client, err := rabbithole.NewTLSClient(r.ManagementURL, r.Username, r.Password, boundTransport{ctx})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of RabbitMQ's management API: %w", err)
+		return nil, fmt.Errorf("create a client of RabbitMQ's management API: %w", err)
 	}
 	client.SetTimeout(10 * time.Second)
 	return client, nil
 }
 
-// boundTransport gives requests of a library that knows no contexts one.
+// boundTransport adds a context to the requests of a library that does not support contexts.
 type boundTransport struct{ ctx context.Context } //nolint:containedctx // that is its purpose
 
 func (t boundTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(request.WithContext(t.ctx))
 }
 
-// CreateVhost creates a virtual host that the administrator may use.
+// CreateVhost creates a virtual host and grants the administrator access to it.
 func (r *RabbitMQ) CreateVhost(ctx context.Context, name string) error {
 	client, err := r.client(ctx)
 	if err != nil {
@@ -228,16 +231,17 @@ func (r *RabbitMQ) CreateVhost(ctx context.Context, name string) error {
 	}
 	response, err := client.PutVhost(name, rabbithole.VhostSettings{})
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("creating vhost %s: %w", name, err)
+		return fmt.Errorf("create vhost %s: %w", name, err)
 	}
-	response, err = client.UpdatePermissionsIn(name, r.Username, rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"})
+	all := rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
+	response, err = client.UpdatePermissionsIn(name, r.Username, all)
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("allowing the use of vhost %s: %w", name, err)
+		return fmt.Errorf("grant access to vhost %s: %w", name, err)
 	}
 	return nil
 }
 
-// DeleteVhost deletes a virtual host with all that is in it and closes its connections.
+// DeleteVhost deletes a virtual host with its contents and closes its connections.
 func (r *RabbitMQ) DeleteVhost(ctx context.Context, name string) error {
 	client, err := r.client(ctx)
 	if err != nil {
@@ -245,7 +249,7 @@ func (r *RabbitMQ) DeleteVhost(ctx context.Context, name string) error {
 	}
 	response, err := client.DeleteVhost(name)
 	if err := finish(response, err); err != nil {
-		return fmt.Errorf("deleting vhost %s: %w", name, err)
+		return fmt.Errorf("delete vhost %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 // Package servers runs RabbitMQ, PostgreSQL and MinIO as private child processes.
 //
-// They listen on free ports of 127.0.0.1 with random passwords and keep their data in a folder of their own, so that
-// nothing else on the machine is touched, whatever runs there already. All of them end with this process, however it
-// ends. Each can be stopped, killed and started again on the same port with the same data.
+// They listen on free ports of 127.0.0.1 with random passwords and keep their data in their own directory, so that they
+// do not interfere with anything else on the machine. All of them end when this process ends, for whatever reason. Each
+// can be stopped, killed and restarted on the same port with the same data.
 package servers
 
 import (
@@ -21,18 +21,19 @@ import (
 	"github.com/docmill/docmill/devstack/install"
 )
 
-// Options of [Start]. The zero value starts throwaway servers in a temporary folder.
+// Options are the parameters of [Start]. The zero value starts servers in a temporary directory.
 type Options struct {
-	// Dir keeps data, logs and credentials; it is created when missing, and found data is used again. Empty means a
-	// temporary folder that [Servers.Stop] removes.
+	// Dir is the directory for data, logs and credentials. It is created if necessary; existing data is reused. Empty
+	// means a temporary directory that [Servers.Stop] removes.
 	Dir string
-	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power failure.
+	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power
+	// failure.
 	Durable bool
-	// Log tells what is installed and started; nil means nothing is told.
+	// Log receives what is installed and started; nil disables logging.
 	Log *zap.Logger
 }
 
-// Servers are the three running servers. Its methods may be called from any goroutine.
+// Servers are the three running servers. It is safe for concurrent use.
 type Servers struct {
 	RabbitMQ   *RabbitMQ
 	PostgreSQL *PostgreSQL
@@ -43,11 +44,11 @@ type Servers struct {
 	lock      *flock.Flock
 }
 
-// ErrInUse means that another process runs servers in the same folder.
-var ErrInUse = errors.New("another process runs servers in this folder")
+// ErrInUse means that another process runs servers in the directory.
+var ErrInUse = errors.New("another process runs servers in this directory")
 
-// Start installs what is missing and starts the three servers beside each other; when it returns they can be used.
-// ctx bounds the start, not the servers' life, which ends with [Servers.Stop] or with this process.
+// Start installs missing programs, starts the three servers concurrently and returns when all of them are ready. ctx
+// limits the start only; the servers run until [Servers.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*Servers, error) {
 	if options.Log == nil {
 		options.Log = zap.NewNop()
@@ -65,7 +66,8 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
 	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ)
-	s.PostgreSQL = newPostgreSQL(filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
+	s.PostgreSQL = newPostgreSQL(
+		filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)
 
 	group, groupContext := errgroup.WithContext(ctx)
@@ -85,10 +87,10 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	return s, nil
 }
 
-// open prepares and locks the folder.
+// open prepares and locks the directory.
 func open(ctx context.Context, options Options) (*Servers, error) {
 	if options.Dir == "" {
-		dir, lock, err := temporaryFolder(ctx)
+		dir, lock, err := temporaryDir(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -96,15 +98,15 @@ func open(ctx context.Context, options Options) (*Servers, error) {
 	}
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("finding the servers' folder: %w", err)
+		return nil, fmt.Errorf("resolve the servers' directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, folderMode); err != nil {
-		return nil, fmt.Errorf("creating the servers' folder: %w", err)
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("create the servers' directory: %w", err)
 	}
 	lock := flock.New(filepath.Join(dir, lockName))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("locking the servers' folder: %w", err)
+		return nil, fmt.Errorf("lock the servers' directory: %w", err)
 	}
 	if !locked {
 		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
@@ -112,13 +114,13 @@ func open(ctx context.Context, options Options) (*Servers, error) {
 	return &Servers{dir: dir, lock: lock}, nil
 }
 
-// Dir is where the servers keep data and logs; empty when they are another process's.
+// Dir returns the directory of data and logs; empty if the servers belong to another process.
 func (s *Servers) Dir() string { return s.dir }
 
 func (s *Servers) logFile(server string) string { return filepath.Join(s.dir, "log", server+".log") }
 
-// Stop stops the servers cleanly, or just ends them where their data is thrown away anyway (RabbitMQ takes 6 s to stop
-// cleanly), then removes a temporary folder. It tolerates servers that are already stopped.
+// Stop stops the servers cleanly. If their directory is temporary, it just ends them (RabbitMQ takes 6 s to stop
+// cleanly) and removes the directory. Servers that are already stopped are not an error.
 func (s *Servers) Stop(ctx context.Context) error {
 	if s.lock == nil {
 		return daemon.ErrNotOurs
@@ -140,14 +142,14 @@ func (s *Servers) Stop(ctx context.Context) error {
 	}
 	err := errors.Join(failures[:]...)
 	if s.temporary {
-		err = errors.Join(err, removeFolder(s.dir))
+		err = errors.Join(err, removeDir(s.dir))
 	}
 	return errors.Join(err, s.lock.Close())
 }
 
-// Daemons are the three servers as what can be started and stopped.
+// Daemons returns the three servers as daemons.
 func (s *Servers) Daemons() []*daemon.Daemon {
-	if s.RabbitMQ == nil { // a start that failed before it had made them
+	if s.RabbitMQ == nil { // the start failed before they were created
 		return nil
 	}
 	return []*daemon.Daemon{s.RabbitMQ.Daemon, s.PostgreSQL.Daemon, s.MinIO.Daemon}

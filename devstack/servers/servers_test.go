@@ -25,8 +25,8 @@ import (
 
 const patience = 2 * time.Minute
 
-// folder is one that PostgreSQL's own user can reach, which t.TempDir is not under every umask.
-func folder(t *testing.T) string {
+// stateDir creates a directory that the user postgres can reach, which t.TempDir does not under every umask.
+func stateDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "servers-test-")
 	require.NoError(t, err)
@@ -76,16 +76,16 @@ func restart(ctx context.Context, one *daemon.Daemon, down func(*daemon.Daemon) 
 	if one.Err() == nil {
 		return fmt.Errorf("%s ended without an error", one.Name())
 	}
-	// A start of what runs does nothing.
+	// Starting a running daemon does nothing.
 	return errors.Join(one.Start(ctx), one.Start(ctx), one.Err())
 }
 
-// kept says whether the vhost, the database and the bucket of that name are there.
+// kept requires that the vhost, the database and the bucket with that name exist.
 func kept(t *testing.T, s *servers.Servers, name string) {
 	t.Helper()
 	broker, err := rabbithole.NewClient(s.RabbitMQ.ManagementURL, s.RabbitMQ.Username, s.RabbitMQ.Password)
 	require.NoError(t, err)
-	_, err = broker.ListExchangesIn(name) // GetVhost cannot read what RabbitMQ 4.0 says of a vhost
+	_, err = broker.ListExchangesIn(name) // GetVhost cannot decode the answer of RabbitMQ 4.0
 	require.NoError(t, err)
 
 	config, err := pgx.ParseConfig(s.PostgreSQL.URL(name))
@@ -104,9 +104,9 @@ func kept(t *testing.T, s *servers.Servers, name string) {
 	require.True(t, exists)
 }
 
-func TestFolderIsUsedAgainButByOneAtATime(t *testing.T) {
+func TestDirectoryIsReusedByOneProcessAtATime(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := stateDir(t)
 	first := start(t, servers.Options{Dir: dir, Durable: true})
 	require.NoError(t, first.RabbitMQ.CreateVhost(t.Context(), "kept"))
 	require.NoError(t, first.PostgreSQL.CreateDatabase(t.Context(), "kept"))
@@ -116,7 +116,7 @@ func TestFolderIsUsedAgainButByOneAtATime(t *testing.T) {
 	require.NoError(t, first.Stop(t.Context()))
 	require.Empty(t, processesOf(t, dir))
 
-	// The port that the broker had belongs to somebody else now.
+	// Another process takes the port of the broker.
 	address := strings.TrimPrefix(first.RabbitMQ.URL, "amqp://")
 	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestFolderIsUsedAgainButByOneAtATime(t *testing.T) {
 	require.Equal(t, first.MinIO.Endpoint, second.MinIO.Endpoint, "free ports are kept")
 }
 
-func TestTwoBesideEachOtherLeaveNothing(t *testing.T) {
+func TestTwoSetsRunSideBySideAndLeaveNothing(t *testing.T) {
 	t.Parallel()
 	first, second := start(t, servers.Options{}), start(t, servers.Options{})
 	require.NoError(t, first.RabbitMQ.CreateVhost(t.Context(), "same"))
@@ -145,17 +145,17 @@ func TestTwoBesideEachOtherLeaveNothing(t *testing.T) {
 
 func TestCanceledStartLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := folder(t)
+	dir := stateDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 	defer cancel()
 	_, err := servers.Start(ctx, servers.Options{Dir: dir})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Empty(t, processesOf(t, dir))
 	s := start(t, servers.Options{Dir: dir})
-	require.NoError(t, s.Stop(t.Context()), "a start that was cut short does not spoil the folder")
+	require.NoError(t, s.Stop(t.Context()), "an interrupted start leaves a usable directory")
 }
 
-// processesOf finds processes that have the folder in their command line or environment, as all servers do.
+// processesOf returns processes with the directory in their command line or environment, as all servers have.
 func processesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	found := func() (list []string) {
@@ -170,7 +170,7 @@ func processesOf(t *testing.T, dir string) []string {
 		}
 		return list
 	}
-	// Helpers of a killed Erlang node end by themselves when their pipe breaks; give them a moment.
+	// Helper processes of a killed Erlang node end by themselves, shortly after their pipe breaks.
 	for deadline := time.Now().Add(5 * time.Second); len(found()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}

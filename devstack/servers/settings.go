@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// settings is what a folder's servers keep from one start to the next: ports (as long as they stay free), names and
+// settings are what the servers of a directory keep between starts: ports (as long as they are free), names and
 // passwords.
 type settings struct {
 	RabbitMQ   rabbitMQSettings   `json:"rabbitmq"`
@@ -20,7 +20,7 @@ type settings struct {
 
 const settingsName = "servers.json"
 
-// loadSettings reads the folder's settings, or makes new ones for a new folder.
+// loadSettings reads the settings of the directory, or creates new ones for a new directory.
 func loadSettings(dir string) (settings, error) {
 	path := filepath.Join(dir, settingsName)
 	text, err := os.ReadFile(path)
@@ -28,25 +28,27 @@ func loadSettings(dir string) (settings, error) {
 		return writeSettings(path, newSettings())
 	}
 	if err != nil {
-		return settings{}, fmt.Errorf("reading the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("read the servers' settings: %w", err)
 	}
 	var found settings
 	if err := json.Unmarshal(text, &found); err != nil {
-		return settings{}, fmt.Errorf("reading the servers' settings in %s: %w", path, err)
+		return settings{}, fmt.Errorf("read the servers' settings in %s: %w", path, err)
 	}
 	return found, nil
 }
 
-// newSettings leaves the ports at 0, to be drawn at the start.
+// newSettings leaves the ports at 0; they are chosen at the start.
 func newSettings() settings {
 	return settings{
-		RabbitMQ:   rabbitMQSettings{Ports: make([]int, rabbitMQPorts), Username: "docmill", Password: rand.Text(), Cookie: rand.Text()},
+		RabbitMQ: rabbitMQSettings{
+			Ports: make([]int, rabbitMQPorts), Username: "docmill", Password: rand.Text(), Cookie: rand.Text(),
+		},
 		PostgreSQL: postgreSQLSettings{Ports: make([]int, 1), AdminPassword: rand.Text(), Password: rand.Text()},
 		MinIO:      minIOSettings{Ports: make([]int, minIOPorts), AccessKey: rand.Text(), SecretKey: rand.Text()},
 	}
 }
 
-// saveSettings remembers the ports that the servers have got.
+// saveSettings stores the ports that the servers use.
 func (s *Servers) saveSettings() error {
 	_, err := writeSettings(filepath.Join(s.dir, settingsName), settings{
 		RabbitMQ: s.RabbitMQ.settings, PostgreSQL: s.PostgreSQL.settings, MinIO: s.MinIO.settings,
@@ -54,17 +56,17 @@ func (s *Servers) saveSettings() error {
 	return err
 }
 
-// writeSettings replaces the file in one step: passwords that fit the data are lost with it.
+// writeSettings replaces the file atomically, because without its passwords the data is inaccessible.
 func writeSettings(path string, s settings) (settings, error) {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return settings{}, fmt.Errorf("encoding the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("encode the servers' settings: %w", err)
 	}
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return settings{}, fmt.Errorf("writing the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("write the servers' settings: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return settings{}, fmt.Errorf("writing the servers' settings: %w", err)
+		return settings{}, fmt.Errorf("write the servers' settings: %w", err)
 	}
 	return s, nil
 }

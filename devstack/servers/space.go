@@ -9,13 +9,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Space is what one Docmill has on the servers for itself: a vhost, a database and two buckets, and how to get there.
+// Space is what one Docmill uses on the servers: a vhost, a database and two buckets, with their addresses and
+// credentials.
 type Space struct {
 	// BrokerURL has no credentials; its path is the vhost: amqp://127.0.0.1:20001/docmill
 	BrokerURL      string
 	BrokerUsername string
 	BrokerPassword string
-	// ManagementURL of RabbitMQ's HTTP API, with the same credentials.
+	// ManagementURL is that of RabbitMQ's HTTP API, with the same credentials.
 	ManagementURL string
 	Vhost         string
 
@@ -34,7 +35,7 @@ type Space struct {
 	servers *Servers
 }
 
-// Space describes the space of that name, before any of it needs to exist.
+// Space returns the space with that name, which need not exist yet.
 func (s *Servers) Space(name string) Space {
 	return Space{
 		BrokerURL: s.RabbitMQ.URL + "/" + name, BrokerUsername: s.RabbitMQ.Username, BrokerPassword: s.RabbitMQ.Password,
@@ -47,7 +48,7 @@ func (s *Servers) Space(name string) Space {
 	}
 }
 
-// Create makes what of the space does not exist yet.
+// Create creates the parts of the space that do not exist yet.
 func (s Space) Create(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.servers.RabbitMQ.CreateVhost(ctx, s.Vhost) })
@@ -57,7 +58,7 @@ func (s Space) Create(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Remove removes the space with all that is in it, and ends connections to it.
+// Remove removes the space with its contents and closes connections to it.
 func (s Space) Remove(ctx context.Context) error {
 	return errors.Join(
 		s.servers.RabbitMQ.DeleteVhost(ctx, s.Vhost),
@@ -67,7 +68,7 @@ func (s Space) Remove(ctx context.Context) error {
 	)
 }
 
-// BrokerEnv is the broker as settings of a service.
+// BrokerEnv returns the settings of a service for the broker.
 func (s Space) BrokerEnv() []string {
 	return []string{
 		"DOCMILL_BROKER_URL=" + s.BrokerURL,
@@ -76,7 +77,7 @@ func (s Space) BrokerEnv() []string {
 	}
 }
 
-// StoreEnv is the object store as settings of a service.
+// StoreEnv returns the settings of a service for the object store.
 func (s Space) StoreEnv() []string {
 	return []string{
 		"DOCMILL_STORE_ENDPOINT=" + s.StoreEndpoint,
@@ -88,7 +89,7 @@ func (s Space) StoreEnv() []string {
 	}
 }
 
-// DatabaseEnv is the database as settings of a service.
+// DatabaseEnv returns the settings of a service for the database.
 func (s Space) DatabaseEnv() []string {
 	return []string{
 		"DOCMILL_DATABASE_URL=" + s.DatabaseURL,
@@ -96,14 +97,15 @@ func (s Space) DatabaseEnv() []string {
 	}
 }
 
-// SealEnv is the key that gateway and converter share, as a setting of both. It is made from the broker's password, which is
-// random and lives as long as the messages that were sealed with it.
+// SealEnv returns the setting of gateway and converter for the key that they share. The key is derived from the
+// password of the broker, which is random and lives as long as the messages that were sealed with the key.
 func (s Space) SealEnv() []string {
 	key := sha256.Sum256([]byte("seal " + s.BrokerPassword))
 	return []string{"DOCMILL_SEAL_KEY=" + base64.StdEncoding.EncodeToString(key[:])}
 }
 
-// Env is all that says where the servers are. A service refuses settings that it does not have, so give it only its own parts.
+// Env returns the settings for all servers. A service rejects settings that it does not know, so pass it only those
+// that it needs.
 func (s Space) Env() []string {
 	return append(append(s.BrokerEnv(), s.StoreEnv()...), s.DatabaseEnv()...)
 }

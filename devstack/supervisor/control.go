@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,29 +14,30 @@ import (
 )
 
 const (
-	// startTimeout covers servers on a slow machine; what must be installed is installed before.
+	// startTimeout is enough for a slow machine. It does not include installation, which is done before.
 	startTimeout = 5 * time.Minute
-	// stopTimeout is longer than the services' drain and the servers' stop together.
+	// stopTimeout is longer than draining the services and stopping the servers together.
 	stopTimeout = 2 * time.Minute
-	// askInterval is the pause between two looks at the lock or the state, which are files and give no event.
-	askInterval = 50 * time.Millisecond
+	// pollInterval is the pause between two reads of the lock or the state, which are files without notifications.
+	pollInterval = 50 * time.Millisecond
 )
 
-// Launch starts the supervisor in the background unless one runs, and returns when its stack is ready. command is this
-// program's path and the words that make it call [Run] with the same folder. started is false when one ran already.
+// Launch starts the supervisor in the background, unless one is running, and returns when its stack is ready. command
+// is the path of this program and the arguments that make it call [Run] with the same directory. started is false if a
+// supervisor was running already.
 func Launch(ctx context.Context, dir string, command []string) (state State, started bool, err error) {
-	const folderMode = 0o711 // the user postgres passes through
-	if err := os.MkdirAll(dir, folderMode); err != nil {
-		return State{}, false, fmt.Errorf("creating the stack's folder: %w", err)
+	const dirMode = 0o711 // the user postgres needs to traverse it
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return State{}, false, fmt.Errorf("create the stack's directory: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it took longer than %s", startTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the start took longer than %s", startTimeout))
 	defer cancel()
 	state, err = await(ctx, dir)
 	if !errors.Is(err, ErrNotRunning) {
 		return state, false, err
 	}
 	background, err := process.Start(process.Spec{
-		Name: "the supervisor", Path: command[0], Args: command[1:], Dir: "/", Env: environment(),
+		Name: "supervisor", Path: command[0], Args: command[1:], Dir: "/", Env: environment(),
 		LogFile: filepath.Join(LogDir(dir), "supervisor.log"), Detached: true,
 	})
 	if err != nil {
@@ -60,15 +60,15 @@ func Launch(ctx context.Context, dir string, command []string) (state State, sta
 	return state, true, err
 }
 
-var errStarting = errors.New("it is still starting")
+var errStarting = errors.New("still starting")
 
-// lostRace says that another one was faster.
+// lostRace reports whether another supervisor was started first.
 func lostRace(dir string) bool {
 	pid, err := holder(dir)
 	return err == nil && pid != 0
 }
 
-// environment is this process's own, without settings of services: those are made by the supervisor.
+// environment returns the environment of this process without settings of services, which the supervisor sets.
 func environment() []string {
 	var env []string
 	for _, setting := range os.Environ() {
@@ -79,9 +79,9 @@ func environment() []string {
 	return env
 }
 
-// await waits until the running stack is ready, or fails with [ErrNotRunning] when there is none any more.
+// await waits until the running stack is ready. It returns [ErrNotRunning] if there is none, or it ends.
 func await(ctx context.Context, dir string) (State, error) {
-	ticker := time.NewTicker(askInterval)
+	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
 		state, err := Read(dir)
@@ -90,13 +90,14 @@ func await(ctx context.Context, dir string) (State, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return State{}, fmt.Errorf("waiting for the stack that supervisor %d starts: %w", state.PID, context.Cause(ctx))
+			return State{}, fmt.Errorf("wait for the stack of supervisor %d: %w", state.PID, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}
 }
 
-// Stop stops the folder's stack cleanly and returns when it is gone, or [ErrNotRunning]. After two minutes it is killed.
+// Stop stops the stack of the directory cleanly and returns when it has ended. It kills the stack after two minutes. It
+// returns [ErrNotRunning] if there is none.
 func Stop(ctx context.Context, dir string) error {
 	pid, err := holder(dir)
 	if err != nil {
@@ -106,26 +107,26 @@ func Stop(ctx context.Context, dir string) error {
 		return ErrNotRunning
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stopping supervisor %d: %w", pid, err)
+		return fmt.Errorf("stop supervisor %d: %w", pid, err)
 	}
 	gentle, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if err := awaitRelease(gentle, dir, pid); err == nil || ctx.Err() != nil {
 		return err
 	}
-	// The kernel ends its children with it.
+	// The kernel kills its children with it.
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("killing supervisor %d: %w", pid, err)
+		return fmt.Errorf("kill supervisor %d: %w", pid, err)
 	}
 	if err := awaitRelease(ctx, dir, pid); err != nil {
 		return err
 	}
-	return errors.New("the supervisor " + strconv.Itoa(pid) + " did not stop within " + stopTimeout.String() + " and was killed")
+	return fmt.Errorf("supervisor %d did not stop within %s and was killed", pid, stopTimeout)
 }
 
-// awaitRelease waits until pid holds the lock no more.
+// awaitRelease waits until pid no longer holds the lock.
 func awaitRelease(ctx context.Context, dir string, pid int) error {
-	ticker := time.NewTicker(askInterval)
+	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
 		if now, err := holder(dir); err != nil || now != pid {
@@ -133,7 +134,7 @@ func awaitRelease(ctx context.Context, dir string, pid int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the end of supervisor %d: %w", pid, context.Cause(ctx))
+			return fmt.Errorf("wait for the end of supervisor %d: %w", pid, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}

@@ -10,16 +10,18 @@ import (
 	"time"
 )
 
-// State is what a supervisor tells about the stack that it runs.
+// State describes a supervisor and its stack.
 type State struct {
-	// PID of the supervisor.
+	// PID is the process ID of the supervisor.
 	PID int `json:"pid"`
-	// Ready says that everything has started; what follows is known from then on.
+	// Ready is set when everything has started. The other members are valid from then on.
 	Ready bool `json:"ready"`
-	// URL is the gateway's public address.
+	// URL is the public address.
 	URL       string    `json:"url,omitempty"`
 	StartedAt time.Time `json:"started_at"`
-	// Build identifies the services' binaries; see [BuildID].
+	// Stack is the name of the stack.
+	Stack string `json:"stack,omitempty"`
+	// Build identifies the programs; see [BuildID].
 	Build    string    `json:"build,omitempty"`
 	Services []Service `json:"services,omitempty"`
 }
@@ -32,23 +34,23 @@ type Service struct {
 
 const stateName = "state.json"
 
-// write replaces the folder's state in one step, so that a reader never sees half of it.
+// write replaces the state atomically, so that readers never see a part of it.
 func (s State) write(dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encoding the stack's state: %w", err)
+		return fmt.Errorf("encode the stack's state: %w", err)
 	}
 	path := filepath.Join(dir, stateName)
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("writing the stack's state: %w", err)
+		return fmt.Errorf("write the stack's state: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("writing the stack's state: %w", err)
+		return fmt.Errorf("write the stack's state: %w", err)
 	}
 	return nil
 }
 
-// Read returns the state of the stack in the folder, or [ErrNotRunning].
+// Read returns the state of the stack in the directory, or [ErrNotRunning].
 func Read(dir string) (State, error) {
 	pid, err := holder(dir)
 	if err != nil {
@@ -63,11 +65,11 @@ func Read(dir string) (State, error) {
 		return starting, nil
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("reading the stack's state: %w", err)
+		return State{}, fmt.Errorf("read the stack's state: %w", err)
 	}
 	var state State
 	if err := json.Unmarshal(text, &state); err != nil {
-		return State{}, fmt.Errorf("reading the stack's state: %w", err)
+		return State{}, fmt.Errorf("read the stack's state: %w", err)
 	}
 	if state.PID != pid { // left by an earlier supervisor
 		return starting, nil

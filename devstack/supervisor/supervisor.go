@@ -1,5 +1,5 @@
-// Package supervisor keeps a whole Docmill running in the background: one process that has the servers and services as
-// its children, and the means to start it, ask it and stop it.
+// Package supervisor keeps Docmill running in the background. One process has the servers and services as its children;
+// the package starts, queries and stops it.
 package supervisor
 
 import (
@@ -17,82 +17,71 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/devstack/daemon"
-	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/system"
 )
 
 var (
-	// ErrRunning means that another supervisor has the folder.
-	ErrRunning = errors.New("a supervisor already runs in this folder")
-	// ErrNotRunning means that there is no supervisor.
+	// ErrRunning means that another supervisor uses the directory.
+	ErrRunning = errors.New("another supervisor uses this directory")
+	// ErrNotRunning means that no supervisor is running.
 	ErrNotRunning = errors.New("nothing is running")
 )
 
-// spaceName is what the stack's vhost, database and buckets are called.
-const spaceName = "docmill"
-
-// Options of [Run].
+// Options are the parameters of [Run].
 type Options struct {
-	// Dir keeps data, logs and state.
+	// Dir is the directory for data, logs and state.
 	Dir string
-	// Binaries is the folder with the services' binaries.
-	Binaries string
-	// GatewayPort is the wanted public port; when it is taken, a free one is used.
-	GatewayPort int
-	Log         *zap.Logger
+	// Stack is the name of the stack.
+	Stack string
+	// Build identifies the programs that run; see [BuildID].
+	Build string
+	// Start starts the stack. Stack.Stop stops it.
+	Start func(ctx context.Context) (Stack, error)
+	Log   *zap.Logger
 }
 
-// Run starts the servers and services, says so in the folder's state, starts again what ends by itself, and stops all of
-// them when ctx ends. It is what the background process does.
+// Stack is what a supervisor runs.
+type Stack struct {
+	// URL is the public address.
+	URL      string
+	Services []Service
+	// Daemons are restarted whenever they end.
+	Daemons []*daemon.Daemon
+	Stop    func(ctx context.Context) error
+}
+
+// Run starts the stack, records that in the state, restarts daemons that end by themselves, and stops everything when
+// ctx ends. The background process calls it.
 func Run(ctx context.Context, options Options) (err error) {
 	held, err := lock(options.Dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	state := State{PID: os.Getpid(), StartedAt: time.Now()}
+	state := State{PID: os.Getpid(), StartedAt: time.Now(), Stack: options.Stack, Build: options.Build}
 	if err := state.write(options.Dir); err != nil {
 		return err
 	}
-	state.Build, err = BuildID(options.Binaries)
+	stack, err := options.Start(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stack.Stop(context.WithoutCancel(ctx))) }()
 
-	private, err := servers.Start(ctx, servers.Options{Dir: filepath.Join(options.Dir, "servers"), Durable: true, Log: options.Log})
-	if err != nil {
-		return fmt.Errorf("starting the servers: %w", err)
-	}
-	defer func() { err = errors.Join(err, private.Stop(context.WithoutCancel(ctx))) }()
-	space := private.Space(spaceName)
-	if err := space.Create(ctx); err != nil {
-		return fmt.Errorf("preparing the servers: %w", err)
-	}
-	docmill, err := system.Start(ctx, system.Options{
-		Space: space, Binaries: options.Binaries, LogDir: LogDir(options.Dir), GatewayPort: options.GatewayPort,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the services: %w", err)
-	}
-	defer func() { err = errors.Join(err, docmill.Stop(context.WithoutCancel(ctx))) }()
-
-	state.Ready, state.URL = true, docmill.URL()
-	for _, one := range docmill.Services() {
-		state.Services = append(state.Services, Service{Name: one.Name(), AdminURL: one.AdminURL})
-	}
+	state.Ready, state.URL, state.Services = true, stack.URL, stack.Services
 	if err := state.write(options.Dir); err != nil {
 		return err
 	}
 	options.Log.Info("Docmill is ready", zap.String("url", state.URL))
-	watch(ctx, options.Log, append(private.Daemons(), docmill.Daemons()...))
+	watch(ctx, options.Log, stack.Daemons)
 	options.Log.Info("stopping")
 	return nil
 }
 
-// LogDir is where the services' logs are; those of the servers are in [ServersLogDir].
+// LogDir returns the directory of the logs of the services. Those of the servers are in [ServersLogDir].
 func LogDir(dir string) string { return filepath.Join(dir, "log") }
 
-// ServersLogDir is where RabbitMQ, PostgreSQL and MinIO log.
+// ServersLogDir returns the directory of the logs of RabbitMQ, PostgreSQL and MinIO.
 func ServersLogDir(dir string) string { return filepath.Join(dir, "servers", "log") }
 
 // watch keeps the daemons running until ctx ends.
@@ -104,7 +93,7 @@ func watch(ctx context.Context, log *zap.Logger, daemons []*daemon.Daemon) {
 	watching.Wait()
 }
 
-// keep starts one daemon again whenever it ends, at first at once and then ever more slowly.
+// keep restarts a daemon whenever it ends: at once at first, then with growing pauses.
 func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 	const shortest, longest, stable = time.Second, 30 * time.Second, time.Minute
 	pause := shortest
@@ -115,7 +104,7 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 			return
 		case <-one.Exited():
 		}
-		log.Error("ended by itself; starting it again", zap.Error(one.Err()))
+		log.Error("daemon ended; restarting", zap.Error(one.Err()))
 		if time.Since(started) > stable {
 			pause = shortest
 		}
@@ -123,7 +112,7 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 			if ctx.Err() != nil {
 				return
 			}
-			log.Error("did not start; trying again", zap.Error(err), zap.Duration("in", pause))
+			log.Error("daemon did not start; retrying", zap.Error(err), zap.Duration("in", pause))
 			select {
 			case <-ctx.Done():
 				return
@@ -134,17 +123,17 @@ func keep(ctx context.Context, log *zap.Logger, one *daemon.Daemon) {
 	}
 }
 
-// BuildID changes whenever one of the services' binaries does.
-func BuildID(binaries string) (string, error) {
+// BuildID returns a hash of the binaries of the programs.
+func BuildID(binaries string, programs ...system.Program) (string, error) {
 	sum := sha256.New()
-	for _, name := range system.Names() {
-		file, err := os.Open(filepath.Join(binaries, "docmill-"+name))
+	for _, program := range programs {
+		file, err := os.Open(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return "", fmt.Errorf("reading the binary of %s: %w", name, err)
+			return "", fmt.Errorf("read the program %s: %w", program.Binary, err)
 		}
 		_, err = io.Copy(sum, file)
 		if err := errors.Join(err, file.Close()); err != nil {
-			return "", fmt.Errorf("reading the binary of %s: %w", name, err)
+			return "", fmt.Errorf("read the program %s: %w", program.Binary, err)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil

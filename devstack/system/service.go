@@ -16,41 +16,74 @@ import (
 	"github.com/docmill/docmill/devstack/process"
 )
 
-// Names of the services; "docmill-<name>" is the binary.
+// Names of the services.
 const (
 	Gateway   = "gateway"
 	Converter = "converter"
 	Status    = "status"
+	// Embedded is all services in one process.
+	Embedded = "docmill"
 )
 
-// Names returns the three services in the order in which they are started.
-func Names() []string { return []string{Status, Converter, Gateway} }
+// Program is one of Docmill's programs.
+type Program struct {
+	// Service is the name of the service that it runs.
+	Service string
+	// Binary is the file name of its binary, and Package the directory of its main package in the project.
+	Binary, Package string
+	// Args are its arguments. Settings are passed in the environment.
+	Args []string
+}
 
-// stopGrace is longer than the services' own drain timeout of 30 s: who drains is not cut short.
+// Services returns the programs of the three services in the order of their start.
+func Services() []Program {
+	return []Program{
+		{Service: Status, Binary: "docmill-status", Package: "services/status/cmd/docmill-status"},
+		{Service: Converter, Binary: "docmill-converter", Package: "services/converter/cmd/docmill-converter"},
+		{Service: Gateway, Binary: "docmill-gateway", Package: "services/gateway/cmd/docmill-gateway"},
+	}
+}
+
+// Single returns the program of the embedded edition.
+func Single() Program {
+	return Program{Service: Embedded, Binary: "docmill", Package: "cmd/docmill", Args: []string{"serve"}}
+}
+
+// programOf returns the program that runs a service.
+func programOf(service string) Program {
+	for _, program := range append(Services(), Single()) {
+		if program.Service == service {
+			return program
+		}
+	}
+	panic("no program runs " + service)
+}
+
+// stopGrace is longer than the drain timeout of the services, 30 s, so that a drain is not interrupted.
 const stopGrace = 40 * time.Second
 
-// Service is one Docmill service as a child process. It can be stopped, killed and started again on the same ports.
+// Service is a Docmill service as a child process. It can be stopped, killed and restarted on the same ports.
 type Service struct {
 	*daemon.Daemon
-	// AdminURL is where /healthz, /readyz and /metrics are.
+	// AdminURL is the base URL of /healthz, /readyz and /metrics.
 	AdminURL string
-	// URL is what it serves besides; empty for the converter, which only consumes messages.
+	// URL is the base URL of its API; empty for the converter, which only consumes messages.
 	URL string
 
 	name    string
 	options Options
 	env     []string
-	ports   []int // admin, and then what it serves
+	ports   []int // the admin port, then that of the API
 }
 
-// newService makes a service that does not run yet. Ports of 0 are drawn at its first start.
+// newService returns a service that is not running. Ports of 0 are chosen at its first start.
 func newService(name string, options Options, env []string, ports ...int) *Service {
 	s := &Service{name: name, options: options, env: env, ports: ports}
 	s.Daemon = daemon.New(name, s.launch)
 	return s
 }
 
-// settle makes known where the service is, once its ports are drawn.
+// settle sets the URLs after the ports have been chosen.
 func (s *Service) settle() {
 	s.AdminURL = "http://" + port.Address(s.ports[0])
 	if len(s.ports) > 1 {
@@ -58,10 +91,11 @@ func (s *Service) settle() {
 	}
 }
 
-// launch starts the service and waits until it says that it is ready.
+// launch starts the service and waits until it is ready.
 func (s *Service) launch(ctx context.Context) (*process.Process, error) {
+	program := programOf(s.name)
 	started, err := process.Start(process.Spec{
-		Name: s.name, Path: filepath.Join(s.options.Binaries, "docmill-"+s.name), Env: s.environment(),
+		Name: s.name, Path: filepath.Join(s.options.Binaries, program.Binary), Args: program.Args, Env: s.environment(),
 		LogFile: filepath.Join(s.options.LogDir, s.name+".log"), Grace: stopGrace,
 	})
 	if err != nil {
@@ -74,8 +108,8 @@ func (s *Service) launch(ctx context.Context) (*process.Process, error) {
 	return started, nil
 }
 
-// environment is the service's settings, and of this process's own environment only what says how the machine is laid
-// out: settings in it are meant for another Docmill.
+// environment returns the settings of the service and the variables of this process that describe the machine. It omits
+// settings in the environment of this process, because they belong to another Docmill.
 func (s *Service) environment() []string {
 	var env []string
 	for _, name := range []string{"PATH", "HOME", "LANG", "TZ", "TMPDIR", "GOCOVERDIR"} {
@@ -91,18 +125,18 @@ func (s *Service) environment() []string {
 	return slices.Concat(env, s.options.Env[s.name])
 }
 
-// Ready asks the service whether it is ready, which includes that what it depends on answers.
+// Ready returns nil if the service and its dependencies are ready.
 func (s *Service) Ready(ctx context.Context) error { return Ready(ctx, s.name, s.AdminURL) }
 
-// Ready asks the service with that admin port.
+// Ready returns nil if the service with that admin URL is ready.
 func Ready(ctx context.Context, name, adminURL string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminURL+"/readyz", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("asking %s whether it is ready: %w", name, err)
+		return fmt.Errorf("check the readiness of %s: %w", name, err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking %s whether it is ready: %w", name, err)
+		return fmt.Errorf("check the readiness of %s: %w", name, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {
@@ -110,5 +144,5 @@ func Ready(ctx context.Context, name, adminURL string) error {
 	}
 	const enough = 2 << 10
 	reason, _ := io.ReadAll(io.LimitReader(response.Body, enough))
-	return fmt.Errorf("%s says %s: %s", name, response.Status, strings.TrimSpace(string(reason)))
+	return fmt.Errorf("%s is not ready (%s): %s", name, response.Status, strings.TrimSpace(string(reason)))
 }

@@ -1,4 +1,5 @@
-// Package system runs the three Docmill services as child processes.
+// Package system runs either edition of Docmill as child processes: three services on real servers, or everything in
+// one process.
 package system
 
 import (
@@ -16,35 +17,49 @@ import (
 	"github.com/docmill/docmill/devstack/servers"
 )
 
-// Options of [Start]. Space, Binaries and LogDir are required.
+// Options are the parameters of [Start] and [StartEmbedded]. Binaries and LogDir are required.
 type Options struct {
-	// Space is what the services use on the servers; it exists.
+	// Space is what the three services use on the servers; it must exist. Required by [Start].
 	Space servers.Space
-	// Binaries is the folder with docmill-gateway, docmill-converter and docmill-status; see [Build].
+	// Data is the data directory of the embedded edition. Required by [StartEmbedded].
+	Data string
+	// Binaries is the directory of the programs; see [Build].
 	Binaries string
-	// LogDir receives one log file for each service.
+	// LogDir receives one log file per service.
 	LogDir string
-	// GatewayPort is the gateway's public port on 127.0.0.1; 0, or one that is taken, means a free one.
+	// GatewayPort is the public port on 127.0.0.1. If it is 0 or taken, a free one is used.
 	GatewayPort int
-	// Env has further settings for a service, by its name.
+	// Env has additional settings per service name.
 	Env map[string][]string
 }
 
-// System is a running Docmill. Its methods may be called from any goroutine.
+// System is a running Docmill. It is safe for concurrent use.
 type System struct {
+	// Gateway, Converter and Status are the three services; in the embedded edition all of them are the same process.
 	Gateway   *Service
 	Converter *Service
 	Status    *Service
 }
 
-// Start starts the three services and returns when all of them are ready. They end with [System.Stop] or with this
-// process; ctx bounds the start only.
+// StartEmbedded starts `docmill serve` and returns when it is ready. ctx limits the start only; the process runs until
+// [System.Stop] or the end of this process.
+func StartEmbedded(ctx context.Context, options Options) (*System, error) {
+	one := newService(Embedded, options, []string{"DOCMILL_DATA=" + options.Data}, 0, options.GatewayPort)
+	if err := one.startAnywhere(ctx); err != nil {
+		return nil, err
+	}
+	return &System{Gateway: one, Converter: one, Status: one}, nil
+}
+
+// Start starts the three services and returns when all of them are ready. ctx limits the start only; the services run
+// until [System.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*System, error) {
 	space := options.Space
+	files := slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 	s := &System{
 		Status:    newService(Status, options, slices.Concat(space.BrokerEnv(), space.DatabaseEnv()), 0, 0),
-		Converter: newService(Converter, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0),
-		Gateway:   newService(Gateway, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0, options.GatewayPort),
+		Converter: newService(Converter, options, slices.Clone(files), 0),
+		Gateway:   newService(Gateway, options, slices.Clone(files), 0, options.GatewayPort),
 	}
 	group, groupContext := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Status.startAnywhere(groupContext) })
@@ -60,44 +75,53 @@ func Start(ctx context.Context, options Options) (*System, error) {
 	return s, nil
 }
 
-// URL is the public address of this Docmill.
+// URL returns the public address.
 func (s *System) URL() string { return s.Gateway.URL }
 
 // Services returns the services in the order of their start.
-func (s *System) Services() []*Service { return []*Service{s.Status, s.Converter, s.Gateway} }
-
-// Daemons are the services as what can be started and stopped.
-func (s *System) Daemons() []*daemon.Daemon {
-	return []*daemon.Daemon{s.Status.Daemon, s.Converter.Daemon, s.Gateway.Daemon}
+func (s *System) Services() []*Service {
+	if s.Gateway == s.Status {
+		return []*Service{s.Gateway}
+	}
+	return []*Service{s.Status, s.Converter, s.Gateway}
 }
 
-// Stop lets the services finish what they have in hand, at most 40 s, and returns when they are gone.
+// Daemons returns the services as daemons.
+func (s *System) Daemons() []*daemon.Daemon {
+	var daemons []*daemon.Daemon
+	for _, one := range s.Services() {
+		daemons = append(daemons, one.Daemon)
+	}
+	return daemons
+}
+
+// Stop lets the services finish their work in progress, for at most 40 s, and returns when they have ended.
 func (s *System) Stop(ctx context.Context) error {
-	var failures [3]error
+	daemons := s.Daemons()
+	failures := make([]error, len(daemons))
 	var stopping sync.WaitGroup
-	for i, one := range s.Daemons() {
+	for i, one := range daemons {
 		stopping.Go(func() { failures[i] = one.Stop(ctx) })
 	}
 	stopping.Wait()
-	return errors.Join(failures[:]...)
+	return errors.Join(failures...)
 }
 
 func (s *Service) startAnywhere(ctx context.Context) error {
 	return s.StartAnywhere(ctx, s.ports, s.settle)
 }
 
-// Build builds the services of the project in that folder into the folder binaries. It takes a second when nothing has
-// changed.
-func Build(ctx context.Context, project, binaries string) error {
-	for _, name := range Names() {
-		target, err := filepath.Abs(filepath.Join(binaries, "docmill-"+name))
+// Build builds programs of the project into the directory binaries. It takes a second if nothing has changed.
+func Build(ctx context.Context, project, binaries string, programs ...Program) error {
+	for _, program := range programs {
+		target, err := filepath.Abs(filepath.Join(binaries, program.Binary))
 		if err != nil {
-			return fmt.Errorf("finding the folder for %s: %w", name, err)
+			return fmt.Errorf("resolve the path of %s: %w", program.Binary, err)
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", target, ".")
-		cmd.Dir = filepath.Join(project, "services", name)
+		cmd.Dir = filepath.Join(project, program.Package)
 		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w:\n%s", name, err, output)
+			return fmt.Errorf("build %s: %w:\n%s", program.Binary, err, output)
 		}
 	}
 	return nil

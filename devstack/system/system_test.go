@@ -28,7 +28,7 @@ func setup(t *testing.T, change ...func(*system.Options)) (*system.System, error
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	options := system.Options{Space: bench.Space, Binaries: t.TempDir(), LogDir: t.TempDir()}
-	require.NoError(t, system.Build(ctx, project, options.Binaries))
+	require.NoError(t, system.Build(ctx, project, options.Binaries, system.Services()...))
 	for _, f := range change {
 		f(&options)
 	}
@@ -39,7 +39,7 @@ func setup(t *testing.T, change ...func(*system.Options)) (*system.System, error
 	return s, err
 }
 
-func TestServicesStartOnFreePortsAndComeBackOnThem(t *testing.T) {
+func TestServicesRestartOnTheSamePorts(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestServicesStartOnFreePortsAndComeBackOnThem(t *testing.T) {
 	}
 }
 
-func TestServiceThatCannotStartTellsWhy(t *testing.T) {
+func TestFailedStartReportsTheReason(t *testing.T) {
 	t.Parallel()
 	_, err := setup(t, func(o *system.Options) {
 		o.Env = map[string][]string{system.Converter: {"DOCMILL_NO_SUCH_SETTING=1"}}
@@ -73,9 +73,9 @@ func TestServiceThatCannotStartTellsWhy(t *testing.T) {
 	require.ErrorContains(t, err, "DOCMILL_NO_SUCH_SETTING")
 }
 
-func TestBuildTellsWhatDoesNotCompile(t *testing.T) {
+func TestFailedBuildReportsTheProgram(t *testing.T) {
 	t.Parallel()
-	err := system.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"), t.TempDir())
-	require.ErrorContains(t, err, "building status")
+	err := system.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"), t.TempDir(), system.Services()...)
+	require.ErrorContains(t, err, "build docmill-status")
 	require.ErrorContains(t, err, "no such file")
 }

@@ -1,8 +1,8 @@
 package testbench
 
 import (
+	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,16 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Link is a TCP connection to a server that can be disturbed. It is safe for one goroutine at a time.
+// Link is a TCP proxy to a server that can simulate network faults. It is not safe for concurrent use.
 type Link struct {
-	// Address to connect to instead of the server's own, as host:port.
+	// Address replaces the address of the server, as host:port.
 	Address string
 
 	tb    testing.TB
 	proxy *toxiproxy.Proxy
 }
 
-// Proxy puts a link in front of upstream, a server's host:port or URL. It is gone when the test ends.
+// Proxy starts a link to upstream, the host:port or URL of a server. It is closed when the test ends.
 func Proxy(tb testing.TB, upstream string) *Link {
 	tb.Helper()
 	if strings.Contains(upstream, "://") {
@@ -36,7 +36,7 @@ func Proxy(tb testing.TB, upstream string) *Link {
 	return &Link{Address: proxy.Listen, tb: tb, proxy: proxy}
 }
 
-// Through is a URL of the server, led through the link.
+// Through returns serverURL with the address of the link.
 func (l *Link) Through(serverURL string) string {
 	l.tb.Helper()
 	parsed, err := url.Parse(serverURL)
@@ -45,47 +45,47 @@ func (l *Link) Through(serverURL string) string {
 	return parsed.String()
 }
 
-// Cut closes all connections and refuses new ones until Restore: the server is gone.
+// Cut closes all connections and refuses new ones until Restore, like a server that is down.
 func (l *Link) Cut() { l.proxy.Stop() }
 
-// Restore ends Cut. Connections can be made again at the same address when it returns.
+// Restore ends Cut. When it returns, the same address accepts connections again.
 func (l *Link) Restore() {
 	l.tb.Helper()
 	require.NoError(l.tb, l.proxy.Start())
 }
 
-// Stall lets connections stay open while nothing arrives in either direction, until Heal: the network is gone.
+// Stall keeps connections open but forwards nothing in either direction until Heal, like a network failure.
 func (l *Link) Stall() {
 	l.tb.Helper()
-	l.disturb("upstream", "timeout", "timeout", 0)
-	l.disturb("downstream", "timeout", "timeout", 0)
+	l.addToxic("upstream", "timeout", "timeout", 0)
+	l.addToxic("downstream", "timeout", "timeout", 0)
 }
 
-// Delay holds back what the server answers, until Heal.
+// Delay delays the answers of the server until Heal.
 func (l *Link) Delay(by time.Duration) {
 	l.tb.Helper()
-	l.disturb("downstream", "latency", "latency", by.Milliseconds())
+	l.addToxic("downstream", "latency", "latency", by.Milliseconds())
 }
 
-// Throttle lets at most so many KiB per second through to the server, until Heal.
+// Throttle limits the rate to the server until Heal.
 func (l *Link) Throttle(kibibytesPerSecond int64) {
 	l.tb.Helper()
-	l.disturb("upstream", "bandwidth", "rate", kibibytesPerSecond)
+	l.addToxic("upstream", "bandwidth", "rate", kibibytesPerSecond)
 }
 
-// CutAfter closes a connection once so many bytes went through it to the server, until Heal: a transfer breaks off.
+// CutAfter closes each connection after it has forwarded so many bytes to the server, until Heal.
 func (l *Link) CutAfter(bytes int64) {
 	l.tb.Helper()
-	l.disturb("upstream", "limit_data", "bytes", bytes)
+	l.addToxic("upstream", "limit_data", "bytes", bytes)
 }
 
 // Heal ends Stall, Delay, Throttle and CutAfter.
 func (l *Link) Heal() { l.proxy.Toxics.ResetToxics(l.tb.Context()) }
 
-// disturb speaks toxiproxy's one public way to add a toxic.
-func (l *Link) disturb(direction, kind, attribute string, value int64) {
+// addToxic uses the only public function of toxiproxy that adds a toxic.
+func (l *Link) addToxic(direction, kind, attribute string, value int64) {
 	l.tb.Helper()
-	toxic := `{"type":"` + kind + `","stream":"` + direction + `","attributes":{"` + attribute + `":` + strconv.FormatInt(value, 10) + `}}`
+	toxic := fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%q:%d}}`, kind, direction, attribute, value)
 	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
 	require.NoError(l.tb, err)
 }

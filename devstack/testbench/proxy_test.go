@@ -11,7 +11,7 @@ import (
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// echo answers every line with itself.
+// echo starts a server that returns every line.
 func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func echo(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func say(t *testing.T, address string) (net.Conn, error) {
+func dial(t *testing.T, address string) (net.Conn, error) {
 	t.Helper()
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
@@ -56,32 +56,32 @@ func exchange(connection net.Conn, patience time.Duration) error {
 func TestLinkCutAndRestored(t *testing.T) {
 	t.Parallel()
 	link := testbench.Proxy(t, echo(t))
-	connection, err := say(t, link.Address)
+	connection, err := dial(t, link.Address)
 	require.NoError(t, err)
 
 	link.Cut()
 	require.Error(t, exchange(connection, 10*time.Second), "an open connection is cut")
-	_, err = say(t, link.Address)
+	_, err = dial(t, link.Address)
 	require.Error(t, err, "new connections are refused")
 
 	link.Restore()
-	_, err = say(t, link.Address)
+	_, err = dial(t, link.Address)
 	require.NoError(t, err)
 }
 
 func TestLinkStalledAndHealed(t *testing.T) {
 	t.Parallel()
 	link := testbench.Proxy(t, "tcp://"+echo(t))
-	connection, err := say(t, link.Address)
+	connection, err := dial(t, link.Address)
 	require.NoError(t, err)
 
 	link.Stall()
 	var timeout net.Error
 	require.ErrorAs(t, exchange(connection, 100*time.Millisecond), &timeout)
-	require.True(t, timeout.Timeout(), "the connection stays open and nothing comes")
+	require.True(t, timeout.Timeout(), "the connection stays open and receives nothing")
 
 	link.Heal()
-	_, err = say(t, link.Address)
+	_, err = dial(t, link.Address)
 	require.NoError(t, err)
 }
 

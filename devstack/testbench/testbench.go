@@ -1,7 +1,7 @@
-// Package testbench gives tests real servers: each test a fresh vhost, database and pair of buckets of its own.
+// Package testbench provides tests with real servers. Each test has its own empty vhost, database and pair of buckets.
 //
-// The servers are those of a surrounding `devstack run -- CMD`, shared by all test packages under it, or else they are
-// started once for the test process, at the first [New]. A package that uses it says in one place:
+// The servers are those of a surrounding `devstack run -- CMD`, which all its test packages share; otherwise the first
+// [New] starts them for the test process. A package that uses testbench declares:
 //
 //	func TestMain(m *testing.M) { testbench.Main(m) }
 package testbench
@@ -23,35 +23,35 @@ import (
 )
 
 const (
-	// startTimeout covers the installation of everything on a bare machine.
+	// startTimeout includes the installation of everything on a bare machine.
 	startTimeout = 15 * time.Minute
 	cleanTimeout = 30 * time.Second
 )
 
-// Bench is what one test may use. Everything in it is removed when the test ends.
+// Bench is what one test uses. It is removed when the test ends.
 type Bench struct {
-	// Space is the vhost, the database and the buckets, which exist and are empty.
+	// Space has the vhost, the database and the buckets, which exist and are empty.
 	servers.Space
 
-	// Servers may be stopped, killed and restarted only by who has them from [NewPrivate].
+	// Servers may be stopped, killed and restarted only if they are from [NewPrivate].
 	Servers *servers.Servers
 }
 
-// New gives tb's test a bench on shared servers. It may be called by parallel tests.
+// New returns a bench on shared servers. It is safe for parallel tests.
 func New(tb testing.TB) *Bench {
 	tb.Helper()
 	shared, err := sharedServers()
-	require.NoError(tb, err, "starting the servers that tests share")
+	require.NoError(tb, err, "start the servers that tests share")
 	return newBench(tb, shared)
 }
 
-// NewPrivate gives tb's test a bench on servers of its own, which it may stop, kill and restart. It takes about 6 s.
+// NewPrivate returns a bench on private servers, which the test may stop, kill and restart. It takes about 6 s.
 func NewPrivate(tb testing.TB) *Bench {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	private, err := servers.Start(ctx, servers.Options{Log: logger()})
-	require.NoError(tb, err, "starting servers for %s", tb.Name())
+	require.NoError(tb, err, "start servers for %s", tb.Name())
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 		defer cancel()
@@ -60,18 +60,18 @@ func NewPrivate(tb testing.TB) *Bench {
 	return newPrivateBench(tb, private)
 }
 
-// Main runs the tests of a package and then stops the servers that they shared. Without it the servers end all the
-// same, when the process does, but their folder stays until the next start sweeps it away.
+// Main runs the tests of a package and then stops the servers that they shared. Without Main, the servers still end
+// with the process, but their directory remains until the next start removes it.
 func Main(m *testing.M) {
 	code := m.Run()
 	if err := stopShared(); err != nil {
-		fmt.Fprintln(os.Stderr, "stopping the tests' servers:", err)
+		fmt.Fprintln(os.Stderr, "stop the servers of the tests:", err)
 	}
 	os.Exit(code)
 }
 
-// shared is the one thing that a test process starts lazily: Go's testing has no place to hand a value from TestMain to
-// tests, so the once-only start is package state. It is never written after that.
+// shared are the servers, which the first test starts. They are package state, because Go's testing package cannot pass
+// a value from TestMain to tests.
 var shared = struct { //nolint:gochecknoglobals // see above
 	mutex   sync.Mutex
 	servers *servers.Servers
@@ -79,7 +79,7 @@ var shared = struct { //nolint:gochecknoglobals // see above
 	ours    bool
 }{}
 
-// sharedServers attaches to the servers of `devstack run`, or starts some at the first call.
+// sharedServers attaches to the servers of `devstack run`, or starts servers at the first call.
 func sharedServers() (*servers.Servers, error) {
 	shared.mutex.Lock()
 	defer shared.mutex.Unlock()
@@ -112,7 +112,7 @@ func stopShared() error {
 	return shared.servers.Stop(ctx)
 }
 
-// newBench makes a vhost, a database and buckets, and removes them when the test ends.
+// newBench creates a vhost, a database and buckets, and removes them when the test ends.
 func newBench(tb testing.TB, s *servers.Servers) *Bench {
 	tb.Helper()
 	b := &Bench{Space: s.Space("t-" + strings.ToLower(rand.Text()[:12])), Servers: s}
@@ -127,7 +127,7 @@ func newBench(tb testing.TB, s *servers.Servers) *Bench {
 	return b
 }
 
-// newPrivateBench removes nothing: the servers are thrown away, and the test may have left them dead.
+// newPrivateBench does not remove anything: the servers are removed, and the test may have stopped them.
 func newPrivateBench(tb testing.TB, s *servers.Servers) *Bench {
 	tb.Helper()
 	b := &Bench{Space: s.Space("test"), Servers: s}
@@ -137,7 +137,7 @@ func newPrivateBench(tb testing.TB, s *servers.Servers) *Bench {
 	return b
 }
 
-// logger writes to standard error what takes long, so that the first run on a fresh machine does not look hung.
+// logger logs long operations to standard error, so that the first run on a fresh machine does not seem to hang.
 func logger() *zap.Logger {
 	config := zap.NewDevelopmentConfig()
 	config.Level.SetLevel(zap.InfoLevel)

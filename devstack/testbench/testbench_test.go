@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-func TestBenchesAreApart(t *testing.T) {
+func TestBenchesAreIsolated(t *testing.T) {
 	t.Parallel()
 	first, second := testbench.New(t), testbench.New(t)
 	require.NotEqual(t, first.BrokerURL, second.BrokerURL)
@@ -36,7 +36,7 @@ func TestBenchesAreApart(t *testing.T) {
 	require.Empty(t, queues(t, second))
 }
 
-func TestBenchIsRemovedWithItsTest(t *testing.T) { //nolint:tparallel // the end of the inner test is waited for
+func TestBenchIsRemovedWithItsTest(t *testing.T) { //nolint:tparallel // waits for the end of the inner test
 	t.Parallel()
 	var gone *testbench.Bench
 	t.Run("a test", func(t *testing.T) {

@@ -7,12 +7,9 @@ import (
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/topology"
-	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
@@ -100,30 +97,6 @@ func TestRoutes(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return count(topology.StatusEvents) == 6 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, 1, count(topology.Convert))
-}
-
-// TestEveryMessageHasARoutingKey holds the mapping against the contract: what has a job_id is a message of the job's
-// life, what is valid for a time an announcement, and the rest are parts of messages.
-func TestEveryMessageHasARoutingKey(t *testing.T) {
-	t.Parallel()
-	keys := map[string]bool{}
-	messages := conversionv1.File_docmill_conversion_v1_conversion_proto.Messages()
-	for i := range messages.Len() {
-		descriptor := messages.Get(i)
-		kind, err := protoregistry.GlobalTypes.FindMessageByName(descriptor.FullName())
-		require.NoError(t, err)
-		exchange, key, found := topology.Route(kind.New().Interface())
-		ofJob, announces := descriptor.Fields().ByName("job_id") != nil, descriptor.Fields().ByName("valid_for") != nil
-		require.Equal(t, ofJob || announces, found, descriptor.FullName())
-		if ofJob {
-			require.Equal(t, topology.Jobs, exchange)
-			require.False(t, keys[key], key)
-			keys[key] = true
-		}
-	}
-	require.Len(t, keys, 6)
-	_, _, found := topology.Route(proto.Message(nil))
-	require.False(t, found)
 }
 
 func TestLadder(t *testing.T) {

@@ -27,10 +27,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -100,12 +102,12 @@ func (p *process) follow(output io.Reader, addresses chan<- [2]string) {
 		p.log.WriteString(lines.Text() + "\n")
 		p.mutex.Unlock()
 		var entry struct {
-			Msg     string `json:"msg"`
-			Part    string `json:"part"`
-			Address string `json:"address"`
+			Msg       string `json:"msg"`
+			Component string `json:"component"`
+			Address   string `json:"address"`
 		}
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
-			addresses <- [2]string{entry.Part, entry.Address}
+			addresses <- [2]string{entry.Component, entry.Address}
 		}
 	}
 	p.exited <- p.Wait()
@@ -405,23 +407,18 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// TestOffersWhatConvertersCanRead: what a converter says is heard, in the list of formats and at the next submission.
-func TestOffersWhatConvertersCanRead(t *testing.T) {
+// TestOffersWhatConvertersSupport: an announcement takes effect in the list of formats and at the next submission.
+func TestOffersWhatConvertersSupport(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
 	p := start(t, environment(bench)...)
 	p.waitUntilReady(t)
-	publisher, err := broker.NewPublisher(broker.Config{
+	messages, err := rabbitmq.New(rabbitmq.Config{
 		URL: bench.BrokerURL, Username: bench.BrokerUsername, Password: config.NewSecret(bench.BrokerPassword),
-	}, broker.PublisherOptions{Name: "test", Log: zap.NewNop()})
+	}, "test", zap.NewNop(), nil)
 	require.NoError(t, err)
-	drain, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- publisher.Run(context.Background(), func() {}, drain) }()
-	t.Cleanup(func() {
-		close(drain)
-		require.NoError(t, <-ended)
-	})
-	announcement := broker.Message{Body: &conversionv1.ConverterAnnounced{
+	publisher := messagetest.Publisher(t, messages)
+	announcement := message.Message{Body: &conversionv1.ConverterAnnounced{
 		ConverterId: "it", SourceFormats: []string{"pptx"}, ValidFor: durationpb.New(time.Hour),
 	}}
 	require.Eventually(t, func() bool { return publisher.Publish(t.Context(), announcement) == nil }, patience, 20*time.Millisecond)

@@ -1,4 +1,4 @@
-package main
+package status_test
 
 import (
 	"io"
@@ -13,8 +13,8 @@ import (
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// BenchmarkEvents measures events a second from the publication of the first to the state that the last one leads to,
-// through RabbitMQ and PostgreSQL: the four of each job. Publisher, servers and service share the machine.
+// BenchmarkEvents measures events per second through RabbitMQ and PostgreSQL, four per job, from the publication of the
+// first event to the state that the last one leads to. Publisher, servers and service share the machine.
 func BenchmarkEvents(b *testing.B) {
 	bench := testbench.New(b)
 	r := start(b, bench, patience).ready(b)
@@ -42,8 +42,8 @@ func BenchmarkEvents(b *testing.B) {
 	b.ReportMetric((b.Elapsed() - published).Seconds(), "s-behind")
 }
 
-// BenchmarkRecorded measures what a gateway waits for after its publish: until clients can see the job. One client, one job
-// after another.
+// BenchmarkRecorded measures how long a gateway waits after it has published a submission until clients can see the job.
+// There is one client, which submits one job after another.
 func BenchmarkRecorded(b *testing.B) {
 	bench := testbench.New(b)
 	r := start(b, bench, patience).ready(b)
@@ -55,7 +55,7 @@ func BenchmarkRecorded(b *testing.B) {
 	}
 }
 
-// BenchmarkPolls measures polls a second over HTTP, of a job that changes no more, without and with what the client has.
+// BenchmarkPolls measures polls per second over HTTP for a job that no longer changes, without and with If-None-Match.
 func BenchmarkPolls(b *testing.B) {
 	bench := testbench.New(b)
 	r := start(b, bench, patience).ready(b)

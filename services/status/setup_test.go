@@ -1,4 +1,4 @@
-package main
+package status_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,21 +30,33 @@ import (
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/postgres"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-// patience is how long tests wait for what has to come: long, because a machine that runs all tests at once is slow.
+// patience is how long tests wait for an expected event: long, because a machine that runs all tests at once is slow.
 const patience = 2 * time.Minute
 
-// replica is one running process of the service, but for the process.
+// settings are those of cmd/docmill-status.
+type settings struct {
+	service.Settings
+	status.Config
+
+	Broker   broker.Config   `embed:"" prefix:"broker-"`
+	Database postgres.Config `embed:"" prefix:"database-"`
+}
+
+// replica is one running instance of the service.
 type replica struct {
 	url, admin string
-	// stop drains it within the time, and returns when it has stopped.
+	// stop drains it and returns when it has stopped.
 	stop func()
 }
 
-// start runs the whole service on the bench, as main does.
+// start runs the service on the bench's servers, with more flags.
 func start(t testing.TB, bench *testbench.Bench, drain time.Duration, more ...string) replica {
 	t.Helper()
 	return startLogging(t, bench, drain, zap.NewNop(), more...)
@@ -51,34 +64,61 @@ func start(t testing.TB, bench *testbench.Bench, drain time.Duration, more ...st
 
 func startLogging(t testing.TB, bench *testbench.Bench, drain time.Duration, log *zap.Logger, more ...string) replica {
 	t.Helper()
-	ports, err := port.Free(2)
+	s := parse(t, bench, more...)
+	jobs, err := postgres.Open(s.Database, log)
 	require.NoError(t, err)
-	var s settings
-	environ := append(append(bench.BrokerEnv(), bench.DatabaseEnv()...), "DOCMILL_ADDRESS="+port.Address(ports[0]))
-	source := config.Source{Args: more, Environ: environ, Stdout: io.Discard, Exit: func(int) {}}
-	require.NoError(t, config.Parse(name, "", &s, source, config.Defaults{"admin_address": port.Address(ports[1])}))
+	return startOn(t, jobs, s, drain, log)
+}
 
-	process := service.Process{Log: log, Metrics: metrics.NewRegistry()}
-	assembly, err := s.assemble(process)
+func parse(t testing.TB, bench *testbench.Bench, more ...string) settings {
+	t.Helper()
+	var s settings
+	source := config.Source{
+		Args: more, Environ: append(bench.BrokerEnv(), bench.DatabaseEnv()...), Stdout: io.Discard, Exit: func(int) {},
+	}
+	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": freeAddress(t)}))
+	return s
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	ports, err := port.Free(1)
 	require.NoError(t, err)
-	admin := httpserver.Component("admin", s.Admin.Address, health.Handler(process.Metrics, assembly.Checks...), process.Log)
+	return port.Address(ports[0])
+}
+
+// startOn runs the service on a job store.
+func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration, log *zap.Logger) replica {
+	t.Helper()
+	registry := metrics.NewRegistry()
+	assembly, err := status.New(s.Config, status.Deps{Broker: s.Broker, Jobs: jobs, Log: log, Metrics: registry})
+	require.NoError(t, err)
+	address, adminAddress := freeAddress(t), s.Admin.Address
+	components := slices.Concat(
+		[]host.Component{httpserver.Component("admin", adminAddress, health.Handler(registry, assembly.Checks...), log)},
+		assembly.Components,
+		[]host.Component{httpserver.Component("http", address, assembly.Handler, log)},
+	)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Its error says that the drain was cut short, which some tests want.
-		_ = host.Run(ctx, process.Log, host.Config{DrainTimeout: drain}, append([]host.Component{admin}, assembly.Components...)...)
+		// Its error means that the drain was cut short, which some tests want.
+		_ = host.Run(ctx, log, host.Config{DrainTimeout: drain}, components...)
 	}()
-	r := replica{url: "http://" + s.Address, admin: "http://" + s.Admin.Address, stop: func() { stop(); <-ended }}
+	r := replica{url: "http://" + address, admin: "http://" + adminAddress, stop: func() { stop(); <-ended }}
 	t.Cleanup(r.stop)
-	require.Eventually(t, func() bool { return get(t, r.admin+"/healthz").StatusCode == http.StatusOK }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return get(t, r.admin+"/healthz").StatusCode == http.StatusOK }, patience, poll)
 	return r
 }
 
-// ready waits until the replica has all that it needs.
+// poll is the interval of the tests' own polling.
+const poll = 10 * time.Millisecond
+
+// ready waits until the replica is ready.
 func (r replica) ready(t testing.TB) replica {
 	t.Helper()
-	require.Eventually(t, func() bool { return get(t, r.admin+"/readyz").StatusCode == http.StatusOK }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return get(t, r.admin+"/readyz").StatusCode == http.StatusOK }, patience, poll)
 	return r
 }
 
@@ -88,13 +128,13 @@ type answer struct {
 	Body       []byte
 }
 
-// get gives the zero answer when there is none.
+// get sends a request with the headers name, value, ... It returns the zero answer if there is no response.
 func get(t testing.TB, url string, header ...string) answer {
 	t.Helper()
 	return <-ask(t, url, header...)
 }
 
-// ask gets in the background.
+// ask is get in the background.
 func ask(t testing.TB, url string, header ...string) <-chan answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
@@ -120,7 +160,7 @@ func do(request *http.Request) answer {
 	return answer{response.StatusCode, response.Header, body}
 }
 
-// job reads a job; false when there is no such answer.
+// job reads a job. It returns false if the response has none.
 func (r replica) job(t testing.TB, id string, header ...string) (jobapi.Job, bool) {
 	t.Helper()
 	got := get(t, r.url+jobapi.Path(id), header...)
@@ -128,7 +168,7 @@ func (r replica) job(t testing.TB, id string, header ...string) (jobapi.Job, boo
 	return read, got.StatusCode == http.StatusOK && json.Unmarshal(got.Body, &read) == nil
 }
 
-// ended follows a job to its end, as a client does.
+// ended polls a job until it has ended, as a client does.
 func (r replica) ended(t testing.TB, id string) jobapi.Job {
 	t.Helper()
 	var last jobapi.Job
@@ -140,10 +180,11 @@ func (r replica) ended(t testing.TB, id string) jobapi.Job {
 	return last
 }
 
-// publisher is a connected publisher that ends with the test.
+// publisher returns a publisher that is stopped at the end of the test.
 func publisher(t testing.TB, bench *testbench.Bench) *broker.Publisher {
 	t.Helper()
-	p, err := broker.NewPublisher(brokerConfig(bench), broker.PublisherOptions{Name: "test", Wait: patience, Log: zap.NewNop()})
+	options := broker.PublisherOptions{Name: "test", Wait: patience, Log: zap.NewNop()}
+	p, err := broker.NewPublisher(brokerConfig(bench), options)
 	require.NoError(t, err)
 	drain, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- p.Run(context.Background(), func() {}, drain) }()
@@ -155,10 +196,12 @@ func publisher(t testing.TB, bench *testbench.Bench) *broker.Publisher {
 }
 
 func brokerConfig(bench *testbench.Bench) broker.Config {
-	return broker.Config{URL: bench.BrokerURL, Username: bench.BrokerUsername, Password: config.NewSecret(bench.BrokerPassword)}
+	return broker.Config{
+		URL: bench.BrokerURL, Username: bench.BrokerUsername, Password: config.NewSecret(bench.BrokerPassword),
+	}
 }
 
-// channel is a bare connection to the broker, for what no publisher of Docmill would do.
+// channel returns a channel to the broker, for what a publisher of Docmill cannot do.
 func channel(t testing.TB, bench *testbench.Bench) *amqp.Channel {
 	t.Helper()
 	connection, err := amqp.DialConfig(bench.BrokerURL, amqp.Config{
@@ -172,8 +215,8 @@ func channel(t testing.TB, bench *testbench.Bench) *amqp.Channel {
 	return opened
 }
 
-// send publishes, again and again until the broker has confirmed: a job that was never accepted is not lost. It gives up
-// when the test ends.
+// send publishes messages, retrying until the broker has confirmed each, or the test ends: a job that was never
+// accepted cannot be lost.
 func send(t testing.TB, p *broker.Publisher, messages ...proto.Message) {
 	t.Helper()
 	for _, m := range messages {
@@ -196,22 +239,26 @@ func submitted(id string) *conversionv1.ConvertRequested {
 	return &conversionv1.ConvertRequested{
 		JobId: id, RequestedAt: timestamppb.Now(),
 		Source: &conversionv1.Source{
-			ObjectKey: id, Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3, Sha256: bytes.Repeat([]byte{7}, 32),
+			ObjectKey: id, Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+			Sha256: bytes.Repeat([]byte{7}, 32),
 		},
 		Target: &conversionv1.Target{Format: "pdf"},
 	}
 }
 
-// life is what a converter says of a job that succeeds.
+// life returns the messages of a converter about a job that succeeds.
 func life(id string) []proto.Message {
 	began := timestamppb.Now()
 	return []proto.Message{
 		&conversionv1.ConversionStarted{JobId: id, Attempt: 1, StartedAt: began},
-		&conversionv1.ConversionProgressed{JobId: id, Attempt: 1, Phase: conversionv1.Phase_PHASE_CONVERTING, Percent: 50, ProgressedAt: timestamppb.Now()},
+		&conversionv1.ConversionProgressed{
+			JobId: id, Attempt: 1, Phase: conversionv1.Phase_PHASE_CONVERTING, Percent: 50, ProgressedAt: timestamppb.Now(),
+		},
 		&conversionv1.ConversionSucceeded{
 			JobId: id, Attempt: 1, StartedAt: began, FinishedAt: timestamppb.Now(),
 			Result: &conversionv1.Result{
-				ObjectKey: fmt.Sprintf("%s/1.pdf", id), ContentType: "application/pdf", Size: 9, Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8,
+				ObjectKey: fmt.Sprintf("%s/1.pdf", id), ContentType: "application/pdf", Size: 9,
+				Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8,
 			},
 		},
 	}

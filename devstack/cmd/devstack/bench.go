@@ -17,15 +17,16 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// small is the document that the benchmark converts, in the project folder: 20 kB, text with formulas.
-const small = "testdata/docling__equations.docx"
+// small is the document that the benchmark converts: 3 pages, in the project directory.
+const small = "testdata/synth-three-pages.docx"
 
 type benchCommand struct {
-	File string `arg:"" optional:"" help:"Small document to convert. Default: one of testdata." type:"path"`
+	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
+	Compare string `placeholder:"DIR" type:"path" help:"Directory of the services of another version, to measure in the same run."`
 }
 
 func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
-	project, err := projectFolder()
+	project, err := projectDir()
 	if err != nil {
 		return err
 	}
@@ -38,45 +39,98 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	}
 	shared, err := servers.Start(ctx, servers.Options{Durable: true, Log: log})
 	if err != nil {
-		return fmt.Errorf("starting servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	defer func() { err = errors.Join(err, shared.Stop(context.WithoutCancel(ctx))) }()
+	field := field{servers: shared}
+	defer func() { err = errors.Join(err, field.stop(context.WithoutCancel(ctx))) }()
 
-	whole, _, err := startSystem(ctx, project, shared, "whole")
-	if err != nil {
+	binaries := filepath.Join(project, "bin")
+	if err := field.addServices(ctx, "services", binaries); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, whole.Stop(context.WithoutCancel(ctx))) }()
-	edge, space, err := startSystem(ctx, project, shared, "edge")
-	if err != nil {
+	if c.Compare != "" {
+		if err := field.addServices(ctx, "compared services", c.Compare); err != nil {
+			return err
+		}
+	}
+	if err := field.addEmbedded(ctx, "embedded", binaries); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, edge.Stop(context.WithoutCancel(ctx))) }()
-	if err := edge.Converter.Stop(ctx); err != nil {
+	bucket := shared.Space("puts")
+	if err := bucket.Create(ctx); err != nil {
 		return err
 	}
 	return bench.Run(ctx, bench.Options{
-		Whole: client.New(whole.URL()), Edge: client.New(edge.URL()), Soffice: tools.Soffice, Document: c.File, Output: os.Stdout,
+		Candidates: field.candidates, Soffice: tools.Soffice, Document: c.File, Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
-			return shared.MinIO.PutObject(ctx, space.SourcesBucket, key, content)
+			return shared.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},
 	})
 }
 
-// startSystem starts a Docmill in a space of its own on the servers, from the binaries that make built.
-func startSystem(ctx context.Context, project string, on *servers.Servers, name string) (*system.System, servers.Space, error) {
+// field is the set of systems to measure.
+type field struct {
+	servers    *servers.Servers
+	candidates []bench.Candidate
+	systems    []*system.System
+}
+
+// addServices starts the three services twice, each in its own space on the servers, and stops the converter of the
+// second.
+func (f *field) addServices(ctx context.Context, name, binaries string) error {
+	var urls [2]string
+	for i, space := range []string{"whole", "edge"} {
+		spaceName := fmt.Sprintf("bench-%d-%s", len(f.candidates), space)
+		on := f.servers.Space(spaceName)
+		if err := on.Create(ctx); err != nil {
+			return err
+		}
+		started, err := f.start(ctx, system.Start, spaceName, system.Options{Space: on, Binaries: binaries})
+		if err != nil {
+			return fmt.Errorf("start %s: %w", name, err)
+		}
+		urls[i] = started.URL()
+	}
+	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: client.New(urls[0]), Edge: client.New(urls[1])})
+	return f.systems[len(f.systems)-1].Converter.Stop(ctx)
+}
+
+// addEmbedded starts `docmill serve`. Its submissions are not measured separately, because its converter cannot be
+// stopped.
+func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
+	data := filepath.Join(f.servers.Dir(), "embedded")
+	started, err := f.start(ctx, system.StartEmbedded, "embedded", system.Options{Data: data, Binaries: binaries})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: client.New(started.URL())})
+	return nil
+}
+
+func (f *field) start(
+	ctx context.Context, start func(context.Context, system.Options) (*system.System, error), name string,
+	options system.Options,
+) (*system.System, error) {
 	const patience = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	space := on.Space(name)
-	if err := space.Create(ctx); err != nil {
-		return nil, space, err
-	}
-	logs := filepath.Join(on.Dir(), name)
+	options.LogDir = filepath.Join(f.servers.Dir(), "log-"+name)
 	const private = 0o700
-	if err := os.MkdirAll(logs, private); err != nil {
-		return nil, space, fmt.Errorf("creating a folder for logs: %w", err)
+	if err := os.MkdirAll(options.LogDir, private); err != nil {
+		return nil, fmt.Errorf("create a directory for logs: %w", err)
 	}
-	started, err := system.Start(ctx, system.Options{Space: space, Binaries: filepath.Join(project, "bin"), LogDir: logs})
-	return started, space, err
+	started, err := start(ctx, options)
+	if err == nil {
+		f.systems = append(f.systems, started)
+	}
+	return started, err
+}
+
+func (f *field) stop(ctx context.Context) error {
+	var failures []error
+	for _, started := range f.systems {
+		failures = append(failures, started.Stop(ctx))
+	}
+	return errors.Join(failures...)
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/docmill/docmill/devstack/supervisor"
 )
 
-// sample is the deck that the demo converts, in the project folder.
+// sample is the presentation that the demo converts, in the project directory.
 const sample = "testdata/sample.pptx"
 
 type demoCommand struct {
-	BaseURL string `name:"base-url" placeholder:"URL" help:"A running Docmill. Default: the one that 'up' started, or else http://127.0.0.1:8080."`
+	BaseURL string `name:"base-url" placeholder:"URL" help:"URL of a running Docmill. Default: the one that 'up' started, otherwise http://127.0.0.1:8080."`
 	File    string `arg:""          optional:""       help:"Document to convert. Default: a sample deck."             type:"path"`
 }
 
 func (c *demoCommand) Run(ctx context.Context) error {
 	if c.File == "" {
-		project, err := projectFolder()
+		project, err := projectDir()
 		if err != nil {
 			return err
 		}
@@ -31,9 +31,9 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	return demo.Run(ctx, demo.Options{BaseURL: c.BaseURL, File: c.File, OutputDir: ".", Output: os.Stdout})
 }
 
-// runningURL is where the stack of this project is, or the usual address.
+// runningURL returns the URL of the stack of this project, or the default address.
 func runningURL() string {
-	if dir, err := stackFolder(); err == nil {
+	if dir, err := stackDir(); err == nil {
 		if state, err := supervisor.Read(dir); err == nil && state.URL != "" {
 			return state.URL
 		}

@@ -23,7 +23,7 @@ const (
 	patience = 10 * time.Minute
 )
 
-// devstack builds the command and gives a function that runs it in dir with a state folder of its own.
+// devstack builds the command and returns a function that runs it with a private state directory, which is dir.
 func devstack(t *testing.T) (run func(env string, args ...string) (string, error), dir string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "devstack")
@@ -31,7 +31,7 @@ func devstack(t *testing.T) (run func(env string, args ...string) (string, error
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, string(output))
 
-	state, err := os.MkdirTemp("/tmp", "devstack-test-") // where PostgreSQL's own user can pass
+	state, err := os.MkdirTemp("/tmp", "devstack-test-") // the user postgres can traverse it
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(state, 0o711))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(state)) })
@@ -52,9 +52,19 @@ func devstack(t *testing.T) (run func(env string, args ...string) (string, error
 	}, state
 }
 
-// TestStackLivesInTheBackground goes the way of a person: up, up again, demo, a crash, down.
-func TestStackLivesInTheBackground(t *testing.T) {
+// TestStackRunsInTheBackground does what a developer does: up, up again, demo, a crash, down.
+func TestStackRunsInTheBackground(t *testing.T) {
 	t.Parallel()
+	for stack, services := range map[string]int{"embedded": 1, "devstack": 3} {
+		t.Run(stack, func(t *testing.T) {
+			t.Parallel()
+			testStack(t, stack, services)
+		})
+	}
+}
+
+func testStack(t *testing.T, stack string, services int) {
+	t.Helper()
 	run, dir := devstack(t)
 	t.Cleanup(func() { _, _ = run("", "down") })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,11 +72,11 @@ func TestStackLivesInTheBackground(t *testing.T) {
 	t.Cleanup(func() { _ = listener.Close() })
 	taken := "PORT=" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 
-	output, err := run(taken, "up")
+	output, err := run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	require.Contains(t, output, "Docmill is at http://127.0.0.1:")
 	require.Contains(t, output, "was taken")
-	output, err = run(taken, "up")
+	output, err = run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	require.Contains(t, output, "already running at http://127.0.0.1:")
 
@@ -78,14 +88,15 @@ func TestStackLivesInTheBackground(t *testing.T) {
 	require.NoError(t, err, output)
 	require.Contains(t, output, "sample.pdf, 19 pages")
 
-	// The supervisor's own death takes everything with it, and the next start finds the data in order.
+	// Killing the supervisor ends everything, and the next start finds intact data.
 	require.NoError(t, syscall.Kill(state.PID, syscall.SIGKILL))
-	require.Eventually(t, func() bool { _, err := supervisor.Read(dir); return err != nil }, 10*time.Second, 10*time.Millisecond)
-	output, err = run(taken, "up")
+	ended := func() bool { _, err := supervisor.Read(dir); return err != nil }
+	require.Eventually(t, ended, 10*time.Second, 10*time.Millisecond)
+	output, err = run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	output, err = run("", "status")
 	require.NoError(t, err, output)
-	require.Equal(t, 3, strings.Count(output, "  ready\n"), output)
+	require.Equal(t, services, strings.Count(output, "  ready\n"), output)
 
 	output, err = run("", "down")
 	require.NoError(t, err, output)
@@ -99,22 +110,22 @@ func TestStackLivesInTheBackground(t *testing.T) {
 	require.Equal(t, 3, exit.ExitCode())
 }
 
-func TestFailedStartTellsWhyAndLeavesNothing(t *testing.T) {
+func TestFailedStartReportsTheReasonAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	run, dir := devstack(t)
 	binaries := t.TempDir()
 	for _, name := range []string{"gateway", "converter", "status"} {
-		script := "#!/bin/sh\necho " + name + " cannot live like this >&2\nexit 1\n"
+		script := "#!/bin/sh\necho " + name + " no such luck >&2\nexit 1\n"
 		require.NoError(t, os.WriteFile(filepath.Join(binaries, "docmill-"+name), []byte(script), 0o700))
 	}
-	output, err := run("", "up", "--binaries", binaries)
+	output, err := run("", "up", "--stack=devstack", "--binaries", binaries)
 	require.Error(t, err)
-	require.Contains(t, output, "cannot live like this")
+	require.Contains(t, output, "no such luck")
 	_, err = supervisor.Read(dir)
 	require.ErrorIs(t, err, supervisor.ErrNotRunning)
 }
 
-func TestRunGivesServersAndTheExitCode(t *testing.T) {
+func TestRunProvidesServersAndReturnsTheExitCode(t *testing.T) {
 	t.Parallel()
 	run, _ := devstack(t)
 	output, err := run("DEVSTACK_CONNECTION=", "run", "--", "sh", "-c", `cat "$DEVSTACK_CONNECTION"; exit 7`)

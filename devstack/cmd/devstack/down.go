@@ -13,7 +13,7 @@ import (
 type downCommand struct{}
 
 func (*downCommand) Run(ctx context.Context) error {
-	dir, err := stackFolder()
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}
@@ -25,15 +25,15 @@ func (*downCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("Docmill is stopped; its data is kept in", dir)
+	fmt.Println("Docmill is stopped; its data remains in", dir)
 	return nil
 }
 
 type statusCommand struct{}
 
 func (*statusCommand) Run(ctx context.Context) error {
-	const nothingRuns = 3 // as systemctl status has it
-	dir, err := stackFolder()
+	const nothingRuns = 3 // as in systemctl status
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,8 @@ func (*statusCommand) Run(ctx context.Context) error {
 		fmt.Printf("Docmill is starting (supervisor %d)\n", state.PID)
 		return nil
 	}
-	fmt.Printf("Docmill runs at %s (supervisor %d, since %s)\n", state.URL, state.PID, state.StartedAt.Format(time.DateTime))
+	since := state.StartedAt.Format(time.DateTime)
+	fmt.Printf("Docmill runs at %s (supervisor %d, since %s)\n", state.URL, state.PID, since)
 	for _, service := range state.Services {
 		condition := "ready"
 		if err := system.Ready(ctx, service.Name, service.AdminURL); err != nil {
@@ -57,6 +58,6 @@ func (*statusCommand) Run(ctx context.Context) error {
 		}
 		fmt.Printf("  %-10s %s  %s\n", service.Name, service.AdminURL, condition)
 	}
-	fmt.Printf("logs are in %s and %s\n", supervisor.LogDir(dir), supervisor.ServersLogDir(dir))
+	fmt.Printf("Logs: %s and %s\n", supervisor.LogDir(dir), supervisor.ServersLogDir(dir))
 	return nil
 }

@@ -16,14 +16,14 @@ import (
 )
 
 type commands struct {
-	Up        upCommand        `cmd:"" help:"Start everything in the background, wait until it is ready, and print the URL."`
-	Down      downCommand      `cmd:"" help:"Stop everything that 'up' started. Data is kept."`
-	Status    statusCommand    `cmd:"" help:"Say what is running. Exits with 3 when nothing is."`
-	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current folder."`
-	Bench     benchCommand     `cmd:"" help:"Measure Docmill on servers of its own, and print ratios."`
-	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit as the command did."`
-	Install   installCommand   `cmd:"" help:"Install what Docmill needs, as far as it is missing."`
-	Supervise superviseCommand `cmd:"" hidden:"" help:"Be the background process of 'up'."`
+	Up        upCommand        `cmd:"" help:"Start Docmill in the background, wait until it is ready, and print the URL."`
+	Down      downCommand      `cmd:"" help:"Stop what 'up' started. Data is kept."`
+	Status    statusCommand    `cmd:"" help:"Print what is running. Exits with code 3 if nothing is."`
+	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current directory."`
+	Bench     benchCommand     `cmd:"" help:"Measure both editions of Docmill on private servers, and print ratios."`
+	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit with the code of the command."`
+	Install   installCommand   `cmd:"" help:"Install missing dependencies of Docmill and its tests."`
+	Supervise superviseCommand `cmd:"" hidden:"" help:"Run as the background process of 'up'."`
 }
 
 func main() {
@@ -31,7 +31,8 @@ func main() {
 	defer stop()
 	parsed := kong.Parse(&commands{},
 		kong.Name("devstack"),
-		kong.Description("Docmill on one machine, with private RabbitMQ, PostgreSQL and MinIO servers."),
+		kong.Description("Runs Docmill on one machine: in one process, or as three services with private RabbitMQ, PostgreSQL "+
+			"and MinIO servers."),
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(newLog()),
@@ -39,7 +40,7 @@ func main() {
 	os.Exit(exitCode(parsed.Run())) //nolint:gocritic // the signal handler ends with the process
 }
 
-// exitCode is the code that a command asked for, or 1 for an error, which is told.
+// exitCode returns the exit code of a codeError. It prints any other error and returns 1.
 func exitCode(err error) int {
 	if err == nil {
 		return 0
@@ -51,12 +52,12 @@ func exitCode(err error) int {
 	return 1
 }
 
-// codeError ends the program with a code of its own; what there was to say has been said.
+// codeError ends the program with an exit code and without a message.
 type codeError int
 
 func (c codeError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// newLog tells a person at a terminal what takes long: messages without decoration.
+// newLog returns a log for a terminal: messages only, without time and level.
 func newLog() *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.TimeKey, encoder.LevelKey = zapcore.OmitKey, zapcore.OmitKey
@@ -64,7 +65,7 @@ func newLog() *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoder), zapcore.Lock(os.Stderr), zap.InfoLevel))
 }
 
-// codeOf is how a child ended, as a shell would tell it.
+// codeOf returns how a child ended, as the exit code that a shell would return.
 func codeOf(err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {

@@ -7,50 +7,36 @@ import (
 	"path/filepath"
 
 	"github.com/docmill/docmill/devstack/supervisor"
-	"github.com/docmill/docmill/devstack/system"
 )
 
-// projectFolder is the one with go.work, in or above the current folder or else that of this program.
-func projectFolder() (string, error) {
+// projectDir returns the project directory: the one with go.work that is, or contains, the current directory or that of
+// this program.
+func projectDir() (string, error) {
 	current, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("finding the current folder: %w", err)
+		return "", fmt.Errorf("find the current directory: %w", err)
 	}
 	own, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("finding this program's folder: %w", err)
+		return "", fmt.Errorf("find this program's directory: %w", err)
 	}
-	for _, folder := range []string{current, filepath.Dir(own)} {
-		for ; folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
-			if exists(filepath.Join(folder, "go.work")) && exists(filepath.Join(folder, "services")) {
-				return folder, nil
+	for _, dir := range []string{current, filepath.Dir(own)} {
+		for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			if exists(filepath.Join(dir, "go.work")) && exists(filepath.Join(dir, "services")) {
+				return dir, nil
 			}
 		}
 	}
-	return "", errors.New("this is not inside Docmill's project folder")
+	return "", errors.New("not inside the project directory of Docmill")
 }
 
-// stackFolder is where the project's stack keeps its state.
-func stackFolder() (string, error) {
-	project, err := projectFolder()
+// stackDir returns the directory of the state of the stack.
+func stackDir() (string, error) {
+	project, err := projectDir()
 	if err != nil && os.Getenv(supervisor.DirVariable) == "" {
 		return "", err
 	}
-	return supervisor.Folder(project)
-}
-
-// builtServices is the folder beside this program when the services are in it, as `make build` leaves them.
-func builtServices() (string, bool) {
-	own, err := os.Executable()
-	if err != nil {
-		return "", false
-	}
-	for _, name := range system.Names() {
-		if !exists(filepath.Join(filepath.Dir(own), "docmill-"+name)) {
-			return "", false
-		}
-	}
-	return filepath.Dir(own), true
+	return supervisor.StateDir(project)
 }
 
 func exists(path string) bool {

@@ -17,12 +17,12 @@ import (
 )
 
 type runCommand struct {
-	Durable bool     `help:"Let PostgreSQL wait for the disk, as in production; tests do without."`
+	Durable bool     `help:"Let PostgreSQL wait for the disk (fsync), as in production. Tests do not need it."`
 	Command []string `arg:"" help:"Command and its arguments, after --."`
 }
 
 func (c *runCommand) Run(ctx context.Context, log *zap.Logger) error {
-	if os.Getenv(testbench.ConnectionVariable) != "" { // inside another run, whose servers do
+	if os.Getenv(testbench.ConnectionVariable) != "" { // use the servers of a surrounding run
 		return c.run(ctx, os.Environ())
 	}
 	if _, err := install.Ensure(ctx, log, install.All()...); err != nil {
@@ -30,7 +30,7 @@ func (c *runCommand) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	shared, err := servers.Start(ctx, servers.Options{Durable: c.Durable, Log: log})
 	if err != nil {
-		return fmt.Errorf("starting servers: %w", err)
+		return fmt.Errorf("start servers: %w", err)
 	}
 	connection := filepath.Join(shared.Dir(), "connection.json")
 	err = testbench.WriteConnection(connection, shared.Connection())
@@ -41,12 +41,12 @@ func (c *runCommand) Run(ctx context.Context, log *zap.Logger) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if stopErr := shared.Stop(stopping); stopErr != nil {
-		fmt.Fprintln(os.Stderr, "devstack: stopping the servers:", stopErr)
+		fmt.Fprintln(os.Stderr, "devstack: stop the servers:", stopErr)
 	}
 	return err
 }
 
-// run runs the command in the foreground. An interrupt reaches it from the terminal, too; it is given time to end.
+// run runs the command in the foreground. The terminal sends interrupts to the command too, which has time to end.
 func (c *runCommand) run(ctx context.Context, env []string) error {
 	command := exec.CommandContext(ctx, c.Command[0], c.Command[1:]...)
 	command.Env = env
@@ -55,7 +55,7 @@ func (c *runCommand) run(ctx context.Context, env []string) error {
 	const grace = 20 * time.Second
 	command.WaitDelay = grace
 	if err := command.Run(); err != nil {
-		return codeOf(fmt.Errorf("running %s: %w", c.Command[0], err))
+		return codeOf(fmt.Errorf("run %s: %w", c.Command[0], err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docmill/docmill/devstack/install"
 	"github.com/docmill/docmill/devstack/supervisor"
@@ -16,70 +17,77 @@ import (
 )
 
 type upCommand struct {
-	Port     int    `env:"PORT"        default:"8080" help:"Public port of the gateway on 127.0.0.1; when it is taken, a free one is used."`
-	Binaries string `placeholder:"DIR" type:"path"    help:"Folder with docmill-gateway, docmill-converter and docmill-status. Default: beside this program, or else they are built."`
+	Stack    string `enum:"embedded,devstack" default:"embedded" help:"What to start: embedded (everything in one process) or devstack (three services on RabbitMQ, PostgreSQL and MinIO)."`
+	Port     int    `env:"PORT" default:"8080" help:"Public port on 127.0.0.1. If it is taken, a free one is used."`
+	Binaries string `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: build them."`
 }
 
 func (c *upCommand) Run(ctx context.Context, log *zap.Logger) error {
-	dir, err := stackFolder()
+	chosen := stackByName(c.Stack)
+	dir, err := stackDir()
 	if err != nil {
 		return err
 	}
-	if _, err := install.Ensure(ctx, log, install.All()...); err != nil {
-		return err
-	}
-	binaries, err := c.services(ctx, dir)
-	if err != nil {
+	if err := c.prepare(ctx, log, dir, chosen); err != nil {
 		return err
 	}
 	own, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
+		return fmt.Errorf("find this program: %w", err)
 	}
 	state, started, err := supervisor.Launch(ctx, dir, []string{
-		own, "supervise", "--dir", dir, "--binaries", binaries, "--port", strconv.Itoa(c.Port),
+		own, "supervise", "--stack", chosen.name, "--dir", dir, "--binaries", c.Binaries, "--port", strconv.Itoa(c.Port),
 	})
 	if err != nil {
-		return fmt.Errorf("starting Docmill (logs are in %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
+		return fmt.Errorf("start Docmill (logs: %s and %s): %w", supervisor.LogDir(dir), supervisor.ServersLogDir(dir), err)
 	}
-	c.say(state, started, binaries)
-	return nil
+	return c.report(state, started, chosen)
 }
 
-// services is the folder with the services' binaries.
-func (c *upCommand) services(ctx context.Context, dir string) (string, error) {
-	if c.Binaries != "" {
-		return c.Binaries, nil
+// prepare installs the dependencies of the stack and builds its programs at the same time: installation mostly waits
+// for the network and the disk, the build needs the processor.
+func (c *upCommand) prepare(ctx context.Context, log *zap.Logger, dir string, chosen stack) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := install.Ensure(ctx, log, chosen.needs...)
+		return err
+	})
+	if c.Binaries == "" {
+		c.Binaries = filepath.Join(dir, "bin")
+		group.Go(func() error {
+			project, err := projectDir()
+			if err != nil {
+				return err
+			}
+			return system.Build(ctx, project, c.Binaries, chosen.programs...)
+		})
 	}
-	if beside, built := builtServices(); built {
-		return beside, nil
-	}
-	project, err := projectFolder()
-	if err != nil {
-		return "", err
-	}
-	binaries := filepath.Join(dir, "bin")
-	return binaries, system.Build(ctx, project, binaries)
+	return group.Wait()
 }
 
-func (c *upCommand) say(state supervisor.State, started bool, binaries string) {
+func (c *upCommand) report(state supervisor.State, started bool, chosen stack) error {
 	if started {
 		fmt.Println("Docmill is at", state.URL)
 		if !strings.HasSuffix(state.URL, ":"+strconv.Itoa(c.Port)) {
 			fmt.Printf("(port %d was taken)\n", c.Port)
 		}
-		return
+		return nil
+	}
+	if state.Stack != chosen.name {
+		return fmt.Errorf("the stack %s already runs at %s; stop it with `make down` first", state.Stack, state.URL)
 	}
 	fmt.Println("Docmill is already running at", state.URL)
-	if build, err := supervisor.BuildID(binaries); err == nil && build != state.Build {
-		fmt.Println("(the services have been rebuilt since; `make down up` runs the new ones)")
+	if build, err := supervisor.BuildID(c.Binaries, chosen.programs...); err == nil && build != state.Build {
+		fmt.Println("(the programs have been rebuilt since; `make down up` runs the new ones)")
 	}
+	return nil
 }
 
 type superviseCommand struct {
-	Dir      string `required:"" help:"Folder of the stack."`
-	Binaries string `required:"" help:"Folder with the services' binaries."`
-	Port     int    `required:"" help:"Wanted public port of the gateway."`
+	Stack    string `required:"" help:"Stack to run."`
+	Dir      string `required:"" help:"Directory of the stack."`
+	Binaries string `required:"" help:"Directory of Docmill's programs."`
+	Port     int    `required:"" help:"Public port to use if it is free."`
 }
 
 func (c *superviseCommand) Run(ctx context.Context) error {
@@ -88,7 +96,15 @@ func (c *superviseCommand) Run(ctx context.Context) error {
 	config.DisableStacktrace, config.DisableCaller = true, true
 	log, err := config.Build()
 	if err != nil {
-		return fmt.Errorf("making a log: %w", err)
+		return fmt.Errorf("create the log: %w", err)
 	}
-	return supervisor.Run(ctx, supervisor.Options{Dir: c.Dir, Binaries: c.Binaries, GatewayPort: c.Port, Log: log})
+	chosen := stackByName(c.Stack)
+	build, err := supervisor.BuildID(c.Binaries, chosen.programs...)
+	if err != nil {
+		return err
+	}
+	return supervisor.Run(ctx, supervisor.Options{
+		Dir: c.Dir, Stack: chosen.name, Build: build, Log: log,
+		Start: func(ctx context.Context) (supervisor.Stack, error) { return chosen.start(ctx, *c, log) },
+	})
 }

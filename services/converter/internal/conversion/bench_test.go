@@ -14,35 +14,32 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/objectstore"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
-	"github.com/docmill/docmill/services/converter/internal/protect"
-	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-// patience bounds what a test waits for. It is never the measure of anything: the machine may be busy.
+// patience bounds what a test waits for. It is generous, because the machine may be busy.
 const patience = 3 * time.Minute
 
-// convertFunc is an engine in the test's hand. LibreOffice has tests of its own, and process-level ones.
+// convertFunc is an engine that the test controls. LibreOffice has tests of its own.
 type convertFunc func(ctx context.Context, request engine.Request) (engine.Output, error)
 
 func (f convertFunc) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
@@ -54,23 +51,22 @@ func copies(_ context.Context, request engine.Request) (engine.Output, error) {
 	return engine.Output{Path: request.Source, Pages: 3}, nil
 }
 
-// bench is a converter's surroundings, and a consumer of its events that the test reads one by one.
+// bench is a converter's environment, and a consumer of its events that the test reads one by one.
 type bench struct {
 	*testbench.Bench
 	t testing.TB
 
-	store  *objectstore.Store
-	broker broker.Config
-	// change may put links before the converter's own connections.
-	converterStore  objectstore.Config
-	converterBroker broker.Config
-	publisherBroker broker.Config
+	store *s3.Store
+	// The converter's own connections, which tests may route through links.
+	converterStore  s3.Config
+	converterBroker rabbitmq.Config
+	publisherBroker rabbitmq.Config
 	wrap            func(conversion.Publisher) conversion.Publisher
 
-	folder *workdir.Folder
-	events <-chan proto.Message
-	own    *broker.Publisher
-	raw    *amqp.Connection
+	workdir *workdir.Dir
+	events  <-chan proto.Message
+	own     message.Publisher
+	broker  message.Broker
 }
 
 func setup(t *testing.T) *bench {
@@ -78,56 +74,50 @@ func setup(t *testing.T) *bench {
 	shared := testbench.New(t)
 	b := &bench{
 		Bench: shared, t: t,
-		broker: broker.Config{URL: shared.BrokerURL, Username: shared.BrokerUsername, Password: config.NewSecret(shared.BrokerPassword)},
-		wrap:   func(p conversion.Publisher) conversion.Publisher { return p },
+		wrap: func(p conversion.Publisher) conversion.Publisher { return p },
 	}
-	b.converterStore = objectstore.Config{
+	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
 		AccessKey: shared.StoreAccessKey, SecretKey: config.NewSecret(shared.StoreSecretKey),
 	}
-	b.converterBroker, b.publisherBroker = b.broker, b.broker
+	direct := rabbitmq.Config{
+		URL: shared.BrokerURL, Username: shared.BrokerUsername, Password: config.NewSecret(shared.BrokerPassword),
+	}
+	b.converterBroker, b.publisherBroker = direct, direct
 	var err error
-	b.store, err = objectstore.New(b.converterStore)
+	b.store, err = s3.New(b.converterStore)
 	require.NoError(t, err)
-	b.folder, err = workdir.Open(t.TempDir())
+	b.workdir, err = workdir.Open(t.TempDir())
 	require.NoError(t, err)
 
-	b.raw, err = amqp.DialConfig(b.BrokerURL, amqp.Config{
-		SASL: []amqp.Authentication{&amqp.PlainAuth{Username: b.BrokerUsername, Password: b.BrokerPassword}},
-	})
+	b.broker, err = rabbitmq.New(direct, "test", zaptest.NewLogger(t), nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = b.raw.Close() })
-	channel, err := b.raw.Channel()
-	require.NoError(t, err)
-	require.NoError(t, topology.Declare(channel))
-	b.own, err = broker.NewPublisher(b.broker, broker.PublisherOptions{Name: "test", Wait: patience, Log: zaptest.NewLogger(t)})
-	require.NoError(t, err)
-	b.run(b.own)
-	b.listen(channel)
+	b.own = messagetest.Publisher(t, b.broker)
+	b.listen()
 	return b
 }
 
-// listen reads the events of jobs, past the code under test. Progress, which may be missing, is left out.
-func (b *bench) listen(channel *amqp.Channel) {
+// listen reads the events of jobs. It omits progress, which is optional.
+func (b *bench) listen() {
 	b.t.Helper()
-	deliveries, err := channel.Consume(topology.StatusEvents, "", true, false, false, false, nil)
-	require.NoError(b.t, err)
+	deliveries := messagetest.Receive(b.t, b.broker, message.Events)
 	events := make(chan proto.Message, 100)
 	b.events = events
 	go func() {
-		for d := range deliveries {
-			kind, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(d.Type))
-			if err != nil {
-				continue
-			}
-			message := kind.New().Interface()
-			if proto.Unmarshal(d.Body, message) != nil {
-				continue
-			}
-			switch message.(type) {
-			case *conversionv1.ConvertRequested, *conversionv1.ConversionProgressed:
-			default:
-				events <- message
+		for {
+			select {
+			case d := <-deliveries:
+				event, err := d.Message()
+				if err != nil {
+					continue
+				}
+				switch event.(type) {
+				case *conversionv1.ConvertRequested, *conversionv1.ConversionProgressed:
+				default:
+					events <- event
+				}
+			case <-b.t.Context().Done():
+				return
 			}
 		}
 	}()
@@ -137,7 +127,7 @@ type runner interface {
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
 }
 
-// running is a part that runs until the test ends, or earlier.
+// running is a component that runs until the test ends, or earlier.
 type running struct {
 	drain, cancel func()
 	done          <-chan error
@@ -161,41 +151,42 @@ func (b *bench) run(r runner) running {
 func (b *bench) start(convert convertFunc) running {
 	b.t.Helper()
 	log := zaptest.NewLogger(b.t)
-	store, err := objectstore.New(b.converterStore)
+	store, err := s3.New(b.converterStore)
 	require.NoError(b.t, err)
-	publisher, err := broker.NewPublisher(b.publisherBroker, broker.PublisherOptions{Name: "test converter", Log: log})
+	publishing, err := rabbitmq.New(b.publisherBroker, "test converter", log, nil)
+	require.NoError(b.t, err)
+	publisher, err := publishing.NewPublisher(message.PublisherOptions{})
 	require.NoError(b.t, err)
 	b.run(publisher)
 	library, err := fonts.Open(b.t.TempDir(), log)
 	require.NoError(b.t, err)
-	inspector, err := pdf.NewInspector()
+	tools, err := pdf.FindTools()
 	require.NoError(b.t, err)
-	limits := engine.Config{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
-	renderer, err := render.New(limits, render.Config{Pixels: 1 << 20})
-	require.NoError(b.t, err)
-	protector, err := protect.New(limits)
-	require.NoError(b.t, err)
-	converter := conversion.New(conversion.Parts{
-		Engine: convert, Renderer: renderer, Protector: protector, Store: store, Publisher: b.wrap(publisher), Folder: b.folder,
-		Fonts: library, PDF: inspector,
-		Sources: b.SourcesBucket, Results: b.ResultsBucket,
+	limits := engine.Limits{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
+	converter := conversion.New(conversion.Deps{
+		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
+		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir,
+		Fonts: library, PDF: tools,
+		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
-	consumer, err := broker.NewConsumer(b.converterBroker, topology.Convert, broker.Each(2, converter.Handle),
-		broker.ConsumerOptions{Name: "test converter", Log: log})
+	consuming, err := rabbitmq.New(b.converterBroker, "test converter", log, nil)
+	require.NoError(b.t, err)
+	handler := message.Each{Concurrency: 2, Handle: converter.Handle}
+	consumer, err := consuming.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
 	require.NoError(b.t, err)
 	return b.run(consumer)
 }
 
-// submit stores a document and asks for its conversion, as the gateway does.
+// submit stores a document and requests its conversion, as the gateway does.
 func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequested)) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	command := b.command(content)
-	require.NoError(b.t, b.store.Put(b.t.Context(), b.SourcesBucket, command.GetJobId(), bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{}))
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	if change != nil {
 		change(command)
 	}
-	b.publish(broker.Message{Body: command, JobID: command.GetJobId()})
+	b.publish(message.Message{Body: command, JobID: command.GetJobId()})
 	return command
 }
 
@@ -213,17 +204,17 @@ func (b *bench) command(content []byte) *conversionv1.ConvertRequested {
 	}
 }
 
-func (b *bench) publish(message broker.Message) {
+func (b *bench) publish(m message.Message) {
 	b.t.Helper()
-	require.NoError(b.t, b.own.Publish(b.t.Context(), message))
+	require.NoError(b.t, b.own.Publish(b.t.Context(), m))
 }
 
 // expect waits for the next event and requires its type.
 func expect[T proto.Message](b *bench) T {
 	b.t.Helper()
-	message := next(b.t, b.events)
-	event, ok := message.(T)
-	require.True(b.t, ok, "%T: %v", message, message)
+	received := next(b.t, b.events)
+	event, ok := received.(T)
+	require.True(b.t, ok, "%T: %v", received, received)
 	return event
 }
 
@@ -233,45 +224,33 @@ func next[T any](t testing.TB, values <-chan T) T {
 	case v := <-values:
 		return v
 	case <-time.After(patience):
-		require.FailNow(t, "nothing came")
+		require.FailNow(t, "timeout")
 		panic("unreachable")
 	}
 }
 
-// take waits for a message in a queue and takes it out, past the code under test.
-func (b *bench) take(queue string) amqp.Delivery {
+// take waits for a message in a queue and removes it.
+func (b *bench) take(queue message.Queue) *message.Delivery {
 	b.t.Helper()
-	channel, err := b.raw.Channel()
-	require.NoError(b.t, err)
-	defer channel.Close()
-	var taken amqp.Delivery
-	require.Eventually(b.t, func() bool { // the broker tells nobody
-		d, found, err := channel.Get(queue, true)
-		taken = d
-		return err == nil && found
-	}, patience, 20*time.Millisecond, "nothing in %s", queue)
-	return taken
+	return messagetest.Take(b.t, b.broker, queue)
 }
 
-// settled waits until a queue holds no message, not even one that is being worked on.
+// settled drains the consumer and checks that no command and no directory is left.
 func (b *bench) settled(consumer running) {
 	b.t.Helper()
 	consumer.drain()
 	require.NoError(b.t, next(b.t, consumer.done))
-	channel, err := b.raw.Channel()
+	const marker = "marker"
+	b.publish(message.Message{Body: &conversionv1.ConvertRequested{JobId: marker}, JobID: marker})
+	require.Equal(b.t, marker, b.take(message.Commands).JobID, "commands left")
+	left, err := filepath.Glob(filepath.Join(b.workdir.Path(), "job-*"))
 	require.NoError(b.t, err)
-	defer channel.Close()
-	queue, err := channel.QueueDeclarePassive(topology.Convert, true, false, false, false, nil)
-	require.NoError(b.t, err)
-	require.Zero(b.t, queue.Messages, "commands left")
-	left, err := filepath.Glob(filepath.Join(b.folder.Path(), "job-*"))
-	require.NoError(b.t, err)
-	require.Empty(b.t, left, "job folders left")
+	require.Empty(b.t, left, "job directories left")
 }
 
 func (b *bench) object(bucket, key string) []byte {
 	b.t.Helper()
-	reader, err := b.store.Get(b.t.Context(), bucket, key, 0, -1)
+	reader, err := b.store.Bucket(bucket).Get(b.t.Context(), key, 0, -1)
 	require.NoError(b.t, err)
 	defer reader.Close()
 	content, err := io.ReadAll(reader)
@@ -281,7 +260,7 @@ func (b *bench) object(bucket, key string) []byte {
 
 var errEngine = errors.New("no space left on device")
 
-// byHand is an engine that tells when it is called and waits for what to return.
+// byHand is an engine that sends its calls and waits for what to return.
 type byHand struct {
 	calls  chan engine.Request
 	answer chan error
@@ -304,7 +283,7 @@ func (h byHand) convert(ctx context.Context, request engine.Request) (engine.Out
 	}
 }
 
-// exists tells whether a path is there.
+// exists reports whether a path exists.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

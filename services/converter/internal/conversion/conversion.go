@@ -1,5 +1,5 @@
-// Package conversion does the converter's work on a job: it takes a command, makes an attempt at it and tells what came of
-// it, and settles the command only when that is told for good.
+// Package conversion processes convert commands: it runs an attempt, publishes the outcome, and acknowledges the command only
+// after that publication is confirmed.
 package conversion
 
 import (
@@ -14,63 +14,58 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
-	"github.com/docmill/docmill/services/converter/internal/protect"
-	"github.com/docmill/docmill/services/converter/internal/render"
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
-// Publisher publishes a message and returns nil when the broker has it for good.
+// Publisher publishes a message. It returns nil once the message is durable; see [message.Publisher].
 type Publisher interface {
-	Publish(ctx context.Context, message broker.Message) error
+	Publish(ctx context.Context, m message.Message) error
 }
 
-// Parts are what a Converter works with. All but Seal are required.
-type Parts struct {
+// Deps are what a Converter works with. All fields but Seal are required.
+type Deps struct {
 	Engine engine.Engine
-	// Renderer makes pictures of PDFs, and Protector encrypts them.
-	Renderer  *render.Renderer
-	Protector *protect.Protector
-	Store     *objectstore.Store
+	// Renderer makes images of PDFs, and Encrypter encrypts them.
+	Renderer  *pdf.Renderer
+	Encrypter *pdf.Encrypter
 	Publisher Publisher
-	// Folder holds the jobs' folders.
-	Folder *workdir.Folder
-	// Fonts and PDF tell what stood in for the fonts that a document names.
+	// Workdir holds the jobs' directories.
+	Workdir *workdir.Dir
+	// Fonts and PDF determine what was used for the fonts that a document names.
 	Fonts *fonts.Library
-	PDF   *pdf.Inspector
-	// Sources and Results are the buckets.
-	Sources, Results string
-	// Seal opens passwords; nil when there is no key, and jobs with passwords wait for a converter that has it.
+	PDF   *pdf.Tools
+	// Sources is the bucket of the uploaded documents, and Results that of the results.
+	Sources, Results blob.Bucket
+	// Seal decrypts passwords. Nil means that there is no key; jobs with passwords then wait for a converter that has it.
 	Seal    *seal.Box
 	Metrics *Metrics
 	Log     *zap.Logger
 }
 
 // Converter works on jobs. It is safe for concurrent use.
-type Converter struct{ parts Parts }
+type Converter struct{ deps Deps }
 
-// New makes a Converter.
-func New(parts Parts) *Converter { return &Converter{parts: parts} }
+// New returns a Converter.
+func New(deps Deps) *Converter { return &Converter{deps: deps} }
 
-// Handle is a broker.EachHandler for the queue of commands. It acknowledges a command only when the broker has confirmed
-// the event that ends the job, or the command for its next attempt. It gives the command back when ctx ends before.
-func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outcome {
-	// A delivery that came back was begun before, by a converter that died or lost its connection.
+// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that ends the job, or the command for its next attempt. It returns the command to the queue if ctx ends before.
+func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
+	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
-	log := c.parts.Log.With(logging.JobID(d.JobID), zap.Int("attempt", number), logging.Trace(ctx))
+	log := c.deps.Log.With(logging.JobID(d.JobID), zap.Int("attempt", number), logging.Trace(ctx))
 	command, err := decode(d)
 	if err != nil {
-		log.Error("a command that cannot be understood goes to the dead letters", zap.Error(err))
-		return broker.DeadLetter
+		log.Error("invalid command; dead-lettering it", zap.Error(err))
+		return message.DeadLetter
 	}
 	ctx, span := otel.Tracer("docmill-converter").Start(ctx, "convert", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("docmill.job_id", command.GetJobId()), attribute.Int("docmill.attempt", number),
@@ -79,18 +74,18 @@ func (c *Converter) Handle(ctx context.Context, d *broker.Delivery) broker.Outco
 
 	began := time.Now()
 	a := &attempt{
-		Parts: c.parts, command: command, number: number, began: began, log: log,
+		Deps: c.deps, command: command, number: number, began: began, log: log,
 		report: newReport(requestedAt(command), began),
-		events: &events{publisher: c.parts.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
+		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if err := a.run(ctx); err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		return outcomeOf(err, log)
 	}
-	return broker.Ack
+	return message.Ack
 }
 
-// requestedAt is when the job was accepted; zero when the command does not say.
+// requestedAt returns when the job was accepted; zero if the command does not say.
 func requestedAt(command *conversionv1.ConvertRequested) time.Time {
 	if command.GetRequestedAt() == nil {
 		return time.Time{}
@@ -98,16 +93,16 @@ func requestedAt(command *conversionv1.ConvertRequested) time.Time {
 	return command.GetRequestedAt().AsTime()
 }
 
-// errMalformed says that a command is wrong for good.
+// errMalformed means that a command is invalid.
 var errMalformed = errors.New("malformed command")
 
-// decode gives the command in a delivery. What it lets through has all the parts that an attempt relies on.
-func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
-	message, err := d.Message()
+// decode returns the command in a delivery. It checks everything that an attempt relies on.
+func decode(d *message.Delivery) (*conversionv1.ConvertRequested, error) {
+	body, err := d.Message()
 	if err != nil {
 		return nil, err
 	}
-	command, ok := message.(*conversionv1.ConvertRequested)
+	command, ok := body.(*conversionv1.ConvertRequested)
 	if !ok {
 		return nil, fmt.Errorf("%w: it is a %s", errMalformed, d.Type)
 	}
@@ -123,25 +118,29 @@ func decode(d *broker.Delivery) (*conversionv1.ConvertRequested, error) {
 	return command, nil
 }
 
-// outcomeOf says what becomes of a command whose attempt could not be brought to an end.
-func outcomeOf(err error, log *zap.Logger) broker.Outcome {
-	if errors.Is(err, broker.ErrUnpublishable) {
-		log.Error("what came of an attempt cannot be told; the command goes to the dead letters", zap.Error(err))
-		return broker.DeadLetter
+// outcomeOf returns what happens to a command whose attempt could not be completed.
+func outcomeOf(err error, log *zap.Logger) message.Outcome {
+	if errors.Is(err, message.ErrUnpublishable) {
+		log.Error("cannot publish the outcome of an attempt; dead-lettering its command", zap.Error(err))
+		return message.DeadLetter
 	}
-	log.Warn("an attempt is abandoned; the command comes again", zap.Error(err))
-	return broker.Release
+	log.Warn("attempt abandoned; returning its command to the queue", zap.Error(err))
+	return message.Requeue
 }
 
-// run makes the attempt and tells what came of it. Its error says that this could not be told.
+// run makes the attempt and publishes its outcome. An error means that this was not possible.
+//
+// The event that the attempt has started is published while the document is converted. It is confirmed before the
+// event that ends the attempt is published.
 func (a *attempt) run(ctx context.Context) error {
-	if err := a.events.started(ctx, a.began); err != nil {
-		return err
-	}
+	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
 	result, err := a.make(ctx)
 	abandoned := ctx.Err() != nil
 	a.Metrics.ended(a.command.GetSource().GetFormat(), label(err, abandoned), time.Since(a.began))
+	if unpublished := <-started; unpublished != nil && !abandoned {
+		return unpublished
+	}
 	switch {
 	case abandoned:
 		return fmt.Errorf("convert: %w", context.Cause(ctx))
@@ -161,22 +160,22 @@ func (a *attempt) succeed(ctx context.Context, result *conversionv1.Result) erro
 }
 
 func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
-	a.log.Info("the document was not converted", a.facts(zap.Error(failure))...)
+	a.log.Info("conversion failed", a.facts(zap.Error(failure))...)
 	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
-// retry puts the command on the next step of the ladder, or fails the job when there is none. A cause that may pass is
-// never a document's fault, and so a warning of the service.
+// retry schedules the next attempt, or fails the job if this was the last one. A transient cause is never the document's fault,
+// and so logged as a warning.
 func (a *attempt) retry(ctx context.Context, cause error) error {
-	step, found := topology.After(a.number)
-	if !found {
-		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "It failed %d times for reasons of the service.", a.number).Because(cause))
+	delay, again := message.DelayAfter(a.number)
+	if !again {
+		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", a.number).Because(cause))
 	}
-	a.log.Warn("an attempt failed for a reason that may pass", a.facts(zap.Duration("delay", step.Delay), zap.Error(cause))...)
-	return a.events.retried(ctx, a.command, step, problem.From(cause))
+	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	return a.events.retried(ctx, a.command, delay, problem.From(cause))
 }
 
-// facts are what every line about an attempt's end says.
+// facts are the fields of every log line about an attempt's end.
 func (a *attempt) facts(more ...zap.Field) []zap.Field {
 	source := a.command.GetSource()
 	return append([]zap.Field{

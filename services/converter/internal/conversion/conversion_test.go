@@ -12,14 +12,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -58,7 +58,7 @@ func TestSuccess(t *testing.T) {
 	b.settled(consumer)
 }
 
-func TestFailuresForGood(t *testing.T) {
+func TestPermanentFailures(t *testing.T) {
 	t.Parallel()
 	never := func(context.Context, engine.Request) (engine.Output, error) {
 		return engine.Output{}, fmt.Errorf("must not be called")
@@ -68,15 +68,15 @@ func TestFailuresForGood(t *testing.T) {
 		convert convertFunc
 		want    problem.Code
 	}{
-		"the document's fault": {nil, func(context.Context, engine.Request) (engine.Output, error) {
+		"a document's problem": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.PasswordRequired, "It is encrypted.").Because(errEngine)
 		}, problem.PasswordRequired},
-		"no source":            {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey = "gone" }, never, problem.SourceMissing},
-		"another source":       {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++ }, never, problem.SourceMissing},
-		"a shorter source":     {func(c *conversionv1.ConvertRequested) { c.Source.Size++ }, never, problem.SourceMissing},
-		"a longer source":      {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
-		"a format of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
-		"a target of tomorrow": {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
+		"no source":        {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey = "gone" }, never, problem.SourceMissing},
+		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++ }, never, problem.SourceMissing},
+		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++ }, never, problem.SourceMissing},
+		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
+		"a future format":  {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
+		"a future target":  {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
 		"a crash": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.EngineCrashed, "It crashed.")
 		}, problem.EngineCrashed},
@@ -91,34 +91,43 @@ func TestFailuresForGood(t *testing.T) {
 			require.Equal(t, command.GetJobId(), failed.GetJobId())
 			require.Equal(t, string(c.want), failed.GetFailure().GetCode())
 			require.False(t, failed.GetFailure().GetRetryable())
-			require.Contains(t, failed.GetFailure().GetDetail(), problem.Describe(c.want).Remedy)
+			require.NotContains(t, failed.GetFailure().GetDetail(), problem.Remedy(c.want), "status looks it up")
 			require.NotContains(t, failed.GetFailure().GetDetail(), errEngine.Error(), "causes are for the log")
 			b.settled(consumer)
 		})
 	}
 }
 
-func TestPoisonGoesToTheDeadLetters(t *testing.T) {
+func TestInvalidCommandsAreDeadLettered(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*broker.Message){
-		"another type": func(m *broker.Message) { m.Body = &conversionv1.ConversionStarted{JobId: m.JobID} },
-		"no source":    func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{JobId: m.JobID} },
-		"nothing":      func(m *broker.Message) { m.Body = &conversionv1.ConvertRequested{} },
+	for name, command := range map[string]*conversionv1.ConvertRequested{
+		"no source": {JobId: "job"},
+		"nothing":   {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			message := broker.Message{JobID: "job", Queue: topology.Convert}
-			change(&message)
-			b.publish(message)
+			b.publish(message.Message{JobID: "job", Body: command})
 			consumer := b.start(copies)
-			require.Equal(t, "job", b.take(topology.ConvertDead).CorrelationId)
+			require.Equal(t, "job", b.take(message.DeadCommands).JobID)
 			b.settled(consumer)
 		})
 	}
 }
 
-func TestTransientFailureClimbsTheLadder(t *testing.T) {
+// TestOtherMessagesAreDeadLettered: only another program could put one into the queue of commands.
+func TestOtherMessagesAreDeadLettered(t *testing.T) {
+	t.Parallel()
+	event := message.Message{Body: &conversionv1.ConversionStarted{JobId: "job"}}
+	envelope, err := message.Encode(t.Context(), event, "test")
+	require.NoError(t, err)
+	converter := conversion.New(conversion.Deps{Log: zaptest.NewLogger(t)})
+	require.Equal(t, message.DeadLetter, converter.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
+	envelope.Type = "docmill.conversion.v9.FromTheFuture"
+	require.Equal(t, message.DeadLetter, converter.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
+}
+
+func TestTransientFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	command := b.submit([]byte("a document"), nil)
@@ -129,19 +138,19 @@ func TestTransientFailureClimbsTheLadder(t *testing.T) {
 	require.Equal(t, string(problem.Internal), retried.GetFailure().GetCode())
 	require.True(t, retried.GetFailure().GetRetryable())
 	require.NotContains(t, retried.GetFailure().GetDetail(), errEngine.Error())
-	step := topology.Ladder()[0]
-	require.Equal(t, step.Delay, retried.GetDelay().AsDuration())
+	require.Equal(t, message.RetryDelays()[0], retried.GetDelay().AsDuration())
 	b.settled(consumer)
 
-	waiting := b.take(step.Queue)
-	require.EqualValues(t, 2, waiting.Headers["docmill-attempt"])
-	got := &conversionv1.ConvertRequested{}
-	require.NoError(t, proto.Unmarshal(waiting.Body, got))
+	again := b.take(message.Commands) // after the delay
+	require.Equal(t, 2, again.Attempt)
+	got, err := again.Message()
+	require.NoError(t, err)
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
-// TestPasswordsWithoutTheirKeyWait: an operator may have given the new key to the gateways first.
-func TestPasswordsWithoutTheirKeyWait(t *testing.T) {
+// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to the
+// gateways first.
+func TestMissingKeyIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	other, err := seal.New(seal.Config{Keys: config.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))})
@@ -156,12 +165,12 @@ func TestPasswordsWithoutTheirKeyWait(t *testing.T) {
 	b.settled(consumer)
 }
 
-func TestTheLadderEnds(t *testing.T) {
+func TestLastAttemptFailsTheJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	command := b.command([]byte("a document"))
-	last := len(topology.Ladder()) + 1
-	b.publish(broker.Message{Body: command, JobID: command.GetJobId(), Attempt: last, Queue: topology.Convert})
+	last := len(message.RetryDelays()) + 1
+	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: last})
 	link := testbench.Proxy(t, b.StoreEndpoint)
 	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
 	link.Cut()
@@ -174,7 +183,7 @@ func TestTheLadderEnds(t *testing.T) {
 	b.settled(consumer)
 }
 
-func TestStoreThatIsDownIsWaitedFor(t *testing.T) {
+func TestStoreOutageIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	link := testbench.Proxy(t, b.StoreEndpoint)
@@ -183,7 +192,7 @@ func TestStoreThatIsDownIsWaitedFor(t *testing.T) {
 	b.submit([]byte("a document"), nil)
 	consumer := b.start(hand.convert)
 	next(t, hand.calls)
-	link.Cut() // the source is here, and the result cannot be stored
+	link.Cut() // the source is fetched, and the result cannot be stored
 	hand.answer <- nil
 	expect[*conversionv1.ConversionStarted](b)
 	retried := expect[*conversionv1.ConversionRetried](b)
@@ -191,13 +200,13 @@ func TestStoreThatIsDownIsWaitedFor(t *testing.T) {
 
 	link.Restore()
 	hand.answer <- nil
-	next(t, hand.calls) // after the ladder's first 10 s
+	next(t, hand.calls) // after the first delay of 10 s
 	require.EqualValues(t, 2, expect[*conversionv1.ConversionStarted](b).GetAttempt())
 	require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
 	b.settled(consumer)
 }
 
-func TestLostConnectionBringsTheJobAgain(t *testing.T) {
+func TestLostConnectionRedeliversTheCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	link := testbench.Proxy(t, b.BrokerURL)
@@ -206,19 +215,20 @@ func TestLostConnectionBringsTheJobAgain(t *testing.T) {
 	b.submit([]byte("a document"), nil)
 	consumer := b.start(hand.convert)
 	first := next(t, hand.calls)
-	link.Cut() // which ends the first conversion, unanswered
+	expect[*conversionv1.ConversionStarted](b)
+	link.Cut() // which abandons the first conversion
 	link.Restore()
 	second := next(t, hand.calls)
-	require.NotEqual(t, first.Folder, second.Folder)
+	require.NotEqual(t, first.Directory, second.Directory)
 	hand.answer <- nil
-	expect[*conversionv1.ConversionStarted](b)
 	require.EqualValues(t, 2, expect[*conversionv1.ConversionStarted](b).GetAttempt(), "a redelivery is another attempt")
 	require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
 	b.settled(consumer)
 }
 
-// The publisher's connection is gone when the conversion ends: the command stays unacknowledged until its end is told.
-func TestEndIsToldBeforeTheAck(t *testing.T) {
+// TestOutcomeIsPublishedBeforeTheAck interrupts the publisher's connection when the conversion ends: the command must stay
+// unacknowledged until the outcome is published.
+func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	link := testbench.Proxy(t, b.BrokerURL)
@@ -232,12 +242,12 @@ func TestEndIsToldBeforeTheAck(t *testing.T) {
 	next(t, hand.calls)
 	link.Cut()
 	hand.answer <- nil
-	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected)
-	require.ErrorIs(t, next(t, tries), broker.ErrNotConnected, "it tries again")
+	require.ErrorIs(t, next(t, tries), message.ErrNotConnected)
+	require.ErrorIs(t, next(t, tries), message.ErrNotConnected, "it tries again")
 	consumer.drain()
 	select {
 	case <-consumer.done:
-		require.Fail(t, "the command was settled before its end was told")
+		require.Fail(t, "the command was settled before its outcome was published")
 	default:
 	}
 	link.Restore()
@@ -245,21 +255,21 @@ func TestEndIsToldBeforeTheAck(t *testing.T) {
 	b.settled(consumer)
 }
 
-// observed tells of failed publications of ends.
+// observed sends the errors of publishing a success.
 type observed struct {
 	conversion.Publisher
 	failed chan<- error
 }
 
-func (o observed) Publish(ctx context.Context, message broker.Message) error {
-	err := o.Publisher.Publish(ctx, message)
-	if _, end := message.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
+func (o observed) Publish(ctx context.Context, m message.Message) error {
+	err := o.Publisher.Publish(ctx, m)
+	if _, end := m.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
 		o.failed <- err
 	}
 	return err
 }
 
-func TestDrainEndsWhatIsInHand(t *testing.T) {
+func TestDrainFinishesRunningConversions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hand := newByHand()
@@ -273,37 +283,37 @@ func TestDrainEndsWhatIsInHand(t *testing.T) {
 	b.settled(consumer)
 }
 
-func TestHardStopLeavesTheCommand(t *testing.T) {
+func TestHardStopReturnsTheCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	hand := newByHand()
 	command := b.submit([]byte("a document"), nil)
 	consumer := b.start(hand.convert)
 	abandoned := next(t, hand.calls)
+	expect[*conversionv1.ConversionStarted](b)
 	consumer.cancel()
 	require.NoError(t, next(t, consumer.done))
-	require.Equal(t, command.GetJobId(), b.take(topology.Convert).CorrelationId, "it is for the next one")
-	require.False(t, exists(abandoned.Folder))
-	expect[*conversionv1.ConversionStarted](b)
-	require.Empty(t, b.events, "nothing was told of its end")
+	require.Equal(t, command.GetJobId(), b.take(message.Commands).JobID, "it is in the queue again")
+	require.False(t, exists(abandoned.Directory))
+	require.Empty(t, b.events, "no outcome was published")
 }
 
-// blocked never publishes progress before it is told to give up.
+// blocked never publishes progress.
 type blocked struct {
 	conversion.Publisher
 	attempts *atomic.Int64
 }
 
-func (p blocked) Publish(ctx context.Context, message broker.Message) error {
-	if _, progress := message.Body.(*conversionv1.ConversionProgressed); progress {
+func (p blocked) Publish(ctx context.Context, m message.Message) error {
+	if _, progress := m.Body.(*conversionv1.ConversionProgressed); progress {
 		p.attempts.Add(1)
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return p.Publisher.Publish(ctx, message)
+	return p.Publisher.Publish(ctx, m)
 }
 
-func TestProgressHoldsNothingUp(t *testing.T) {
+func TestProgressDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	attempts := &atomic.Int64{}

@@ -7,24 +7,22 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/retry"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// maxPublishDelay bounds the wait between two tries to publish: a broker that is back is found within it.
-const maxPublishDelay = 5 * time.Second
+// republish limits the wait between two attempts to publish, and so the time until a recovered broker is noticed.
+var republish = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 
-// events tells what becomes of one attempt. Its methods return when the broker has confirmed; they try for as long as
-// ctx lives.
+// events publishes what happens to one attempt. Its methods return once that is durable; they retry until ctx ends.
 type events struct {
 	publisher Publisher
 	jobID     string
@@ -32,88 +30,89 @@ type events struct {
 	log       *zap.Logger
 }
 
-func (e *events) started(ctx context.Context, began time.Time) error {
-	return e.publish(ctx, e.message(&conversionv1.ConversionStarted{
-		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
-	}))
+// start publishes in the background that the attempt has started, and sends the error, or nil.
+func (e *events) start(ctx context.Context, began time.Time) <-chan error {
+	published := make(chan error, 1)
+	go func() {
+		published <- e.publish(ctx, e.message(&conversionv1.ConversionStarted{
+			JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
+		}))
+	}()
+	return published
 }
 
-func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, told *report) error {
+func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
-		Warnings: told.warnings(), Report: told.message,
+		Warnings: r.warnings(), Report: r.message,
 	}))
 }
 
-func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, told *report) error {
+func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionFailed{
 		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
-		Report: told.message,
+		Report: r.message,
 	}))
 }
 
-// retried hands the command to a step of the ladder, and then tells of it. Should the process die between the two, the
-// command is there twice, which costs a conversion and loses nothing.
-func (e *events) retried(ctx context.Context, command *conversionv1.ConvertRequested, step topology.Step, cause *problem.Error) error {
-	next := broker.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Queue: step.Queue}
+// retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the command
+// exists twice, which costs a conversion and loses nothing.
+func (e *events) retried(
+	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
+) error {
+	next := message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Delay: delay}
 	if err := e.publish(ctx, next); err != nil {
 		return err
 	}
 	return e.publish(ctx, e.message(&conversionv1.ConversionRetried{
-		JobId: e.jobID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(step.Delay), RetriedAt: timestamppb.Now(),
+		JobId: e.jobID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
 	}))
 }
 
-func (e *events) message(body proto.Message) broker.Message {
-	return broker.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
+func (e *events) message(body proto.Message) message.Message {
+	return message.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
 }
 
-// failure is a problem as the job's owner reads it: without its causes.
+// failure returns a problem as the failure of a job: without its causes.
 func failure(cause *problem.Error) *conversionv1.Failure {
-	entry := problem.Describe(cause.Code)
-	detail := cause.Detail
-	if cause.Code == problem.Internal {
-		detail = entry.Title + "." // its own detail speaks to the sender of a request
-	}
-	return &conversionv1.Failure{Code: string(cause.Code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
-// publish tries until the broker confirms, or ctx ends. A message that was published twice for want of a confirm is
-// harmless: status ignores what it knows.
-func (e *events) publish(ctx context.Context, message broker.Message) error {
-	delays := backoff.NewExponentialBackOff()
-	delays.MaxInterval = maxPublishDelay
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := e.publisher.Publish(ctx, message)
-		if errors.Is(err, broker.ErrUnpublishable) {
-			return struct{}{}, backoff.Permanent(err)
+// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation was lost
+// is harmless: the status service ignores duplicates.
+func (e *events) publish(ctx context.Context, m message.Message) error {
+	err := retry.Loop(ctx, republish, e.log, "cannot publish an event; retrying", func(ctx context.Context) error {
+		err := e.publisher.Publish(ctx, m)
+		if errors.Is(err, message.ErrUnpublishable) {
+			return retry.Permanent(err)
 		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		e.log.Warn("an event is not published yet", zap.Error(err), zap.Duration("again_in", wait))
-	}))
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("publish %T: %w", message.Body, err)
+		return fmt.Errorf("publish %T: %w", m.Body, err)
 	}
 	return nil
 }
 
-// progressInterval is the least time between two reports: a poll sees no more, and each one is written to the database.
+// progressInterval is the minimum time between two reports, and until the first: clients that poll see no more, each one is
+// written to the database, and a short conversion needs none.
 const progressInterval = 250 * time.Millisecond
 
-// progress tells how far an attempt is, beside its work: what cannot be published at once gives way to what is newer.
+// progress publishes the progress of an attempt in the background: what cannot be published at once is replaced by what is
+// newer.
 type progress struct {
 	events *events
 	cancel context.CancelFunc
 	done   chan struct{}
 
 	mu sync.Mutex
-	// newest is what is not published yet.
+	// newest holds the report that is not published yet.
 	newest chan *conversionv1.ConversionProgressed
 	last   *conversionv1.ConversionProgressed
 }
 
-// startProgress begins to publish reports. Its user calls stop.
+// startProgress starts to publish reports. The caller must call stop.
 func (e *events) startProgress(ctx context.Context) *progress {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &progress{events: e, cancel: cancel, done: make(chan struct{}), newest: make(chan *conversionv1.ConversionProgressed, 1)}
@@ -121,22 +120,26 @@ func (e *events) startProgress(ctx context.Context) *progress {
 		defer close(p.done)
 		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
-		for p.publish(ctx) {
+		for {
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
+				return
+			}
+			if !p.publish(ctx) {
+				return
 			}
 		}
 	}()
 	return p
 }
 
-// publish publishes one report, and tells whether there may be more.
+// publish publishes one report, and reports whether there may be more.
 func (p *progress) publish(ctx context.Context) bool {
 	select {
 	case report := <-p.newest:
 		if err := p.events.publisher.Publish(ctx, p.events.message(report)); err != nil {
-			p.events.log.Debug("progress is not published", zap.Error(err))
+			p.events.log.Debug("cannot publish progress", zap.Error(err))
 		}
 		return true
 	case <-ctx.Done():
@@ -144,7 +147,7 @@ func (p *progress) publish(ctx context.Context) bool {
 	}
 }
 
-// report never waits for the broker. It is safe for concurrent use.
+// report records the progress. It never waits for the broker, and is safe for concurrent use.
 func (p *progress) report(phase conversionv1.Phase, percent int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,19 +164,19 @@ func (p *progress) report(phase conversionv1.Phase, percent int32) {
 	p.newest <- p.last
 }
 
-// engine reports how far the engine has come. Opening and writing were seen to take about as long as each other: 1.2 and
-// 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with pictures, 1.5 and 1.5 s for a book.
-func (p *progress) engine(told engine.Progress) {
+// engine records the progress of the engine. Opening and writing were observed to take about as long as each other: 1.2 and
+// 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with images, 1.5 and 1.5 s for a book.
+func (p *progress) engine(reported engine.Progress) {
 	const half = (percentStoring - percentLoading) / 2
-	done := int32(told.Percent * half / 100)
-	if told.Phase == engine.Loading {
+	done := int32(reported.Percent * half / 100)
+	if reported.Phase == engine.Loading {
 		p.report(conversionv1.Phase_PHASE_LOADING, percentLoading+done)
 	} else {
 		p.report(conversionv1.Phase_PHASE_CONVERTING, percentLoading+half+done)
 	}
 }
 
-// stop gives up what is not published yet and returns when nothing of it goes on.
+// stop discards what is not published yet, and returns once nothing is running.
 func (p *progress) stop() {
 	p.cancel()
 	<-p.done

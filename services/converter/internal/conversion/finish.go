@@ -2,40 +2,57 @@ package conversion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/docmill/docmill/contract/format"
-	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/protect"
-	"github.com/docmill/docmill/services/converter/internal/render"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
-// forLibreOffice makes of a request what LibreOffice has to do for it: for pictures a PDF of no more pages than are seen.
-func forLibreOffice(request engine.Request) engine.Request {
+// firstPage is the page range of a thumbnail.
+const firstPage = "1"
+
+// forEngine returns what the engine has to do for a request: for images a PDF, with no more pages than are drawn.
+func forEngine(request engine.Request) engine.Request {
 	if request.Target.Kind == format.Written {
 		return request
 	}
-	options := &conversionv1.Options{}
-	proto.Merge(options, request.Options)
-	options.ImageQuality = nil // that of the pictures of pages, not of those in them
+	options := without(request.Options, pdf.ImageOptions)
 	if request.Target.Kind == format.Thumbnail {
-		options.Pages = new("1")
+		options.Pages = proto.String(firstPage)
 	}
-	request.Target, _ = request.Format.Target("pdf") // every format has it
+	request.Target, _ = request.Format.Target(format.TargetPDF) // every format has it
 	request.Options = options
 	request.Progress = half(request.Progress, 0)
 	return request
 }
 
-// half tells of the first or second half of what remains to be done when a document is open: LibreOffice's PDF was seen to take
-// about as long as its pictures.
+// without returns a copy of options without those with the given names.
+func without(options *conversionv1.Options, names []option.Name) *conversionv1.Options {
+	left := &conversionv1.Options{}
+	proto.Merge(left, options)
+	fields := left.ProtoReflect()
+	fields.Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if slices.Contains(names, option.Name(field.Name())) {
+			fields.Clear(field)
+		}
+		return true
+	})
+	return left
+}
+
+// half reports the progress of the first or second half of the phase Saving: drawing the images of LibreOffice's PDF was
+// observed to take about as long as writing it.
 func half(whole func(engine.Progress), from int) func(engine.Progress) {
 	return func(p engine.Progress) {
 		if p.Phase == engine.Saving {
@@ -47,50 +64,71 @@ func half(whole func(engine.Progress), from int) func(engine.Progress) {
 	}
 }
 
-// write has LibreOffice write what the request needs.
-func (a *attempt) write(ctx context.Context, request engine.Request) (engine.Output, error) {
-	request = forLibreOffice(request)
-	output, err := a.Engine.Convert(ctx, request)
-	if err == nil || problem.From(err).Code != problem.PagesNotFound || a.command.GetTarget().GetOptions().GetPages() != "" {
-		return output, err
-	}
-	// LibreOffice counts hidden slides, which it does not write, and the first one is hidden: the first of all that it writes
-	// is the first that can be seen.
-	request.Folder = filepath.Join(request.Folder, "all-pages")
-	if err := os.Mkdir(request.Folder, 0o700); err != nil {
-		return output, fmt.Errorf("make a folder for all pages: %w", err)
-	}
-	request.Options.Pages = nil
-	return a.Engine.Convert(ctx, request)
+// finishing is what is done with LibreOffice's output.
+type finishing struct {
+	*attempt
+
+	request engine.Request
+	secrets *conversionv1.Secrets
+	output  engine.Output
+	// began is when the time limit of the conversion started.
+	began time.Time
 }
 
-// finish makes of what LibreOffice wrote what the client asked for, within what is left of the time since began, and says what
-// it is.
-func (a *attempt) finish(
-	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, output engine.Output, began time.Time,
-) (engine.Output, format.Target, error) {
-	pictures := request.Target.Kind != format.Written
-	protected := request.Target.ID == "pdf" && protect.Wanted(request.Options, secrets)
-	if !pictures && !protected {
-		return output, request.Target, nil
+// finishers make the result of each kind of target from LibreOffice's output, and return what the result is.
+var finishers = map[format.Kind]func(*finishing, context.Context) (engine.Output, format.Target, error){
+	format.Written:   (*finishing).encrypt,
+	format.Images:    (*finishing).draw,
+	format.Thumbnail: (*finishing).draw,
+}
+
+// errUnknownKind means that the table of targets has a kind that nothing here produces.
+var errUnknownKind = errors.New("unknown kind of target")
+
+// finish makes the result that the client asked for from LibreOffice's output, and returns what it is.
+func (f *finishing) finish(ctx context.Context) (engine.Output, format.Target, error) {
+	finisher, known := finishers[f.request.Target.Kind]
+	if !known {
+		return f.output, f.request.Target, fmt.Errorf("produce %q: %w", f.request.Target.ID, errUnknownKind)
 	}
-	folder := filepath.Join(request.Folder, "finish")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return output, request.Target, fmt.Errorf("make a folder to finish in: %w", err)
+	return finisher(f, ctx)
+}
+
+// directory creates a directory for the files of this step.
+func (f *finishing) directory() (string, error) {
+	path := filepath.Join(f.request.Directory, "finish")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return "", fmt.Errorf("create a directory for the finished result: %w", err)
 	}
-	finished, is := output, request.Target
-	var err error
-	if pictures {
-		second := half(request.Progress, 50)
-		finished, is, err = a.Renderer.Render(ctx, render.Request{
-			Folder: folder, PDF: output.Path, Pages: output.Pages, Target: request.Target, Options: request.Options, Spent: time.Since(began),
-			Progress: func(percent int) { second(engine.Progress{Phase: engine.Saving, Percent: percent}) },
-		})
-		finished.Engine = output.Engine
-	} else {
-		finished.Path, err = a.Protector.Protect(ctx, protect.Request{
-			Folder: folder, PDF: output.Path, Options: request.Options, Secrets: secrets, Spent: time.Since(began),
-		})
+	return path, nil
+}
+
+// encrypt encrypts a PDF if the client wants that.
+func (f *finishing) encrypt(ctx context.Context) (engine.Output, format.Target, error) {
+	if f.request.Target.ID != format.TargetPDF || !pdf.WantsEncryption(f.request.Options, f.secrets) {
+		return f.output, f.request.Target, nil
 	}
-	return finished, is, err
+	directory, err := f.directory()
+	if err != nil {
+		return f.output, f.request.Target, err
+	}
+	encrypted := f.output
+	encrypted.Path, err = f.Encrypter.Encrypt(ctx, pdf.EncryptRequest{
+		Directory: directory, PDF: f.output.Path, Options: f.request.Options, Secrets: f.secrets, Spent: time.Since(f.began),
+	})
+	return encrypted, f.request.Target, err
+}
+
+// draw makes images of a PDF's pages.
+func (f *finishing) draw(ctx context.Context) (engine.Output, format.Target, error) {
+	directory, err := f.directory()
+	if err != nil {
+		return f.output, f.request.Target, err
+	}
+	second := half(f.request.Progress, 50)
+	return f.Renderer.Render(ctx, pdf.RenderRequest{
+		Directory: directory, PDF: f.output.Path, Pages: f.output.Pages, Target: f.request.Target, Options: f.request.Options,
+		Spent:    time.Since(f.began),
+		Progress: func(percent int) { second(engine.Progress{Phase: engine.Saving, Percent: percent}) },
+	})
 }

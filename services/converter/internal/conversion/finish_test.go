@@ -13,23 +13,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf/pdftest"
 )
 
-// printer is an engine that makes a PDF of as many pages, and tells what it was asked for.
+// printer is an engine that writes a PDF of as many pages, and sends its requests to asked.
 func printer(pages int, asked chan<- engine.Request) convertFunc {
 	return func(_ context.Context, request engine.Request) (engine.Output, error) {
 		asked <- request
-		path := filepath.Join(request.Folder, "result.pdf")
+		path := filepath.Join(request.Directory, "result.pdf")
 		return engine.Output{Path: path, Pages: pages}, os.WriteFile(path, pdftest.Alike(pages, "72 36"), 0o600)
 	}
 }
 
-// TestPictures asks for pictures of a document of three pages, of which the engine gives as many as it is to.
-func TestPictures(t *testing.T) {
+// TestImages requests images of a document.
+func TestImages(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		target    *conversionv1.Target
@@ -73,7 +72,7 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-func TestProtection(t *testing.T) {
+func TestEncryption(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
@@ -86,31 +85,9 @@ func TestProtection(t *testing.T) {
 	require.Equal(t, "application/pdf", result.GetContentType())
 	file := filepath.Join(t.TempDir(), "stored.pdf")
 	require.NoError(t, os.WriteFile(file, b.object(b.ResultsBucket, result.GetObjectKey()), 0o600))
-	said, err := exec.Command("qpdf", "--show-encryption", file).CombinedOutput()
-	require.NoError(t, err, string(said))
-	require.Contains(t, string(said), "extract for any purpose: not allowed")
-	require.Contains(t, string(said), "stream encryption method: AESv3")
-	b.settled(consumer)
-}
-
-// TestThumbnailBehindAHiddenSlide: LibreOffice has no first page for a deck that begins with a hidden slide.
-func TestThumbnailBehindAHiddenSlide(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	asked := make(chan engine.Request, 2)
-	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Target.Format = "thumbnail" })
-	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
-		output, err := printer(2, asked)(ctx, request)
-		if request.Options.GetPages() != "" {
-			err = problem.New(problem.PagesNotFound, "There is no page 1.")
-		}
-		return output, err
-	})
-	expect[*conversionv1.ConversionStarted](b)
-	result := expect[*conversionv1.ConversionSucceeded](b).GetResult()
-	require.Equal(t, "image/png", result.GetContentType())
-	require.EqualValues(t, 1, result.GetPages())
-	first := next(t, asked)
-	require.NotEqual(t, first.Folder, next(t, asked).Folder)
+	output, err := exec.Command("qpdf", "--show-encryption", file).CombinedOutput()
+	require.NoError(t, err, string(output))
+	require.Contains(t, string(output), "extract for any purpose: not allowed")
+	require.Contains(t, string(output), "stream encryption method: AESv3")
 	b.settled(consumer)
 }

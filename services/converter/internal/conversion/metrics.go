@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/platform/metrics"
 )
 
-// Metrics are what the converter counts.
+// Metrics are the converter's metrics.
 type Metrics struct {
 	attempts   *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
@@ -22,7 +22,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempts_total",
-			Help: "Attempts that ended, by the source's format and the code they ended with: ok, abandoned, or one of the catalogue.",
+			Help: "Attempts that ended, by the source's format and the code of their outcome: ok, abandoned, or an error code.",
 		}, []string{"format", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempt_duration_seconds",
@@ -31,11 +31,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"format"}),
 		inProgress: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempts_in_progress",
-			Help: "Attempts that are being made.",
+			Help: "Attempts in progress.",
 		}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: "converter", Name: "bytes_total",
-			Help: "Bytes of successful attempts: of their sources and of their results.",
+			Help: "Bytes of the sources and results of successful attempts.",
 		}, []string{"of"}),
 	}
 	registry.MustRegister(m.attempts, m.durations, m.inProgress, m.bytes)
@@ -55,7 +55,7 @@ func (m *Metrics) moved(source, result int64) {
 	m.bytes.WithLabelValues("result").Add(float64(result))
 }
 
-// label is the code of an attempt's end.
+// label returns the code of an attempt's outcome.
 func label(err error, abandoned bool) string {
 	switch {
 	case abandoned:

@@ -13,19 +13,19 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
-// report collects what the end of an attempt tells of how it went. A step that fails has its time, too: the last one that
-// has one is where it failed.
+// report collects what the event that ends an attempt says about it. A step that failed has a duration, too: it is the last
+// one that has.
 type report struct {
 	message *conversionv1.Report
-	// since is when the step that runs began.
+	// since is when the current step began.
 	since time.Time
 
 	mu sync.Mutex
-	// opened is when the engine had the document open; zero before.
+	// opened is when the engine had opened the document; zero before.
 	opened time.Time
 }
 
-// newReport begins with the wait. The clocks of two machines may differ: nothing takes less than no time.
+// newReport begins with the time in the queue. The clocks of two machines may differ, so it is at least 0.
 func newReport(requested, began time.Time) *report {
 	r := &report{message: &conversionv1.Report{}, since: began}
 	if !requested.IsZero() {
@@ -34,7 +34,7 @@ func newReport(requested, began time.Time) *report {
 	return r
 }
 
-// lap gives the time since the last one.
+// lap returns the duration since the previous call.
 func (r *report) lap(now time.Time) *durationpb.Duration {
 	took := now.Sub(r.since)
 	r.since = now
@@ -43,8 +43,7 @@ func (r *report) lap(now time.Time) *durationpb.Duration {
 
 func (r *report) fetched() { r.message.Fetch = r.lap(time.Now()) }
 
-// progressed is told how far the engine has come. A conversion that begins again loads again, and the time that it lost
-// belongs to its loading.
+// progressed records the engine's progress. A conversion that is tried again loads again; the lost time counts as loading.
 func (r *report) progressed(p engine.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +55,7 @@ func (r *report) progressed(p engine.Progress) {
 	}
 }
 
-// converted is told what the engine returned.
+// converted records what the engine returned.
 func (r *report) converted(output engine.Output, err error) {
 	r.mu.Lock()
 	opened := r.opened
@@ -68,26 +67,24 @@ func (r *report) converted(output engine.Output, err error) {
 		r.message.Export = r.lap(time.Now())
 	case err != nil:
 		r.message.Load = r.lap(time.Now())
-	default: // an engine that does not tell
+	default: // an engine without progress
 		r.message.Export = r.lap(time.Now())
 	}
 }
 
 func (r *report) stored() { r.message.Store = r.lap(time.Now()) }
 
-// found is told what the document names. leavesOut says that hidden slides are left out.
-func (r *report) found(in preflight.Findings, leavesOut bool) {
+// found records what the document contains, and how many of its hidden slides were omitted.
+func (r *report) found(in preflight.Findings, hiddenSlides int) {
 	r.message.BlockedLinks, r.message.BlockedLinksTotal = in.Links, int32(in.LinksTotal)
 	r.message.MacrosBlocked = in.Macros
-	if leavesOut {
-		r.message.HiddenSlidesLeftOut = int32(in.HiddenSlides)
-	}
+	r.message.HiddenSlidesLeftOut = int32(hiddenSlides)
 }
 
-// maxFontWarnings bounds how many fonts are warned of.
+// maxFontWarnings bounds how many fonts have a warning.
 const maxFontWarnings = 20
 
-// warnings are what a user should know of a success without looking into the report.
+// warnings returns what a user should know about a success without reading the report.
 func (r *report) warnings() []*conversionv1.Warning {
 	var all []*conversionv1.Warning
 	warn := func(code problem.Code, detail string) {
@@ -105,7 +102,7 @@ func (r *report) warnings() []*conversionv1.Warning {
 		warn(problem.MacrosBlocked, "The document's macros did not run.")
 	}
 	if n := r.message.GetHiddenSlidesLeftOut(); n > 0 {
-		warn(problem.SlidesHidden, count(int(n), "hidden slide was", "hidden slides were")+" left out.")
+		warn(problem.SlidesHidden, count(int(n), "hidden slide was", "hidden slides were")+" omitted.")
 	}
 	return all
 }

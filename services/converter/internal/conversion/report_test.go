@@ -13,9 +13,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
-func TestWhatBecameOfFonts(t *testing.T) {
+func TestReportFonts(t *testing.T) {
 	t.Parallel()
-	in := seen{
+	in := scan{
 		Findings: preflight.Findings{Fonts: []preflight.Font{
 			{Name: "Arial"},
 			{Name: "Brought", Embedded: true},
@@ -29,30 +29,30 @@ func TestWhatBecameOfFonts(t *testing.T) {
 			{Name: "Unknown"},
 		}},
 		installed: map[string]bool{"Installed": true},
-		standIns: map[string]string{
+		substitutes: map[string]string{
 			"Arial": "Liberation Sans", "Brought": "Last One", "Calibri": "Carlito", "Cambria": "Caladea", "Ignored": "Last One",
 			"Lohit": "Last One", "SimSun": "Noto CJK", "Tahoma": "Carlito",
 		},
-		last: "lastone",
+		lastResort: "lastone",
 	}
 	used := map[string]bool{"liberationsans": true, "brought": true, "carlito": true, "lastone": true, "notocjk": true}
-	told := map[string]string{}
-	for _, font := range judgeFonts(in, used) {
-		told[font.GetName()] = fmt.Sprint(font.GetFound(), font.GetReplacedBy())
+	got := map[string]string{}
+	for _, font := range reportFonts(in, used) {
+		got[font.GetName()] = fmt.Sprint(font.GetFound(), font.GetReplacedBy())
 	}
 	require.Equal(t, map[string]string{
 		"Arial": "falseLiberation Sans", "Calibri": "falseCarlito", "Installed": "true",
-		"Brought": "true",          // the result has it
-		"Ignored": "falseLast One", // brought along and not taken
-		"Cambria": "false",         // nothing is set in it
+		"Brought": "true",          // the result contains it
+		"Ignored": "falseLast One", // embedded and not used
+		"Cambria": "false",         // not used
 		"Unknown": "false",
 		"SimSun":  "falseNoto CJK",
 		"Tahoma":  "false", // Calibri explains Carlito
-		"Lohit":   "false", // the last resort has the signs that others lack, too
-	}, told)
-	for _, font := range judgeFonts(in, nil) {
+		"Lohit":   "false", // the last resort also has the characters that others lack
+	}, got)
+	for _, font := range reportFonts(in, nil) {
 		require.Equal(t, font.GetName() == "Installed", font.GetFound())
-		require.Empty(t, font.GetReplacedBy(), "without a PDF nothing is known")
+		require.Empty(t, font.GetReplacedBy(), "unknown without a PDF")
 	}
 }
 
@@ -63,16 +63,12 @@ func TestWarnings(t *testing.T) {
 	for i := range 30 {
 		r.message.Fonts = append(r.message.Fonts, &conversionv1.Font{Name: fmt.Sprint(i), ReplacedBy: "X"}, &conversionv1.Font{Name: "y", Found: true})
 	}
-	r.found(preflight.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true, HiddenSlides: 2}, true)
+	r.found(preflight.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true}, 2)
 	all := r.warnings()
-	require.Len(t, all, 23, "20 fonts are enough")
+	require.Len(t, all, 23, "at most 20 fonts")
 	require.Equal(t, "0 → X", all[0].GetDetail())
 	require.Equal(t, "1 link was not followed.", all[20].GetDetail())
-	require.Equal(t, "2 hidden slides were left out.", all[22].GetDetail())
-
-	r = newReport(time.Time{}, time.Now())
-	r.found(preflight.Findings{HiddenSlides: 2}, false)
-	require.Empty(t, r.warnings(), "another presentation has them still")
+	require.Equal(t, "2 hidden slides were omitted.", all[22].GetDetail())
 }
 
 func TestTimes(t *testing.T) {
@@ -81,21 +77,21 @@ func TestTimes(t *testing.T) {
 	r := newReport(began.Add(time.Hour), began)
 	require.Zero(t, r.message.GetQueued().AsDuration(), "clocks differ")
 	require.NotNil(t, r.message.GetQueued())
-	require.Nil(t, newReport(time.Time{}, began).message.GetQueued(), "an old gateway did not say")
+	require.Nil(t, newReport(time.Time{}, began).message.GetQueued(), "the command does not say")
 
 	r.fetched()
 	r.progressed(engine.Progress{Phase: engine.Loading, Percent: 50})
-	r.converted(engine.Output{Engine: "E"}, errors.New("it broke"))
+	r.converted(engine.Output{Engine: "E"}, errors.New("it failed"))
 	require.Equal(t, "E", r.message.GetEngine())
 	require.NotNil(t, r.message.GetFetch())
-	require.NotNil(t, r.message.GetLoad(), "there it broke")
+	require.NotNil(t, r.message.GetLoad(), "where it failed")
 	require.Nil(t, r.message.GetExport())
 
 	r = newReport(began, began)
 	r.fetched()
 	r.progressed(engine.Progress{Phase: engine.Saving})
-	r.converted(engine.Output{}, errors.New("it broke"))
+	r.converted(engine.Output{}, errors.New("it failed"))
 	require.NotNil(t, r.message.GetLoad())
-	require.NotNil(t, r.message.GetExport(), "there it broke")
+	require.NotNil(t, r.message.GetExport(), "where it failed")
 	require.Nil(t, r.message.GetStore())
 }

@@ -1,4 +1,5 @@
-// Package engine is the seam between the work on a job and the program that converts documents.
+// Package engine defines the seam between the work on a job and the program that converts documents: what is asked of an
+// engine, what it returns, and the limits within which it works.
 package engine
 
 import (
@@ -10,30 +11,30 @@ import (
 
 // Engine converts documents. Implementations are safe for concurrent use; one document never affects another.
 type Engine interface {
-	// Convert makes one document into its target format, within the engine's limits of time, memory and disk.
+	// Convert converts one document into its target format, within the engine's limits of time, memory and disk.
 	//
 	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why. ctx's
-	// error means that the conversion was abandoned; nothing of it goes on. Any other error is the engine's trouble, and
-	// the same document may be converted later or elsewhere. The Output of a failure says which Engine it was, if that is known.
+	// error means that the conversion was abandoned; nothing of it is still running. Any other error is the engine's, and
+	// the same document may be converted later or elsewhere. The Output of a failure has the field Engine, if that is known.
 	Convert(ctx context.Context, request Request) (Output, error)
 }
 
 // Request is what to convert.
 type Request struct {
-	// Folder belongs to this conversion alone. The engine may leave anything in it: its owner removes it.
-	Folder string
-	// Source is the path of the document, which lies in Folder. The engine does not change it.
+	// Directory belongs to this conversion alone. The engine may leave anything in it: its owner removes it.
+	Directory string
+	// Source is the path of the document, which lies in Directory. The engine does not change it.
 	Source string
 	// Format is what the document is said to be.
 	Format format.Format
-	// Target is one of Format's targets that LibreOffice writes.
+	// Target is one of Format's targets of the kind format.Written.
 	Target format.Target
-	// Options are what the client chose; nil is nothing. The engine heeds those that concern LibreOffice.
+	// Options are what the client chose; may be nil. The engine applies those that concern LibreOffice.
 	Options *conversionv1.Options
-	// Password opens the document if it asks for one. Nil is none, which an empty one is not. It is never logged.
+	// Password opens an encrypted document. Nil means none, as opposed to an empty one. It is never logged.
 	Password *string
-	// Progress, when not nil, is told how far the conversion has come, from another goroutine and never twice at once. It
-	// begins anew when the conversion has to.
+	// Progress, if not nil, is called with the progress of the conversion, from another goroutine but never concurrently. It
+	// starts again from the beginning when the conversion does.
 	Progress func(Progress)
 }
 
@@ -44,7 +45,7 @@ type Progress struct {
 	Percent int
 }
 
-// Phase is a part of a conversion.
+// Phase is a phase of a conversion.
 type Phase string
 
 // The phases, in order.
@@ -53,12 +54,14 @@ const (
 	Saving  Phase = "saving"
 )
 
-// Output is what came of it.
+// Output is the result of a conversion.
 type Output struct {
-	// Path is the result's file, in the request's folder.
+	// Path is the result's file, in the request's directory.
 	Path string
-	// Pages is how many pages it has, at least 1; 0 for a target without pages.
+	// Pages is the number of its pages, at least 1; 0 for a target without pages.
 	Pages int
-	// Engine is the program that did it and its version, such as "LibreOffice 7.4.7.2".
+	// HiddenSlides is how many hidden slides of a presentation were omitted, as far as they can be counted.
+	HiddenSlides int
+	// Engine is the program and its version, such as "LibreOffice 7.4.7.2".
 	Engine string
 }

@@ -2,13 +2,49 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// Limited turns the limit at which a child was ended into the document's problem, and gives any other error back.
-func Limited(err error) error {
+// Limits are the settings that bound one conversion, from its start to its finished result.
+type Limits struct {
+	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"Time limit per conversion; one that exceeds it is killed."`
+	Memory  config.Size   `name:"conversion-memory" default:"2GiB" help:"Memory limit per conversion; one that exceeds it is killed."`
+	Disk    config.Size   `name:"conversion-disk" default:"2GiB" help:"Limit of what a conversion may write to disk, including its result; one that exceeds it is killed."`
+	Pages   int           `name:"conversion-pages" default:"10000" help:"Maximum number of pages of a result. 0: no limit."`
+}
+
+// Validate rejects limits within which no document can be converted.
+func (l Limits) Validate() error {
+	const (
+		minMemory = 256 << 20 // LibreOffice takes 212 MiB for a one-page letter
+		minDisk   = 16 << 20
+	)
+	switch {
+	case l.Timeout < time.Second:
+		return fmt.Errorf("setting conversion-timeout: %s is too short for any document; the minimum is 1s", l.Timeout)
+	case l.Memory < minMemory:
+		return fmt.Errorf("setting conversion-memory: %s is too little for any document; the minimum is 256MiB", l.Memory)
+	case l.Disk < minDisk:
+		return fmt.Errorf("setting conversion-disk: %s is too little; the minimum is 16MiB", l.Disk)
+	case l.Pages < 0:
+		return fmt.Errorf("setting conversion-pages: %d is negative; 0 means no limit", l.Pages)
+	}
+	return nil
+}
+
+// Sandbox returns the limits of a program that works on a conversion's document.
+func (l Limits) Sandbox() sandbox.Limits {
+	return sandbox.Limits{Time: l.Timeout, Memory: int64(l.Memory), Disk: int64(l.Disk)}
+}
+
+// LimitExceeded turns the limit at which a sandboxed program was killed into the document's problem. It returns any other
+// error unchanged.
+func LimitExceeded(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrTime):
 		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.").Because(err)

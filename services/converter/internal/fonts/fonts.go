@@ -1,16 +1,14 @@
-// Package fonts knows which fonts LibreOffice finds on this machine, and what it takes in place of those that it does not find.
+// Package fonts determines which fonts LibreOffice finds on this machine, and which ones it uses instead of those that are not
+// installed.
 //
-// It asks fontconfig, as LibreOffice does: fc-list once in a while, fc-match once for each name. Each took 5 ms.
+// It asks fontconfig, as LibreOffice does: fc-list every few minutes, fc-match once for each name. Each took 5 ms.
 package fonts
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"html"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,67 +21,74 @@ import (
 )
 
 const (
-	// maxAge is how long a list of fonts is taken for true. A loaded LibreOffice does not see new fonts before its successor.
+	// maxAge is how long a list of fonts is used. A loaded LibreOffice does not see new fonts; its successor does.
 	maxAge = 10 * time.Minute
-	// maxKnown bounds the memory that names of documents' making can take.
+	// maxKnown bounds the memory for font names that documents contain.
 	maxKnown = 10_000
-	// maxName is the length of the longest name that is asked for, in bytes. The longest of 2,900 families of Google's has 37.
+	// maxName is the length of the longest name that is looked up, in bytes. The longest of Google's 2,900 families has 37.
 	maxName = 128
-	// maxList bounds what is read of fc-list: a line takes 60 bytes, so 100,000 fonts.
+	// maxList bounds what is read of fc-list's output: a line takes 60 bytes, so 100,000 fonts.
 	maxList = 8 << 20
+	// maxMatch bounds what is read of fc-match's output.
+	maxMatch = 4 << 10
 )
 
 // Library is the fonts of this machine. It is safe for concurrent use.
 type Library struct {
-	list, match string
-	folder      string
+	list, match sandbox.Program
+	directory   string
 	environment []string
 	log         *zap.Logger
 
-	mu     sync.Mutex
-	read   time.Time
-	fonts  catalogue
-	stands map[string]string // by key; what was asked since read
+	mu          sync.Mutex
+	read        time.Time
+	fonts       catalog
+	substitutes map[string]string // by key; those that were looked up since read
 }
 
-// catalogue is what is installed.
-type catalogue struct {
+// catalog is what is installed.
+type catalog struct {
 	// families has the keys of all names of all families.
 	families map[string]bool
-	// byPostScript gives the family of a font.
+	// byPostScript maps a font's PostScript name to its family.
 	byPostScript map[string]string
 }
 
-// Open finds fontconfig's programs on the search path. folder is where it may keep a file. own are LibreOffice's own folders of
-// fonts, which it adds to those of the system; what does not exist is passed over.
-func Open(folder string, log *zap.Logger, own ...string) (*Library, error) {
-	l := &Library{folder: folder, log: log, environment: []string{"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + folder}}
-	for name, path := range map[string]*string{"fc-list": &l.list, "fc-match": &l.match} {
-		found, err := exec.LookPath(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s, which knows the installed fonts, is missing; install fontconfig: %w", name, err)
-		}
-		*path = found
+// limits are far above what fontconfig's programs need.
+var limits = sandbox.Limits{Time: 20 * time.Second, Memory: 512 << 20}
+
+// Open finds fontconfig's programs on the search path. directory is where it may keep a file. own are LibreOffice's own
+// directories of fonts, which it adds to the system's; those that do not exist are ignored.
+func Open(directory string, log *zap.Logger, own ...string) (*Library, error) {
+	const fontconfig = "fontconfig"
+	programs, err := sandbox.FindAll(
+		sandbox.Tool{Name: "fc-list", Package: fontconfig}, sandbox.Tool{Name: "fc-match", Package: fontconfig})
+	if err != nil {
+		return nil, err
 	}
-	var folders strings.Builder
+	l := &Library{
+		list: programs[0], match: programs[1], directory: directory, log: log,
+		environment: []string{"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + directory},
+	}
+	var directories strings.Builder
 	for _, path := range own {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			fmt.Fprintf(&folders, "<dir>%s</dir>", html.EscapeString(path))
+			fmt.Fprintf(&directories, "<dir>%s</dir>", html.EscapeString(path))
 		}
 	}
-	if folders.Len() > 0 {
-		file := filepath.Join(folder, "fonts.conf")
-		content := `<?xml version="1.0"?><fontconfig><include>/etc/fonts/fonts.conf</include>` + folders.String() + "</fontconfig>\n"
+	if directories.Len() > 0 {
+		file := filepath.Join(directory, "fonts.conf")
+		content := `<?xml version="1.0"?><fontconfig><include>/etc/fonts/fonts.conf</include>` + directories.String() + "</fontconfig>\n"
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			return nil, fmt.Errorf("tell fontconfig of LibreOffice's fonts: %w", err)
+			return nil, fmt.Errorf("write the configuration of fontconfig: %w", err)
 		}
 		l.environment = append(l.environment, "FONTCONFIG_FILE="+file)
 	}
 	return l, nil
 }
 
-// Key is what two ways to write a family's name have in common: fontconfig ignores case and blanks, and PostScript names have
-// no blanks.
+// Key returns what all spellings of a family's name have in common: fontconfig ignores case and spaces, and PostScript names
+// have no spaces.
 func Key(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -93,13 +98,13 @@ func Key(name string) string {
 	}, name)
 }
 
-// Has tells whether a family is installed.
+// Has reports whether a family is installed.
 func (l *Library) Has(ctx context.Context, family string) bool {
 	return l.current(ctx).families[Key(family)]
 }
 
-// Family gives the family of a font by its PostScript name. For a font that is not installed it is what the name says: what
-// comes before the style.
+// Family returns the family of a font by its PostScript name. For a font that is not installed it is the part of the name
+// before the style.
 func (l *Library) Family(postScript string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,71 +115,69 @@ func (l *Library) Family(postScript string) string {
 	return family
 }
 
-// symbols are the fonts whose signs LibreOffice takes from its own when they are not installed, whatever fontconfig says
-// (unotools/source/misc/fontcvt.cxx).
-func symbols(key string) bool {
-	switch key {
-	case "symbol", "wingdings", "wingdings2", "wingdings3", "webdings", "zapfdingbats", "itczapfdingbats", "monotypesorts", "starsymbol",
-		"starbats", "starmath", "mtextra", "standardsymbolsl", "adobesymbol":
-		return true
-	default:
-		return false
-	}
+// symbols are the keys of the fonts whose characters LibreOffice takes from its own symbol font if they are not installed,
+// regardless of fontconfig (unotools/source/misc/fontcvt.cxx).
+var symbols = map[string]bool{
+	"symbol": true, "wingdings": true, "wingdings2": true, "wingdings3": true, "webdings": true, "zapfdingbats": true,
+	"itczapfdingbats": true, "monotypesorts": true, "starsymbol": true, "starbats": true, "starmath": true, "mtextra": true,
+	"standardsymbolsl": true, "adobesymbol": true,
 }
 
-// StandIn gives the family that is taken for one that is not installed; empty when that is not known.
-func (l *Library) StandIn(ctx context.Context, family string) string {
+// Substitute returns the family that is used for one that is not installed; empty if that is not known.
+func (l *Library) Substitute(ctx context.Context, family string) string {
 	l.current(ctx)
 	key := Key(family)
-	if symbols(key) {
+	if symbols[key] {
 		return "OpenSymbol"
 	}
 	l.mu.Lock()
-	standIn, known := l.stands[key]
+	substitute, known := l.substitutes[key]
 	l.mu.Unlock()
 	if known || key == "" || len(family) > maxName {
-		return standIn
+		return substitute
 	}
-	answers, err := l.ask(ctx, l.match, 4<<10, "--format", "%{family[0]}\n", escape(family))
+	lines, err := l.run(ctx, l.match, maxMatch, "--format", "%{family[0]}\n", escape(family))
 	if err != nil {
-		l.log.Warn("what stands in for a font cannot be told", zap.Error(err))
+		l.log.Warn("font substitution lookup failed", zap.Error(err))
 		return ""
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.stands) >= maxKnown {
-		clear(l.stands)
+	if len(l.substitutes) >= maxKnown {
+		clear(l.substitutes)
 	}
-	l.stands[key] = answers[0]
-	return answers[0]
+	l.substitutes[key] = lines[0]
+	return lines[0]
 }
 
-// Last gives the family that is taken for a name of which nothing is known.
-func (l *Library) Last(ctx context.Context) string { return l.StandIn(ctx, "no family has this name") }
+// LastResort returns the family that is used for an unknown name.
+func (l *Library) LastResort(ctx context.Context) string {
+	return l.Substitute(ctx, "no family has this name")
+}
 
-// current gives what is installed, as of some minutes ago. When fontconfig fails, nothing is new.
-func (l *Library) current(ctx context.Context) catalogue {
+// current returns what is installed, at most maxAge old. If fontconfig fails, it returns what was installed before.
+func (l *Library) current(ctx context.Context) catalog {
 	l.mu.Lock()
-	defer l.mu.Unlock() // whoever else needs it waits for this one's reading
+	defer l.mu.Unlock() // concurrent callers wait for this one's reading
 	if !l.read.IsZero() && time.Since(l.read) < maxAge {
 		return l.fonts
 	}
-	lines, err := l.ask(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\n")
+	lines, err := l.run(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\n")
 	if ctx.Err() != nil {
 		return l.fonts
 	}
 	if err != nil {
-		l.log.Error("the installed fonts cannot be listed", zap.Error(err))
+		l.log.Error("cannot list the installed fonts", zap.Error(err))
 	} else {
 		l.fonts = parse(lines)
 	}
-	l.read, l.stands = time.Now(), map[string]string{}
+	l.read, l.substitutes = time.Now(), map[string]string{}
 	return l.fonts
 }
 
-// parse reads lines of a family's names, separated by commas, a tab and a PostScript name. Its first name is the family's.
-func parse(lines []string) catalogue {
-	c := catalogue{families: map[string]bool{}, byPostScript: map[string]string{}}
+// parse parses lines of a family's names, separated by commas, a tab and a PostScript name. The first name is the family's.
+func parse(lines []string) catalog {
+	c := catalog{families: map[string]bool{}, byPostScript: map[string]string{}}
 	for _, line := range lines {
 		families, postScript, _ := strings.Cut(line, "\t")
 		first, _, _ := strings.Cut(families, ",")
@@ -186,40 +189,19 @@ func parse(lines []string) catalogue {
 	return c
 }
 
-// errFailed says that a program of fontconfig's failed.
-var errFailed = errors.New("fontconfig failed")
-
-// ask gives the lines that a program of fontconfig's writes. Its complaints are not among them.
-func (l *Library) ask(ctx context.Context, program string, most int, arguments ...string) ([]string, error) {
-	output := &bounded{most: most}
-	exit, err := sandbox.Run(ctx, sandbox.Command{
-		Path: program, Args: arguments, Env: l.environment, Dir: l.folder, Stdout: output,
-		Limits: sandbox.Limits{Time: 20 * time.Second, Memory: 512 << 20},
-	})
+// run returns the lines that a program of fontconfig's prints.
+func (l *Library) run(ctx context.Context, program sandbox.Program, limit int, arguments ...string) ([]string, error) {
+	output, err := program.Output(ctx, limit, sandbox.Command{Args: arguments, Env: l.environment, Dir: l.directory, Limits: limits})
 	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", program, err)
+		return nil, err
 	}
-	if exit.Code != 0 {
-		return nil, fmt.Errorf("%w: %s ended with %d (signal %d): %s", errFailed, program, exit.Code, exit.Signal, exit.Output)
-	}
-	return strings.Split(strings.TrimSuffix(output.String(), "\n"), "\n"), nil
+	return strings.Split(strings.TrimSuffix(output, "\n"), "\n"), nil
 }
 
-// bounded keeps the beginning of what is written to it.
-type bounded struct {
-	bytes.Buffer
+// escaper escapes names in fontconfig's patterns.
+var escaper = strings.NewReplacer(`\`, `\\`, `-`, `\-`, `:`, `\:`, `,`, `\,`, "\x00", "")
 
-	// most is in bytes.
-	most int
-}
-
-// Write takes everything.
-func (b *bounded) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), b.most-b.Len())])
-	return len(p), nil
-}
-
-// escape keeps what means something in fontconfig's patterns from meaning it.
+// escape escapes what has a meaning in fontconfig's patterns.
 func escape(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `-`, `\-`, `:`, `\:`, `,`, `\,`, "\x00", "").Replace(name)
+	return escaper.Replace(name)
 }

@@ -26,25 +26,25 @@ func TestInstalledFonts(t *testing.T) {
 	require.Equal(t, "MyOwn", library.Family("MyOwn-BoldItalic"))
 }
 
-func TestStandIns(t *testing.T) {
+func TestSubstitutes(t *testing.T) {
 	t.Parallel()
 	library, err := fonts.Open(t.TempDir(), zaptest.NewLogger(t))
 	require.NoError(t, err)
-	for range 2 { // the second comes from memory
-		require.Equal(t, "Liberation Sans", library.StandIn(t.Context(), "Arial"))
-		require.Equal(t, "Carlito", library.StandIn(t.Context(), "Calibri"))
-		require.Equal(t, "OpenSymbol", library.StandIn(t.Context(), "Wingdings"))
+	for range 2 { // the second time from memory
+		require.Equal(t, "Liberation Sans", library.Substitute(t.Context(), "Arial"))
+		require.Equal(t, "Carlito", library.Substitute(t.Context(), "Calibri"))
+		require.Equal(t, "OpenSymbol", library.Substitute(t.Context(), "Wingdings"))
 	}
-	// Names that mean something to fontconfig are names all the same.
-	plain := library.StandIn(t.Context(), "No Such Font")
+	// Names with a special meaning to fontconfig are only names.
+	plain := library.Substitute(t.Context(), "No Such Font")
 	require.NotEmpty(t, plain)
 	for _, odd := range []string{"x:lang=ja", "--help", "-1", `a\b`, "a,Carlito", "\x00", strings.Repeat("x", 1000), ""} {
-		require.Contains(t, []string{plain, ""}, library.StandIn(t.Context(), odd), odd)
+		require.Contains(t, []string{plain, ""}, library.Substitute(t.Context(), odd), odd)
 	}
 }
 
-// TestFontsOfLibreOffice: packages that bring their own fonts keep them where fontconfig does not look by itself.
-func TestFontsOfLibreOffice(t *testing.T) {
+// TestLibreOfficesOwnFonts checks the fonts that come with LibreOffice, which fontconfig does not find by itself.
+func TestLibreOfficesOwnFonts(t *testing.T) {
 	t.Parallel()
 	found, err := filepath.Glob("/usr/share/fonts/truetype/*/Carlito-Regular.ttf")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestFontsOfLibreOffice(t *testing.T) {
 	require.NoError(t, err)
 	own := filepath.Join(t.TempDir(), "its <own> & fonts")
 	require.NoError(t, os.Mkdir(own, 0o700))
-	// The same font by another name of the same length, in the encodings of both platforms.
+	// The same font with another name of the same length, in the encodings of both platforms.
 	renamed := strings.ReplaceAll(string(content), "Carlito", "Karlito")
 	wide := func(s string) string { return "\x00" + strings.Join(strings.Split(s, ""), "\x00") }
 	renamed = strings.ReplaceAll(renamed, wide("Carlito"), wide("Karlito"))

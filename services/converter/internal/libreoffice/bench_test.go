@@ -21,7 +21,6 @@ import (
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote/probe"
@@ -46,7 +45,7 @@ func samples() []sample {
 func BenchmarkAgainstSoffice(b *testing.B) {
 	common, err := shared()
 	require.NoError(b, err)
-	program, err := installation.Find("", "soffice.bin")
+	program, err := findProgram("")
 	require.NoError(b, err)
 	for _, s := range samples() {
 		content := read(b, s.file)
@@ -80,12 +79,12 @@ func soffice(b *testing.B, program, profile string, request engine.Request) (too
 	b.Helper()
 	began := time.Now()
 	command := exec.Command(filepath.Join(program, "soffice.bin"), "-env:UserInstallation=file://"+profile,
-		"--headless", "--convert-to", "pdf", "--outdir", request.Folder, request.Source)
+		"--headless", "--convert-to", "pdf", "--outdir", request.Directory, request.Source)
 	command.Env = []string{"HOME=" + profile, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "SAL_USE_VCLPLUGIN=svp"}
 	_ = command.Run() // 81 on a new profile; the result counts
 	took = time.Since(began)
 	if _, err := os.Stat(filepath.Join(profile, "filled")); err == nil {
-		require.FileExists(b, filepath.Join(request.Folder, "document.pdf"))
+		require.FileExists(b, filepath.Join(request.Directory, "document.pdf"))
 	}
 	require.NoError(b, os.WriteFile(filepath.Join(profile, "filled"), nil, 0o600))
 	return took, command.ProcessState.UserTime() + command.ProcessState.SystemTime()
@@ -110,7 +109,7 @@ func BenchmarkThroughput(b *testing.B) {
 	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
 }
 
-// round is how many documents are converted in a turn: as many as a parent takes at its start, beside those to warm up on.
+// round is how many documents are converted in a turn: as many as a zygote accepts at its start, besides the warm-up documents.
 const round = 48
 
 func convertAll(b *testing.B, e *Engine, content []byte, format string) {
@@ -130,35 +129,35 @@ func convertAll(b *testing.B, e *Engine, content []byte, format string) {
 	wait.Wait()
 }
 
-// oneProcess tells how long one LibreOffice takes for a round of documents, after its warm-up: a parent converts them itself
-// before it greets, one after another. It is as nice as children are.
+// oneProcess returns how long one LibreOffice takes for a round of documents, after its warm-up: a zygote converts them itself
+// before its greeting, one after another. It has the priority of children.
 func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duration {
 	b.Helper()
-	folder := b.TempDir()
-	profile, warm, err := furnish(folder)
+	directory := b.TempDir()
+	profile, warm, err := writeProfile(directory)
 	require.NoError(b, err)
-	place := filepath.Join(folder, probe.OneProcess)
+	place := filepath.Join(directory, probe.OneProcess)
 	require.NoError(b, os.Mkdir(place, 0o700))
 	format, _ := format.ByID(id)
 	target := func(i int) string { return filepath.Join(place, strconv.Itoa(i)+".pdf") }
-	for i := range round + 1 { // the time of the first one's end is where the clock starts
+	for i := range round + 1 { // the clock starts when the first one is done
 		source := filepath.Join(place, strconv.Itoa(i)+"."+id)
 		require.NoError(b, os.WriteFile(source, content, 0o600))
 		warm = append(warm, wire.Warm{
 			SourceURL: fileURL(source), LoadOptions: loadOptions(format.Import, ""), TargetURL: fileURL(target(i)), Format: "pdf",
 		})
 	}
-	installation, err := complete(filepath.Dir(e.parents.program), filepath.Join(folder, "installation"))
+	installation, err := completeInstallation(filepath.Dir(e.program), filepath.Join(directory, "installation"))
 	require.NoError(b, err)
-	packet, err := wire.Configure{Program: e.parents.program, ProfileURL: fileURL(profile), Warm: warm}.Marshal()
+	packet, err := wire.Configure{Program: e.program, ProfileURL: fileURL(profile), Warm: warm}.Marshal()
 	require.NoError(b, err)
-	process, err := zygote.Start(folder, environment(installation), io.Discard)
+	process, err := zygote.Start(directory, environment(installation), io.Discard)
 	require.NoError(b, err)
 	require.NoError(b, unix.Setpriority(unix.PRIO_PROCESS, process.PID(), 10))
 	require.NoError(b, process.Send(packet, nil))
-	o, err := greet(b.Context(), process, folder)
+	i, err := awaitGreeting(b.Context(), process, directory)
 	require.NoError(b, err)
-	require.NoError(b, o.process.Kill())
+	require.NoError(b, i.process.Kill())
 	first, err := os.Stat(target(0))
 	require.NoError(b, err)
 	last, err := os.Stat(target(round))
@@ -166,10 +165,10 @@ func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duratio
 	return last.ModTime().Sub(first.ModTime())
 }
 
-// BenchmarkSandbox takes the times of locked-in children and of free ones in turns. The medians are compared, and the processor
-// time of the children: the rest of the machine disturbs both less than a mean.
+// BenchmarkSandbox measures sandboxed children and unconfined ones in turns. It compares medians, and the processor time of the
+// children: other load on the machine affects both less than a mean.
 func BenchmarkSandbox(b *testing.B) {
-	locked, err := shared()
+	sandboxed, err := shared()
 	require.NoError(b, err)
 	free, err := run(Config{RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30, unconfined: true})
 	require.NoError(b, err)
@@ -180,7 +179,7 @@ func BenchmarkSandbox(b *testing.B) {
 	for b.Loop() {
 		for range pairs {
 			for _, i := range rand.Perm(2) {
-				e := [...]*Engine{locked.Engine, free.Engine}[i]
+				e := [...]*Engine{sandboxed.Engine, free.Engine}[i]
 				request := requestFor(b, content, "docx")
 				cpu, began := testutil.ToFloat64(e.metrics.cpu), time.Now()
 				_, err := e.Convert(b.Context(), request)
@@ -192,8 +191,8 @@ func BenchmarkSandbox(b *testing.B) {
 	}
 	for unit, times := range map[string][2][]float64{"ms": walls, "cpu-ms": cpus} {
 		with, without := median(times[0]), median(times[1])
-		b.ReportMetric(with, unit+"/locked-in")
-		b.ReportMetric(without, unit+"/free")
+		b.ReportMetric(with, unit+"/sandboxed")
+		b.ReportMetric(without, unit+"/unconfined")
 		b.ReportMetric(100*(with/without-1), unit+"-%")
 	}
 }

@@ -7,26 +7,28 @@ import (
 	"github.com/docmill/docmill/platform/config"
 )
 
-// Config is what operators can set of the processes that have LibreOffice loaded. What a document may cost is in
-// engine.Config.
+// Config are the settings of LibreOffice and of the processes that keep it loaded. What one document may use is in
+// engine.Limits.
 type Config struct {
-	AllowUnconfined bool `name:"allow-unconfined" help:"Convert although the kernel has no Landlock (Linux 5.13), which keeps documents from reading this machine's files."`
+	Program string `name:"soffice" help:"LibreOffice's soffice. Default: the one on the search path or in the usual places." placeholder:"FILE" type:"path"`
 
-	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"How long LibreOffice is kept loaded before a fresh one takes over."`
-	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"How many conversions a loaded LibreOffice does before a fresh one takes over."`
-	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"By how much a loaded LibreOffice may grow before a fresh one takes over."`
+	AllowUnconfined bool `name:"allow-unconfined" help:"Convert even if the kernel has no Landlock (Linux 5.13), which keeps documents from reading this machine's files."`
 
-	// unconfined leaves children their freedom, so that a benchmark can tell what it costs to take it.
+	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"How long a LibreOffice stays loaded before a fresh one replaces it."`
+	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"How many conversions a loaded LibreOffice does before a fresh one replaces it."`
+	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"How much memory a loaded LibreOffice may gain before a fresh one replaces it."`
+
+	// unconfined disables the sandbox, so that a benchmark can measure what it costs.
 	unconfined bool
 }
 
-// Validate refuses what would replace LibreOffice all the time.
+// Validate rejects settings that would replace LibreOffice all the time.
 func (c Config) Validate() error {
 	switch {
 	case c.RecycleAge < time.Minute:
-		return fmt.Errorf("setting recycle-age: %s is too short; a start takes seconds; the least is 1m", c.RecycleAge)
+		return fmt.Errorf("setting recycle-age: %s is too short, because a start takes seconds; the minimum is 1m", c.RecycleAge)
 	case c.RecycleConversions < 1:
-		return fmt.Errorf("setting recycle-conversions: %d is too few; the least is 1", c.RecycleConversions)
+		return fmt.Errorf("setting recycle-conversions: %d is too few; the minimum is 1", c.RecycleConversions)
 	case c.RecycleGrowth <= 0:
 		return fmt.Errorf("setting recycle-growth: %s is too little", c.RecycleGrowth)
 	}

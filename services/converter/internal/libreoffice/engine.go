@@ -1,8 +1,20 @@
-// Package forkserver converts documents in children of a process that has LibreOffice loaded: a fresh child for each
-// document, which starts in a millisecond, is locked in before it opens the document, and takes nothing of it along.
+// Package libreoffice converts documents with LibreOffice, which stays loaded in a process, the zygote; each document is
+// converted in a child that the zygote forks. A child starts in a millisecond, is sandboxed before it opens the document, and
+// leaves nothing behind.
 //
-// Compared with one LibreOffice per document, the start of LibreOffice is saved, some 0.8 s. Compared with one
-// LibreOffice for many documents, a document that hangs, grows or crashes costs itself and nothing else.
+// Compared with one LibreOffice per document, that saves the start of LibreOffice, about 0.8 s. Compared with one LibreOffice
+// for many documents, a document that hangs, grows or crashes affects only itself.
+//
+// Where to find what:
+//
+//	engine.go                          from a request to its result: which attempts are made
+//	attempt.go, verdict.go             one attempt, and what its end means
+//	pool.go, instance.go               the processes that have LibreOffice loaded
+//	checkinput.go, finishoutput.go     checks before and after; outputfixes.go removes what LibreOffice cannot omit
+//	loadoptions.go, exportoptions.go   the client's options in LibreOffice's words
+//	pagesetup.go, pagestyles.go        options that LibreOffice has no words for
+//	hiddenslides.go                    everything about hidden slides
+//	installation.go, filters.go        what is installed
 package libreoffice
 
 import (
@@ -14,161 +26,181 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/installation"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
-// Engine is an engine.Engine that works while Run does. It is safe for concurrent use.
+// Engine is an engine.Engine that works while Run is running. It is safe for concurrent use.
 type Engine struct {
-	limits  limits
-	parents *parents
-	pdf     *pdf.Inspector
+	program string
+	limits  engine.Limits
+	pool    *pool
+	pdf     *pdf.Tools
 	log     *zap.Logger
 	metrics *metrics
 	// formats are those that LibreOffice can read.
 	formats []format.Format
-	// onStart, when not nil, is told of each child. It is there for tests, which have no other way to its process.
-	onStart func(folder string, pid int)
+	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
+	onStart func(directory string, pid int)
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New finds LibreOffice and makes an Engine that keeps its files in folder, which outlives it.
-func New(config engine.Config, own Config, folder string, log *zap.Logger, registry prometheus.Registerer) (*Engine, error) {
-	program, err := installation.Find(config.Program, "libsofficeapp.so", "libmergedlo.so")
+// Deps are what an Engine works with. All fields are required.
+type Deps struct {
+	Tools *pdf.Tools
+	// Directory is where the Engine keeps its files. It must exist until Run has returned.
+	Directory string
+	Log       *zap.Logger
+	Metrics   prometheus.Registerer
+}
+
+// New finds LibreOffice and returns an Engine.
+func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
+	program, err := findProgram(config.Program)
 	if err != nil {
 		return nil, err
 	}
-	inspector, err := pdf.NewInspector()
+	directory, err := filepath.Abs(deps.Directory)
 	if err != nil {
-		return nil, err
-	}
-	if folder, err = filepath.Abs(folder); err != nil {
-		return nil, fmt.Errorf("folder of LibreOffice: %w", err)
+		return nil, fmt.Errorf("directory of LibreOffice: %w", err)
 	}
 	e := &Engine{
-		limits: limits{config.Timeout, int64(config.Memory), int64(config.Disk), config.Pages},
-		pdf:    inspector, log: log, metrics: newMetrics(registry), formats: readFormats(program, log),
+		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
+		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log),
 	}
-	e.parents = newParents(own, program, folder, log, e.metrics)
+	e.pool = newPool(config, program, directory, deps.Log, e.metrics)
 	return e, nil
 }
 
-// Run keeps LibreOffice loaded until drain is closed; then running conversions end by themselves, and new ones are
-// refused. When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns
-// an error when that does not succeed; later failures are mended by a new start. It has the shape of a host.Component's Run.
-func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	return e.parents.run(ctx, e.tryOut, ready, drain)
+// FontDirectory is the directory of the fonts that come with LibreOffice; it may not exist.
+func (e *Engine) FontDirectory() string {
+	return filepath.Join(filepath.Dir(e.program), "share", "fonts", "truetype")
 }
 
-// Check tells whether a conversion could begin now. It is a health.Check's probe.
-func (e *Engine) Check(context.Context) error { return e.parents.check() }
+// Run keeps LibreOffice loaded until drain is closed; then running conversions are finished, and new ones are refused. When
+// ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns an error if that
+// fails; after later failures it starts LibreOffice again. It is the Run of a host.Component.
+func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return e.pool.run(ctx, e.tryOut, ready, drain)
+}
+
+// Check reports whether a conversion could start now. It is the Probe of a health.Check.
+func (e *Engine) Check(context.Context) error { return e.pool.check() }
 
 const (
-	// crashes is how many children a document may crash: not every crash is the document's, but two in a row are.
-	crashes = 2
-	// losses is how many parents a conversion may lose before it is left to another converter, or to later.
-	losses = 3
+	// maxCrashes is how many children a document may crash: not every crash is the document's fault, but two in a row are.
+	maxCrashes = 2
+	// maxLosses is how many zygotes a conversion may lose before it is left to another converter, or to a later attempt.
+	maxLosses = 3
 )
 
 // Convert implements engine.Engine. It waits while no LibreOffice is warm.
 func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	source, err := engine.Examine(ctx, request)
+	in, err := checkInput(ctx, request)
 	if err == nil {
-		err = e.readable(source.Format)
+		err = e.checkFilter(in.Format)
 	}
 	if err != nil {
 		return engine.Output{}, err
 	}
+	if setup := pageSetupOf(request); setup != (pageSetup{}) {
+		if request, in, err = e.setUpPages(ctx, request, in, setup); err != nil {
+			return engine.Output{}, err
+		}
+	}
+	output, err := e.convertVisible(ctx, request, in)
+	output.HiddenSlides = in.slides.omitted(request)
+	return output, err
+}
+
+// convertRetrying converts a document, in more than one attempt if LibreOffice crashes or its zygote is lost.
+func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in input) (engine.Output, error) {
 	crashed, lost := 0, 0
 	for number := 1; ; number++ {
-		output, err := e.attempt(ctx, request, source, number)
+		output, err := e.attempt(ctx, request, in, number)
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return output, fmt.Errorf("convert: %w", errors.Join(ctx.Err(), err))
 		case errors.Is(err, errCrashed):
-			if crashed++; crashed == crashes {
+			if crashed++; crashed == maxCrashes {
 				return output, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(err)
 			}
 		case errors.Is(err, errNotSaved) && request.Options.GetPages() != "":
-			return engine.Output{}, e.missingPages(ctx, request, err)
-		case errors.Is(err, errParentGone), errors.Is(err, errUnanswered):
-			if lost++; lost == losses {
-				return output, fmt.Errorf("convert, %d times: %w", losses, err)
+			return engine.Output{}, e.missingPages(ctx, request, in, err)
+		case errors.Is(err, errZygoteGone), errors.Is(err, errUnanswered):
+			if lost++; lost == maxLosses {
+				return output, fmt.Errorf("convert, %d times: %w", maxLosses, err)
 			}
 		default:
 			return output, err
 		}
-		e.log.Warn("a conversion begins again", zap.String("folder", request.Folder), zap.Error(err))
+		e.log.Warn("conversion failed; trying again", zap.String("directory", request.Directory), zap.Error(err))
 	}
 }
 
 // missingPages finds out whether pages could not be written because the document does not have them: LibreOffice does not say.
-// It converts the whole document for that, which only those wait for who asked for too much.
-func (e *Engine) missingPages(ctx context.Context, request engine.Request, failure error) error {
-	request.Folder = filepath.Join(request.Folder, "whole")
-	if err := os.Mkdir(request.Folder, 0o700); err != nil {
-		return fmt.Errorf("make a folder for the whole document: %w", err)
+// It converts the whole document for that, at the expense of clients that asked for too much.
+func (e *Engine) missingPages(ctx context.Context, request engine.Request, in input, failure error) error {
+	request.Directory = filepath.Join(request.Directory, "whole")
+	if err := os.Mkdir(request.Directory, 0o700); err != nil {
+		return fmt.Errorf("create a directory for the whole document: %w", err)
 	}
 	wanted := request.Options.GetPages()
-	request.Options = proto.CloneOf(request.Options)
-	request.Options.Pages = nil
-	whole, err := e.Convert(ctx, request)
+	request.Options = withPages(request.Options, nil)
+	whole, err := e.convertRetrying(ctx, request, in)
 	if err != nil {
 		return failure
 	}
-	return problem.New(problem.PagesNotFound, "The document has %d pages, and none of %s.", whole.Pages, wanted).Because(failure)
+	return pagesNotFound(whole.Pages, wanted).Because(failure)
 }
 
-func (e *Engine) attempt(ctx context.Context, request engine.Request, source detect.Result, number int) (engine.Output, error) {
-	o, err := e.parents.acquire(ctx)
+func (e *Engine) attempt(ctx context.Context, request engine.Request, in input, number int) (engine.Output, error) {
+	i, err := e.pool.acquire(ctx)
 	if err != nil {
 		return engine.Output{}, err
 	}
-	defer o.release()
-	output, err := e.attemptIn(ctx, o, request, source, number)
-	output.Engine = o.version
+	defer i.release()
+	output, err := e.attemptIn(ctx, i, request, in, number)
+	output.Engine = i.version
 	return output, err
 }
 
-func (e *Engine) attemptIn(
-	ctx context.Context, o *office, request engine.Request, source detect.Result, number int,
-) (engine.Output, error) {
-	a, err := prepare(request, source, e.limits, number)
+func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Request, in input, number int) (engine.Output, error) {
+	a, err := prepare(request, in.Result, e.limits, number)
 	if err != nil {
 		return engine.Output{}, err
 	}
-	a.office = o
+	a.instance = i
 	a.onStart = e.onStart
 	finished, err := a.run(ctx)
 	e.metrics.attempt(finished, err)
 	if err != nil {
 		return engine.Output{}, err
 	}
-	return e.judge(ctx, a, source, finished)
+	return e.judge(ctx, a, in.Result, finished)
 }
 
 // tryOut converts a document that is known to be good.
-func (e *Engine) tryOut(ctx context.Context, o *office) error {
-	format, _ := format.ByID("docx")
-	target, _ := format.Target("pdf")
-	folder := filepath.Join(o.folder, "canary")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return fmt.Errorf("make a folder for the trial document: %w", err)
+func (e *Engine) tryOut(ctx context.Context, i *instance) error {
+	docx, _ := format.ByID("docx")
+	target, _ := docx.Target(format.TargetPDF)
+	directory := filepath.Join(i.directory, "canary")
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		return fmt.Errorf("create a directory for the canary: %w", err)
 	}
-	request := engine.Request{Folder: folder, Source: filepath.Join(o.folder, "warm", canary), Format: format, Target: target}
-	source, err := engine.Examine(ctx, request)
+	request := engine.Request{
+		Directory: directory, Source: filepath.Join(i.directory, "warm", canary), Format: docx, Target: target,
+	}
+	in, err := checkInput(ctx, request)
 	if err != nil {
-		return fmt.Errorf("trial document: %w", err)
+		return fmt.Errorf("canary: %w", err)
 	}
-	if _, err := e.attemptIn(ctx, o, request, source, 1); err != nil {
-		return fmt.Errorf("convert a trial document: %w", err)
+	if _, err := e.attemptIn(ctx, i, request, in, 1); err != nil {
+		return fmt.Errorf("convert the canary: %w", err)
 	}
 	return nil
 }

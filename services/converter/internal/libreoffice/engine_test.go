@@ -26,7 +26,6 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/installation"
 )
 
 func TestEveryFormat(t *testing.T) {
@@ -66,14 +65,14 @@ func TestEveryFormat(t *testing.T) {
 			if c.pages != flowing {
 				require.Equal(t, c.pages, output.Pages)
 			}
-			require.Equal(t, request.Folder, filepath.Dir(filepath.Dir(output.Path)))
+			require.Equal(t, request.Directory, filepath.Dir(filepath.Dir(output.Path)))
 			require.Contains(t, pdfText(t, output.Path), c.text)
 		})
 	}
 }
 
-// TestATextWithAComment needs a layout that Debian's packages without a screen lack, see layouts.
-func TestATextWithAComment(t *testing.T) {
+// TestTextWithComment needs a layout that Debian's packages for machines without a screen lack; see layouts.
+func TestTextWithComment(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	const text = `<?xml version="1.0" encoding="UTF-8"?>
@@ -86,7 +85,7 @@ func TestATextWithAComment(t *testing.T) {
 	require.Contains(t, pdfText(t, output.Path), "What was written")
 }
 
-// TestTextInOtherCharacterSets holds the import options to what they say: LibreOffice's guess would be UTF-8.
+// TestTextInOtherCharacterSets checks the import options: LibreOffice would assume UTF-8.
 func TestTextInOtherCharacterSets(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -106,11 +105,11 @@ func TestTextInOtherCharacterSets(t *testing.T) {
 	}
 }
 
-func TestFailuresOfDocuments(t *testing.T) {
+func TestDocumentFailures(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	deck := read(t, "open-xml-sdk__AllSlidesConverterTC.pptx")
-	damaged := bytes.Clone(deck) // its directory is whole, so that only LibreOffice finds out
+	damaged := bytes.Clone(deck) // its directory is intact, so that only LibreOffice notices
 	copy(damaged[4<<10:], make([]byte, len(damaged)/2))
 	for name, c := range map[string]struct {
 		content []byte
@@ -125,7 +124,7 @@ func TestFailuresOfDocuments(t *testing.T) {
 		"truncated binary": {read(t, "docling__legacy_sample.doc")[:3000], "doc", problem.DocumentMalformed},
 		"overwritten":      {damaged, "pptx", problem.DocumentMalformed},
 		"fuzzed binary":    {fuzzedDeck(t), "ppt", problem.DocumentMalformed},
-		"a picture":        {read(t, "synth-png-named.pptx"), "pptx", problem.DocumentMalformed},
+		"an image":         {read(t, "synth-png-named.pptx"), "pptx", problem.DocumentMalformed},
 		"empty file":       {nil, "pptx", problem.DocumentMalformed},
 		"entities":         {[]byte(`<!DOCTYPE a [<!ENTITY a "&a;">]>` + string(read(t, "synth-lfi-linked-section.fodt")[55:])), "fodt", problem.DocumentTooComplex},
 		"all hidden":       {read(t, "synth-all-hidden.pptx"), "pptx", problem.DocumentEmpty},
@@ -139,7 +138,7 @@ func TestFailuresOfDocuments(t *testing.T) {
 	}
 }
 
-// fuzzedDeck is a binary deck of which the container is whole and the contents are not: LibreOffice takes it for a text.
+// fuzzedDeck returns a binary deck with an intact container and damaged contents: LibreOffice takes it for a text.
 func fuzzedDeck(t *testing.T) []byte {
 	t.Helper()
 	deck := bytes.Clone(read(t, "aspose.slides-for-.net__Print.ppt"))
@@ -149,7 +148,7 @@ func fuzzedDeck(t *testing.T) []byte {
 	return deck
 }
 
-// TestFormats: this machine's LibreOffice has all filters; where one is missing, its documents are refused.
+// TestFormats checks that all formats are offered, and that documents are refused if their filter is missing.
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -161,7 +160,7 @@ func TestFormats(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestDefaultPaper: a document without a page size gets that of the locale, which is C.UTF-8 everywhere: A4.
+// TestDefaultPaper checks that a document without a page size gets that of the locale, which is always C.UTF-8: A4.
 func TestDefaultPaper(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -212,7 +211,7 @@ func TestPageLimit(t *testing.T) {
 	t.Parallel()
 	deck := read(t, "odftoolkit__Presentation7.odp")
 	for limit, allowed := range map[int]bool{0: true, 100: true, 99: false} {
-		e := setup(t, func(l *limits) { l.pages = limit })
+		e := setup(t, func(l *engine.Limits) { l.Pages = limit })
 		output, err := e.Convert(t.Context(), requestFor(t, deck, "odp"))
 		require.Regexp(t, `^LibreOffice \d+\.\d+`, output.Engine)
 		if allowed {
@@ -220,7 +219,7 @@ func TestPageLimit(t *testing.T) {
 			require.Equal(t, 100, output.Pages)
 		} else {
 			requireCode(t, err, problem.DocumentTooComplex)
-			require.ErrorContains(t, err, "the most, by the setting conversion-pages, is 99")
+			require.ErrorContains(t, err, "the setting conversion-pages allows 99")
 		}
 	}
 }
@@ -229,21 +228,21 @@ func TestProgress(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	request := requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
-	var told []engine.Progress
+	var reported []engine.Progress
 	furthest := 0
 	request.Progress = func(p engine.Progress) {
-		told = append(told, p)
+		reported = append(reported, p)
 		furthest = max(furthest, p.Percent)
 	}
 	_, err := e.Convert(t.Context(), request)
 	require.NoError(t, err)
-	require.Equal(t, engine.Progress{Phase: engine.Loading}, told[0])
-	require.Equal(t, engine.Saving, told[len(told)-1].Phase)
-	require.Greater(t, len(told), 50, "a deck of 100 slides")
+	require.Equal(t, engine.Progress{Phase: engine.Loading}, reported[0])
+	require.Equal(t, engine.Saving, reported[len(reported)-1].Phase)
+	require.Greater(t, len(reported), 50, "a deck of 100 slides")
 	require.GreaterOrEqual(t, furthest, 90)
 }
 
-// TestSameName converts documents of one name at the same time.
+// TestSameName converts documents of the same name concurrently.
 func TestSameName(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -264,7 +263,7 @@ func TestSameName(t *testing.T) {
 	wait.Wait()
 }
 
-// asserted is for goroutines, which may not end the test.
+// asserted reports whether err is nil. Goroutines use it instead of require, because they must not end the test.
 func asserted(t *testing.T, err error) bool {
 	if err != nil {
 		t.Error(err)
@@ -272,7 +271,7 @@ func asserted(t *testing.T, err error) bool {
 	return err == nil
 }
 
-func TestTheSourceIsNotChanged(t *testing.T) {
+func TestSourceIsNotChanged(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	content := read(t, "synth-deck.ppsx")
@@ -282,9 +281,9 @@ func TestTheSourceIsNotChanged(t *testing.T) {
 	after, err := os.ReadFile(request.Source)
 	require.NoError(t, err)
 	require.Equal(t, content, after)
-	left, err := os.ReadDir(request.Folder)
+	left, err := os.ReadDir(request.Directory)
 	require.NoError(t, err)
-	require.Len(t, left, 2, "the source and the attempt's folder")
+	require.Len(t, left, 2, "the source and the attempt's directory")
 }
 
 func TestLinksAreNotFollowed(t *testing.T) {
@@ -303,21 +302,21 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		content []byte
 		format  string
 	}{
-		"section and picture of the network, section of a file": {
+		"section and image from the network, section from a file": {
 			bytes.ReplaceAll(bytes.ReplaceAll(read(t, "synth-lfi-linked-section.fodt"),
 				[]byte("127.0.0.1:9"), []byte(host)), []byte("/etc/passwd"), []byte(text)), "fodt",
 		},
-		"picture of a file in a text": {
+		"image file in a text": {
 			bytes.ReplaceAll(read(t, "gotenberg__libreoffice-linked-external.fodt"),
 				[]byte("/usr/lib/libreoffice/share/gallery/backgrounds/giraffe.png"), []byte(picture)), "fodt",
 		},
-		"picture of LibreOffice's own in a text": { // which a child may read
+		"image of LibreOffice's own in a text": { // which a child may read
 			read(t, "gotenberg__libreoffice-linked-external.fodt"), "fodt",
 		},
-		"picture of a file in a deck": {
+		"image file in a deck": {
 			rewriteZip(t, read(t, "synth-lfi-file-picture.pptx"), "file:///tmp/canary.png", "file://"+picture), "pptx",
 		},
-		"picture of the network in a deck": {
+		"image from the network in a deck": {
 			rewriteZip(t, read(t, "synth-lfi-file-picture.pptx"), "file:///tmp/canary.png", listener.URL+"/picture.png"), "pptx",
 		},
 	} {
@@ -329,7 +328,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 			require.NotContains(t, pdfText(t, output.Path), "TOP-SECRET")
 			images, err := exec.Command("pdfimages", "-list", output.Path).Output()
 			require.NoError(t, err)
-			require.Equal(t, 2, bytes.Count(images, []byte("\n")), "only the two lines of the heading: %s", images)
+			require.Equal(t, 2, bytes.Count(images, []byte("\n")), "only the two header lines: %s", images)
 		})
 	}
 }
@@ -345,7 +344,7 @@ func redSquare(t *testing.T) []byte {
 	return out.Bytes()
 }
 
-// rewriteZip replaces a string in all files of an archive.
+// rewriteZip replaces a string in every file of an archive.
 func rewriteZip(t *testing.T, archive []byte, before, after string) []byte {
 	t.Helper()
 	from, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
@@ -368,15 +367,15 @@ func rewriteZip(t *testing.T, archive []byte, before, after string) []byte {
 
 func TestStartNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, err := runWith(engine.Config{Program: "/nonexistent/soffice"}, defaults())
-	require.ErrorIs(t, err, installation.ErrMissing)
+	_, err := run(Config{Program: "/nonexistent/soffice"})
+	require.ErrorIs(t, err, ErrMissing)
 
-	// A library that is none stands for a broken installation.
+	// An invalid library represents a broken installation.
 	broken := t.TempDir()
 	for _, name := range []string{"libsofficeapp.so", "libmergedlo.so", "soffice"} {
 		require.NoError(t, os.WriteFile(filepath.Join(broken, name), []byte("nothing"), 0o600))
 	}
-	_, err = runWith(engine.Config{Program: filepath.Join(broken, "soffice")}, defaults())
+	_, err = run(Config{Program: filepath.Join(broken, "soffice")})
 	require.ErrorContains(t, err, "start LibreOffice ("+broken+")")
 	require.ErrorContains(t, err, "libmergedlo.so")
 }
@@ -405,7 +404,7 @@ func TestCheckFollowsTheEngine(t *testing.T) {
 	require.ErrorIs(t, err, errStopped)
 }
 
-func TestSettings(t *testing.T) {
+func TestConfigIsValidated(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, defaults().Validate())
 	for name, spoil := range map[string]func(*Config){

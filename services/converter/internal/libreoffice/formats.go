@@ -7,37 +7,36 @@ import (
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/converter/internal/installation"
 )
 
-// Formats lists what the LibreOffice that was found can read: those formats whose filters are installed.
+// Formats returns what LibreOffice can read: those of format.All whose filters are installed.
 func (e *Engine) Formats() []format.Format { return slices.Clone(e.formats) }
 
-// readFormats lists them. A LibreOffice that keeps its list of filters elsewhere is taken to read everything: its documents
-// fail one by one, rather than all.
+// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it is assumed to read all
+// of them: then only documents without a filter fail, instead of all.
 func readFormats(program string, log *zap.Logger) []format.Format {
 	all := slices.Collect(format.All())
-	formats, err := installation.Formats(program)
+	formats, err := installedFormats(program)
 	if err != nil {
-		log.Warn("it is not known which filters LibreOffice has; all are offered", zap.Error(err))
+		log.Warn("cannot list LibreOffice's filters; announcing all formats", zap.Error(err))
 		return all
 	}
 	var missing []string
-	for _, format := range all {
-		if !slices.Contains(formats, format) {
-			missing = append(missing, format.ID)
+	for _, f := range all {
+		if !slices.Contains(formats, f) {
+			missing = append(missing, f.ID)
 		}
 	}
 	if len(missing) > 0 {
-		log.Warn("LibreOffice lacks filters; these formats are not offered", zap.Strings("formats", missing))
+		log.Warn("LibreOffice lacks filters; not announcing these formats", zap.Strings("formats", missing))
 	}
 	return formats
 }
 
-// readable refuses a document that this LibreOffice has no filter for. Without one it would take a text for plain text.
-func (e *Engine) readable(wanted format.Format) error {
-	if slices.ContainsFunc(e.formats, func(f format.Format) bool { return f.ID == wanted.ID }) {
+// checkFilter refuses a document that LibreOffice has no filter for. Without one it would open a text as plain text.
+func (e *Engine) checkFilter(source format.Format) error {
+	if slices.ContainsFunc(e.formats, func(f format.Format) bool { return f.ID == source.ID }) {
 		return nil
 	}
-	return problem.New(problem.FormatUnsupported, "The converter's LibreOffice has no filter for this format: %s.", wanted.Title)
+	return problem.New(problem.FormatUnsupported, "The converter's LibreOffice has no filter for this format: %s.", source.Title)
 }

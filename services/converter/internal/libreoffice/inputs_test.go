@@ -20,8 +20,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 )
 
-// TestEveryInput converts a document of each format that is offered to PDF: TestEveryFormat has the most common ones, this
-// the others.
+// TestEveryInput converts a document of each less common format to PDF; TestEveryFormat has the common ones.
 func TestEveryInput(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -95,13 +94,13 @@ func TestEveryInput(t *testing.T) {
 			}
 			require.Contains(t, pdfText(t, output.Path), c.text)
 			if found.Format.Family == format.Drawing {
-				require.True(t, painted(t, output.Path), "a page with nothing on it")
+				require.True(t, painted(t, output.Path), "the page is empty")
 			}
 		})
 	}
 }
 
-// painted tells whether anything of a PDF's first page is not white.
+// painted reports whether anything on a PDF's first page is not white.
 func painted(t *testing.T, path string) bool {
 	t.Helper()
 	pixels, err := exec.Command("pdftoppm", "-gray", "-r", "72", "-singlefile", path).Output()
@@ -109,7 +108,7 @@ func painted(t *testing.T, path string) bool {
 	return bytes.ContainsFunc(pixels[20:], func(r rune) bool { return r < 0xe0 && r != '\n' })
 }
 
-// retyped gives a package another type, and with it another format.
+// retyped changes a package's content type, and so its format.
 func retyped(t *testing.T, archive []byte, before, after string) []byte {
 	t.Helper()
 	changes := 0
@@ -146,7 +145,7 @@ func flat(kind, body string) []byte {
 		` office:mimetype="application/vnd.oasis.opendocument.` + kind + `"><office:body>` + body + `</office:body></office:document>`)
 }
 
-// openDocument packs a body. LibreOffice 25.2 takes a part that the manifest does not have for damage.
+// openDocument returns a package with a body. LibreOffice 25.2 considers entries that are not in the manifest as damage.
 func openDocument(t *testing.T, kind, body string) []byte {
 	t.Helper()
 	mediaType := "application/vnd.oasis.opendocument." + kind
@@ -168,7 +167,7 @@ const visioXML = `<?xml version="1.0" encoding="utf-8"?><VisioDocument xmlns="ht
 	`<Shape ID="1" Type="Shape"><XForm><PinX>4</PinX><PinY>8</PinY><Width>3</Width><Height>1</Height><LocPinX>1</LocPinX>` +
 	`<LocPinY>1</LocPinY></XForm><Text>Hello Visio</Text></Shape></Shapes></Page></Pages></VisioDocument>`
 
-// vector is written as Adobe Illustrator does it: with entities for the names of spaces.
+// vector is an SVG as Adobe Illustrator writes it: with entities for namespaces.
 const vector = `<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [
 <!ENTITY ns_svg "http://www.w3.org/2000/svg">]><svg xmlns="&ns_svg;" width="200" height="100"><rect width="90" height="90"/>` +
 	`<text x="10" y="50" fill="red">Hello vector</text></svg>`
@@ -211,7 +210,7 @@ func tagged() []byte {
 	return append(data, make([]byte, 4+64)...)
 }
 
-// records writes numbers.
+// records encodes numbers.
 func records(words ...any) []byte {
 	var out bytes.Buffer
 	for _, word := range words {

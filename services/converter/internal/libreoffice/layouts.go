@@ -10,37 +10,37 @@ import (
 	"strings"
 )
 
-// layouts are descriptions of windows that LibreOffice opens on some documents although nobody looks, by their places
-// below layoutRoot. The packages without a screen (Debian's -nogui) lack them, and the load of a text with comments fails
-// without its. LibreOffice's own program has no such trouble: it loads "hidden", which LibreOfficeKit cannot.
+// layouts are descriptions of windows that LibreOffice opens for some documents even without a screen, by their paths below
+// layoutRoot. The packages for machines without a screen (Debian's -nogui) lack them, and loading a text with comments fails
+// without its layout. LibreOffice's own program is not affected: it loads documents "hidden", which LibreOfficeKit cannot.
 //
 //go:embed layouts
 var layouts embed.FS
 
-// layoutRoot is where an installation has its layouts.
+// layoutRoot is the directory of an installation's layouts.
 const layoutRoot = "share/config/soffice.cfg"
 
-// complete gives an installation with all layouts: the one that is there if it has them, or else one in folder that is
-// made of links to it and the missing files.
-func complete(installation, folder string) (string, error) {
+// completeInstallation returns an installation with all layouts: the given one if it has them, and otherwise one in directory
+// that consists of links to it and the missing files.
+func completeInstallation(installation, directory string) (string, error) {
 	missing, err := missingLayouts(installation)
 	if err != nil || len(missing) == 0 {
 		return installation, err
 	}
 	for _, name := range missing {
-		place := filepath.Join(layoutRoot, name)
-		if err := linkBeside(installation, folder, place); err != nil {
-			return "", fmt.Errorf("complete LibreOffice with %s: %w", place, err)
+		path := filepath.Join(layoutRoot, name)
+		if err := linkSiblings(installation, directory, path); err != nil {
+			return "", fmt.Errorf("complete LibreOffice with %s: %w", path, err)
 		}
 		content, err := layouts.ReadFile("layouts/" + name)
 		if err != nil {
 			return "", fmt.Errorf("read a layout: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(folder, place), content, 0o600); err != nil {
-			return "", fmt.Errorf("complete LibreOffice with %s: %w", place, err)
+		if err := os.WriteFile(filepath.Join(directory, path), content, 0o600); err != nil {
+			return "", fmt.Errorf("complete LibreOffice with %s: %w", path, err)
 		}
 	}
-	return folder, nil
+	return directory, nil
 }
 
 func missingLayouts(installation string) ([]string, error) {
@@ -63,14 +63,15 @@ func missingLayouts(installation string) ([]string, error) {
 	return missing, nil
 }
 
-// linkBeside makes the folders on the way to place, and in each the links to all that lies there beside the way.
-func linkBeside(from, to, place string) error {
+// linkSiblings creates the directories of path below to, and in each of them links to everything in the same directory below
+// from, except the next element of path.
+func linkSiblings(from, to, path string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	first, rest, found := strings.Cut(place, "/")
+	first, rest, found := strings.Cut(path, "/")
 	entries, err := os.ReadDir(from)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // the folder may be as missing as what should be in it
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // the directory may be missing like the file
 		return err
 	}
 	for _, entry := range entries {
@@ -85,5 +86,5 @@ func linkBeside(from, to, place string) error {
 	if !found {
 		return nil
 	}
-	return linkBeside(filepath.Join(from, first), filepath.Join(to, first), rest)
+	return linkSiblings(filepath.Join(from, first), filepath.Join(to, first), rest)
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesLookLikeLibreOffices compares each page with the one that soffice --convert-to makes, at 50 dpi: as a kit for editors
-// LibreOffice draws some things differently, unless it is told not to.
-func TestPagesLookLikeLibreOffices(t *testing.T) {
+// TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi: LibreOfficeKit, which
+// is made for editors, draws some things differently unless told otherwise.
+func TestPagesLookLikeSoffice(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
-	const most = 0.005 // of the way from black to white, on average over the pages
+	const limit = 0.005 // of the way from black to white, on average over the pages
 	documents := map[string]string{
 		"sample.pptx": "pptx", fiveSlides: "pptx", "aspose.slides-for-.net__Print.ppt": "ppt", "synth-deck.ppsx": "ppsx",
 		letter: "docx", "docling__legacy_sample.doc": "doc", "synth-letter.odt": "odt", "officeimo__SampleFileRTF.rtf": "rtf",
@@ -30,42 +30,42 @@ func TestPagesLookLikeLibreOffices(t *testing.T) {
 			t.Parallel()
 			output, err := e.Convert(t.Context(), requestFor(t, read(t, file), format))
 			require.NoError(t, err)
-			require.Less(t, difference(t, draw(t, output.Path), draw(t, theirs[file])), most)
+			require.Less(t, difference(t, draw(t, output.Path), draw(t, theirs[file])), limit)
 		})
 	}
 }
 
-// libreOffices converts documents with one soffice, and gives the paths of the PDFs.
+// libreOffices converts documents with one soffice, and returns the paths of the PDFs.
 func libreOffices(t *testing.T, documents map[string]string) map[string]string {
 	t.Helper()
-	folder, paths, sources := t.TempDir(), map[string]string{}, []string{}
+	directory, paths, sources := t.TempDir(), map[string]string{}, []string{}
 	for file := range documents {
 		source, err := filepath.Abs(testdata + file)
 		require.NoError(t, err)
 		sources = append(sources, source)
-		paths[file] = filepath.Join(folder, file[:len(file)-len(filepath.Ext(file))]+".pdf")
+		paths[file] = filepath.Join(directory, file[:len(file)-len(filepath.Ext(file))]+".pdf")
 	}
-	// Not t.Context(): that ends before the parallel parts of the test.
+	// Not t.Context(), which ends before the parallel subtests.
 	command := exec.CommandContext(context.Background(), "soffice", append([]string{
-		"-env:UserInstallation=file://" + t.TempDir(), "--headless", "--convert-to", "pdf", "--outdir", folder,
+		"-env:UserInstallation=file://" + t.TempDir(), "--headless", "--convert-to", "pdf", "--outdir", directory,
 	}, sources...)...)
-	command.Env = []string{"HOME=" + folder, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}
+	command.Env = []string{"HOME=" + directory, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}
 	said, err := command.CombinedOutput()
 	require.NoError(t, err, string(said))
 	return paths
 }
 
-// draw makes a grey picture of each page.
+// draw returns a gray image of each page.
 func draw(t *testing.T, pdf string) []image.Image {
 	t.Helper()
-	folder := t.TempDir()
-	said, err := exec.Command("pdftoppm", "-r", "50", "-gray", "-png", pdf, filepath.Join(folder, "page")).CombinedOutput()
+	directory := t.TempDir()
+	said, err := exec.Command("pdftoppm", "-r", "50", "-gray", "-png", pdf, filepath.Join(directory, "page")).CombinedOutput()
 	require.NoError(t, err, string(said))
-	entries, err := os.ReadDir(folder)
+	entries, err := os.ReadDir(directory)
 	require.NoError(t, err)
 	var pages []image.Image
 	for _, entry := range entries {
-		file, err := os.Open(filepath.Join(folder, entry.Name()))
+		file, err := os.Open(filepath.Join(directory, entry.Name()))
 		require.NoError(t, err)
 		page, err := png.Decode(file)
 		require.NoError(t, err)
@@ -75,7 +75,7 @@ func draw(t *testing.T, pdf string) []image.Image {
 	return pages
 }
 
-// difference is the mean over all pixels of all pages, from 0 to 1.
+// difference returns the mean difference of all pixels of all pages, from 0 to 1.
 func difference(t *testing.T, ours, theirs []image.Image) float64 {
 	t.Helper()
 	require.Len(t, ours, len(theirs))
@@ -84,7 +84,7 @@ func difference(t *testing.T, ours, theirs []image.Image) float64 {
 		require.Equal(t, theirs[i].Bounds(), ours[i].Bounds())
 		for y := range ours[i].Bounds().Dy() {
 			for x := range ours[i].Bounds().Dx() {
-				a, b := grey(ours[i], x, y), grey(theirs[i], x, y)
+				a, b := gray(ours[i], x, y), gray(theirs[i], x, y)
 				sum += max(a, b) - min(a, b)
 				count++
 			}
@@ -93,7 +93,7 @@ func difference(t *testing.T, ours, theirs []image.Image) float64 {
 	return float64(sum) / 255 / float64(count)
 }
 
-func grey(picture image.Image, x, y int) int {
+func gray(picture image.Image, x, y int) int {
 	value, _ := color.GrayModel.Convert(picture.At(x, y)).(color.Gray)
 	return int(value.Y)
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLinksOfPagesAndPictures: HTML and SVG have more ways than documents to name what lies elsewhere. The listener must see
-// nothing, and no other file's text or picture may be in the PDF. (LibreOffice 25.2 shows a file's picture in SVG, which in a
-// child leaves only its own gallery.)
-func TestLinksOfPagesAndPictures(t *testing.T) {
+// TestLinksInHTMLAndSVG checks that nothing is fetched: HTML and SVG have more ways than documents to refer to other files. The
+// listener must get no request, and no other file's text or image may be in the PDF. (LibreOffice 25.2 shows an image file in
+// SVG, which in a child can only be one of its own gallery.)
+func TestLinksInHTMLAndSVG(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	requests := atomic.Int64{}
@@ -65,7 +65,7 @@ func TestLinksOfPagesAndPictures(t *testing.T) {
 			require.NotContains(t, pdfText(t, output.Path), "TOP-SECRET")
 			images, err := exec.Command("pdfimages", "-list", output.Path).Output()
 			require.NoError(t, err)
-			require.Equal(t, 2, bytes.Count(images, []byte("\n")), "only the two lines of the heading: %s", images)
+			require.Equal(t, 2, bytes.Count(images, []byte("\n")), "only the two header lines: %s", images)
 		})
 	}
 }

@@ -8,10 +8,10 @@ import (
 	platform "github.com/docmill/docmill/platform/metrics"
 )
 
-// metrics counts what happens to processes. What happens to documents is counted by those who send them here.
+// metrics count what happens to processes. What happens to documents is counted by package conversion.
 type metrics struct {
 	children *prometheus.CounterVec
-	parents  *prometheus.CounterVec
+	replaced *prometheus.CounterVec
 	cpu      prometheus.Counter
 	resident prometheus.Gauge
 }
@@ -20,11 +20,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		children: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "children_total",
-			Help: "Children that have ended, by their end: their outcome's number, signal, limit or lost.",
+			Help: "Children that have ended, by how: the number of their outcome, signal, limit or lost.",
 		}, []string{"end"}),
-		parents: prometheus.NewCounterVec(prometheus.CounterOpts{
+		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "parents_ended_total",
-			Help: "Loaded LibreOffices that were replaced, by the reason: died, age, conversions or growth.",
+			Help: "Loaded LibreOffices that were replaced, by reason: died, age, conversions or growth.",
 		}, []string{"reason"}),
 		cpu: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "cpu_seconds_total",
@@ -35,11 +35,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help: "Memory of the loaded LibreOffice when it was new.",
 		}),
 	}
-	registry.MustRegister(m.children, m.parents, m.cpu, m.resident)
+	registry.MustRegister(m.children, m.replaced, m.cpu, m.resident)
 	return m
 }
 
-func (m *metrics) attempt(finished end, err error) {
+func (m *metrics) attempt(finished ending, err error) {
 	end := "outcome " + strconv.Itoa(int(finished.Outcome))
 	switch {
 	case err != nil:
@@ -53,5 +53,5 @@ func (m *metrics) attempt(finished end, err error) {
 	m.cpu.Add(finished.CPU.Seconds())
 }
 
-func (m *metrics) ended(reason string) { m.parents.WithLabelValues(reason).Inc() }
-func (m *metrics) opened(o *office)    { m.resident.Set(float64(o.resident)) }
+func (m *metrics) ended(reason string) { m.replaced.WithLabelValues(reason).Inc() }
+func (m *metrics) opened(i *instance)  { m.resident.Set(float64(i.resident)) }

@@ -25,7 +25,7 @@ const (
 	hidden     = "aspose.slides-for-.net__HiddingSlides.pptx"
 )
 
-// TestOptions holds each option to what it says, by what poppler sees in the PDF.
+// TestOptions checks the effect of each option, as poppler shows it.
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -75,8 +75,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestIndexesAreMadeAnew: a table of contents that is out of date stays so unless its owner wants it otherwise.
-func TestIndexesAreMadeAnew(t *testing.T) {
+// TestUpdateIndexes checks that an outdated table of contents is only updated on request.
+func TestUpdateIndexes(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	for _, update := range []bool{false, true} {
@@ -100,8 +100,8 @@ const staleIndex = `<?xml version="1.0" encoding="UTF-8"?>
 <text:index-body><text:p>Out of date</text:p></text:index-body></text:table-of-content>
 <text:h text:outline-level="1">Present heading</text:h></office:text></office:body></office:document>`
 
-// TestPagesThatAreNotThere tells a range beyond the end apart from a document that is broken.
-func TestPagesThatAreNotThere(t *testing.T) {
+// TestMissingPages distinguishes a page range beyond the end from a broken document.
+func TestMissingPages(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	for file, format := range map[string]string{fiveSlides: "pptx", letter: "docx", "synth-table.xlsx": "xlsx"} {
@@ -112,16 +112,16 @@ func TestPagesThatAreNotThere(t *testing.T) {
 	}
 }
 
-// TestOptionsOfPartsAndPictures tries them on a text that has one of each: a heading, a form field, a comment, a picture.
-func TestOptionsOfPartsAndPictures(t *testing.T) {
+// TestContentAndImageOptions uses a text with a heading, a form field, a comment and an image.
+func TestContentAndImageOptions(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	document := oneOfEach(t)
 	for name, c := range map[string]struct {
 		options       *conversionv1.Options
-		with, without []string // words of what pdfinfo, pdftotext, pdfimages and qpdf say
+		with, without []string // words in the output of pdfinfo, pdftotext, pdfimages and qpdf
 	}{
-		"by itself":       {&conversionv1.Options{}, []string{"/Outlines", "Form: AcroForm", " jpeg "}, []string{"/UseOutlines", "/UseThumbs", "Mind the gap"}},
+		"default":         {&conversionv1.Options{}, []string{"/Outlines", "Form: AcroForm", " jpeg "}, []string{"/UseOutlines", "/UseThumbs", "Mind the gap"}},
 		"no bookmarks":    {&conversionv1.Options{Bookmarks: new(false)}, nil, []string{"/Outlines"}},
 		"no form fields":  {&conversionv1.Options{FormFields: new(false)}, []string{"Form: none"}, nil},
 		"annotations":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_ANNOTATIONS}, []string{"/Subtype /Text"}, nil},
@@ -138,9 +138,9 @@ func TestOptionsOfPartsAndPictures(t *testing.T) {
 			request.Options = c.options
 			output, err := e.Convert(t.Context(), request)
 			require.NoError(t, err)
-			said, err := exec.Command("sh", "-c", `pdfinfo "$1"; pdftotext "$1" -; pdfimages -list "$1"; qpdf --qdf "$1" -`, "sh", output.Path).Output()
+			facts, err := exec.Command("sh", "-c", `pdfinfo "$1"; pdftotext "$1" -; pdfimages -list "$1"; qpdf --qdf "$1" -`, "sh", output.Path).Output()
 			require.NoError(t, err)
-			words := strings.Join(strings.Fields(string(said)), " ")
+			words := strings.Join(strings.Fields(string(facts)), " ")
 			for _, word := range c.with {
 				require.Contains(t, words, word)
 			}
@@ -162,16 +162,16 @@ func TestOptionsOfPartsAndPictures(t *testing.T) {
 	require.Less(t, sizes[10], sizes[95]/2)
 }
 
-// oneOfEach makes a text of two pages.
+// oneOfEach returns a text of two pages.
 func oneOfEach(t *testing.T) []byte {
 	t.Helper()
-	picture := image.NewRGBA(image.Rect(0, 0, 400, 400))
+	noise := image.NewRGBA(image.Rect(0, 0, 400, 400))
 	random := rand.NewChaCha8([32]byte{})
-	for i := range picture.Pix { // noise: the better JPEG keeps it, the larger it is
-		picture.Pix[i] = byte(random.Uint64())
+	for i := range noise.Pix { // noise: the better its quality, the larger the JPEG
+		noise.Pix[i] = byte(random.Uint64())
 	}
 	var encoded bytes.Buffer
-	require.NoError(t, jpeg.Encode(&encoded, picture, &jpeg.Options{Quality: 100}))
+	require.NoError(t, jpeg.Encode(&encoded, noise, &jpeg.Options{Quality: 100}))
 	return fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>
 <office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"
  xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0" xmlns:form="urn:oasis:names:tc:opendocument:xmlns:form:1.0" xmlns:svg="urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"

@@ -11,23 +11,23 @@ import (
 	"github.com/docmill/docmill/contract/detect"
 )
 
-// TestTheSandbox has a child try what it must not do; see package probe.
-func TestTheSandbox(t *testing.T) {
+// TestSandbox has a child try what the sandbox must prevent; see package probe.
+func TestSandbox(t *testing.T) {
 	t.Setenv("DOCMILL_STORE_SECRET_KEY", "secret")
 	own := setupOwn(t, nil)
-	o, err := own.parents.acquire(t.Context())
+	i, err := own.pool.acquire(t.Context())
 	require.NoError(t, err)
-	defer o.release()
+	defer i.release()
 
 	request := requestFor(t, []byte("x"), "txt")
 	request.Target.ID, request.Target.Extension = "probe", "probe"
 	a, err := prepare(request, detect.Result{}, own.limits, 1)
 	require.NoError(t, err)
-	a.office = o
+	a.instance = i
 	finished, err := a.run(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, finished.Signal)
-	require.Zero(t, finished.Outcome, finished.said)
+	require.Zero(t, finished.Outcome, finished.explanation)
 
 	content, err := os.ReadFile(a.target)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestTheSandbox(t *testing.T) {
 	allowed := map[string]string{
 		"write inside": "done", "read a font folder": "done", "thread": "done", "read a limit": "done",
 		"kill itself with nothing": "done",
-		"descriptors":              "4", // three that lead nowhere, and the reports
+		"descriptors":              "4", // three for /dev/null, and the reports
 		"nice":                     "10",
 		"no new privileges":        "1",
 		"dumpable":                 "0",
@@ -56,9 +56,9 @@ func TestTheSandbox(t *testing.T) {
 		require.Contains(t, []string{"EPERM", "EACCES", "ENOSYS"}, answer, name)
 	}
 	require.Greater(t, len(answers), 50)
-	require.Equal(t, "ENOSYS", answers["clone3"], "so that the C library falls back to clone, whose flags are seen")
+	require.Equal(t, "ENOSYS", answers["clone3"], "so that the C library falls back to clone, whose flags can be filtered")
 	require.NotContains(t, strings.Join(variables, " "), "DOCMILL_")
 	require.NotContains(t, strings.Join(variables, " "), "secret")
-	_, err = os.Stat(filepath.Join(request.Folder, "outside"))
+	_, err = os.Stat(filepath.Join(request.Directory, "outside"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

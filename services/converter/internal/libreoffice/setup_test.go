@@ -18,60 +18,63 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	_ "github.com/docmill/docmill/services/converter/internal/libreoffice/zygote/probe" // see TestTheSandbox
+	_ "github.com/docmill/docmill/services/converter/internal/libreoffice/zygote/probe" // see TestSandbox
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
 const testdata = "../../../../testdata/"
 
-// flowing is a number of pages that depends on the fonts of the machine.
+// flowing is a number of pages that depends on the machine's fonts.
 const flowing = 0
 
 func defaults() Config {
 	return Config{RecycleAge: time.Hour, RecycleConversions: 1 << 20, RecycleGrowth: 1 << 30}
 }
 
-// running is an Engine at work.
+// running is an Engine whose Run is running.
 type running struct {
 	*Engine
-	folder string
-	stop   func() error
+
+	directory string
+	stop      func() error
 }
 
 // run starts an Engine and returns when it is ready.
 func run(config Config) (running, error) {
-	return runWith(engine.Config{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}, config)
-}
-
-func runWith(limits engine.Config, config Config) (running, error) {
-	folder, err := os.MkdirTemp("", "docmill-forkserver-test-")
+	directory, err := os.MkdirTemp("", "docmill-libreoffice-test-")
 	if err != nil {
 		return running{}, err
 	}
-	e, err := New(limits, config, folder, zap.NewNop(), prometheus.NewRegistry())
+	tools, err := pdf.FindTools()
 	if err != nil {
-		return running{}, errors.Join(err, os.Remove(folder))
+		return running{}, err
+	}
+	limits := engine.Limits{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}
+	e, err := New(config, limits, Deps{Tools: tools, Directory: directory, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return running{}, errors.Join(err, os.Remove(directory))
 	}
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() { ended <- e.Run(context.Background(), func() { close(ready) }, drain) }()
 	select {
 	case <-ready:
 	case err := <-ended:
-		return running{}, errors.Join(err, os.Remove(folder))
+		return running{}, errors.Join(err, os.Remove(directory))
 	}
 	stop := sync.OnceValue(func() error {
 		close(drain)
-		return errors.Join(<-ended, os.Remove(folder)) // Remove fails when anything is left
+		return errors.Join(<-ended, os.Remove(directory)) // Remove fails if anything is left
 	})
-	return running{e, folder, stop}, nil
+	return running{e, directory, stop}, nil
 }
 
-// shared is one Engine for all tests that do it no harm: a start takes seconds.
+// shared is one Engine for all tests that do not disturb it: a start takes seconds.
 var shared = sync.OnceValues(func() (running, error) {
 	wanted.Store(true)
 	return run(defaults())
 })
 
-// wanted says that a test has asked for the shared Engine.
+// wanted is set once a test has used the shared Engine.
 var wanted atomic.Bool
 
 func TestMain(m *testing.M) {
@@ -86,8 +89,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// setup gives the shared Engine, with limits of its own.
-func setup(t *testing.T, change func(*limits)) *Engine {
+// setup returns the shared Engine, with limits of its own.
+func setup(t *testing.T, change func(*engine.Limits)) *Engine {
 	t.Helper()
 	common, err := shared()
 	require.NoError(t, err)
@@ -98,7 +101,7 @@ func setup(t *testing.T, change func(*limits)) *Engine {
 	return &own
 }
 
-// setupOwn gives an Engine that is the test's alone.
+// setupOwn returns an Engine that only the test uses.
 func setupOwn(t *testing.T, change func(*Config)) running {
 	t.Helper()
 	config := defaults()
@@ -111,24 +114,24 @@ func setupOwn(t *testing.T, change func(*Config)) running {
 	return own
 }
 
-// watchStarts tells of each child that e starts from now on.
+// watchStarts returns a channel that receives the process id of each child that e starts from now on.
 func watchStarts(e *Engine) <-chan int {
 	pids := make(chan int, 1000)
 	e.onStart = func(_ string, pid int) { pids <- pid }
 	return pids
 }
 
-// requestFor puts a document into a folder of its own, as the owner of a job does.
+// requestFor puts a document into a directory of its own, as package conversion does.
 func requestFor(t testing.TB, content []byte, id string) engine.Request {
 	t.Helper()
 	format, found := format.ByID(id)
 	require.True(t, found, id)
 	target, found := format.Target("pdf")
 	require.True(t, found)
-	folder := t.TempDir()
-	source := filepath.Join(folder, "document."+id)
+	directory := t.TempDir()
+	source := filepath.Join(directory, "document."+id)
 	require.NoError(t, os.WriteFile(source, content, 0o600))
-	return engine.Request{Folder: folder, Source: source, Format: format, Target: target}
+	return engine.Request{Directory: directory, Source: source, Format: format, Target: target}
 }
 
 func read(t testing.TB, name string) []byte {
@@ -145,7 +148,7 @@ func requireCode(t *testing.T, err error, code problem.Code) {
 	require.Equal(t, code, failure.Code, "%v", err)
 }
 
-// pdfText gives a PDF's text, through poppler.
+// pdfText returns the text of a PDF.
 func pdfText(t *testing.T, path string) string {
 	t.Helper()
 	text, err := exec.Command("pdftotext", path, "-").Output()

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSoak is what `make soak COUNT=5000` runs: nothing is left in this process either, which has nothing else to do.
+// TestSoak is run by `make soak COUNT=5000`. It checks the resources of this process, too, which does nothing else.
 func TestSoak(t *testing.T) {
 	count, err := strconv.Atoi(os.Getenv("SOAK"))
 	require.NoError(t, err, "SOAK is the number of conversions")
-	t.Run("short", func(t *testing.T) { soak(t, 100) }) // what is made once is made now
+	t.Run("short", func(t *testing.T) { soak(t, 100) }) // initializes what is initialized once
 	descriptors, heap := ownDescriptors(t), ownHeap()
 	t.Run("long", func(t *testing.T) { soak(t, count) })
 	require.Equal(t, descriptors, ownDescriptors(t), "descriptors of this process")

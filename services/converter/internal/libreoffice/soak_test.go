@@ -17,45 +17,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNothingIsLeft is a short soak, beside other tests.
+// TestNothingIsLeft is a short soak test, concurrent with other tests.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	soak(t, 200)
 }
 
-// soak converts documents with a parent that is not replaced, one a core at a time. Some fail, some crash, some are abandoned.
-// What the parent has then is what it had after the first tenth.
+// soak converts documents in an instance that is not replaced, one per core at a time. Some fail, some crash, some are
+// abandoned. Afterwards the zygote must use the same resources as after the first tenth.
 func soak(t *testing.T, count int) {
 	t.Helper()
 	own := setupOwn(t, func(config *Config) { config.RecycleAge = 24 * time.Hour })
-	o, err := own.parents.acquire(t.Context())
+	i, err := own.pool.acquire(t.Context())
 	require.NoError(t, err)
-	o.release()
-	fresh := takeStock(t, own, o)
+	i.release()
+	fresh := takeStock(t, own, i)
 	convertMany(t, own, count/10)
-	before := takeStock(t, own, o)
+	before := takeStock(t, own, i)
 	began := time.Now()
 	convertMany(t, own, count-count/10)
 	took := time.Since(began)
-	after := takeStock(t, own, o)
+	after := takeStock(t, own, i)
 
-	t.Logf("%s: %d conversions, %.1f/s", o.version, count, float64(count-count/10)/took.Seconds())
-	t.Logf("the parent when it was new:   %s", fresh)
-	t.Logf("the parent after a tenth:     %s", before)
-	t.Logf("the parent after everything:  %s", after)
+	t.Logf("%s: %d conversions, %.1f/s", i.version, count, float64(count-count/10)/took.Seconds())
+	t.Logf("the zygote when it was new:   %s", fresh)
+	t.Logf("the zygote after a tenth:     %s", before)
+	t.Logf("the zygote after everything:  %s", after)
 	select {
-	case <-o.gone:
-		require.NoError(t, o.reason, "it is the same parent")
+	case <-i.gone:
+		require.NoError(t, i.reason, "the zygote is still the same")
 	default:
 	}
 	require.Equal(t, before.descriptors, after.descriptors)
 	require.Equal(t, before.files, after.files)
 	require.Empty(t, after.children, "zombies included")
 	const flat = 4 << 20
-	require.Less(t, after.resident-before.resident, int64(flat), "bytes by which the parent has grown")
+	require.Less(t, after.resident-before.resident, int64(flat), "bytes by which the zygote has grown")
 }
 
-// convertMany returns when all are converted.
+// convertMany converts count documents.
 func convertMany(t *testing.T, own running, count int) {
 	t.Helper()
 	var next atomic.Int64
@@ -73,7 +73,7 @@ func convertMany(t *testing.T, own running, count int) {
 	wait.Wait()
 }
 
-// soakOne converts a document, and says whether that ended as it should.
+// soakOne converts a document, and returns an error if that did not end as expected.
 func soakOne(t *testing.T, e *Engine, number int) error {
 	t.Helper()
 	documents := []struct {
@@ -99,14 +99,14 @@ func soakOne(t *testing.T, e *Engine, number int) error {
 		case abandoned:
 			cancel()
 		case crashed:
-			if children == 1 { // it begins again
+			if children == 1 { // the conversion is tried again
 				_ = unix.Kill(pid, unix.SIGSEGV)
 			}
 		}
 	}
 	request := requestFor(t, read(t, document.file), document.format)
 	_, err := e.Convert(ctx, request)
-	if left := os.RemoveAll(request.Folder); left != nil {
+	if left := os.RemoveAll(request.Directory); left != nil {
 		return left
 	}
 	if expected := document.fails || number%50 == abandoned; (err != nil) != expected {
@@ -115,12 +115,12 @@ func soakOne(t *testing.T, e *Engine, number int) error {
 	return nil
 }
 
-// stock is what a parent has while it does nothing, and its engine's files.
+// stock is what an idle zygote uses, and the files of its engine.
 type stock struct {
 	descriptors            []uintptr
 	children               []int
 	files                  []string
-	resident, proportional int64 // proportional depends on who else shares pages with it
+	resident, proportional int64 // proportional depends on which other processes share its pages
 }
 
 func (s stock) String() string {
@@ -128,17 +128,17 @@ func (s stock) String() string {
 		s.resident>>10, s.proportional>>10, len(s.descriptors), len(s.files), len(s.children))
 }
 
-func takeStock(t *testing.T, own running, o *office) stock {
+func takeStock(t *testing.T, own running, i *instance) stock {
 	t.Helper()
-	process, err := procfs.NewProc(o.process.PID())
+	process, err := procfs.NewProc(i.process.PID())
 	require.NoError(t, err)
-	s := stock{children: childrenOf(t, o.process.PID())}
+	s := stock{children: childrenOf(t, i.process.PID())}
 	s.descriptors, err = process.FileDescriptors()
 	require.NoError(t, err)
 	memory, err := process.ProcSMapsRollup()
 	require.NoError(t, err)
 	s.resident, s.proportional = int64(memory.Rss), int64(memory.Pss)
-	require.NoError(t, filepath.WalkDir(own.folder, func(path string, _ fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(own.directory, func(path string, _ fs.DirEntry, err error) error {
 		s.files = append(s.files, path)
 		return err
 	}))

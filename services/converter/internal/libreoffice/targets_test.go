@@ -29,7 +29,7 @@ func requestTo(t *testing.T, content []byte, id, to string) engine.Request {
 	return request
 }
 
-// convertTo gives the bytes of a result.
+// convertTo returns the content of a result.
 func convertTo(t *testing.T, e *Engine, content []byte, id, to string) []byte {
 	t.Helper()
 	output, err := e.Convert(t.Context(), requestTo(t, content, id, to))
@@ -39,7 +39,7 @@ func convertTo(t *testing.T, e *Engine, content []byte, id, to string) []byte {
 	return result
 }
 
-// TestEveryTarget converts to each target of a family, and what came of it to PDF, where the same text must be.
+// TestEveryTarget converts to each target of a family, and the result to PDF, which must have the same text.
 func TestEveryTarget(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -86,14 +86,14 @@ func TestEveryTarget(t *testing.T) {
 	}
 }
 
-// requireAlone: a result of several files would be an incomplete one.
+// requireAlone checks that the result is a single file.
 func requireAlone(t *testing.T, path string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	for _, entry := range entries {
 		if name := entry.Name(); name != filepath.Base(path) && strings.HasPrefix(name, "result") {
-			require.Equal(t, filepath.Base(path), name+".tidy", "a result in several files")
+			require.Equal(t, filepath.Base(path), name+".fixed", "a result in several files")
 		}
 	}
 }
@@ -108,11 +108,11 @@ func TestTextualTargets(t *testing.T) {
 	page := string(convertTo(t, e, read(t, "docling__legacy_sample.doc"), "doc", "html"))
 	require.Contains(t, page, "<!DOCTYPE html>")
 	require.Contains(t, page, `<img src="data:image/`)
-	require.Equal(t, strings.Count(page, "src="), strings.Count(page, `src="data:`), "all pictures are in the page")
+	require.Equal(t, strings.Count(page, "src="), strings.Count(page, `src="data:`), "all images are in the page")
 }
 
-// TestPagesOfTheWebAreTexts: LibreOffice would open HTML as a document of its own kind, which OpenDocument files then are of, too.
-func TestPagesOfTheWebAreTexts(t *testing.T) {
+// TestWebPagesBecomeTexts checks that OpenDocument files made from HTML are texts: LibreOffice has a type of its own for them.
+func TestWebPagesBecomeTexts(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	const page = "<!DOCTYPE html><html><body><h1>Hello</h1><p>world</body></html>"
@@ -126,7 +126,7 @@ func TestPagesOfTheWebAreTexts(t *testing.T) {
 	}
 }
 
-// edit changes the parts of a package.
+// edit changes the entries of a package.
 func edit(t *testing.T, archive []byte, change func(name string, content []byte) []byte) []byte {
 	t.Helper()
 	from, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
@@ -150,7 +150,7 @@ func edit(t *testing.T, archive []byte, change func(name string, content []byte)
 	return out.Bytes()
 }
 
-// store adds a part that is not packed, and without the data descriptor of CreateHeader: so LibreOffice 25.2 wants mimetype.
+// store adds an entry uncompressed and without the data descriptor of CreateHeader, as LibreOffice 25.2 requires it of mimetype.
 func store(t *testing.T, to *zip.Writer, name string, content []byte) {
 	t.Helper()
 	size := uint64(len(content))
@@ -185,8 +185,9 @@ func partsOf(t *testing.T, archive []byte) []string {
 	return names
 }
 
-// TestMacrosStayBehind: LibreOffice would translate those of Microsoft's formats to Basic and keep the original beside.
-func TestMacrosStayBehind(t *testing.T) {
+// TestMacrosAreRemoved checks that no macros of Microsoft's formats are in results: LibreOffice would translate them to Basic and
+// keep the original, too.
+func TestMacrosAreRemoved(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	deck := read(t, "gembox.presentation.examples__SampleVba.pptm")
@@ -200,7 +201,7 @@ func TestMacrosStayBehind(t *testing.T) {
 	require.NotContains(t, string(convertTo(t, e, deck, "pptm", "ppt")), "Attribut\x00e VB_Nam")
 }
 
-func TestMacrosOfOpenDocumentStayBehind(t *testing.T) {
+func TestOpenDocumentMacrosAreRemoved(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	letter := withBasic(t, read(t, "synth-letter.odt"))
@@ -250,8 +251,8 @@ func withBasic(t *testing.T, archive []byte) []byte {
 	return out.Bytes()
 }
 
-// TestEncryptionStaysBehind: who gave the password to a conversion wants a document that opens.
-func TestEncryptionStaysBehind(t *testing.T) {
+// TestEncryptionIsRemoved checks that the result of an encrypted document is not encrypted.
+func TestEncryptionIsRemoved(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	for _, c := range []struct{ file, format, password, to string }{
@@ -275,7 +276,7 @@ func TestEncryptionStaysBehind(t *testing.T) {
 	}
 }
 
-// TestLinksStayLinks: what a document links to is not fetched into what it becomes.
+// TestLinksStayLinks checks that linked content does not become part of the result.
 func TestLinksStayLinks(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -287,7 +288,7 @@ func TestLinksStayLinks(t *testing.T) {
 	}
 }
 
-// TestRelativeLinksStayRelative: they lead to what lies beside the document, also when that has become another.
+// TestRelativeLinksStayRelative checks that relative links still lead to files beside the document after a conversion.
 func TestRelativeLinksStayRelative(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -315,4 +316,11 @@ func TestPageRange(t *testing.T) {
 	output, err := e.Convert(t.Context(), request)
 	require.NoError(t, err)
 	require.Equal(t, 5, output.Pages)
+}
+
+// replaceOnce replaces the first occurrence of a string, which must be there.
+func replaceOnce(t *testing.T, content []byte, before, after string) []byte {
+	t.Helper()
+	require.Contains(t, string(content), before)
+	return bytes.Replace(content, []byte(before), []byte(after), 1)
 }

@@ -19,7 +19,7 @@ func longDocument(t *testing.T) engine.Request {
 	return requestFor(t, read(t, "odftoolkit__Presentation7.odp"), "odp")
 }
 
-// convert converts in the background.
+// convert converts a document in the background.
 func convert(ctx context.Context, e *Engine, request engine.Request) <-chan error {
 	failed := make(chan error, 1)
 	go func() {
@@ -31,23 +31,23 @@ func convert(ctx context.Context, e *Engine, request engine.Request) <-chan erro
 
 func requireDead(t *testing.T, pid int) {
 	t.Helper()
-	require.ErrorIs(t, unix.Kill(pid, 0), unix.ESRCH, "the child is gone, and reaped")
+	require.ErrorIs(t, unix.Kill(pid, 0), unix.ESRCH, "the child is dead and reaped")
 }
 
-func TestAStoppedChildIsKilledAtItsTimeLimitAndItsNeighbourIsNot(t *testing.T) {
+func TestStoppedChildIsKilledAtItsTimeLimit(t *testing.T) {
 	t.Parallel()
-	e := setup(t, func(limits *limits) { limits.time = 2 * time.Second })
+	e := setup(t, func(limits *engine.Limits) { limits.Timeout = 2 * time.Second })
 	pids := watchStarts(e)
 	failed := convert(t.Context(), e, longDocument(t))
 	pid := <-pids
 	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
-	neighbour := setup(t, nil)
-	require.NoError(t, <-convert(t.Context(), neighbour, requestFor(t, []byte("neighbour"), "txt")))
+	other := setup(t, nil)
+	require.NoError(t, <-convert(t.Context(), other, requestFor(t, []byte("other"), "txt")), "other conversions go on")
 	requireCode(t, <-failed, problem.ConversionTimeout)
 	requireDead(t, pid)
 }
 
-func TestOneCrashIsForgivenTwoAreTold(t *testing.T) {
+func TestSecondCrashIsReported(t *testing.T) {
 	t.Parallel()
 	for name, crashes := range map[string]int{"once": 1, "twice": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -67,11 +67,11 @@ func TestOneCrashIsForgivenTwoAreTold(t *testing.T) {
 	}
 }
 
-func TestLimitsOfMemoryAndDisk(t *testing.T) {
+func TestMemoryAndDiskLimits(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*limits){
-		"memory": func(limits *limits) { limits.memory = 8 << 20 },
-		"disk":   func(limits *limits) { limits.disk = 64 << 10 },
+	for name, change := range map[string]func(*engine.Limits){
+		"memory": func(limits *engine.Limits) { limits.Memory = 8 << 20 },
+		"disk":   func(limits *engine.Limits) { limits.Disk = 64 << 10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,11 +93,11 @@ func TestCancelAbandonsTheConversion(t *testing.T) {
 	requireDead(t, pid)
 }
 
-func TestAParentThatDiesLosesNoConversion(t *testing.T) {
+func TestDeathOfTheZygoteLosesNoConversion(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, nil)
 	pids := watchStarts(own.Engine)
-	old, err := own.parents.acquire(t.Context())
+	old, err := own.pool.acquire(t.Context())
 	require.NoError(t, err)
 	old.release()
 
@@ -114,61 +114,61 @@ func TestAParentThatDiesLosesNoConversion(t *testing.T) {
 		require.NoError(t, <-failed)
 	}
 	requireDead(t, first)
-	_, err = os.Stat(old.folder)
+	_, err = os.Stat(old.directory)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestAConversionThatLosesParentAfterParentIsGivenBack(t *testing.T) {
+func TestConversionIsGivenUpAfterLosingSeveralZygotes(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, nil)
 	pids := watchStarts(own.Engine)
 	failed := convert(t.Context(), own.Engine, longDocument(t))
-	for range losses {
+	for range maxLosses {
 		<-pids
-		o, err := own.parents.acquire(t.Context())
+		i, err := own.pool.acquire(t.Context())
 		require.NoError(t, err)
-		o.release()
-		require.NoError(t, unix.Kill(o.process.PID(), unix.SIGKILL))
+		i.release()
+		require.NoError(t, unix.Kill(i.process.PID(), unix.SIGKILL))
 	}
 	err := <-failed
-	require.ErrorIs(t, err, errParentGone)
+	require.ErrorIs(t, err, errZygoteGone)
 	var failure *problem.Error
 	require.NotErrorAs(t, err, &failure, "it is not the document's fault")
 }
 
-func TestAParentThatIsStoppedIsReplaced(t *testing.T) {
+func TestStoppedZygoteIsReplaced(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, nil)
 	pids := watchStarts(own.Engine)
-	o, err := own.parents.acquire(t.Context())
+	i, err := own.pool.acquire(t.Context())
 	require.NoError(t, err)
-	o.release()
+	i.release()
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := convert(ctx, own.Engine, longDocument(t))
 	<-pids
-	require.NoError(t, unix.Kill(o.process.PID(), unix.SIGSTOP))
-	cancel() // it is asked to end the child, and does not answer
+	require.NoError(t, unix.Kill(i.process.PID(), unix.SIGSTOP))
+	cancel() // the zygote is told to kill the child, and does not answer
 	require.ErrorIs(t, <-failed, context.Canceled)
 	require.NoError(t, <-convert(t.Context(), own.Engine, requestFor(t, []byte("after"), "txt")))
 }
 
-func TestAWornParentIsReplacedWithoutAPause(t *testing.T) {
+func TestRecyclingDoesNotInterruptService(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, func(config *Config) { config.RecycleConversions = 3 })
-	first, err := own.parents.acquire(t.Context())
+	first, err := own.pool.acquire(t.Context())
 	require.NoError(t, err)
 	first.release()
 	for current := first; current == first; {
 		require.NoError(t, <-convert(t.Context(), own.Engine, requestFor(t, []byte("x"), "txt")))
-		current, err = own.parents.acquire(t.Context())
+		current, err = own.pool.acquire(t.Context())
 		require.NoError(t, err)
 		current.release()
 	}
 	<-first.gone
-	require.ErrorIs(t, first.reason, errParentGone)
+	require.ErrorIs(t, first.reason, errZygoteGone)
 }
 
-func TestDrainEndsWhatIsInHand(t *testing.T) {
+func TestDrainFinishesRunningConversions(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, nil)
 	pids := watchStarts(own.Engine)
@@ -178,8 +178,8 @@ func TestDrainEndsWhatIsInHand(t *testing.T) {
 	require.NoError(t, <-failed)
 }
 
-// TestTheKernelsLimitOfProcessorTime sends what the kernel sends when a child has used it up.
-func TestTheKernelsLimitOfProcessorTime(t *testing.T) {
+// TestProcessorTimeLimit sends the signal that the kernel sends at the limit of processor time.
+func TestProcessorTimeLimit(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	pids := watchStarts(e)
@@ -193,7 +193,7 @@ func TestTheKernelsLimitOfProcessorTime(t *testing.T) {
 		}
 	}
 	failed := convert(t.Context(), e, request)
-	<-loading // before, the child has its parent's habits with signals
+	<-loading // until then the child has the zygote's signal handlers
 	require.NoError(t, unix.Kill(<-pids, unix.SIGXCPU))
 	requireCode(t, <-failed, problem.ConversionTimeout)
 }

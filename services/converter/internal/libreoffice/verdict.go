@@ -13,53 +13,53 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// errCrashed says that a child crashed; another may do better, once.
+// errCrashed means that a child crashed; the conversion is tried once more.
 var errCrashed = errors.New("the conversion crashed")
 
-// errNotSaved says that LibreOffice opened the document and could not write the result.
+// errNotSaved means that LibreOffice opened the document and could not write the result.
 var errNotSaved = errors.New("not saved")
 
-// errRefused says that the parent could not fork: the machine is short of memory or processes.
+// errRefused means that the zygote could not fork: the machine is short of memory or processes.
 var errRefused = errors.New("refused")
 
-// judge decides what an attempt came to, by what happened and not by what LibreOffice says of it. An error with
-// errCrashed in its chain is not final.
-func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished end) (engine.Output, error) {
-	said := fmt.Errorf("the child ended with %d (signal %d, %d MiB, %s of processor time); LibreOffice said: %q",
-		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.said)
+// judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed in its
+// chain is not final.
+func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished ending) (engine.Output, error) {
+	details := fmt.Errorf("the child exited with %d (signal %d, %d MiB, %s of processor time); LibreOffice's message: %q",
+		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.explanation)
 	if failure := limited(a, finished); failure != nil {
-		return engine.Output{}, failure.Because(errors.Join(finished.limit, said))
+		return engine.Output{}, failure.Because(errors.Join(finished.limit, details))
 	}
 	if finished.Signal != 0 {
-		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, said)
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
 	}
 	switch finished.Outcome {
 	case wire.Converted:
-		return e.inspect(ctx, a, said)
+		return e.finish(ctx, a, details)
 	case wire.PasswordWrong:
-		return engine.Output{}, problem.New(problem.PasswordWrong, "The password does not open the document.").Because(said)
+		return engine.Output{}, problem.New(problem.PasswordWrong, "The password does not open the document.").Because(details)
 	case wire.PasswordRequired:
-		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
+		return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(details)
 	case wire.LoadFailed:
-		// LibreOffice did not even ask for the password: it knows none of the encryptions of binary presentations.
-		if source.Encrypted && a.request.Password != nil {
-			return engine.Output{}, problem.New(problem.FormatUnsupported, "The document is encrypted in a way that is not supported.").Because(said)
+		// LibreOffice did not ask for the password: it does not know the encryption of binary presentations.
+		if source.Encrypted && a.Password != nil {
+			return engine.Output{}, problem.New(problem.FormatUnsupported, "The encryption of the document is not supported.").Because(details)
 		}
 		if source.Encrypted {
-			return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(said)
+			return engine.Output{}, problem.New(problem.PasswordRequired, "The document is encrypted.").Because(details)
 		}
-		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(said)
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be opened.").Because(details)
 	case wire.SaveFailed:
-		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(errors.Join(errNotSaved, said))
+		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(errors.Join(errNotSaved, details))
 	case wire.NotConfined:
-		return engine.Output{}, fmt.Errorf("lock the child in: %w", said)
-	default: // LibreOffice ended it: with 77 or 79, its codes for a fatal error, or any other
-		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, said)
+		return engine.Output{}, fmt.Errorf("sandbox the child: %w", details)
+	default: // LibreOffice exited by itself: with 77 or 79, its codes for a fatal error, or another one
+		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
 	}
 }
 
-// limited tells the limit that an attempt has ended at, or nil.
-func limited(a attempt, finished end) *problem.Error {
+// limited returns the limit at which an attempt ended, as the document's problem, or nil.
+func limited(a attempt, finished ending) *problem.Error {
 	const tooComplexForMemory = "The conversion was ended at its memory limit."
 	switch {
 	case errors.Is(finished.limit, sandbox.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
@@ -68,27 +68,28 @@ func limited(a attempt, finished end) *problem.Error {
 		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.")
 	case finished.Signal == 0 && finished.Outcome == wire.OutOfMemory:
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
-	case failedInPart(finished) && finished.PeakMemory > a.limits.memory/4*3:
-		// Not every part of LibreOffice survives a refused allocation for long enough to tell.
+	case failed(finished) && finished.PeakMemory > int64(a.limits.Memory)/4*3:
+		// Not every part of LibreOffice survives a refused allocation for long enough to report it.
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
 	default:
 		return nil
 	}
 }
 
-// failedInPart says that the child did not come to the end that it was made for.
-func failedInPart(finished end) bool {
+// failed reports whether the child did not convert the document.
+func failed(finished ending) bool {
 	return finished.Signal != 0 || finished.Outcome != wire.Converted
 }
 
-// inspect looks at the result.
-func (e *Engine) inspect(ctx context.Context, a attempt, said error) (engine.Output, error) {
-	output, err := engine.Inspect(ctx, e.pdf, a.asked, a.target)
+// finish checks the result.
+func (e *Engine) finish(ctx context.Context, a attempt, details error) (engine.Output, error) {
+	output, err := finishOutput(ctx, e.pdf, a.Request, a.target)
 	if err != nil {
-		return engine.Output{}, fmt.Errorf("%w; %w", err, said)
+		return engine.Output{}, fmt.Errorf("%w; %w", err, details)
 	}
-	if a.limits.pages > 0 && output.Pages > a.limits.pages {
-		return engine.Output{}, problem.New(problem.DocumentTooComplex, "The result has %d pages; the most, by the setting conversion-pages, is %d.", output.Pages, a.limits.pages).Because(said)
+	if limit := a.limits.Pages; limit > 0 && output.Pages > limit {
+		return engine.Output{}, problem.New(problem.DocumentTooComplex,
+			"The result has %d pages; the setting conversion-pages allows %d.", output.Pages, limit).Because(details)
 	}
 	return output, nil
 }

@@ -44,8 +44,6 @@ func (f *finder) openDocumentElement(flat bool) func(officefile.Tag) {
 				families[e.Get("name")] = declared
 			}
 			return
-		case "drawing-page-properties":
-			f.mayHide = f.mayHide || e.Get("visibility") == "hidden"
 		case "font-face-uri":
 			f.embedded(declared)
 			return

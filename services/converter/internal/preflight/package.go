@@ -131,9 +131,6 @@ func (f *finder) openXMLFont(key string) func(officefile.Tag) {
 	listed := ""
 	return func(e officefile.Tag) {
 		switch string(e.Name()) {
-		case "sld":
-			show := e.Get("show")
-			f.mayHide = f.mayHide || show == "0" || show == "false"
 		case "latin", "sym":
 			typeface(e, western)
 		case "ea", "cs", "buFont":

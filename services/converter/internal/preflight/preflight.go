@@ -1,5 +1,4 @@
-// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links, macros
-// and hidden slides.
+// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and macros.
 //
 // It reads hostile input while the document is being converted: how much is read, decompressed and remembered is
 // bounded, entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never
@@ -49,8 +48,6 @@ type Findings struct {
 	LinksTotal int
 	// Macros reports whether the document has macros.
 	Macros bool
-	// HiddenSlides counts hidden slides.
-	HiddenSlides int
 }
 
 // Font is a font family that a document names.
@@ -77,13 +74,6 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Fi
 	switch start := bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")); {
 	case officefile.IsPackage(head):
 		f.archive(r, size)
-		// What looks like a hidden slide may be one that the presentation does not show anyway, or the style of a
-		// page. Counting takes about as long as everything else.
-		if f.mayHide || f.left <= 0 {
-			if slides, err := officefile.CountSlides(ctx, r, size); err == nil {
-				f.hiddenSlides = len(slides.Hidden)
-			}
-		}
 	case officefile.IsCompound(head):
 		f.compound(r, size)
 	case bytes.HasPrefix(start, []byte(`{\rtf`)):
@@ -108,11 +98,9 @@ type finder struct {
 	// written are the same fonts by their names as written: most documents repeat them a thousand times.
 	written map[string]*Font
 	// links are all known ones, which may be more than those kept.
-	links        map[string]bool
-	kept         []string
-	macros       bool
-	mayHide      bool
-	hiddenSlides int
+	links  map[string]bool
+	kept   []string
+	macros bool
 }
 
 // scan visits the tags of an XML stream until its end, until it is no longer XML, or until the limits.
@@ -183,7 +171,7 @@ func (f *finder) link(address string) {
 }
 
 func (f *finder) findings() Findings {
-	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros, HiddenSlides: f.hiddenSlides}
+	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros}
 	for _, key := range slices.Sorted(maps.Keys(f.fonts)) {
 		found.Fonts = append(found.Fonts, *f.fonts[key])
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// shell is a command that runs a script with the usual programs and nothing else.
+// shell returns a command that runs a script, with the usual programs and an environment of its own.
 func shell(t *testing.T, script string, limits sandbox.Limits) sandbox.Command {
 	t.Helper()
 	return sandbox.Command{
@@ -25,7 +25,7 @@ func shell(t *testing.T, script string, limits sandbox.Limits) sandbox.Command {
 	}
 }
 
-// processes counts the living processes whose working folder is below dir.
+// processes counts the living processes whose working directory is below dir.
 func processes(t *testing.T, dir string) int {
 	t.Helper()
 	all, err := procfs.AllProcs()
@@ -69,7 +69,7 @@ func TestOutputIsBounded(t *testing.T) {
 	require.Less(t, len(exit.Output), 10_000)
 }
 
-func TestTimeLimitKillsTheWholeGroup(t *testing.T) {
+func TestTimeLimitKillsTheGroup(t *testing.T) {
 	t.Parallel()
 	command := shell(t, "sleep 1000 & sleep 1000", sandbox.Limits{Time: 300 * time.Millisecond})
 	_, err := sandbox.Run(t.Context(), command)
@@ -85,7 +85,7 @@ func TestStoppedGroupIsKilled(t *testing.T) {
 	require.Zero(t, processes(t, command.Dir))
 }
 
-func TestStragglersEndWithTheirLeader(t *testing.T) {
+func TestDescendantsEndWithTheLeader(t *testing.T) {
 	t.Parallel()
 	command := shell(t, "sleep 1000 & exit 0", sandbox.Limits{})
 	exit, err := sandbox.Run(t.Context(), command)
@@ -96,7 +96,7 @@ func TestStragglersEndWithTheirLeader(t *testing.T) {
 
 func TestMemoryLimitCountsTheGroup(t *testing.T) {
 	t.Parallel()
-	// tail keeps its input's last line, and /dev/zero has only one.
+	// tail keeps the last line of its input in memory, and /dev/zero has only one line.
 	command := shell(t, "tail /dev/zero & wait", sandbox.Limits{Memory: 64 << 20, Time: time.Minute})
 	_, err := sandbox.Run(t.Context(), command)
 	require.ErrorIs(t, err, sandbox.ErrMemory)
@@ -135,7 +135,8 @@ func TestNoSuchProgram(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// The death of the thread that forked must not take the child along: many run at once, on threads that come and go.
+// TestManyAtOnce runs many processes at once, on threads that come and go: the end of the thread that forked must not kill
+// its process.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	const many = 16

@@ -22,7 +22,7 @@ func newWatch(command Command) (*watch, error) {
 	w := &watch{limits: command.Limits, dir: command.Dir}
 	var err error
 	if w.proc, err = procfs.NewDefaultFS(); err != nil {
-		return nil, fmt.Errorf("open /proc, which shows what a process uses: %w", err)
+		return nil, fmt.Errorf("open /proc to measure processes: %w", err)
 	}
 	if w.baseline, err = Usage(w.dir); err != nil {
 		return nil, fmt.Errorf("measure %s: %w", w.dir, err)
@@ -30,8 +30,8 @@ func newWatch(command Command) (*watch, error) {
 	return w, nil
 }
 
-// memory returns ErrMemory when the group is above its limit. Pages that its processes share count once for each, which
-// errs on the safe side; LibreOffice runs as one process.
+// memory returns ErrMemory if the group exceeds its limit. Pages that its processes share count once for each, which errs
+// on the safe side; the programs that are run here are single processes.
 func (w *watch) memory(group int) error {
 	if w.limits.Memory == 0 {
 		return nil
@@ -43,7 +43,7 @@ func (w *watch) memory(group int) error {
 	resident := int64(0)
 	for _, process := range processes {
 		stat, err := process.Stat()
-		if err == nil && stat.PGRP == group { // processes end between the listing and the look
+		if err == nil && stat.PGRP == group { // a process may end after it was listed
 			resident += int64(stat.ResidentMemory())
 		}
 	}
@@ -53,14 +53,14 @@ func (w *watch) memory(group int) error {
 	return nil
 }
 
-// disk returns ErrDisk when the folder has grown to its limit.
+// disk returns ErrDisk if the directory has grown to its limit.
 func (w *watch) disk() error {
 	if w.limits.Disk == 0 {
 		return nil
 	}
 	now, err := Usage(w.dir)
 	if err != nil {
-		return nil //nolint:nilerr // it was readable at the start, and the kernel's limit for each file holds anyway
+		return nil //nolint:nilerr // it was readable at the start, and the kernel's limit for each file holds in any case
 	}
 	if grown := now - w.baseline; grown >= w.limits.Disk {
 		return fmt.Errorf("%w: %d MiB of %d", ErrDisk, grown>>20, w.limits.Disk>>20)
@@ -68,7 +68,7 @@ func (w *watch) disk() error {
 	return nil
 }
 
-// Usage adds up the sizes of the files below a folder, in bytes. Files that vanish meanwhile do not count.
+// Usage returns the total size of the files below a directory, in bytes. Files that vanish meanwhile do not count.
 func Usage(dir string) (int64, error) {
 	total := int64(0)
 	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {

@@ -1,8 +1,7 @@
-// Package workdir gives each job a folder of its own on the disk of this machine, and removes what a predecessor that was
-// killed left behind.
+// Package workdir provides a directory on the local disk for each job, and removes what killed processes left behind.
 //
-// Several converters may share a work folder. Each has a folder of its own in it, and holds a lock in there for as long
-// as it lives: the kernel lets the lock go with the process, however that ends, so a folder whose lock is free is dead.
+// Several converters may share a work directory. Each has a directory of its own in it, and holds a lock there for as long as
+// it lives: the kernel releases the lock when the process ends for any reason, so a directory with a free lock is abandoned.
 package workdir
 
 import (
@@ -15,36 +14,36 @@ import (
 )
 
 const (
-	// processPrefix begins the names of processes' folders; nothing else in the work folder is ever touched.
+	// processPrefix begins the names of processes' directories; nothing else in the work directory is ever touched.
 	processPrefix = "converter-"
 	lockName      = "lock"
 	rootLockName  = ".lock"
 )
 
-// Folder is this process's own part of the work folder. It is safe for concurrent use.
-type Folder struct {
+// Dir is this process's own directory in the work directory. It is safe for concurrent use.
+type Dir struct {
 	path string
 	lock *os.File
 }
 
-// Open makes a folder for this process below dir, or below the system's folder for temporary files when dir is empty, and
-// removes the folders of this user's converters that are no more. Others may be able to write to dir: what is made in
-// it is for this user alone.
-func Open(dir string) (*Folder, error) {
+// Open creates a directory for this process below dir, or below the system's directory for temporary files if dir is empty, and
+// removes the abandoned directories of this user's converters. Other users may be able to write to dir: what is created in it
+// is accessible only to this user.
+func Open(dir string) (*Dir, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
 	root, err := filepath.Abs(filepath.Join(dir, fmt.Sprintf("docmill-converter-%d", os.Geteuid())))
 	if err != nil {
-		return nil, fmt.Errorf("work folder: %w", err)
+		return nil, fmt.Errorf("work directory: %w", err)
 	}
 	if err := ownRoot(root); err != nil {
 		return nil, err
 	}
-	// Between the creation of a process's folder and its lock another one must not take it for dead.
+	// Another process must not consider the new directory abandoned before it is locked.
 	rootLock, err := lock(filepath.Join(root, rootLockName), unix.LOCK_EX)
 	if err != nil {
-		return nil, fmt.Errorf("lock work folder %s: %w", root, err)
+		return nil, fmt.Errorf("lock work directory %s: %w", root, err)
 	}
 	defer rootLock.Close()
 	if err := removeDead(root); err != nil {
@@ -52,44 +51,44 @@ func Open(dir string) (*Folder, error) {
 	}
 	path, err := os.MkdirTemp(root, processPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("make a folder of this process: %w", err)
+		return nil, fmt.Errorf("create this process's directory: %w", err)
 	}
 	own, err := lock(filepath.Join(path, lockName), unix.LOCK_EX)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return &Folder{path: path, lock: own}, nil
+	return &Dir{path: path, lock: own}, nil
 }
 
-// Path is the process's own folder.
-func (f *Folder) Path() string { return f.path }
+// Path returns the path of the directory.
+func (d *Dir) Path() string { return d.path }
 
-// Make creates a new, empty folder that only this user can read. Its maker removes it.
-func (f *Folder) Make() (string, error) {
-	path, err := os.MkdirTemp(f.path, "job-")
+// Make creates an empty directory that only this user can access. The caller removes it.
+func (d *Dir) Make() (string, error) {
+	path, err := os.MkdirTemp(d.path, "job-")
 	if err != nil {
-		return "", fmt.Errorf("make a job's folder: %w", err)
+		return "", fmt.Errorf("create a job's directory: %w", err)
 	}
 	return path, nil
 }
 
-// Close removes the process's folder with all that is in it.
-func (f *Folder) Close() error {
-	return errors.Join(os.RemoveAll(f.path), f.lock.Close())
+// Close removes the directory and everything in it.
+func (d *Dir) Close() error {
+	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
 }
 
-// ownRoot makes sure that root is a folder of this user that nobody else can write to: where everybody can write, as in
-// /tmp, its name may be taken.
+// ownRoot creates root and checks that it is a directory of this user that no other user can write to: where everyone can
+// create files, as in /tmp, another user may have taken its name.
 func ownRoot(root string) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return fmt.Errorf("make the work folder: %w", err)
+		return fmt.Errorf("create the work directory: %w", err)
 	}
 	var stat unix.Stat_t
 	if err := unix.Lstat(root, &stat); err != nil {
-		return fmt.Errorf("look at work folder %s: %w", root, err)
+		return fmt.Errorf("inspect work directory %s: %w", root, err)
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFDIR || int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
-		return fmt.Errorf("work folder %s must be a folder of this user that nobody else can write to; set work-dir to another one", root)
+		return fmt.Errorf("work directory %s must be a directory of this user that no other user can write to; set work-dir to another one", root)
 	}
 	return nil
 }
@@ -97,12 +96,12 @@ func ownRoot(root string) error {
 func removeDead(root string) error {
 	found, err := filepath.Glob(filepath.Join(root, processPrefix+"*"))
 	if err != nil {
-		return fmt.Errorf("list work folder %s: %w", root, err)
+		return fmt.Errorf("list work directory %s: %w", root, err)
 	}
 	for _, path := range found {
 		own, err := lock(filepath.Join(path, lockName), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			continue // it lives
+			continue // its process is alive
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("lock leftover %s: %w", path, err)
@@ -118,7 +117,7 @@ func removeDead(root string) error {
 	return nil
 }
 
-// lock opens and locks a file. Child processes do not inherit it: Go opens all files close-on-exec.
+// lock opens and locks a file. Child processes do not inherit the lock: Go opens all files close-on-exec.
 func lock(path string, how int) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
-// rootIn is where the folders of processes lie for a work folder.
+// rootIn returns where the processes' directories of a work directory are.
 func rootIn(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("docmill-converter-%d", os.Geteuid()))
 }
 
-func open(t *testing.T, root string) *workdir.Folder {
+func open(t *testing.T, root string) *workdir.Dir {
 	t.Helper()
-	folder, err := workdir.Open(root)
+	opened, err := workdir.Open(root)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = folder.Close() })
-	return folder
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened
 }
 
-func TestOnlyDeadFoldersAreRemoved(t *testing.T) {
+func TestOnlyAbandonedDirectoriesAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	root := rootIn(dir)
@@ -49,8 +49,8 @@ func TestOnlyDeadFoldersAreRemoved(t *testing.T) {
 	require.DirExists(t, job)
 }
 
-// A process that dies holding the lock leaves it free: flock(1) stands for it, and does not clean up.
-func TestKilledProcessIsDead(t *testing.T) {
+// TestDirectoryOfAKilledProcessIsRemoved uses flock(1) as the process, which does not clean up.
+func TestDirectoryOfAKilledProcessIsRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	left := filepath.Join(rootIn(dir), "converter-killed")
@@ -66,14 +66,14 @@ func TestKilledProcessIsDead(t *testing.T) {
 	require.NoError(t, err)
 
 	open(t, dir)
-	require.DirExists(t, left, "its holder lives")
+	require.DirExists(t, left, "its process is alive")
 	require.NoError(t, hold.Close())
 	_ = holder.Wait()
 	open(t, dir)
 	require.NoDirExists(t, left)
 }
 
-func TestRefusesAFolderThatOthersCanWriteTo(t *testing.T) {
+func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(rootIn(dir), 0o700))

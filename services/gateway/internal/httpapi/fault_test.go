@@ -9,10 +9,10 @@ import (
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
-	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/platform/rabbitmq"
 )
 
 func TestBrokerDown(t *testing.T) {
@@ -62,7 +62,7 @@ func TestQueueFull(t *testing.T) {
 	management, err := rabbithole.NewClient(g.bench.ManagementURL, g.bench.BrokerUsername, g.bench.BrokerPassword)
 	require.NoError(t, err)
 	response, err := management.PutPolicy(g.bench.Vhost, "full", rabbithole.Policy{
-		Pattern: "^" + topology.Convert + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": 1},
+		Pattern: "^" + rabbitmq.QueueCommands + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": 1},
 	})
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
@@ -84,7 +84,7 @@ func TestUnroutable(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	channel := g.channel(t)
-	for _, queue := range []string{topology.Convert, topology.StatusEvents} {
+	for _, queue := range []string{rabbitmq.QueueCommands, rabbitmq.QueueEvents} {
 		_, err := channel.QueueDelete(queue, false, false, false)
 		require.NoError(t, err)
 	}
@@ -102,7 +102,7 @@ func TestBrokerBlocked(t *testing.T) {
 		g.raw(t, deck, sample(t, deck))
 		return g.publisher.Check(context.Background()) != nil
 	}, patience, 10*time.Millisecond)
-	require.ErrorIs(t, g.publisher.Check(context.Background()), broker.ErrBlocked)
+	require.ErrorIs(t, g.publisher.Check(context.Background()), message.ErrBlocked)
 	before := len(g.stored(t))
 	g.raw(t, deck, sample(t, deck)).problem(t, problem.QueueUnavailable)
 	require.Len(t, g.stored(t), before)

@@ -25,7 +25,7 @@ type formatAnswer struct {
 	Title     string `json:"title"`
 	MediaType string `json:"media_type"`
 	Family    string `json:"family"`
-	// Extensions are without dots, the usual one first.
+	// Extensions have no dots; the most common one is first.
 	Extensions []string       `json:"extensions"`
 	Targets    []targetAnswer `json:"targets"`
 }
@@ -56,7 +56,7 @@ func (a *api) formats(c *gin.Context) error {
 	c.Header("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
 	c.Header("Cache-Control", "no-cache")
 	for _, name := range []string{"Range", "If-Match", "If-Unmodified-Since"} {
-		c.Request.Header.Del(name) // not for so little
+		c.Request.Header.Del(name) // ranges of and conditions on so small a response are not supported
 	}
 	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
 	return nil

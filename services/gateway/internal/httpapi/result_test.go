@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -125,7 +126,8 @@ func TestResultThatIsNotThere(t *testing.T) {
 		})
 		answer := g.get(t, path, nil)
 		told := answer.problem(t, code)
-		require.Equal(t, "So it is. "+problem.Describe(code).Remedy, told.Detail)
+		require.Equal(t, "So it is.", told.Detail)
+		require.Equal(t, problem.Remedy(code), told.Remedy)
 		require.Equal(t, path, told.Instance)
 		require.Equal(t, "7", answer.Header.Get("Retry-After"))
 		require.NotEmpty(t, told.TraceID)
@@ -199,7 +201,16 @@ func TestSlowDownloadDoesNotHoldUpOthers(t *testing.T) {
 
 func TestPoll(t *testing.T) {
 	t.Parallel()
-	g := setup(t)
+	for _, inProcess := range []bool{false, true} {
+		t.Run(fmt.Sprintf("in process %t", inProcess), func(t *testing.T) {
+			t.Parallel()
+			poll(t, setup(t, func(c *choices) { c.statusInProcess = inProcess }))
+		})
+	}
+}
+
+func poll(t *testing.T, g *gateway) {
+	t.Helper()
 	id := uuid.NewString()
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/jobs/"+id || r.URL.RawQuery != "" {
@@ -268,8 +279,18 @@ func TestPollOfProblems(t *testing.T) {
 // TestPollThatIsGivenUp keeps a client's impatience apart from a failure of ours.
 func TestPollThatIsGivenUp(t *testing.T) {
 	t.Parallel()
+	for _, inProcess := range []bool{false, true} {
+		t.Run(fmt.Sprintf("in process %t", inProcess), func(t *testing.T) {
+			t.Parallel()
+			pollThatIsGivenUp(t, inProcess)
+		})
+	}
+}
+
+func pollThatIsGivenUp(t *testing.T, inProcess bool) {
+	t.Helper()
 	log, logs := observer.New(zap.DebugLevel)
-	g := setup(t, func(c *choices) { c.log = zap.New(log) })
+	g := setup(t, func(c *choices) { c.log, c.statusInProcess = zap.New(log), inProcess })
 	asked := make(chan struct{})
 	g.status.handle(func(_ http.ResponseWriter, r *http.Request) {
 		close(asked)
@@ -289,7 +310,7 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "application/json", answer.Header.Get("Content-Type"))
 	require.Contains(t, string(answer.body), `{"format":"pptx","title":"PowerPoint presentation","media_type":"`+deckType+
 		`","family":"presentation","extensions":["pptx"],"targets":[{"format":"pdf","title":"PDF","media_type":"application/pdf"},{"format":"pptx",`)
-	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert into.","kind":"choice","allowed":["pdf"`)
+	require.Contains(t, string(answer.body), `{"name":"to","description":"The format to convert to.","kind":"choice","allowed":["pdf"`)
 	require.Contains(t, string(answer.body), `{"name":"notes",`)
 	require.Contains(t, string(answer.body), `"kind":"choice","allowed":["none","with","only"],"families":["presentation"],"targets":["pdf"`)
 	require.Contains(t, string(answer.body), `"max_upload_size":67108864`)

@@ -34,19 +34,19 @@ import (
 
 	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/objectstore"
+	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
-	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
-	"github.com/docmill/docmill/services/gateway/internal/offer"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -66,8 +66,8 @@ type gateway struct {
 	url       string
 	bench     *testbench.Bench
 	objects   *minio.Client
-	store     *objectstore.Store
-	publisher *broker.Publisher
+	store     *s3.Store
+	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
 	tap       *tap
@@ -81,10 +81,12 @@ type choices struct {
 	brokerURL      string
 	storeEndpoint  string
 	statusURL      string
-	bench          *testbench.Bench
-	unconnected    bool
-	untapped       bool
-	log            *zap.Logger
+	// statusInProcess calls status without a network.
+	statusInProcess bool
+	bench           *testbench.Bench
+	unconnected     bool
+	untapped        bool
+	log             *zap.Logger
 }
 
 const patience = 20 * time.Second
@@ -93,7 +95,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	t.Helper()
 	c := choices{
 		settings: httpapi.Settings{
-			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, Secrets: true}, MaxUploads: 8, RecordWait: 2 * time.Second,
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
 		publishTimeout: 10 * time.Second,
 	}
@@ -117,15 +119,19 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	}
 	g.store = store(t, c)
 	g.publisher = publisher(t, c)
-	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})
+	var transport http.RoundTripper
+	if c.statusInProcess {
+		transport = httpserver.InProcess(g.status)
+	}
+	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	httpapi.Register(engine, c.settings, httpapi.Parts{
 		Submitter: &submit.Submitter{
-			Store: g.store, Sources: c.bench.SourcesBucket, Queue: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(),
 		},
-		Status: status, Sender: &download.Sender{Store: g.store, Results: c.bench.ResultsBucket}, Offer: &offer.Offer{}, Metrics: g.registry,
+		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
@@ -149,9 +155,9 @@ func objects(t testing.TB, b *testbench.Bench) *minio.Client {
 	return client
 }
 
-func store(t testing.TB, c choices) *objectstore.Store {
+func store(t testing.TB, c choices) *s3.Store {
 	t.Helper()
-	s, err := objectstore.New(objectstore.Config{
+	s, err := s3.New(s3.Config{
 		Endpoint: c.storeEndpoint, Region: c.bench.StoreRegion,
 		AccessKey: c.bench.StoreAccessKey, SecretKey: config.NewSecret(c.bench.StoreSecretKey),
 	})
@@ -160,11 +166,13 @@ func store(t testing.TB, c choices) *objectstore.Store {
 }
 
 // publisher runs a publisher and, unless the test wants none, waits for its connection.
-func publisher(t testing.TB, c choices) *broker.Publisher {
+func publisher(t testing.TB, c choices) message.Publisher {
 	t.Helper()
-	p, err := broker.NewPublisher(broker.Config{
+	messages, err := rabbitmq.New(rabbitmq.Config{
 		URL: or(c.brokerURL, c.bench.BrokerURL), Username: c.bench.BrokerUsername, Password: config.NewSecret(c.bench.BrokerPassword),
-	}, broker.PublisherOptions{Name: "test", Wait: c.publishTimeout / 2, ConfirmTimeout: c.publishTimeout, Log: c.log})
+	}, "test", c.log, nil)
+	require.NoError(t, err)
+	p, err := messages.NewPublisher(message.PublisherOptions{Wait: c.publishTimeout / 2, ConfirmTimeout: c.publishTimeout})
 	require.NoError(t, err)
 	drain, ended := make(chan struct{}), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -194,9 +202,14 @@ func newStandIn(t testing.TB) *standIn {
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.JobNotFound, "The job is not recorded."))
 	})
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.handler.Load()).ServeHTTP(w, r) }))
+	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.handler.Load()).ServeHTTP(w, r)
 }
 
 func (s *standIn) handle(handler http.HandlerFunc) {
@@ -286,12 +299,12 @@ func (g *gateway) requireNothingStored(t testing.TB) {
 func (g *gateway) queued(t testing.TB) (*conversionv1.ConvertRequested, amqp.Delivery) {
 	t.Helper()
 	channel := g.channel(t)
-	delivery, waiting, err := channel.Get(topology.Convert, true)
+	delivery, waiting, err := channel.Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.True(t, waiting, "a job waits in the queue")
 	message := &conversionv1.ConvertRequested{}
 	require.NoError(t, proto.Unmarshal(delivery.Body, message))
-	_, more, err := channel.Get(topology.Convert, true)
+	_, more, err := channel.Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.False(t, more, "one publication a job")
 	return message, delivery
@@ -299,7 +312,7 @@ func (g *gateway) queued(t testing.TB) (*conversionv1.ConvertRequested, amqp.Del
 
 func (g *gateway) requireNothingQueued(t testing.TB) {
 	t.Helper()
-	_, waiting, err := g.channel(t).Get(topology.Convert, true)
+	_, waiting, err := g.channel(t).Get(rabbitmq.QueueCommands, true)
 	require.NoError(t, err)
 	require.False(t, waiting)
 }

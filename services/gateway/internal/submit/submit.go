@@ -1,6 +1,5 @@
-// Package submit makes a job of an upload: it stores the document, recognises it, and publishes the one message that is
-// the job's acceptance. Until that message is confirmed the job does not exist, and whatever goes wrong leaves nothing
-// behind.
+// Package submit turns an upload into a job: it stores the document, detects its format, and publishes the message that
+// accepts the job. Until that message is confirmed the job does not exist, and any failure leaves nothing behind.
 package submit
 
 import (
@@ -18,14 +17,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/platform/objectstore"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -35,45 +34,49 @@ const (
 	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
 	// they are known to be right, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
-	// twice the time after which the store's client gives up waiting for an answer.
+	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
+	// twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
 	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	detectTimeout = 30 * time.Second
-	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
+	// deleteTimeout limits the deletion of a rejected upload, which continues after the client has disconnected.
 	deleteTimeout = 15 * time.Second
 )
 
-// What a client is told to wait before it tries again, when something that Docmill needs is down or busy.
+// Retry-After when a dependency is down or busy.
 const (
 	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
 	queueRetryAfter = 5 * time.Second
 )
 
+// Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
+type Publisher interface {
+	Publish(ctx context.Context, m message.Message) error
+}
+
 // Submitter accepts jobs. It is safe for concurrent use.
 type Submitter struct {
-	// Store keeps the documents in the bucket Sources.
-	Store   *objectstore.Store
-	Sources string
+	// Sources stores the documents.
+	Sources blob.Bucket
 	// Detector examines the documents.
 	Detector *detect.Detector
-	// Queue takes the jobs.
-	Queue *broker.Publisher
-	// PublishTimeout bounds the wait for the queue to have taken a job.
+	// Publisher publishes the jobs.
+	Publisher Publisher
+	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
-	// Seal closes passwords; nil when they are not taken.
+	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
-// error, which is a problem, there is no job, with the one exception of problem.QueueUnconfirmed. ctx is the request's:
-// when it ends before the job is published, because the client has left, there is no job either.
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns an
+// error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it ends before
+// the job is published, because the client has disconnected, there is no job either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("make a job id: %w", err)
+		return jobapi.Job{}, fmt.Errorf("create a job id: %w", err)
 	}
 	target, err := s.target(id.String(), document.Options)
 	if err != nil {
@@ -85,7 +88,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	}
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
-		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // what a database keeps of it
+		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of the database
 		Source:      source,
 		Target:      target,
 		Tag:         document.Options.Tag,
@@ -96,7 +99,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	return accepted(request), nil
 }
 
-// target is what was asked for, with its secrets sealed.
+// target returns the requested target, with its secrets sealed.
 func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Target, error) {
 	target := &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()}
 	if secrets := options.Chosen.Secrets(); secrets != nil {
@@ -110,9 +113,9 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 	return target, nil
 }
 
-// keep stores the document under the key and says what it is. On an error nothing stays in the store.
+// keep stores the document under the key and returns what it is. After an error nothing remains in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
-	head, whole, err := readHead(document)
+	head, whole, err := readHead(ctx, document)
 	if err != nil {
 		return nil, err
 	}
@@ -122,31 +125,51 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and refuses what it already shows to be no document. whole says that there
-// is no more than the head.
-func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
-	size := headSize
-	if upload.Size >= 0 && upload.Size < headSize {
-		size = int(upload.Size) + 1 // one more, to see the end
+// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there is
+// no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
+// form without a file, holds none, and less memory than 64 KiB.
+func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
+	head = make([]byte, sizeOf(upload, detect.PrefixSize))
+	n, err := io.ReadFull(upload, head)
+	if err != nil && !ended(err) {
+		return nil, false, err
 	}
-	head = make([]byte, size)
-	n, err := io.ReadFull(upload, head[:min(size, detect.PrefixSize)])
 	if err == nil {
 		// A slow client is not kept sending what is refused anyway.
-		if err := detect.DetectPrefix(head[:n], upload.Filename); err != nil {
+		if err := detect.DetectPrefix(head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
-		var more int
-		more, err = io.ReadFull(upload, head[n:])
-		n += more
 	}
-	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: // io.ReadFull's own, for the upload's good end only
+	if err := upload.Start(ctx); err != nil {
+		return nil, false, err
+	}
+	if err != nil {
 		return head[:n], true, nil
+	}
+	head = append(make([]byte, 0, sizeOf(upload, headSize)), head...)
+	n, err = io.ReadFull(upload, head[n:cap(head)])
+	head = head[:detect.PrefixSize+n]
+	switch {
+	case ended(err):
+		return head, true, nil
 	case err != nil:
 		return nil, false, err
 	}
 	return head, false, nil
+}
+
+// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to see
+// its end.
+func sizeOf(upload *upload.Upload, limit int) int {
+	if upload.Size >= 0 && upload.Size < int64(limit) {
+		return int(upload.Size) + 1
+	}
+	return limit
+}
+
+// ended reports whether io.ReadFull returned err at the good end of an upload. An upload wraps neither of the two.
+func ended(err error) bool {
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // see above
 }
 
 func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
@@ -156,9 +179,9 @@ func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Up
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	err = s.Store.Put(putting, s.Sources, key, bytes.NewReader(content), int64(len(content)), objectstore.PutOptions{ContentType: result.Format.MediaType})
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: result.Format.MediaType})
 	if err != nil {
-		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
+		s.remove(ctx, key) // it may exist if only the response was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
@@ -172,7 +195,7 @@ func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Up
 	}
 	reading, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	result, err := s.detect(reading, s.Store.ReaderAt(reading, s.Sources, key, size), size, upload)
+	result, err := s.detect(reading, blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
@@ -186,15 +209,15 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	defer stall.end()
 	hash := sha256.New()
 	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
-	// The final type is only known later, and no reader of the object goes by this one.
-	err = s.Store.Put(putting, s.Sources, key, content, upload.Size, objectstore.PutOptions{ContentType: "application/octet-stream"})
+	// The type is known only later, and no reader of the blob uses this one.
+	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
-		// A put of a known size stops there; the end of the request is still to be seen.
+		// A put of a known size may stop there; the end of the request still has to be read.
 		_, err = io.Copy(io.Discard, content)
 	}
 	size, failure := content.takeBack()
 	if failure != nil {
-		err = failure // the document's own, and not what the store's client made of it
+		err = failure // the upload's own error, not the one that the store's client returned for it
 	} else if err != nil {
 		err = storeUnavailable(err)
 	}
@@ -225,16 +248,16 @@ func (s *Submitter) detect(
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
 	if cause := context.Cause(ctx); cause != nil {
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.UploadInterrupted, "The client left before the job was accepted.").Because(cause)
+		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
-	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
+	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
-	err := s.Queue.Publish(publishing, broker.Message{Body: request, JobID: request.GetJobId()})
+	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
 	switch {
 	case err == nil:
 		return nil
-	case broker.Absent(err), errors.Is(err, broker.ErrNacked):
+	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
 		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
 		// gets it all the same fails it for want of its source.
 		s.remove(ctx, request.GetJobId())
@@ -244,12 +267,12 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	}
 }
 
-// remove takes back what was stored, also for a client that has left. What a store that is down keeps, is said in the log.
+// remove deletes what was stored, also if the client has disconnected. What cannot be deleted is logged.
 func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
-	if err := s.Store.Delete(ctx, s.Sources, key); err != nil {
-		s.Log.Warn("a refused upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+	if err := s.Sources.Delete(ctx, key); err != nil {
+		s.Log.Warn("rejected upload may remain in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 
@@ -262,7 +285,7 @@ var refusalCodes = map[detect.Reason]problem.Code{
 	detect.TooComplex:    problem.DocumentTooComplex,
 }
 
-// refusal says in the API's words why a document is not taken.
+// refusal returns the problem of a document that is rejected.
 func refusal(err error) error {
 	if errors.Is(err, detect.ErrBusy) {
 		return problem.New(problem.Busy, "Too many documents are being examined.").After(busyRetryAfter).Because(err)
@@ -275,6 +298,9 @@ func refusal(err error) error {
 }
 
 func storeUnavailable(err error) error {
+	if errors.Is(err, blob.ErrFull) {
+		return problem.New(problem.StoreUnavailable, "The file store is full.").After(storeRetryAfter).Because(err)
+	}
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }
 
@@ -284,7 +310,7 @@ func sourceOf(key string, upload *upload.Upload, format format.Format, size int6
 	}
 }
 
-// accepted is the job as it stands right after its publication.
+// accepted returns the job in the state right after its publication.
 func accepted(request *conversionv1.ConvertRequested) jobapi.Job {
 	source := request.GetSource()
 	return jobapi.Job{

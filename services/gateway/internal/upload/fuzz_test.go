@@ -4,15 +4,14 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // FuzzReceive holds the parser to its promises whatever a client sends: an upload that is right, or a problem that is the
@@ -31,7 +30,7 @@ func FuzzReceive(f *testing.F) {
 		if disposition != "" {
 			r.Header.Set("Content-Disposition", disposition)
 		}
-		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: slices.Collect(format.All())}
+		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: capabilities.All()}
 		u, content, err := receive(r, limits)
 		if err != nil {
 			var p *problem.Error

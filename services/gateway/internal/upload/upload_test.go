@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,9 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 const boundary = "xxBOUNDARYxx"
@@ -47,7 +46,7 @@ func rawRequest(disposition, query, content string) *http.Request {
 	return r
 }
 
-var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: slices.Collect(format.All())}
+var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: capabilities.All()}
 
 // receive reads the whole upload.
 func receive(r *http.Request, limits Limits) (*Upload, string, error) {
@@ -247,7 +246,7 @@ func TestRefusedForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: slices.Collect(format.All())})
+			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: capabilities.All()})
 			p := requireProblem(t, err, test.code)
 			require.NotErrorIs(t, err, io.EOF)
 			require.Equal(t, test.fields, names(p))

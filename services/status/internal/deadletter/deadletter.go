@@ -1,5 +1,5 @@
-// Package deadletter ends the jobs whose commands the broker has given up: those that took their converter down again and
-// again, and those that no converter could read.
+// Package deadletter ends the jobs whose commands were given up: those that crashed their converter again and again,
+// and those that no converter could read.
 package deadletter
 
 import (
@@ -12,48 +12,45 @@ import (
 	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/status/internal/fold"
-	"github.com/docmill/docmill/services/status/internal/postgres"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Store makes events durable.
-type Store interface {
-	Apply(ctx context.Context, events []fold.Event) ([]postgres.Outcome, error)
-}
-
-// Consumer fails the jobs of dead commands.
+// Consumer fails the jobs of dead-lettered commands.
 type Consumer struct {
-	store Store
+	store jobstore.Store
 	log   *zap.Logger
 }
 
-// New makes a consumer.
-func New(store Store, log *zap.Logger) *Consumer { return &Consumer{store: store, log: log} }
+// New returns a consumer.
+func New(store jobstore.Store, log *zap.Logger) *Consumer { return &Consumer{store: store, log: log} }
 
-// most is the size of a batch. Dead letters are rare; the batch is for the broker package's way to hold what cannot be applied yet.
-const most = 32
+// maxBatch is small because dead letters are rare. They are handled in batches because a failing batch is held and
+// retried.
+const maxBatch = 32
 
-// Work is what the consumer of the queue topology.ConvertDead does.
-func (c *Consumer) Work() broker.Work { return broker.Batches(most, c.apply) }
+// Work is the handler for the queue topology.ConvertDead.
+func (c *Consumer) Work() broker.Work { return broker.Batches(maxBatch, c.apply) }
 
-// apply makes the ends durable. Every dead letter is acknowledged then: there is no further queue for the dead of the dead,
-// and the log has the evidence.
+// apply ends the jobs. After that every dead letter is acknowledged: there is no further queue behind this one, and
+// the log has the details.
 func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
-	var events []fold.Event
+	var events []job.Event
 	for _, d := range batch {
-		events = append(events, ends(d)...)
+		events = append(events, eventsOf(d)...)
 	}
 	outcomes, err := c.store.Apply(ctx, events)
 	if err != nil {
 		return err
 	}
-	for _, outcome := range outcomes {
+	for i, outcome := range outcomes {
 		if outcome.Refused != nil {
-			c.log.Error("a dead command's job cannot be failed", zap.Error(outcome.Refused))
+			c.log.Error("cannot fail the job of a dead-lettered command", zap.Error(outcome.Refused),
+				logging.JobID(events[i].Job().String()))
 		}
 	}
 	for _, d := range batch {
-		c.log.Error("a command was given up; its job fails", logging.JobID(d.JobID), zap.String("death", d.Death),
+		c.log.Error("command was dead-lettered; failing its job", logging.JobID(d.JobID), zap.String("death", d.Death),
 			zap.Int("attempt", d.Attempt), zap.Int("deliveries", d.DeliveryCount), zap.String("type", d.Type),
 			zap.String("message_id", d.MessageID), zap.String("app", d.App), zap.Time("published_at", d.PublishedAt),
 			zap.Int("bytes", len(d.Body)), logging.Trace(d.Context(ctx)))
@@ -61,44 +58,44 @@ func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
 	return nil
 }
 
-// ends gives the events that a dead command amounts to: its submission, which is all that a client can see the job by should
-// the event of it be lost, and the end. A command that cannot be read still names its job outside of its body. Of one
-// that names none nothing follows.
-func ends(d *broker.Delivery) []fold.Event {
-	var events []fold.Event
-	id, err := fold.ParseID(d.JobID)
+// eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could
+// not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
+// its job outside of its body. Nothing follows from one that names no job.
+func eventsOf(d *broker.Delivery) []job.Event {
+	var events []job.Event
+	id, err := job.ParseID(d.JobID)
 	if submission, found := submission(d); found {
 		events, id, err = append(events, submission), submission.Job(), nil
 	}
 	if err != nil {
 		return nil
 	}
-	return append(events, fold.Ended{
-		JobID: fold.JobID(id), Attempt: int32(d.Attempt),
+	return append(events, job.Ended{
+		ID: job.ID(id), Status: job.Failed, Attempt: int32(d.Attempt),
 		FinishedAt: time.Now().UTC().Truncate(time.Microsecond), Failure: failure(d.Death),
 	})
 }
 
-func submission(d *broker.Delivery) (fold.Event, bool) {
+func submission(d *broker.Delivery) (job.Event, bool) {
 	message, err := d.Message()
 	if err != nil {
 		return nil, false
 	}
-	if _, is := message.(*conversionv1.ConvertRequested); !is {
+	if _, ok := message.(*conversionv1.ConvertRequested); !ok {
 		return nil, false
 	}
-	event, err := fold.Read(message)
+	event, err := job.Read(message)
 	return event, err == nil
 }
 
-// deliveryLimit is how the broker says that a message came back unacknowledged too often.
+// deliveryLimit is the reason that the broker states for a message that was returned unacknowledged too often.
 const deliveryLimit = "delivery_limit"
 
-func failure(death string) *fold.Failure {
-	code, detail := problem.EngineCrashed, "Every converter that tried the document died of it."
+func failure(death string) *job.Failure {
+	cause := problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
 	if death != deliveryLimit {
-		code, detail = problem.AttemptsExhausted, "No converter could take the job."
+		cause = problem.New(problem.AttemptsExhausted, "No converter could process the job.")
 	}
-	entry := problem.Describe(code)
-	return &fold.Failure{Code: string(code), Detail: detail + " " + entry.Remedy, Retryable: entry.Retryable}
+	failure := cause.Failure()
+	return &job.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }

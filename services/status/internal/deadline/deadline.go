@@ -1,40 +1,36 @@
-// Package deadline ends the jobs that nothing else has ended in time, so that no client polls for ever.
+// Package deadline fails the jobs that nothing else has ended in time, so that no client polls forever.
 package deadline
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
-	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Store ends overdue jobs.
-type Store interface {
-	Expire(ctx context.Context, deadline time.Duration, most int, end func(fold.Job) fold.Event) ([]fold.Job, error)
-}
-
-// Sweep ends overdue jobs from time to time. Any number of replicas may sweep the same database.
+// Sweep fails overdue jobs periodically. Any number of replicas may sweep the same database.
 type Sweep struct {
-	// Deadline is counted from the moment in which the first event of a job came. That is the submission, but for an outage
-	// of this service: what happened during it is in the queue, and must not be overtaken by a deadline.
+	// Deadline counts from the moment at which the first event of a job was applied. That is the time of the submission,
+	// except after an outage of this service: events of that time are still in the queue, and a deadline must not overtake
+	// them.
 	Deadline time.Duration
 	// Every is the time between two sweeps.
 	Every time.Duration
-	// Current tells whether all events so far have been applied: before that, nothing is ended.
+	// Current reports whether all events so far have been applied. Until then no job is ended.
 	Current func(context.Context) bool
-	Store   Store
+	Store   jobstore.Store
 	Log     *zap.Logger
 }
 
-// most is how many jobs are ended in one transaction.
-const most = 200
+// maxJobs is how many jobs are ended in one transaction.
+const maxJobs = 200
 
-// Run sweeps until drain is closed. It is a part of package host.
+// Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ready()
 	clock := time.NewTicker(s.Every)
@@ -43,7 +39,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 		select {
 		case <-clock.C:
 			if err := s.sweep(ctx); err != nil {
-				s.Log.Warn("the sweep of overdue jobs failed; the next one tries again", zap.Error(err))
+				s.Log.Warn("sweep of overdue jobs failed; the next one will retry", zap.Error(err))
 			}
 		case <-drain:
 			return nil
@@ -55,31 +51,29 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 
 func (s *Sweep) sweep(ctx context.Context) error {
 	for s.Current(ctx) {
-		expired, err := s.Store.Expire(ctx, s.Deadline, most, s.end)
+		expired, err := s.Store.Expire(ctx, s.Deadline, maxJobs, s.end)
 		if err != nil {
 			return err
 		}
 		for _, j := range expired {
-			s.Log.Error("a job outlived its deadline; it fails", logging.JobID(j.ID.String()), zap.String("was", string(j.Status)),
-				zap.Int32("attempt", j.Attempt), zap.Duration("deadline", s.Deadline))
+			s.Log.Error("job exceeded its deadline; marking it failed", logging.JobID(j.ID.String()),
+				zap.String("previous_status", string(j.Status)), zap.Int32("attempt", j.Attempt),
+				zap.Duration("deadline", s.Deadline))
 		}
-		if len(expired) < most {
+		if len(expired) < maxJobs {
 			return nil
 		}
 	}
 	return nil
 }
 
-// end is attempts-exhausted for every overdue job, also for one that is running: whatever became of its attempts, there is
-// time for no other one. conversion-timeout would blame the document, which may never have been opened.
-func (s *Sweep) end(j fold.Job) fold.Event {
-	entry := problem.Describe(problem.AttemptsExhausted)
-	return fold.Ended{
-		JobID: fold.JobID(j.ID), FinishedAt: time.Now().UTC().Truncate(time.Microsecond),
-		Failure: &fold.Failure{
-			Code:      string(problem.AttemptsExhausted),
-			Detail:    fmt.Sprintf("The job was not finished within %s. %s", s.Deadline, entry.Remedy),
-			Retryable: entry.Retryable,
-		},
+// end returns attempts-exhausted for every overdue job, even for one that is running: whatever happened to its
+// attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
+// opened.
+func (s *Sweep) end(j job.Job) job.Event {
+	failure := problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline).Failure()
+	return job.Ended{
+		ID: job.ID(j.ID), Status: job.Failed, FinishedAt: time.Now().UTC().Truncate(time.Microsecond),
+		Failure: &job.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
 	}
 }

@@ -10,25 +10,27 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/services/status/internal/deadline"
-	"github.com/docmill/docmill/services/status/internal/fold"
-	"github.com/docmill/docmill/services/status/internal/postgres"
-	"github.com/docmill/docmill/services/status/internal/postgres/postgrestest"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-func TestSweepEndsWhatIsOverdueOnceAllEventsAreIn(t *testing.T) {
+func TestSweepWaitsForAllEvents(t *testing.T) {
 	t.Parallel()
 	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)))
-	running, finished := fold.JobID(uuid.New()), fold.JobID(uuid.New())
-	_, err := store.Apply(t.Context(), []fold.Event{
+	running, finished := job.ID(uuid.New()), job.ID(uuid.New())
+	_, err := store.Apply(t.Context(), []job.Event{
 		submitted(running),
-		fold.Moved{JobID: running, Attempt: 1, At: time.Now().UTC(), Begins: true, Status: jobapi.Running},
+		job.AttemptUpdated{ID: running, Attempt: 1, At: time.Now().UTC(), Starts: true, Status: job.Running},
 		submitted(finished),
-		fold.Ended{JobID: finished, Attempt: 1, FinishedAt: time.Now().UTC(), Result: &fold.Result{ObjectKey: "r"}},
+		job.Ended{
+			ID: finished, Status: job.Succeeded, Attempt: 1, FinishedAt: time.Now().UTC(), Result: &job.Result{ObjectKey: "r"},
+		},
 	})
 	require.NoError(t, err)
 
@@ -42,25 +44,28 @@ func TestSweepEndsWhatIsOverdueOnceAllEventsAreIn(t *testing.T) {
 				return current.Load()
 			},
 		}
-		postgrestest.Run(t, sweep.Run)
+		storetest.Run(t, sweep.Run)
 	}
 	<-asked
 	<-asked
-	require.Equal(t, jobapi.Running, read(t, store, running).Status, "events may be waiting in the queue that end it otherwise")
+	require.Equal(t, job.Running, read(t, store, running).Status, "an event that ends it may still be in the queue")
 	current.Store(true)
-	require.Eventually(t, func() bool { return read(t, store, running).Status == jobapi.Failed }, postgrestest.Patience, time.Millisecond)
+	hasFailed := func() bool { return read(t, store, running).Status == job.Failed }
+	require.Eventually(t, hasFailed, storetest.Patience, time.Millisecond)
 	failed := read(t, store, running)
 	require.Equal(t, "attempts-exhausted", failed.Failure.Code)
 	require.True(t, failed.Failure.Retryable)
 	require.Equal(t, int32(1), failed.Attempt)
-	require.Equal(t, jobapi.Succeeded, read(t, store, finished).Status)
+	require.Equal(t, job.Succeeded, read(t, store, finished).Status)
 }
 
-func submitted(id fold.JobID) fold.Event {
-	return fold.Submitted{JobID: id, Submission: fold.Submission{RequestedAt: time.Now().UTC(), Filename: "deck.pptx", TargetFormat: "pdf"}}
+func submitted(id job.ID) job.Event {
+	return job.Submitted{ID: id, Submission: job.Submission{
+		RequestedAt: time.Now().UTC(), Filename: "deck.pptx", TargetFormat: "pdf",
+	}}
 }
 
-func read(t *testing.T, store *postgres.Store, id fold.JobID) fold.Job {
+func read(t *testing.T, store jobstore.Store, id job.ID) job.Job {
 	t.Helper()
 	found, err := store.Job(t.Context(), id.Job())
 	require.NoError(t, err)

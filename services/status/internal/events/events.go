@@ -1,5 +1,5 @@
-// Package events brings the events of jobs' lives from their queue into the store: a batch in one transaction, and only
-// then the acknowledgement.
+// Package events consumes the events about jobs: it applies each batch to the job store in one transaction, and only
+// then acknowledges it.
 package events
 
 import (
@@ -18,23 +18,18 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/topology"
-	"github.com/docmill/docmill/services/status/internal/fold"
-	"github.com/docmill/docmill/services/status/internal/postgres"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
-
-// Store makes events durable.
-type Store interface {
-	Apply(ctx context.Context, events []fold.Event) ([]postgres.Outcome, error)
-}
 
 // Consumer applies events.
 type Consumer struct {
-	store   Store
-	most    int
-	log     *zap.Logger
-	tracer  trace.Tracer
-	metrics measures
-	// fullAt is when the last full batch came, in nanoseconds since 1970.
+	store    jobstore.Store
+	maxBatch int
+	log      *zap.Logger
+	tracer   trace.Tracer
+	metrics  measures
+	// fullAt is when the last full batch arrived, in nanoseconds since 1970.
 	fullAt atomic.Int64
 }
 
@@ -44,115 +39,119 @@ type measures struct {
 	duration prometheus.Histogram
 }
 
-// New makes a consumer of batches of up to most events.
-func New(store Store, most int, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+// New returns a consumer of batches of at most maxBatch events.
+func New(store jobstore.Store, maxBatch int, log *zap.Logger, registry prometheus.Registerer) *Consumer {
 	factory := promauto.With(registry)
 	return &Consumer{
-		store: store, most: most, log: log, tracer: otel.Tracer("docmill-status"),
+		store: store, maxBatch: maxBatch, log: log, tracer: otel.Tracer("docmill-status"),
 		metrics: measures{
 			events: factory.NewCounterVec(prometheus.CounterOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "events_total",
-				Help: "Events taken from the queue, by routing key and by what became of them: applied, without_effect (duplicate or late) or dead_lettered.",
+				Help: "Events taken from the queue, by routing key and outcome: " +
+					"applied, without_effect (duplicate or late) or dead_lettered.",
 			}, []string{"event", "outcome"}),
 			batch: factory.NewHistogram(prometheus.HistogramOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "batch_events",
-				Help: "Events in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+				Help: "Events per transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 			}),
 			duration: factory.NewHistogram(prometheus.HistogramOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "apply_duration_seconds",
-				Help: "Time from a batch's arrival to the end of its transaction.", Buckets: metrics.DurationBuckets(),
+				Help: "Time from the arrival of a batch to the end of its transaction.", Buckets: metrics.DurationBuckets(),
 			}),
 		},
 	}
 }
 
-// Work is what the consumer of the queue topology.StatusEvents does.
-func (c *Consumer) Work() broker.Work { return broker.Batches(c.most, c.Apply) }
+// Work is the handler for the queue topology.StatusEvents.
+func (c *Consumer) Work() broker.Work { return broker.Batches(c.maxBatch, c.Apply) }
 
-// catchUp is how long after a full batch there may still be more of the kind.
+// catchUp is how long after a full batch old events may still be waiting in the queue.
 const catchUp = time.Minute
 
-// CaughtUp tells whether the queue has been short of events for a while: nothing that happened to a job long ago is
-// still waiting in it.
+// CaughtUp reports whether the queue has been short for a while: no event of long ago is still waiting in it.
 func (c *Consumer) CaughtUp() bool {
 	return time.Since(time.Unix(0, c.fullAt.Load())) > catchUp
 }
 
-// Apply makes the batch durable, and marks what can never be applied to be dead-lettered. It is a broker.BatchHandler.
+// Apply applies the batch, and marks the events that can never be applied to be dead-lettered. It is the handler of a
+// batch.
 func (c *Consumer) Apply(ctx context.Context, batch []*broker.Delivery) error {
 	began := time.Now()
-	if len(batch) >= c.most {
+	if len(batch) >= c.maxBatch {
 		c.fullAt.Store(began.UnixNano())
 	}
 	ctx, span := c.tracer.Start(ctx, "apply events", trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))), trace.WithLinks(links(ctx, batch)...))
+		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))),
+		trace.WithLinks(links(ctx, batch)...))
 	defer span.End()
 
 	parsed := make([]event, len(batch))
-	var good []fold.Event
+	var valid []job.Event
 	for i, d := range batch {
 		parsed[i] = parse(d)
-		if parsed[i].fault == nil {
-			good = append(good, parsed[i].Event)
+		if parsed[i].err == nil {
+			valid = append(valid, parsed[i].Event)
 		}
 	}
-	outcomes, err := c.store.Apply(ctx, good)
+	outcomes, err := c.store.Apply(ctx, valid)
 	if err != nil {
 		return err
 	}
 	for i, d := range batch {
-		fault, changed := parsed[i].fault, false
-		if fault == nil {
-			fault, changed = outcomes[0].Refused, outcomes[0].Changed
-			outcomes = outcomes[1:]
+		var outcome jobstore.Outcome
+		if parsed[i].err != nil {
+			outcome.Refused = parsed[i].err
+		} else {
+			outcome, outcomes = outcomes[0], outcomes[1:]
 		}
-		c.settle(ctx, d, parsed[i].key, changed, fault)
+		c.settle(ctx, d, parsed[i].key, outcome)
 	}
 	c.metrics.batch.Observe(float64(len(batch)))
 	c.metrics.duration.Observe(time.Since(began).Seconds())
 	return nil
 }
 
-// settle has an event with a fault dead-lettered. The evidence stays in the queue topology.StatusDead; the log says why it
-// is there.
-func (c *Consumer) settle(ctx context.Context, d *broker.Delivery, key string, changed bool, fault error) {
-	outcome := "without_effect"
+// settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an
+// operator; the log has the reason.
+func (c *Consumer) settle(ctx context.Context, d *broker.Delivery, key string, outcome jobstore.Outcome) {
+	label := "without_effect"
 	switch {
-	case fault != nil:
-		outcome = "dead_lettered"
+	case outcome.Refused != nil:
+		label = "dead_lettered"
 		d.DeadLetter()
-		c.log.Error("an event cannot be applied and is dead-lettered", zap.Error(fault), zap.String("type", d.Type),
-			zap.String("message_id", d.MessageID), logging.JobID(d.JobID), zap.String("app", d.App), logging.Trace(d.Context(ctx)))
-	case changed:
-		outcome = "applied"
+		c.log.Error("event cannot be applied; dead-lettering it", zap.Error(outcome.Refused),
+			zap.String("type", d.Type), zap.String("message_id", d.MessageID), logging.JobID(d.JobID),
+			zap.String("app", d.App), logging.Trace(d.Context(ctx)))
+	case outcome.Changed:
+		label = "applied"
 	}
-	c.metrics.events.WithLabelValues(key, outcome).Inc()
+	c.metrics.events.WithLabelValues(key, label).Inc()
 }
 
-// event is a delivery as it was read.
+// event is a parsed delivery.
 type event struct {
-	fold.Event
+	job.Event
 
-	// key is the routing key of its type; "unknown" when it has none.
+	// key is the routing key of its type, or "unknown" if it has none.
 	key string
-	// fault is why it cannot be read; permanent.
-	fault error
+	// err is the reason why it cannot be parsed. It is permanent.
+	err error
 }
 
 func parse(d *broker.Delivery) event {
 	message, err := d.Message()
 	if err != nil {
-		return event{key: "unknown", fault: err}
+		return event{key: "unknown", err: err}
 	}
 	_, key, found := topology.Route(message)
 	if !found {
 		key = "unknown"
 	}
-	read, err := fold.Read(message)
-	return event{Event: read, key: key, fault: err}
+	read, err := job.Read(message)
+	return event{Event: read, key: key, err: err}
 }
 
-// links joins the batch's span to the traces of its messages.
+// links returns links from the batch's span to the traces of its messages.
 func links(ctx context.Context, batch []*broker.Delivery) []trace.Link {
 	all := make([]trace.Link, 0, len(batch))
 	for _, d := range batch {

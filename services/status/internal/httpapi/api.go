@@ -1,5 +1,5 @@
-// Package httpapi answers polls. Its public answer is GET /v1/jobs/{id}, which the gateway passes on; the rest, under
-// /internal, is for the gateway alone.
+// Package httpapi is the HTTP API of the status service. GET /v1/jobs/{id} is public: the gateway passes it on. The
+// routes under /internal are for the gateway alone.
 package httpapi
 
 import (
@@ -11,97 +11,91 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
-	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/services/status/internal/fold"
-	"github.com/docmill/docmill/services/status/internal/postgres"
 	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Jobs reads jobs.
-type Jobs interface {
-	// Job returns postgres.ErrNotFound for a job that clients cannot see.
-	Job(ctx context.Context, id uuid.UUID) (fold.Job, error)
-}
-
-// api is the handlers.
+// api has the handlers.
 type api struct {
-	jobs    Jobs
+	jobs    jobstore.Store
 	waiters *watch.Waiters
 }
 
 // Register adds the routes to engine.
-func Register(engine *gin.Engine, jobs Jobs, waiters *watch.Waiters) {
+func Register(engine *gin.Engine, jobs jobstore.Store, waiters *watch.Waiters) {
 	a := &api{jobs: jobs, waiters: waiters}
 	engine.GET("/v1/jobs/:id", handle(a.job))
-	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http leaves the body out
+	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 }
 
 const (
-	// pollAgain is when it makes sense to poll an unfinished job again.
-	pollAgain = time.Second
-	// outage is when it makes sense to ask again while the database does not answer.
-	outage = 2 * time.Second
-	// clientGone is the status of an answer that nobody reads, for the log and the metrics; nginx uses the same.
+	// pollInterval is the Retry-After of an unfinished job.
+	pollInterval = time.Second
+	// outageInterval is the Retry-After while the job store does not answer.
+	outageInterval = 2 * time.Second
+	// clientGone is the status of a response that no client reads, for the log and the metrics; nginx uses the same.
 	clientGone = 499
 )
 
-// handle gives handlers the id, and turns their errors into problems.
+// handle passes the id to a handler, and turns its error into a problem.
 func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 	return httpserver.Handle(func(c *gin.Context) error {
-		id, err := fold.ParseID(c.Param("id"))
+		id, err := job.ParseID(c.Param("id"))
 		if err != nil {
 			return notFound().Because(err)
 		}
 		err = handler(c, id)
-		var answered *problem.Error
+		var known *problem.Error
 		switch {
-		case err == nil || errors.As(err, &answered):
+		case err == nil || errors.As(err, &known):
 			return err
 		case c.Request.Context().Err() != nil:
 			c.AbortWithStatus(clientGone)
-			return nil //nolint:nilerr // nobody is there to be told
-		case errors.Is(err, postgres.ErrNotFound):
+			return nil //nolint:nilerr // there is no client to report it to
+		case errors.Is(err, jobstore.ErrNotFound):
 			return notFound()
 		default:
-			return problem.New(problem.StatusUnavailable, "The database of job states does not answer.").Because(err).After(outage)
+			unavailable := problem.New(problem.StatusUnavailable, "The job database does not respond.")
+			return unavailable.Because(err).After(outageInterval)
 		}
 	})
 }
 
 func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job has this id.") }
 
-// job is GET /v1/jobs/{id}.
+// job handles GET /v1/jobs/{id}.
 func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	known := readTags(c.Request.Header.Values("If-None-Match"))
-	wait, asked := httpserver.PreferWait(c.Request.Header)
+	wait, preferred := httpserver.PreferWait(c.Request.Header)
 	wait = min(wait, httpserver.MaxWait)
 
-	var first, latest fold.Job
-	look := func(ctx context.Context) (over bool, err error) {
+	var first, latest job.Job
+	check := func(ctx context.Context) (done bool, err error) {
 		if latest, err = a.jobs.Job(ctx, id); err != nil {
 			return false, err
 		}
 		if first.Version == 0 {
 			first = latest
 		}
-		return latest.Status.Terminal() || moved(first, latest, known), nil
+		return latest.Status.Terminal() || changed(first, latest, known), nil
 	}
-	held, err := a.hold(c, id, wait, look)
+	waited, err := a.wait(c, id, wait, check)
 	if err != nil {
 		return err
 	}
 	header := c.Writer.Header()
-	if asked && held {
+	if preferred && waited {
 		header.Set("Preference-Applied", httpserver.PreferenceApplied(wait))
 	}
 	header.Set("ETag", tagOf(latest))
 	header.Set("Cache-Control", "no-cache")
 	if !latest.Status.Terminal() {
-		header.Set("Retry-After", seconds(pollAgain))
+		header.Set("Retry-After", seconds(pollInterval))
 	}
 	if known.match(tagOf(latest)) {
 		c.Status(http.StatusNotModified)
@@ -111,65 +105,68 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	return nil
 }
 
-// moved tells whether what a long poll waits for has happened: the job is no longer what the client knows, or, when the
-// client did not say what that is, its state is no longer what it was when the client asked. Progress alone is news only
-// to the former.
-func moved(first, latest fold.Job, known tags) bool {
+// changed reports whether the change that a long poll waits for has happened. If the client sent an entity tag, that
+// is any change of the representation; otherwise, a change of the state since the request began. Progress alone ends
+// only the wait of a client that sent a tag.
+func changed(first, latest job.Job, known tags) bool {
 	if known.given() {
 		return !known.match(tagOf(latest)) || known.any
 	}
 	return latest.Status != first.Status || latest.Attempt != first.Attempt
 }
 
-// hold calls look until it says that the wait is over, the time is up, or the server drains. When too many are waiting
-// already it looks once and does not wait: the client gets the present state and is told when to poll again, which RFC
-// 7240 allows, and which one read pays for. A 503 in its place would cost the client its answer.
-func (a *api) hold(c *gin.Context, id uuid.UUID, wait time.Duration, look func(context.Context) (bool, error)) (held bool, err error) {
+// wait calls check until it is done, the time is up, or the server drains. If too many requests are waiting already, it
+// calls check once and does not wait: the client gets the present state and the time of its next poll, which RFC 7240
+// allows and which costs one read. A 503 instead would deny the client its response.
+func (a *api) wait(
+	c *gin.Context, id uuid.UUID, wait time.Duration, check func(context.Context) (done bool, err error),
+) (waited bool, err error) {
 	ctx := c.Request.Context()
 	if wait > 0 {
-		err = a.waiters.Until(ctx, id, wait, httpserver.Draining(ctx), look)
+		err = a.waiters.Until(ctx, id, wait, httpserver.Draining(ctx), check)
 		if !errors.Is(err, watch.ErrFull) {
 			return true, err
 		}
 	}
-	_, err = look(ctx)
+	_, err = check(ctx)
 	return wait == 0, err
 }
 
-// recorded is GET /internal/jobs/{id}/recorded?wait=2s: it answers as soon as clients can see the job.
+// recorded handles GET /internal/jobs/{id}/recorded?wait=2s: it responds as soon as clients can see the job.
 func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 	wait, err := time.ParseDuration(c.DefaultQuery("wait", "0s"))
 	if err != nil || wait < 0 {
-		return problem.New(problem.OptionInvalid, "The wait cannot be read.").With(problem.Field{Name: "wait", Detail: "a duration such as 2s"})
+		field := problem.Field{Name: "wait", Detail: "must be a duration such as 2s"}
+		return problem.New(problem.OptionInvalid, "The parameter wait is invalid.").With(field)
 	}
-	var recorded *fold.Job
-	look := func(ctx context.Context) (bool, error) {
+	var recorded *job.Job
+	check := func(ctx context.Context) (bool, error) {
 		latest, err := a.jobs.Job(ctx, id)
-		if errors.Is(err, postgres.ErrNotFound) {
+		if errors.Is(err, jobstore.ErrNotFound) {
 			return false, nil
 		}
 		recorded = &latest
 		return true, err
 	}
-	if _, err := a.hold(c, id, min(wait, httpserver.MaxWait), look); err != nil {
+	if _, err := a.wait(c, id, min(wait, httpserver.MaxWait), check); err != nil {
 		return err
 	}
 	if recorded == nil {
 		return notFound()
 	}
-	c.Header("ETag", tagOf(*recorded)) // the gateway goes on waiting from here
+	c.Header("ETag", tagOf(*recorded)) // the gateway continues to wait from here
 	c.JSON(http.StatusOK, represent(*recorded))
 	return nil
 }
 
-// result is GET /internal/jobs/{id}/result: where the result's bytes lie.
+// result handles GET /internal/jobs/{id}/result: where the result is stored.
 func (a *api) result(c *gin.Context, id uuid.UUID) error {
 	found, err := a.jobs.Job(c.Request.Context(), id)
 	if err != nil {
 		return err
 	}
 	switch {
-	case found.Status == jobapi.Succeeded:
+	case found.Status == job.Succeeded:
 		c.JSON(http.StatusOK, locate(found))
 		return nil
 	case found.Failure != nil:
@@ -177,6 +174,6 @@ func (a *api) result(c *gin.Context, id uuid.UUID) error {
 	case found.Status.Terminal():
 		return problem.New(problem.JobFailed, "The job is %s.", found.Status)
 	default:
-		return problem.New(problem.JobNotFinished, "The job is %s.", found.Status).After(pollAgain)
+		return problem.New(problem.JobNotFinished, "The job is %s.", found.Status).After(pollInterval)
 	}
 }

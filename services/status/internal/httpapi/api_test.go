@@ -19,33 +19,34 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
-	"github.com/docmill/docmill/services/status/internal/postgres"
-	"github.com/docmill/docmill/services/status/internal/postgres/postgrestest"
 	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+	"github.com/docmill/docmill/services/status/postgres"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// bench is a server over a real database, with as many waiters as a test wants.
+// bench is a server on a real database, with a maximum number of waiters.
 type bench struct {
 	url      string
-	store    *postgres.Store
+	store    jobstore.Store
 	registry *prometheus.Registry
-	drain    func() error // begins to drain the server and returns when it is down
+	drain    func() error // drains the server and returns when it has stopped
 }
 
 func setup(t *testing.T, waiters int) bench {
 	t.Helper()
-	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)))
 	registry := prometheus.NewRegistry()
-	room := watch.New(waiters, time.Hour, registry) // so that only notifications wake
-	postgrestest.Run(t, postgres.NewListener(store, room, zap.NewNop()).Run)
+	waiting := watch.New(waiters, time.Hour, registry) // so that only notifications wake
+	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)), waiting)
 	engine := httpserver.NewEngine("test", zap.NewNop(), registry)
-	httpapi.Register(engine, store, room)
+	httpapi.Register(engine, store, waiting)
 	b := bench{store: store, registry: registry}
 	b.url, b.drain = serve(t, engine)
 	return b
@@ -58,9 +59,8 @@ func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- httpserver.Component("http", address, handler, zap.NewNop()).Run(context.Background(), func() { close(ready) }, drain)
-	}()
+	server := httpserver.Component("http", address, handler, zap.NewNop())
+	go func() { ended <- server.Run(context.Background(), func() { close(ready) }, drain) }()
 	select {
 	case <-ready:
 	case err := <-ended:
@@ -86,7 +86,7 @@ type answer struct {
 	body []byte
 }
 
-// get asks for a path with headers given as name, value, name, value and so on.
+// get requests a path with the headers name, value, ...
 func (b bench) get(ctx context.Context, path string, header ...string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, http.NoBody)
 	if err != nil {
@@ -111,7 +111,7 @@ func (b bench) mustGet(t *testing.T, path string, header ...string) answer {
 	return got
 }
 
-// held starts a long poll and returns once it is waiting.
+// held starts a long poll and returns once it waits.
 func (b bench) held(t *testing.T, ctx context.Context, path string, header ...string) <-chan answer {
 	t.Helper()
 	before := b.waiting(t)
@@ -122,11 +122,11 @@ func (b bench) held(t *testing.T, ctx context.Context, path string, header ...st
 			answers <- got
 		}
 	}()
-	require.Eventually(t, func() bool { return b.waiting(t) == before+1 }, postgrestest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.waiting(t) == before+1 }, storetest.Patience, time.Millisecond)
 	return answers
 }
 
-// waiting is the number of requests that wait.
+// waiting returns the number of requests that wait.
 func (b bench) waiting(t *testing.T) int {
 	t.Helper()
 	families, err := b.registry.Gather()
@@ -136,11 +136,11 @@ func (b bench) waiting(t *testing.T) int {
 			return int(family.GetMetric()[0].GetGauge().GetValue())
 		}
 	}
-	require.Fail(t, "there is no such metric")
+	require.Fail(t, "the metric is missing")
 	return 0
 }
 
-func (b bench) apply(t *testing.T, events ...fold.Event) {
+func (b bench) apply(t *testing.T, events ...job.Event) {
 	t.Helper()
 	_, err := b.store.Apply(t.Context(), events)
 	require.NoError(t, err)
@@ -154,49 +154,56 @@ func (b bench) submit(t *testing.T) uuid.UUID {
 	return id
 }
 
-func submitted(id uuid.UUID) fold.Event {
-	return fold.Submitted{JobID: fold.JobID(id), Submission: fold.Submission{
-		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-		SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+func submitted(id uuid.UUID) job.Event {
+	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
+		RequestedAt: noon, ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", ContentType: "application/x",
+		Size: 3, SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 	}}
 }
 
-func started(id uuid.UUID) fold.Event {
-	return fold.Moved{JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second), Begins: true, Status: jobapi.Running}
+func started(id uuid.UUID) job.Event {
+	return job.AttemptUpdated{ID: job.ID(id), Attempt: 1, At: noon.Add(time.Second), Starts: true, Status: job.Running}
 }
 
-func progressed(id uuid.UUID, percent int32) fold.Event {
-	return fold.Moved{
-		JobID: fold.JobID(id), Attempt: 1, At: noon.Add(time.Second + time.Duration(percent)), Status: jobapi.Running, Phase: fold.Converting, Percent: percent,
+func progressed(id uuid.UUID, percent int32) job.Event {
+	return job.AttemptUpdated{
+		ID: job.ID(id), Attempt: 1, At: noon.Add(time.Second + time.Duration(percent)), Status: job.Running,
+		Phase: job.Converting, Percent: percent,
 	}
 }
 
-func succeeded(id uuid.UUID) fold.Event {
-	return fold.Ended{
-		JobID: fold.JobID(id), Attempt: 1, StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
-		Result:   &fold.Result{ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8},
-		Warnings: []fold.Warning{{Code: "font-substituted", Detail: "A → B"}},
-		Report: &jobapi.Report{
-			Engine: "LibreOffice 7.4.7.2", Seconds: jobapi.Seconds{Queued: new(0.0), Load: new(0.062)},
-			Fonts: []jobapi.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
+func succeeded(id uuid.UUID) job.Event {
+	return job.Ended{
+		ID: job.ID(id), Status: job.Succeeded, Attempt: 1,
+		StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2 * time.Second),
+		Result: &job.Result{
+			ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8,
+		},
+		Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
+		Report: &job.Report{
+			Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Queued: new(0.0), Load: new(0.062)},
+			Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
 		},
 	}
 }
 
-func failed(id uuid.UUID) fold.Event {
-	return fold.Ended{JobID: fold.JobID(id), Attempt: 1, FinishedAt: noon, Failure: &fold.Failure{Code: "password-required", Detail: "Locked."}}
+func failed(id uuid.UUID) job.Event {
+	return job.Ended{
+		ID: job.ID(id), Status: job.Failed, Attempt: 1, FinishedAt: noon,
+		Failure: &job.Failure{Code: "password-required", Detail: "Locked."},
+	}
 }
 
 func requireProblem(t *testing.T, got answer, status int, code problem.Code) {
 	t.Helper()
 	require.Equal(t, status, got.StatusCode, "%s", got.body)
 	require.Equal(t, problem.ContentType, got.Header.Get("Content-Type"))
-	var told problem.Answer
-	require.NoError(t, json.Unmarshal(got.body, &told))
-	require.Equal(t, code, told.Code)
+	var answer problem.Answer
+	require.NoError(t, json.Unmarshal(got.body, &answer))
+	require.Equal(t, code, answer.Code)
 }
 
-func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
+func TestRepresentation(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	id := b.submit(t)
@@ -208,7 +215,8 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	require.JSONEq(t, `{
 		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "attempt": 0,
-		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
+			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
 		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`"}
 	}`, string(got.body))
 
@@ -223,9 +231,11 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 	require.JSONEq(t, `{
 		"id": "`+id.String()+`", "status": "succeeded", "attempt": 1,
 		"created_at": "2026-03-01T12:00:00Z", "started_at": "2026-03-01T12:00:01Z", "finished_at": "2026-03-01T12:00:02Z",
-		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3, "sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
+		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
+			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
 		"target": {"format": "pdf", "options": {}}, "tag": "mine",
-		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8, "sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
+		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8,
+			"sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
 		"warnings": [{"code": "font-substituted", "detail": "A → B"}],
 		"report": {
 			"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "load": 0.062},
@@ -236,19 +246,20 @@ func TestAJobIsShownAsTheContractHasIt(t *testing.T) {
 	}`, string(got.body))
 }
 
-func TestWhatIsUnknownIsNotFound(t *testing.T) {
+func TestUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
-	stub := uuid.New()
-	b.apply(t, started(stub))
-	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", stub.String()} {
-		for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/result", "/internal/jobs/" + id + "/recorded"} {
+	placeholder := uuid.New()
+	b.apply(t, started(placeholder))
+	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", placeholder.String()} {
+		internal := "/internal/jobs/" + id
+		for _, path := range []string{"/v1/jobs/" + id, internal + "/result", internal + "/recorded"} {
 			requireProblem(t, b.mustGet(t, path, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
 		}
 	}
 }
 
-func TestAPollOfWhatTheClientHasIsNotModified(t *testing.T) {
+func TestPollWithCurrentTagIsNotModified(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	id := b.submit(t)
@@ -264,7 +275,7 @@ func TestAPollOfWhatTheClientHasIsNotModified(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "If-None-Match", `"1"`).StatusCode)
 }
 
-func TestALongPollIsWokenByTheChange(t *testing.T) {
+func TestLongPollIsWokenByChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
@@ -278,29 +289,31 @@ func TestALongPollIsWokenByTheChange(t *testing.T) {
 		require.Equal(t, `"2"`, got.Header.Get("ETag"))
 		require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
 	}
-	require.Less(t, time.Since(begin), 30*time.Second, "it did not wait for the end of its time")
+	require.Less(t, time.Since(begin), 30*time.Second, "it did not wait until its time was up")
 	require.Zero(t, b.waiting(t))
 }
 
-func TestALongPollReturnsAtOnceWhenThereIsNews(t *testing.T) {
+func TestLongPollReturnsAtOnceAfterChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
+	path := jobapi.Path(id.String())
+	require.Equal(t, http.StatusOK, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `"0"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `*`).StatusCode)
 	b.apply(t, succeeded(id))
-	got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60")
+	got := b.mustGet(t, path, "Prefer", "wait=60")
 	require.Equal(t, http.StatusOK, got.StatusCode)
 	require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=60", "If-None-Match", `"2"`).StatusCode)
 }
 
-func TestALongPollEndsWithItsTime(t *testing.T) {
+func TestLongPollTimesOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
-	require.Equal(t, http.StatusOK, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1").StatusCode)
-	require.Equal(t, http.StatusNotModified, b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
+	path := jobapi.Path(id.String())
+	require.Equal(t, http.StatusOK, b.mustGet(t, path, "Prefer", "wait=1").StatusCode)
+	require.Equal(t, http.StatusNotModified, b.mustGet(t, path, "Prefer", "wait=1", "If-None-Match", `"1"`).StatusCode)
 	for _, ignored := range []string{"wait=abc", "wait=-1", "respond-async"} {
 		got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", ignored)
 		require.Equal(t, http.StatusOK, got.StatusCode)
@@ -308,7 +321,7 @@ func TestALongPollEndsWithItsTime(t *testing.T) {
 	}
 }
 
-func TestProgressDoesNotWakeThoseWhoWaitForTheState(t *testing.T) {
+func TestProgressDoesNotEndLongPollForState(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
@@ -320,23 +333,23 @@ func TestProgressDoesNotWakeThoseWhoWaitForTheState(t *testing.T) {
 	var shown jobapi.Job
 	require.NoError(t, json.Unmarshal((<-answers).body, &shown))
 	require.Equal(t, jobapi.Failed, shown.Status)
-	require.Equal(t, &jobapi.Error{Code: "password-required", Detail: "Locked."}, shown.Error)
+	require.Equal(t, &jobapi.Error{Code: "password-required", Detail: "Locked.", Remedy: problem.Remedy(problem.PasswordRequired)}, shown.Error)
 }
 
-func TestAClientThatLeavesFreesItsPlace(t *testing.T) {
+func TestClientThatDisconnectsFreesItsPlace(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	id := b.submit(t)
 	ctx, leave := context.WithCancel(t.Context())
 	b.held(t, ctx, jobapi.Path(id.String()), "Prefer", "wait=60")
 	got := b.mustGet(t, jobapi.Path(id.String()), "Prefer", "wait=60")
-	require.Equal(t, http.StatusOK, got.StatusCode, "no room: answered at once")
+	require.Equal(t, http.StatusOK, got.StatusCode, "too many waiters: answered at once")
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	leave()
-	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, postgrestest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, storetest.Patience, time.Millisecond)
 }
 
-func TestADrainEndsLongPolls(t *testing.T) {
+func TestDrainEndsLongPolls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
 	id := b.submit(t)
@@ -353,7 +366,7 @@ func TestRecordedWaitsForTheSubmission(t *testing.T) {
 	requireProblem(t, b.mustGet(t, path+"?wait=10ms"), http.StatusNotFound, problem.JobNotFound)
 	requireProblem(t, b.mustGet(t, path+"?wait=soon"), http.StatusBadRequest, problem.OptionInvalid)
 	answers := b.held(t, t.Context(), path+"?wait=60s")
-	requireProblem(t, b.mustGet(t, path+"?wait=60s"), http.StatusNotFound, problem.JobNotFound) // no room to wait
+	requireProblem(t, b.mustGet(t, path+"?wait=60s"), http.StatusNotFound, problem.JobNotFound) // too many waiters
 	b.apply(t, started(id))
 	b.apply(t, submitted(id))
 	got := <-answers
@@ -365,7 +378,7 @@ func TestRecordedWaitsForTheSubmission(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.mustGet(t, path).StatusCode)
 }
 
-func TestHeadIsAGetWithoutItsBody(t *testing.T) {
+func TestHead(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	response, err := http.Head(b.url + jobapi.Path(b.submit(t).String()))
@@ -375,7 +388,7 @@ func TestHeadIsAGetWithoutItsBody(t *testing.T) {
 	require.Equal(t, `"1"`, response.Header.Get("ETag"))
 }
 
-func TestResultSaysWhereItLies(t *testing.T) {
+func TestResultLocation(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	id := b.submit(t)
@@ -395,18 +408,19 @@ func TestResultSaysWhereItLies(t *testing.T) {
 	requireProblem(t, b.mustGet(t, "/internal/jobs/"+id.String()+"/result"), http.StatusConflict, problem.JobFailed)
 }
 
-func TestADatabaseThatIsAwayIsSaidSo(t *testing.T) {
+func TestDatabaseOutage(t *testing.T) {
 	t.Parallel()
 	config := postgrestest.Config(testbench.New(t))
-	config.URL = "postgres://docmill@127.0.0.1:1/docmill" // nobody listens there
+	config.URL = "postgres://docmill@127.0.0.1:1/docmill" // no server listens there
 	store, err := postgres.Open(config, zap.NewNop())
 	require.NoError(t, err)
-	postgrestest.Run(t, store.Run)
+	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
 	httpapi.Register(engine, store, watch.New(1, time.Hour, prometheus.NewRegistry()))
 	b := bench{}
 	b.url, _ = serve(t, engine)
-	for _, path := range []string{"/v1/jobs/" + uuid.NewString(), "/internal/jobs/" + uuid.NewString() + "/recorded?wait=60s"} {
+	id := uuid.NewString()
+	for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/recorded?wait=60s"} {
 		got := b.mustGet(t, path, "Prefer", "wait=60")
 		requireProblem(t, got, http.StatusServiceUnavailable, problem.StatusUnavailable)
 		require.Equal(t, "2", got.Header.Get("Retry-After"))

@@ -6,19 +6,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
 )
 
-// tagOf is the entity tag of a job's representation. It is a strong one: equal versions have equal bytes.
-func tagOf(j fold.Job) string { return `"` + strconv.FormatInt(j.Version, 10) + `"` }
+// tagOf returns the entity tag of a job's representation. It is strong: equal versions have equal bytes.
+func tagOf(j job.Job) string { return `"` + strconv.FormatInt(j.Version, 10) + `"` }
 
-// tags is what a client says it has, in If-None-Match (RFC 9110, section 13.1.2).
+// tags are the representations that a client has, from If-None-Match (RFC 9110, section 13.1.2).
 type tags struct {
 	any  bool
 	list []string
 }
 
-// readTags reads a list of entity tags or "*". Weakness is dropped: If-None-Match compares weakly. What is no tag is skipped.
+// readTags parses lists of entity tags, or "*". It drops the prefix of weak tags, because If-None-Match compares
+// weakly, and skips what is not a tag.
 func readTags(values []string) tags {
 	var found tags
 	for _, rest := range values {
@@ -27,7 +28,7 @@ func readTags(values []string) tags {
 			continue
 		}
 		for {
-			// Quotes cannot be escaped in a tag, and a tag may hold commas: so quotes alone separate.
+			// A tag may contain commas, and quotes cannot be escaped in it: so only quotes separate.
 			_, after, opened := strings.Cut(rest, `"`)
 			tag, next, closed := strings.Cut(after, `"`)
 			if !opened || !closed {
@@ -40,10 +41,10 @@ func readTags(values []string) tags {
 	return found
 }
 
-// given tells whether the client has said anything.
+// given reports whether the client sent any tag.
 func (t tags) given() bool { return t.any || len(t.list) > 0 }
 
-// match tells whether the client has the representation with this tag.
+// match reports whether the client has the representation with this tag.
 func (t tags) match(tag string) bool {
 	return t.any || slices.Contains(t.list, tag)
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
 )
 
 func TestReadTags(t *testing.T) {
@@ -16,7 +16,7 @@ func TestReadTags(t *testing.T) {
 	} {
 		require.Equal(t, want, readTags([]string{header}).match(`"3"`), header)
 	}
-	require.True(t, readTags([]string{`"1"`, `"3"`}).match(`"3"`), "a header of two lines")
+	require.True(t, readTags([]string{`"1"`, `"3"`}).match(`"3"`), "two header lines")
 	require.False(t, readTags(nil).given())
 	require.False(t, readTags([]string{"nonsense"}).given())
 }
@@ -24,20 +24,22 @@ func TestReadTags(t *testing.T) {
 func TestResultName(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]string{
-		"deck.pptx": "deck.pdf", "DECK.PPTX": "DECK.pdf", "Übersicht – 講演.odp": "Übersicht – 講演.pdf", "a.b.docx": "a.b.pdf", "notes.log": "notes.pdf",
-		"Sales.NUMBERS": "Sales.pdf", "deck": "deck.pdf", ".pptx": ".pptx.pdf", "Report v1.2": "Report v1.2.pdf", "St. Gallen": "St. Gallen.pdf", "dot.": "dot..pdf",
+		"deck.pptx": "deck.pdf", "DECK.PPTX": "DECK.pdf", "Übersicht – 講演.odp": "Übersicht – 講演.pdf", "a.b.docx": "a.b.pdf",
+		"notes.log": "notes.pdf", "Sales.NUMBERS": "Sales.pdf", "deck": "deck.pdf", ".pptx": ".pptx.pdf",
+		"Report v1.2": "Report v1.2.pdf", "St. Gallen": "St. Gallen.pdf", "dot.": "dot..pdf",
 	} {
-		require.Equal(t, want, resultName(fold.Submission{Filename: source, TargetFormat: "pdf"}, "application/pdf"))
+		require.Equal(t, want, resultName(job.Submission{Filename: source, TargetFormat: "pdf"}, "application/pdf"))
 	}
 }
 
-// TestResultExtension: the name follows what the result is, not what was asked for.
+// TestResultExtension requires that the name follows the type of the result, not the requested target.
 func TestResultExtension(t *testing.T) {
 	t.Parallel()
 	for mediaType, want := range map[string]string{
 		"application/zip": "deck.zip", "image/jpeg": "deck.jpg", "text/plain; charset=utf-8": "deck.txt",
-		"application/x-of-tomorrow": "deck.hologram",
+		"application/x-future": "deck.hologram",
 	} {
-		require.Equal(t, want, resultName(fold.Submission{Filename: "deck.pptx", TargetFormat: "hologram"}, mediaType))
+		submission := job.Submission{Filename: "deck.pptx", TargetFormat: "hologram"}
+		require.Equal(t, want, resultName(submission, mediaType))
 	}
 }

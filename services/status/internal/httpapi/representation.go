@@ -8,56 +8,97 @@ import (
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
-	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/status/job"
 )
 
-// represent makes the public representation of a visible job.
-func represent(j fold.Job) jobapi.Job {
-	id, submission := j.ID.String(), j.Submission
+// represent returns the public representation of a visible job.
+func represent(j job.Job) jobapi.Job {
+	id, status, submission := j.ID.String(), statusOf(j.Status), j.Submission
 	public := jobapi.Job{
-		ID: id, Status: j.Status, Attempt: j.Attempt,
-		CreatedAt: submission.RequestedAt, StartedAt: moment(j.StartedAt), FinishedAt: moment(j.FinishedAt),
+		ID: id, Status: status, Attempt: j.Attempt,
+		CreatedAt: submission.RequestedAt, StartedAt: optional(j.StartedAt), FinishedAt: optional(j.FinishedAt),
 		Source: jobapi.Source{
 			Filename: submission.Filename, ContentType: submission.ContentType, Size: submission.Size,
 			SHA256: hex.EncodeToString(submission.SHA256),
 		},
 		Target: jobapi.Target{Format: submission.TargetFormat, Options: submission.Options},
-		Report: j.Report,
+		Report: reportOf(j.Report),
 		Tag:    submission.Tag,
-		Links:  jobapi.LinksTo(id, j.Status),
+		Links:  jobapi.LinksTo(id, status),
 	}
 	if public.Target.Options == nil {
 		public.Target.Options = map[string]any{}
 	}
-	if name := phaseName(j.Phase); name != "" && j.Status == jobapi.Running {
-		public.Progress = &jobapi.Progress{Phase: name, Percent: j.Percent}
+	if phase := phaseName(j.Phase); phase != "" && j.Status == job.Running {
+		public.Progress = &jobapi.Progress{Phase: phase, Percent: j.Percent}
 	}
 	if r := j.Result; r != nil {
 		public.Result = &jobapi.Result{
-			Filename: resultName(*submission, r.ContentType), ContentType: r.ContentType, Size: r.Size, SHA256: hex.EncodeToString(r.SHA256),
-			Pages: r.Pages,
+			Filename: resultName(*submission, r.ContentType), ContentType: r.ContentType, Size: r.Size,
+			SHA256: hex.EncodeToString(r.SHA256), Pages: r.Pages,
 		}
 	}
 	for _, w := range j.Warnings {
-		public.Warnings = append(public.Warnings, jobapi.Warning(w))
+		public.Warnings = append(public.Warnings, jobapi.Warning{Code: w.Code, Detail: w.Detail})
 	}
 	if f := j.Failure; f != nil {
-		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Retryable: f.Retryable}
+		// Rows of before the remedy had a member of its own repeat one at the end of their detail.
+		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Remedy: problem.Remedy(problem.Code(f.Code)), Retryable: f.Retryable}
 	}
 	return public
 }
 
-// locate says where the result of a succeeded job lies.
-func locate(j fold.Job) jobapi.Location {
-	return jobapi.Location{
-		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission, j.Result.ContentType), ContentType: j.Result.ContentType,
-		Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),
+func statusOf(s job.Status) jobapi.Status {
+	switch s {
+	case job.Queued:
+		return jobapi.Queued
+	case job.Running:
+		return jobapi.Running
+	case job.Succeeded:
+		return jobapi.Succeeded
+	case job.Canceled:
+		return jobapi.Canceled
+	default:
+		return jobapi.Failed
 	}
 }
 
-// resultName is the source's name with the extension of what the result is. For one that this status is too old to know it is
-// the target's identifier, which mostly is the same.
-func resultName(s fold.Submission, mediaType string) string {
+// reportOf returns the public report; nil for nil. Its lists are never null.
+func reportOf(r *job.Report) *jobapi.Report {
+	if r == nil {
+		return nil
+	}
+	public := &jobapi.Report{
+		Engine: r.Engine,
+		Seconds: jobapi.Seconds{
+			Queued: r.Seconds.Queued, Fetch: r.Seconds.Fetch, Load: r.Seconds.Load,
+			Export: r.Seconds.Export, Store: r.Seconds.Store,
+		},
+		Fonts:        make([]jobapi.Font, len(r.Fonts)),
+		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
+		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
+	}
+	for i, f := range r.Fonts {
+		public.Fonts[i] = jobapi.Font{Name: f.Name, ReplacedBy: f.ReplacedBy, Found: f.Found}
+	}
+	if public.BlockedLinks == nil {
+		public.BlockedLinks = []string{}
+	}
+	return public
+}
+
+// locate returns where the result of a succeeded job is stored.
+func locate(j job.Job) jobapi.Location {
+	return jobapi.Location{
+		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission, j.Result.ContentType),
+		ContentType: j.Result.ContentType, Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),
+	}
+}
+
+// resultName returns the source's name with the extension of the result's type. For a type that only a newer version
+// knows it uses the target's identifier, which is the extension in most cases.
+func resultName(s job.Submission, mediaType string) string {
 	name := s.Filename
 	if extension := path.Ext(name); isExtension(extension) && extension != name {
 		name = strings.TrimSuffix(name, extension)
@@ -68,13 +109,14 @@ func resultName(s fold.Submission, mediaType string) string {
 	return name + "." + s.TargetFormat
 }
 
-// isExtension tells a real extension from the end of a name with a dot in it, such as "Report v1.2" or "St. Gallen".
+// isExtension distinguishes an extension from the end of a name that contains a dot, such as "Report v1.2" or "St.
+// Gallen".
 func isExtension(text string) bool {
-	const longest = 5 // with the dot: ".docx", and what is like it
+	const maxLength = 5 // with the dot: ".docx" and the like
 	if _, known := format.ByExtension(strings.ToLower(strings.TrimPrefix(text, "."))); known {
 		return true
 	}
-	if len(text) < 2 || len(text) > longest || text[1] >= '0' && text[1] <= '9' {
+	if len(text) < 2 || len(text) > maxLength || text[1] >= '0' && text[1] <= '9' {
 		return false
 	}
 	for _, c := range text[1:] {
@@ -85,20 +127,20 @@ func isExtension(text string) bool {
 	return true
 }
 
-func phaseName(p fold.Phase) string {
+func phaseName(p job.Phase) string {
 	switch p {
-	case fold.Loading:
+	case job.Loading:
 		return "loading"
-	case fold.Converting:
+	case job.Converting:
 		return "converting"
-	case fold.Storing:
+	case job.Storing:
 		return "storing"
 	default:
 		return ""
 	}
 }
 
-func moment(t time.Time) *time.Time {
+func optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

@@ -1,5 +1,5 @@
-// Package watch holds the requests that wait for a job to change. What wakes them is the database's notification; a
-// slow clock is the second line for one that was lost.
+// Package watch lets requests wait for a job to change. The job store's notifications wake them; in case a
+// notification is lost, they also check periodically.
 package watch
 
 import (
@@ -12,29 +12,33 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// ErrFull says that as many are waiting as may.
-var ErrFull = errors.New("too many are waiting")
+// ErrFull means that the maximum number of requests is waiting already.
+var ErrFull = errors.New("too many requests are waiting")
 
-// Reread is after how long a waiter usually looks again though nobody woke it. 10,000 waiters are 2,000 reads a second then.
-const Reread = 5 * time.Second
+// Recheck is the usual time after which a waiter checks again without being woken. With 10,000 waiters that is 2,000
+// reads per second.
+const Recheck = 5 * time.Second
 
-// Waiters are those who wait, by job. It is safe for concurrent use.
+// Waiters are the requests that wait, by job. It is safe for concurrent use, and the audience of a job store.
 type Waiters struct {
-	most   int
-	reread time.Duration
-	gauge  prometheus.Gauge
+	limit   int
+	recheck time.Duration
+	gauge   prometheus.Gauge
 
 	mu    sync.Mutex
 	count int
 	byJob map[uuid.UUID]map[chan struct{}]struct{}
 }
 
-// New makes room for up to most waiters. One that nobody wakes looks again after reread.
-func New(most int, reread time.Duration, registry prometheus.Registerer) *Waiters {
+var _ jobstore.Audience = (*Waiters)(nil)
+
+// New returns Waiters for at most limit requests. A waiter that is not woken checks again after recheck.
+func New(limit int, recheck time.Duration, registry prometheus.Registerer) *Waiters {
 	w := &Waiters{
-		most: most, reread: reread,
+		limit: limit, recheck: recheck,
 		byJob: map[uuid.UUID]map[chan struct{}]struct{}{},
 		gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "waiters",
@@ -45,22 +49,25 @@ func New(most int, reread time.Duration, registry prometheus.Registerer) *Waiter
 	return w
 }
 
-// Until calls look until it says that the wait is over or fails, and gives its error. It calls it at once, each time
-// somebody wakes the job, and every few seconds. It returns nil when the time is up or end is closed, and ctx's error when
-// that ends. It returns ErrFull, without a look, when too many are waiting.
-func (w *Waiters) Until(ctx context.Context, id uuid.UUID, wait time.Duration, end <-chan struct{}, look func(context.Context) (over bool, err error)) error {
-	// First join and then look: a change between the two would be missed the other way round.
+// Until calls check until that is done or fails, and returns its error. It calls check at once, whenever the job is
+// woken, and periodically. It returns nil if the time is up or end is closed, and ctx's error if ctx ends. If too
+// many requests are waiting it returns ErrFull without calling check.
+func (w *Waiters) Until(
+	ctx context.Context, id uuid.UUID, wait time.Duration, end <-chan struct{},
+	check func(context.Context) (done bool, err error),
+) error {
+	// Join before the first check: otherwise a change between the two would be missed.
 	woken, leave, err := w.join(id)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	clock := time.NewTicker(w.reread)
+	clock := time.NewTicker(w.recheck)
 	defer clock.Stop()
 	timeUp := time.NewTimer(wait)
 	defer timeUp.Stop()
 	for {
-		if over, err := look(ctx); over || err != nil {
+		if done, err := check(ctx); done || err != nil {
 			return err
 		}
 		select {
@@ -76,7 +83,7 @@ func (w *Waiters) Until(ctx context.Context, id uuid.UUID, wait time.Duration, e
 	}
 }
 
-// Wake makes those look who wait for one of the jobs. It never blocks.
+// Wake makes the waiters of these jobs check. It never blocks.
 func (w *Waiters) Wake(ids ...uuid.UUID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +92,7 @@ func (w *Waiters) Wake(ids ...uuid.UUID) {
 	}
 }
 
-// WakeAll makes everybody look. It never blocks.
+// WakeAll makes all waiters check. It never blocks.
 func (w *Waiters) WakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +101,7 @@ func (w *Waiters) WakeAll() {
 	}
 }
 
-// wake leaves a note for each waiter; one that has a note already needs no second one.
+// wake signals each waiter. A waiter that has not seen the previous signal yet needs no second one.
 func wake(waiters map[chan struct{}]struct{}) {
 	for woken := range waiters {
 		select {
@@ -107,23 +114,23 @@ func wake(waiters map[chan struct{}]struct{}) {
 func (w *Waiters) join(id uuid.UUID) (woken <-chan struct{}, leave func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.count >= w.most {
+	if w.count >= w.limit {
 		return nil, nil, ErrFull
 	}
-	note := make(chan struct{}, 1)
+	signal := make(chan struct{}, 1)
 	if w.byJob[id] == nil {
 		w.byJob[id] = map[chan struct{}]struct{}{}
 	}
-	w.byJob[id][note] = struct{}{}
+	w.byJob[id][signal] = struct{}{}
 	w.count++
 	w.gauge.Set(float64(w.count))
-	return note, func() { w.leave(id, note) }, nil
+	return signal, func() { w.leave(id, signal) }, nil
 }
 
-func (w *Waiters) leave(id uuid.UUID, note chan struct{}) {
+func (w *Waiters) leave(id uuid.UUID, signal chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.byJob[id], note)
+	delete(w.byJob[id], signal)
 	if len(w.byJob[id]) == 0 {
 		delete(w.byJob, id)
 	}

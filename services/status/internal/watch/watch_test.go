@@ -15,82 +15,82 @@ import (
 	"github.com/docmill/docmill/services/status/internal/watch"
 )
 
-// long is a wait that no test sees the end of.
+// long is a time that does not pass in a test.
 const long = time.Hour
 
 type bench struct {
 	waiters  *watch.Waiters
 	registry *prometheus.Registry
 	id       uuid.UUID
-	looks    chan struct{} // one for each look
-	over     chan bool     // what each look says
+	checks   chan struct{} // one per check
+	done     chan bool     // what each check returns
 }
 
-func setup(_ *testing.T) bench { return setupReread(long) }
+func setup(_ *testing.T) bench { return setupRecheck(long) }
 
-func setupReread(reread time.Duration) bench {
+func setupRecheck(recheck time.Duration) bench {
 	registry := prometheus.NewRegistry()
 	return bench{
-		waiters: watch.New(2, reread, registry), registry: registry, id: uuid.New(),
-		looks: make(chan struct{}, 100), over: make(chan bool, 100),
+		waiters: watch.New(2, recheck, registry), registry: registry, id: uuid.New(),
+		checks: make(chan struct{}, 100), done: make(chan bool, 100),
 	}
 }
 
-func (b bench) look(context.Context) (bool, error) {
-	b.looks <- struct{}{}
-	return <-b.over, nil
+func (b bench) check(context.Context) (bool, error) {
+	b.checks <- struct{}{}
+	return <-b.done, nil
 }
 
-// waiting starts a wait and returns after its first look.
+// waiting starts a wait and returns after its first check.
 func (b bench) waiting(ctx context.Context, wait time.Duration, end <-chan struct{}) <-chan error {
 	ended := make(chan error, 1)
-	b.over <- false
-	go func() { ended <- b.waiters.Until(ctx, b.id, wait, end, b.look) }()
-	<-b.looks
+	b.done <- false
+	go func() { ended <- b.waiters.Until(ctx, b.id, wait, end, b.check) }()
+	<-b.checks
 	return ended
 }
 
-func TestAWaiterIsWokenForItsJobAlone(t *testing.T) {
+func TestWaiterIsWokenForItsJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ended := b.waiting(t.Context(), long, nil)
 	b.waiters.Wake(uuid.New())
-	require.Empty(t, b.looks)
-	b.over <- true
+	require.Empty(t, b.checks)
+	b.done <- true
 	b.waiters.Wake(uuid.New(), b.id)
 	require.NoError(t, <-ended)
-	require.Len(t, b.looks, 1)
+	require.Len(t, b.checks, 1)
 }
 
-func TestAChangeBetweenLookAndWaitIsNotMissed(t *testing.T) {
+func TestChangeBetweenCheckAndWaitIsNotMissed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	looks := 0
+	checks := 0
 	require.NoError(t, b.waiters.Until(t.Context(), b.id, long, nil, func(context.Context) (bool, error) {
-		looks++
+		checks++
 		b.waiters.Wake(b.id) // while the waiter reads
-		return looks == 2, nil
+		return checks == 2, nil
 	}))
 }
 
-func TestEverybodyLooksAfterAnOutage(t *testing.T) {
+func TestWakeAll(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ended := b.waiting(t.Context(), long, nil)
-	b.over <- true
+	b.done <- true
 	b.waiters.WakeAll()
 	require.NoError(t, <-ended)
 }
 
-func TestAWaitThatNobodyWakesLooksAgain(t *testing.T) {
+func TestWaiterChecksPeriodically(t *testing.T) {
 	t.Parallel()
-	b := setupReread(time.Nanosecond)
+	b := setupRecheck(time.Nanosecond)
 	ended := b.waiting(t.Context(), long, nil)
-	b.over <- true
-	require.NoError(t, <-ended, "the second line: a lost notification")
+	b.done <- true
+	require.NoError(t, <-ended, "a notification was lost")
 }
 
-func TestAWaitEnds(t *testing.T) {
+func TestUntilEnds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NoError(t, <-b.waiting(t.Context(), time.Nanosecond, nil), "its time is up")
@@ -103,11 +103,12 @@ func TestAWaitEnds(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	ended = b.waiting(ctx, long, nil)
 	leave()
-	require.ErrorIs(t, <-ended, context.Canceled, "the client has gone")
+	require.ErrorIs(t, <-ended, context.Canceled, "the client has disconnected")
 
 	broken := errors.New("broken")
-	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, func(context.Context) (bool, error) { return false, broken }), broken)
-	require.Zero(t, b.count(t), "none of them is left behind")
+	fail := func(context.Context) (bool, error) { return false, broken }
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, fail), broken)
+	require.Zero(t, b.count(t), "no waiter is left behind")
 }
 
 func (b bench) count(t *testing.T) float64 {
@@ -119,14 +120,14 @@ func (b bench) count(t *testing.T) float64 {
 	return families[0].GetMetric()[0].GetGauge().GetValue()
 }
 
-func TestNoMoreThanMayWaitDo(t *testing.T) {
+func TestLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, second := b.waiting(t.Context(), long, nil), b.waiting(t.Context(), long, nil)
 	require.InDelta(t, 2, b.count(t), 0)
-	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, b.look), watch.ErrFull)
-	b.over <- true
-	b.over <- true
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, long, nil, b.check), watch.ErrFull)
+	b.done <- true
+	b.done <- true
 	b.waiters.Wake(b.id)
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)

@@ -70,7 +70,7 @@ type Convert struct {
 	Limits Limits
 	// Folder is the only one that the child can write to; its working folder. Source is the path of the document, the only
 	// file beside the configured ones that it can read.
-	Folder, Source string
+	Directory, Source string
 	// SourceURL and TargetURL are what LibreOffice opens and writes; LoadOptions and SaveOptions go with them.
 	SourceURL, LoadOptions string
 	TargetURL, Format      string
@@ -201,7 +201,7 @@ func (c Convert) Marshal() ([]byte, error) {
 	if c.Password != nil {
 		password = *c.Password
 	}
-	texts := []string{c.Folder, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command}
+	texts := []string{c.Directory, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command}
 	if strings.Contains(strings.Join(texts, ""), "\x00") {
 		return nil, fmt.Errorf("%w: a NUL in a string", ErrMalformed)
 	}

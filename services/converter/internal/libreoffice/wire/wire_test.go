@@ -58,7 +58,7 @@ func FuzzParse(f *testing.F) {
 
 func TestMarshalRefusesWhatCannotBeSent(t *testing.T) {
 	t.Parallel()
-	_, err := Convert{Folder: "a\x00b"}.Marshal()
+	_, err := Convert{Directory: "a\x00b"}.Marshal()
 	require.ErrorIs(t, err, ErrMalformed)
 	_, err = Convert{SaveOptions: strings.Repeat("x", MaxPacket)}.Marshal()
 	require.ErrorIs(t, err, ErrMalformed)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Pages makes a PDF with a page for each size: width and height in points, with a blank between. The lower half of each page
-// is black.
+// Pages returns a PDF with a page for each size: width and height in points, separated by a space. The lower half of each
+// page is black.
 func Pages(sizes ...string) []byte {
 	var out, kids strings.Builder
 	var offsets []int
@@ -36,11 +36,11 @@ func Pages(sizes ...string) []byte {
 	return []byte(out.String())
 }
 
-// Alike makes a PDF of n pages of one size.
+// Alike returns a PDF of n pages of one size.
 func Alike(n int, size string) []byte { return Pages(slices.Repeat([]string{size}, n)...) }
 
 func blackBelow(size string) string {
 	var width, height float64
-	_, _ = fmt.Sscanf(size, "%g %g", &width, &height) // a size that is none makes a page that is empty
+	_, _ = fmt.Sscanf(size, "%g %g", &width, &height) // an invalid size makes an empty page
 	return fmt.Sprintf("0 0 %g %g re f", width, height/2)
 }

@@ -1,0 +1,212 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/retry"
+)
+
+// defaultRetryFor is how long a failing batch is retried. It must be less than the broker's consumer_timeout.
+const defaultRetryFor = 10 * time.Minute
+
+// work is what a consumer does with deliveries: each or batches.
+type work interface {
+	// prefetch is how many deliveries the broker may have sent and not seen settled.
+	prefetch() int
+	// serve works until the subscription ends and returns why, or nil if it was drained.
+	serve(sub *subscription) error
+}
+
+// consumer consumes one queue, on a connection of its own, and settles each delivery when its handler is done with it.
+type consumer struct {
+	queue      message.Queue
+	source     source
+	work       work
+	options    message.ConsumerOptions
+	supervisor *supervisor
+	metrics    consumerMetrics
+}
+
+func newConsumer(b *Broker, queue message.Queue, from source, work work, options message.ConsumerOptions) *consumer {
+	if options.RetryFor == 0 {
+		options.RetryFor = defaultRetryFor
+	}
+	factory := labeled(b.registry, from.String())
+	return &consumer{
+		queue: queue, source: from, work: work, options: options,
+		supervisor: newSupervisor(b, "consumer of "+from.String(), newConnectionMetrics(factory)),
+		metrics:    newConsumerMetrics(factory),
+	}
+}
+
+// Run implements [message.Runner]. It takes no further delivery once drain is closed, lets the handlers finish what they
+// have in hand, and settles that. It calls ready at once and not when there is a connection: a service does whatever it can
+// without the broker, and Check reports the rest.
+func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	stop, cancel := host.Context(ctx, drain)
+	defer cancel()
+	ready()
+	c.supervisor.run(ctx, stop, func(s *session, up func()) error {
+		if err := c.awaitReady(s, stop); err != nil {
+			return err
+		}
+		sub, err := c.subscribe(s, drain)
+		if err != nil {
+			return err
+		}
+		up()
+		return c.work.serve(sub)
+	})
+	return nil
+}
+
+// Delays between the calls of Ready, and the limit of each call.
+const (
+	firstReadyDelay = 50 * time.Millisecond
+	maxReadyDelay   = 2500 * time.Millisecond
+	readyTimeout    = 3 * time.Second
+)
+
+// awaitReady waits until the handler can work. It returns an error if the session is lost or stop ends before.
+func (c *consumer) awaitReady(s *session, stop context.Context) error {
+	if c.options.Ready == nil {
+		return nil
+	}
+	waiting, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })()
+	policy := retry.Policy{Initial: firstReadyDelay, Max: maxReadyDelay}
+	return retry.Loop(waiting, policy, c.supervisor.log, "consumer paused: handler not ready", func(ctx context.Context) error {
+		asking, cancel := context.WithTimeout(ctx, readyTimeout)
+		defer cancel()
+		return c.options.Ready(asking)
+	})
+}
+
+// Check returns nil while deliveries can arrive, and otherwise ErrNotConnected.
+func (c *consumer) Check(context.Context) error {
+	if err := c.supervisor.now().err(); err != nil && !errors.Is(err, message.ErrBlocked) {
+		return err
+	}
+	return nil
+}
+
+// consumerTag names the subscription on its channel, which has no other.
+const consumerTag = "docmill"
+
+func (c *consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, error) {
+	if err := s.channel.Qos(c.work.prefetch(), 0, false); err != nil {
+		return nil, fmt.Errorf("set the prefetch: %w", err)
+	}
+	queue, err := c.source.open(s)
+	if err != nil {
+		return nil, err
+	}
+	const autoAck, exclusive, noLocal, noWait = false, false, false, false
+	deliveries, err := s.channel.Consume(queue, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s: %w", queue, err)
+	}
+	return &subscription{
+		session: s, queue: c.queue, deliveries: deliveries, drain: drain, retryFor: c.options.RetryFor,
+		log: c.supervisor.log, metrics: c.metrics,
+	}, nil
+}
+
+// open returns the queue to consume. For an exchange it is declared now, and removed with the connection.
+func (s source) open(on *session) (string, error) {
+	if s.exchange == "" {
+		return s.queue, nil
+	}
+	const durable, autoDelete, exclusive, noWait = false, true, true, false
+	queue, err := on.channel.QueueDeclare("", durable, autoDelete, exclusive, noWait, nil)
+	if err != nil {
+		return "", fmt.Errorf("declare a queue for %s: %w", s.exchange, err)
+	}
+	if err := on.channel.QueueBind(queue.Name, "", s.exchange, noWait, nil); err != nil {
+		return "", fmt.Errorf("bind a queue to %s: %w", s.exchange, err)
+	}
+	return queue.Name, nil
+}
+
+// subscription is the consuming side of one session.
+type subscription struct {
+	session    *session
+	queue      message.Queue
+	deliveries <-chan amqp.Delivery
+	drain      <-chan struct{}
+	retryFor   time.Duration
+	log        *zap.Logger
+	metrics    consumerMetrics
+}
+
+// context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and with
+// context.Canceled when it is abandoned.
+func (s *subscription) context() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
+	stop := context.AfterFunc(s.session.ctx, func() {
+		cause := context.Cause(s.session.ctx)
+		if !errors.Is(cause, context.Canceled) {
+			cause = fmt.Errorf("%w: %w", message.ErrConnectionLost, cause)
+		}
+		cancel(cause)
+	})
+	return ctx, func() { stop(); cancel(context.Canceled) }
+}
+
+// draining reports whether a drain has started. It is checked before a delivery is started: a select with both ready picks
+// either.
+func (s *subscription) draining() bool {
+	select {
+	case <-s.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// unsubscribe ends the flow of deliveries and returns those that no handler has started on.
+func (s *subscription) unsubscribe(rest <-chan amqp.Delivery) {
+	if err := s.session.channel.Cancel(consumerTag, false); err != nil {
+		return // the session is lost, which returns everything
+	}
+	for d := range rest { // closed by the cancel
+		s.settle(deliveryOf(s.queue, &d), message.Requeue)
+	}
+}
+
+// settle reports the outcome of a delivery to the broker. A failure means that the session is lost: the delivery comes
+// again, and its handler then finds that its work is done. Failures are counted and have no other consequence.
+func (s *subscription) settle(d delivery, outcome message.Outcome) {
+	var err error
+	switch channel := s.session.channel; outcome {
+	case message.Ack:
+		err = channel.Ack(d.tag, false)
+	case message.DeadLetter:
+		err = channel.Reject(d.tag, false)
+	default:
+		// The end of the session returns it already. Returning it before that could deliver it once more to this session, and
+		// count twice.
+		if err = context.Cause(s.session.ctx); err == nil {
+			err = channel.Nack(d.tag, false, true)
+		}
+	}
+	s.count(outcome, err, 1)
+}
+
+func (s *subscription) count(outcome message.Outcome, err error, n int) {
+	label := outcome.String()
+	if err != nil {
+		label = "lost"
+		s.log.Debug("delivery not settled; it will be redelivered", zap.Stringer("outcome", outcome), zap.Error(err))
+	}
+	s.metrics.deliveries.WithLabelValues(label).Add(float64(n))
+}

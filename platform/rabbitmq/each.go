@@ -1,0 +1,53 @@
+package rabbitmq
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/docmill/docmill/contract/message"
+)
+
+// each handles deliveries one by one.
+type each struct{ message.Each }
+
+func newEach(h message.Each) each {
+	h.Concurrency = max(h.Concurrency, 1)
+	return each{h}
+}
+
+// prefetch is the concurrency: a delivery is only taken by a handler that starts on it.
+func (e each) prefetch() int { return e.Concurrency }
+
+func (e each) serve(sub *subscription) error {
+	ctx, cancel := sub.context()
+	defer cancel()
+	var handlers sync.WaitGroup // never more than the prefetch: the broker sends no more before one is settled
+	for {
+		if sub.draining() {
+			sub.unsubscribe(sub.deliveries)
+			handlers.Wait()
+			return nil
+		}
+		select {
+		case <-sub.drain:
+		case d, open := <-sub.deliveries:
+			if !open {
+				err := sub.session.lost() // ends ctx
+				handlers.Wait()
+				return err
+			}
+			delivery := deliveryOf(sub.queue, &d)
+			handlers.Go(func() { e.one(ctx, sub, delivery) })
+		}
+	}
+}
+
+func (e each) one(ctx context.Context, sub *subscription, d delivery) {
+	sub.metrics.inHand.Inc()
+	defer sub.metrics.inHand.Dec()
+	began := time.Now()
+	outcome := e.Handle(d.Context(ctx), d.Delivery)
+	sub.metrics.duration.Observe(time.Since(began).Seconds())
+	sub.settle(d, outcome)
+}

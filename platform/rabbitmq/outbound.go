@@ -1,0 +1,122 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/docmill/docmill/contract/message"
+)
+
+// errUnsent means that a connection took a message and was lost before it wrote all of it.
+var errUnsent = errors.New("not sent")
+
+// outbound is the publishing side of one session.
+type outbound struct {
+	session *session
+	slots   chan struct{}
+
+	unsettled sync.WaitGroup
+	mu        sync.Mutex
+	// returns receives the messages that the broker returned. A return precedes the confirm of its message, and each message
+	// that is on its way holds a slot, so a buffer with as many entries as there are slots is never full. That matters: the
+	// library drops a notice that is not received within 5 s, and reads nothing in the meantime.
+	returns <-chan amqp.Return
+	pending map[string]*flight // by message id, which a return contains
+}
+
+// serve publishes on a session until it ends, or until stop ends and nothing is unconfirmed.
+func (p *publisher) serve(s *session, up func(), stop context.Context) error {
+	out := &outbound{
+		session: s, slots: p.slots, pending: map[string]*flight{},
+		returns: s.channel.NotifyReturn(make(chan amqp.Return, cap(p.slots))),
+	}
+	if err := s.channel.Confirm(false); err != nil {
+		return fmt.Errorf("enable confirms: %w", err)
+	}
+	up()
+	for {
+		now := p.supervisor.now()
+		outbox := p.outbox
+		if now.alarm != "" {
+			outbox = nil // callers wait until the alarm ends
+		}
+		select {
+		case f := <-outbox:
+			out.send(f)
+		case <-now.changed:
+		case <-s.ctx.Done():
+			return s.lost()
+		case <-stop.Done():
+			out.unsettled.Wait() // ends with the session at the latest
+			return nil
+		}
+	}
+}
+
+// send writes one message. It may block as long as a write may, but callers do not: they wait with their own contexts.
+func (o *outbound) send(f *flight) {
+	o.mu.Lock()
+	o.pending[f.publishing.MessageId] = f
+	o.mu.Unlock()
+	const mandatory, immediate = true, false
+	confirm, err := o.session.channel.PublishWithDeferredConfirm(f.exchange, f.key, mandatory, immediate, f.publishing)
+	switch {
+	case err == nil:
+		f.confirm = confirm
+		o.unsettled.Go(func() { o.await(f) })
+	case errors.Is(err, amqp.ErrClosed):
+		// The library checks before each frame, and returns this error only if one of them was not written.
+		o.settle(f, errUnsent, err)
+	default:
+		o.settle(f, message.ErrUnconfirmed, err)
+	}
+}
+
+// await waits for the broker's confirm, or for the end of the session: the library then resolves all confirms as nacks.
+func (o *outbound) await(f *flight) {
+	<-f.confirm.Done()
+	returned := o.takeReturn(f)
+	switch {
+	case returned != nil:
+		o.settle(f, message.ErrUnroutable, fmt.Errorf("%s (%d)", returned.ReplyText, returned.ReplyCode))
+	case f.confirm.Acked():
+		o.settle(f, nil, nil)
+	case o.session.channel.IsClosed(): // set before the confirms are resolved
+		o.settle(f, message.ErrUnconfirmed, o.session.lost())
+	default:
+		o.settle(f, message.ErrNacked, nil)
+	}
+}
+
+// takeReturn returns the message's return, or nil if the broker did not return it. It is in the channel before the confirm
+// is resolved, because one goroutine of the library reads both.
+func (o *outbound) takeReturn(f *flight) *amqp.Return {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		select {
+		case r, open := <-o.returns:
+			if !open {
+				o.returns = nil
+			} else if owner := o.pending[r.MessageId]; owner != nil {
+				owner.returned = &r
+			}
+		default:
+			return f.returned
+		}
+	}
+}
+
+// settle reports the outcome to the caller, if it still waits, and makes room for the next message.
+func (o *outbound) settle(f *flight, kind, cause error) {
+	o.mu.Lock()
+	delete(o.pending, f.publishing.MessageId)
+	o.mu.Unlock()
+	f.kind, f.cause = kind, cause
+	close(f.settled)
+	<-o.slots
+}

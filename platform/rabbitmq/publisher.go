@@ -1,0 +1,196 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/host"
+)
+
+// The defaults of message.PublisherOptions.
+const (
+	defaultWait           = 5 * time.Second
+	defaultConfirmTimeout = 30 * time.Second
+)
+
+// publisher publishes messages and knows their outcome. It is meant to be used by many goroutines at once: each waits for
+// its own confirm.
+type publisher struct {
+	app        string
+	options    message.PublisherOptions
+	supervisor *supervisor
+	metrics    publisherMetrics
+	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on keeps
+	// its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
+	slots chan struct{}
+	// outbox leads to the current connection. It is unbuffered: a connection has taken every message that was sent to it,
+	// and no message that was not.
+	outbox  chan *flight
+	stopped chan struct{}
+}
+
+func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
+	if options.Wait == 0 {
+		options.Wait = defaultWait
+	}
+	if options.ConfirmTimeout == 0 {
+		options.ConfirmTimeout = defaultConfirmTimeout
+	}
+	const role = "publisher"
+	factory := labeled(b.registry, role)
+	return &publisher{
+		app:        b.name,
+		options:    options,
+		supervisor: newSupervisor(b, role, newConnectionMetrics(factory)),
+		metrics:    newPublisherMetrics(factory),
+		slots:      make(chan struct{}, b.inFlight),
+		outbox:     make(chan *flight),
+		stopped:    make(chan struct{}),
+	}
+}
+
+// Run implements [message.Runner]. It keeps the publisher connected until drain is closed; then it sends nothing more and
+// waits for the confirms that are still due. It calls ready at once and not when there is a connection: a service does
+// whatever it can without the broker, and Check reports the rest.
+func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	defer close(p.stopped)
+	stop, cancel := host.Context(ctx, drain)
+	defer cancel()
+	ready()
+	p.supervisor.run(ctx, stop, func(s *session, up func()) error { return p.serve(s, up, stop) })
+	return nil
+}
+
+// Check returns nil if a message could be sent now, and otherwise ErrNotConnected or ErrBlocked.
+func (p *publisher) Check(context.Context) error { return p.supervisor.now().err() }
+
+// Publish implements [message.Publisher]: it returns nil once every queue that is bound for the message has it on disk.
+func (p *publisher) Publish(ctx context.Context, m message.Message) error {
+	began := time.Now()
+	p.metrics.inFlight.Inc()
+	defer p.metrics.inFlight.Dec()
+	err := p.publish(ctx, m)
+	p.metrics.duration.WithLabelValues(outcomeOf(err)).Observe(time.Since(began).Seconds())
+	return err
+}
+
+func (p *publisher) publish(ctx context.Context, m message.Message) error {
+	envelope, err := message.Encode(ctx, m, p.app)
+	if err != nil {
+		return failure(m, message.ErrUnpublishable, err, true)
+	}
+	exchange, key, err := routeOf(m)
+	if err != nil {
+		return failure(m, message.ErrUnpublishable, err, true)
+	}
+	publishing := publishingOf(envelope)
+	waiting, cancel := context.WithTimeout(ctx, p.options.Wait)
+	defer cancel()
+	for {
+		f := &flight{exchange: exchange, key: key, publishing: publishing, settled: make(chan struct{})}
+		if err := p.handOver(waiting, f); err != nil {
+			return failure(m, err, context.Cause(waiting), true)
+		}
+		if err := p.outcome(ctx, m, f); !errors.Is(err, errUnsent) {
+			return err
+		}
+		// The connection was lost before the message was written: it is sent on the next one.
+	}
+}
+
+func failure(m message.Message, kind, cause error, notEnqueued bool) error {
+	return &message.PublishError{Message: m.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
+}
+
+// handOver hands the message to the current connection as soon as there is one that accepts messages. If it returns an
+// error, the message is certain not to be sent.
+func (p *publisher) handOver(waiting context.Context, f *flight) error {
+	if waiting.Err() != nil {
+		return p.obstacle()
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-waiting.Done():
+		return p.obstacle()
+	case <-p.stopped:
+		return message.ErrNotConnected
+	}
+	select {
+	case p.outbox <- f:
+		return nil // the connection that has taken it releases the slot
+	case <-waiting.Done():
+	case <-p.stopped:
+	}
+	<-p.slots
+	return p.obstacle()
+}
+
+// obstacle returns why a message could not be sent.
+func (p *publisher) obstacle() error {
+	if err := p.supervisor.now().err(); err != nil {
+		return err
+	}
+	return message.ErrBusy
+}
+
+// outcome waits for the outcome of a message that was handed over.
+func (p *publisher) outcome(ctx context.Context, m message.Message, f *flight) error {
+	timeout := time.NewTimer(p.options.ConfirmTimeout)
+	defer timeout.Stop()
+	select {
+	case <-f.settled:
+		if f.kind == nil {
+			return nil
+		}
+		return failure(m, f.kind, f.cause, f.notEnqueued())
+	case <-ctx.Done():
+		return failure(m, message.ErrUnconfirmed, context.Cause(ctx), false)
+	case <-timeout.C:
+		return failure(m, message.ErrUnconfirmed, context.DeadlineExceeded, false)
+	}
+}
+
+// outcomeOf returns the value of the metric's label.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return "confirmed"
+	case errors.Is(err, message.ErrNotConnected):
+		return "not_connected"
+	case errors.Is(err, message.ErrBlocked):
+		return "blocked"
+	case errors.Is(err, message.ErrBusy):
+		return "busy"
+	case errors.Is(err, message.ErrUnroutable):
+		return "unroutable"
+	case errors.Is(err, message.ErrNacked):
+		return "nacked"
+	case errors.Is(err, message.ErrUnconfirmed):
+		return "unconfirmed"
+	default:
+		return "unpublishable"
+	}
+}
+
+// flight is a message on its way.
+type flight struct {
+	exchange, key string
+	publishing    amqp.Publishing
+
+	confirm  *amqp.DeferredConfirmation
+	returned *amqp.Return // guarded by the outbound's mutex
+
+	// kind and cause are the outcome: readable once settled is closed. Without a kind, every queue has the message.
+	kind, cause error
+	settled     chan struct{}
+}
+
+// notEnqueued reports whether the outcome means that no queue has the message. A nack means that not all queues have it:
+// only the default exchange leads to at most one.
+func (f *flight) notEnqueued() bool {
+	return errors.Is(f.kind, message.ErrUnroutable) || errors.Is(f.kind, message.ErrNacked) && f.exchange != ExchangeJobs
+}

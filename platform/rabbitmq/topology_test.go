@@ -1,0 +1,78 @@
+package rabbitmq_test
+
+import (
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/platform/rabbitmq"
+)
+
+// TestEffectiveArguments reads back what the broker made of the declaration: it silently accepts arguments that it does not
+// know. The names and values are the contract with running brokers: they must not change.
+func TestEffectiveArguments(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, rabbitmq.Declare(b.channel()), "again, as every service does")
+	queues, err := b.management().ListQueuesIn(b.Vhost)
+	require.NoError(t, err)
+	require.Len(t, queues, 7)
+
+	const reject, atLeastOnce = "reject-publish", "at-least-once"
+	want := map[string]map[string]any{
+		"docmill.convert.v1": {
+			"x-delivery-limit": 4., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.dead.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-max-length": 100_000.,
+		},
+		"docmill.convert.dead.v1": {"x-delivery-limit": 1_000_000.},
+		"docmill.convert.retry.10s.v1": {
+			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 10_000.,
+		},
+		"docmill.convert.retry.1m.v1": {
+			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 60_000.,
+		},
+		"docmill.convert.retry.5m.v1": {
+			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 300_000.,
+		},
+		"docmill.status.events.v1": {
+			"x-delivery-limit": 20., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.status.dead.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject,
+		},
+		"docmill.status.dead.v1": {"x-delivery-limit": 1_000_000.},
+	}
+	for _, q := range queues {
+		require.Contains(t, want, q.Name)
+		arguments := want[q.Name]
+		arguments["x-queue-type"] = "quorum"
+		require.Equal(t, arguments, q.Arguments, q.Name)
+		require.Equal(t, "quorum", q.Type, q.Name)
+		require.True(t, q.Durable, q.Name)
+	}
+}
+
+// TestRoutes publishes with each routing key and checks where the messages are.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	channel := b.channel()
+	require.NoError(t, channel.Confirm(false))
+	for _, key := range []string{
+		"job.submitted", "job.started", "job.progressed", "job.retried", "job.succeeded", "job.failed",
+	} {
+		confirm, err := channel.PublishWithDeferredConfirm(rabbitmq.ExchangeJobs, key, true, false, amqp.Publishing{Type: key})
+		require.NoError(t, err)
+		require.True(t, confirm.Wait())
+	}
+	count := func(queue string) int {
+		state, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+		require.NoError(t, err)
+		return state.Messages
+	}
+	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 6 }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, 1, count(rabbitmq.QueueCommands))
+}

@@ -1,0 +1,148 @@
+package s3_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/blob/blobtest"
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/s3"
+)
+
+func TestMain(m *testing.M) { testbench.Main(m) }
+
+type testBundle struct {
+	store  *s3.Store
+	bucket *s3.Bucket
+	bench  *testbench.Bench
+}
+
+func setup(t testing.TB) testBundle {
+	t.Helper()
+	bench := testbench.New(t)
+	store, err := s3.New(s3.Config{
+		Endpoint: bench.StoreEndpoint, Region: bench.StoreRegion,
+		AccessKey: bench.StoreAccessKey, SecretKey: config.NewSecret(bench.StoreSecretKey),
+	})
+	require.NoError(t, err)
+	return testBundle{store: store, bucket: store.Bucket(bench.SourcesBucket), bench: bench}
+}
+
+func TestConformance(t *testing.T) { //nolint:paralleltest // it measures the heap
+	blobtest.Run(t, func(t *testing.T) blob.Bucket {
+		t.Helper()
+		b := setup(t)
+		t.Cleanup(func() { require.Empty(t, b.incomplete(t), "unfinished uploads are left") })
+		return b.bucket
+	})
+}
+
+func TestFailedStreamLeavesNoParts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	broken := errors.New("the client has left")
+	content := io.MultiReader(bytes.NewReader(make([]byte, 11<<20)), iotest.ErrReader(broken))
+	err := b.bucket.Put(t.Context(), "key", content, blob.UnknownSize, blob.PutOptions{})
+	require.ErrorIs(t, err, broken)
+	require.Empty(t, b.incomplete(t, "key"))
+}
+
+// incomplete lists unfinished multipart uploads. MinIO lists them by their exact key only.
+func (b testBundle) incomplete(t *testing.T, keys ...string) []string {
+	t.Helper()
+	client, err := minio.New(b.bench.StoreEndpoint[len("http://"):], &minio.Options{
+		Creds: credentials.NewStaticV4(b.bench.StoreAccessKey, b.bench.StoreSecretKey, ""),
+	})
+	require.NoError(t, err)
+	var found []string
+	for _, key := range append(keys, "", "new", "kept", "once", "large") {
+		for upload := range client.ListIncompleteUploads(context.Background(), b.bench.SourcesBucket, key, true) {
+			require.NoError(t, upload.Err)
+			found = append(found, upload.Key)
+		}
+	}
+	return found
+}
+
+func TestStreamOfUnknownSizeTakesLittleMemory(t *testing.T) { //nolint:paralleltest // it measures the process's heap
+	b := setup(t)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	content := io.LimitReader(readerFunc(func(p []byte) (int, error) { return len(p), nil }), 100<<20)
+	require.NoError(t, b.bucket.Put(t.Context(), "large", content, blob.UnknownSize, blob.PutOptions{}))
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(40<<20), "all allocations for 100 MiB, collected or not")
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestMissingBucket(t *testing.T) {
+	t.Parallel()
+	missing := setup(t).store.Bucket("no-such-bucket")
+	require.ErrorIs(t, missing.Check(t.Context()), blob.ErrNotFound)
+	_, err := missing.Stat(t.Context(), "key")
+	require.ErrorIs(t, err, blob.ErrNotFound)
+}
+
+func TestComponentCreatesBucketsConcurrently(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	names := []string{b.bench.SourcesBucket, b.bench.SourcesBucket + "-more"}
+	drain, done := make(chan struct{}), make(chan error, 4)
+	for range cap(done) {
+		component := b.store.Component(zaptest.NewLogger(t), names...)
+		go func() { done <- component.Run(t.Context(), func() {}, drain) }()
+	}
+	created := b.store.Bucket(names[1])
+	require.Eventually(t, func() bool { return created.Check(t.Context()) == nil }, time.Minute, 5*time.Millisecond)
+	close(drain)
+	for range cap(done) {
+		require.NoError(t, <-done)
+	}
+}
+
+func TestStoreThatIsDownFailsSoon(t *testing.T) {
+	t.Parallel()
+	store, err := s3.New(s3.Config{Endpoint: "http://127.0.0.1:1", Region: "us-east-1"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.Error(t, store.Bucket("b").Check(ctx))
+	require.NoError(t, ctx.Err())
+}
+
+func TestEndpointIsValidated(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"127.0.0.1:9000", "ftp://h", "http://", "http://user:secret@h", "http://h/path"} {
+		err := s3.Config{Endpoint: endpoint}.Validate()
+		require.ErrorContains(t, err, "store-endpoint", endpoint)
+		require.NotContains(t, err.Error(), "secret@")
+	}
+}
+
+func BenchmarkPut40KiB(b *testing.B) {
+	bundle := setup(b)
+	content := make([]byte, 40<<10)
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		if err := bundle.bucket.Put(b.Context(), "k", bytes.NewReader(content), int64(len(content)), blob.PutOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+)
+
+var (
+	// ErrFull means that the file system accepts no more data: it is full, over a quota or read-only, a write to it fails, or
+	// the database has reached its size limit. Nothing of the write is stored. Writes work again once there is space;
+	// nothing needs to be restarted.
+	ErrFull = errors.New("the file system accepts no more data")
+	// ErrCorrupt means that the file is damaged or is not a database.
+	ErrCorrupt = errors.New("the database is corrupt")
+	// ErrNewerVersion means that a newer version of the program has changed the database's schema.
+	ErrNewerVersion = errors.New("the database was written by a newer version")
+	// ErrUnknownOutcome means that a write may or may not have been stored.
+	ErrUnknownOutcome = errors.New("the outcome of the write is unknown")
+	// ErrClosed means that the database was closed before the write began.
+	ErrClosed = errors.New("the database is closed")
+)
+
+// Classify wraps an error of the driver in [ErrFull] or [ErrCorrupt] if it is one of them, and returns other errors
+// unchanged. Errors of [DB.Write] are classified already.
+func Classify(err error) error {
+	var failed *driver.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	kind := kindOf(failed.Code())
+	if kind == nil || errors.Is(err, kind) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", kind, err)
+}
+
+func kindOf(code int) error {
+	switch code {
+	case codes.SQLITE_IOERR_WRITE, // such as EDQUOT; ENOSPC is SQLITE_FULL
+		codes.SQLITE_IOERR_SHMSIZE: // the file of the shared memory could not be extended
+		return ErrFull
+	}
+	const primary = 0xff // an extended code has the primary one in its low byte
+	switch code & primary {
+	case codes.SQLITE_FULL, codes.SQLITE_READONLY:
+		return ErrFull
+	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
+		return ErrCorrupt
+	default:
+		return nil
+	}
+}
+
+// uncertain reports whether a failed COMMIT leaves open what a recovery after a crash would find: an fsync that failed
+// says nothing about what is on disk. A full disk is certain: the frame that ends the transaction is missing in the log.
+func uncertain(err error) bool {
+	var failed *driver.Error
+	return !errors.As(err, &failed) || kindOf(failed.Code()) == nil && failed.Code() != codes.SQLITE_BUSY
+}

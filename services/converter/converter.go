@@ -1,0 +1,141 @@
+// Package converter is the service that converts documents: it takes commands from a queue, converts the documents with
+// LibreOffice, and stores and reports the results.
+//
+// LibreOffice runs in a zygote, a process of the same binary as the program that links this package: package
+// internal/libreoffice/zygote describes how the binary becomes one, and why it does not affect the program otherwise.
+package converter
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/health"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/seal"
+	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/converter/internal/conversion"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/presence"
+	"github.com/docmill/docmill/services/converter/internal/workdir"
+)
+
+// Name is the service's name in logs, traces and messages.
+const Name = "docmill-converter"
+
+// Config are the converter's settings, without those of its connections.
+type Config struct {
+	Slots   int    `default:"0" help:"Number of concurrent conversions. 0: one per processor core."`
+	WorkDir string `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files." placeholder:"DIRECTORY" type:"path"`
+
+	Limits      engine.Limits      `embed:""`
+	LibreOffice libreoffice.Config `embed:""`
+	Images      pdf.ImageConfig    `embed:""`
+}
+
+// Validate rejects a negative number of slots. The embedded settings have methods of their own.
+func (c *Config) Validate() error {
+	if c.Slots < 0 {
+		return errors.New("setting slots: it must be 0 or more")
+	}
+	return nil
+}
+
+// slots returns the number of concurrent conversions. GOMAXPROCS respects a container's share of the processors.
+func (c *Config) slots() int {
+	if c.Slots > 0 {
+		return c.Slots
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// Deps are what a converter works with. All fields but Seal are required.
+type Deps struct {
+	// Messages is where commands come from and events go.
+	Messages message.Broker
+	// Sources holds the uploaded documents, Results receives the results.
+	Sources, Results blob.Bucket
+	// Seal decrypts passwords. Nil means that there is no key.
+	Seal    *seal.Box
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+// New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or start
+// anything. The components stop in reverse order: first the consumer, which finishes what it has started, then the publisher,
+// which reports that.
+func New(config Config, deps Deps) (service.Assembly, error) {
+	tools, err := pdf.FindTools()
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	directory, err := workdir.Open(config.WorkDir)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	assembly, err := assemble(config, deps, tools, directory)
+	if err != nil {
+		return service.Assembly{}, errors.Join(err, directory.Close())
+	}
+	deps.Log.Info("configured", zap.Int("slots", config.slots()), zap.String("directory", directory.Path()))
+	return assembly, nil
+}
+
+func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir) (service.Assembly, error) {
+	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
+		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics,
+	})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	library, err := fonts.Open(directory.Path(), deps.Log, office.FontDirectory())
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	converter := conversion.New(conversion.Deps{
+		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
+		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory,
+		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+	})
+	handler := message.Each{Concurrency: config.slots(), Handle: converter.Handle}
+	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	return service.Assembly{
+		Components: []host.Component{
+			cleanup(directory),
+			{Name: "engine", Run: office.Run},
+			{Name: "publisher", Run: publisher.Run},
+			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
+			{Name: "consumer", Run: consumer.Run},
+		},
+		Checks: []health.Check{
+			{Name: "broker", Probe: publisher.Check},
+			{Name: "queue", Probe: consumer.Check},
+			{Name: "store", Probe: deps.Sources.Check},
+			{Name: "engine", Probe: office.Check},
+		},
+	}, nil
+}
+
+// cleanup is a component that removes the work directory after everything else has stopped.
+func cleanup(directory *workdir.Dir) host.Component {
+	return host.Component{Name: "work directory", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		<-drain
+		return directory.Close()
+	}}
+}

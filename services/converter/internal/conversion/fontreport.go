@@ -1,0 +1,72 @@
+package conversion
+
+import (
+	"cmp"
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/format"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+)
+
+// startFontReport determines, while the result is finished and stored, what was used for the fonts that the document names. It
+// sends one value. output is what LibreOffice wrote: a PDF before it is encrypted or drawn as images, or another format.
+func (a *attempt) startFontReport(
+	ctx context.Context, found scan, output engine.Output, target format.Target,
+) <-chan []*conversionv1.Font {
+	result := make(chan []*conversionv1.Font, 1)
+	go func() {
+		var used map[string]bool
+		isPDF := target.ID == format.TargetPDF || target.Kind != format.Written
+		if isPDF && output.Path != "" && len(found.substitutes) > 0 {
+			used = a.familiesIn(ctx, output.Path)
+		}
+		result <- reportFonts(found, used)
+	}()
+	return result
+}
+
+// familiesIn returns the keys of the font families in a PDF.
+func (a *attempt) familiesIn(ctx context.Context, path string) map[string]bool {
+	names, err := a.PDF.Fonts(ctx, path)
+	if err != nil {
+		a.log.Debug("cannot list the fonts of the result", zap.Error(err))
+		return nil
+	}
+	families := map[string]bool{}
+	for _, name := range names {
+		families[fonts.Key(a.Fonts.Family(name))] = true
+	}
+	return families
+}
+
+// reportFonts reports what was used for each font that the document names, given the families in the result: an embedded font
+// counts as found if LibreOffice used it, and a substitute counts if the result contains it.
+//
+// Fonts for Asian or complex scripts or for bullets are mostly named without being used. The substitute of such a font is only
+// reported if nothing else explains that the result contains it.
+func reportFonts(found scan, used map[string]bool) []*conversionv1.Font {
+	report := make([]*conversionv1.Font, 0, len(found.Fonts))
+	explained := map[string]bool{}
+	for _, font := range found.Fonts {
+		entry := &conversionv1.Font{
+			Name: font.Name, Found: found.installed[font.Name] || font.Embedded && used[fonts.Key(font.Name)],
+		}
+		report = append(report, entry)
+		substitute := found.substitutes[font.Name]
+		if !entry.GetFound() && !font.Secondary && substitute != "" && used[fonts.Key(substitute)] {
+			entry.ReplacedBy = substitute
+		}
+		explained[fonts.Key(cmp.Or(entry.GetReplacedBy(), entry.GetName()))] = true
+	}
+	for i, font := range found.Fonts {
+		key := fonts.Key(found.substitutes[font.Name])
+		if entry := report[i]; !entry.GetFound() && font.Secondary && used[key] && !explained[key] && key != found.lastResort {
+			entry.ReplacedBy = found.substitutes[font.Name]
+		}
+	}
+	return report
+}

@@ -1,0 +1,56 @@
+package conversion
+
+import (
+	"context"
+	"os"
+
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/preflight"
+)
+
+// scan is what a preflight found in the document, and what this machine has of it.
+type scan struct {
+	preflight.Findings
+
+	// installed are the names of the fonts that are installed.
+	installed map[string]bool
+	// substitutes are the fonts that fontconfig chooses for those that are not installed, by the names in the document.
+	substitutes map[string]string
+	// lastResort is the key of the family that is chosen for an unknown name. It also has the characters that others lack.
+	lastResort string
+}
+
+// maxSubstitutes bounds what a document with many invented font names can cost: each new one takes 5 ms.
+const maxSubstitutes = 40
+
+// startPreflight scans the document while the engine converts it, and sends one value. What cannot be found out is omitted: no
+// conversion fails because of its report.
+func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-chan scan {
+	result := make(chan scan, 1)
+	file, err := os.Open(request.Source)
+	if err != nil {
+		a.log.Warn("cannot open the document for the preflight", zap.Error(err))
+		result <- scan{}
+		return result
+	}
+	go func() {
+		defer file.Close()
+		found := scan{installed: map[string]bool{}, substitutes: map[string]string{}}
+		if info, err := file.Stat(); err == nil {
+			found.Findings = preflight.Scan(ctx, file, info.Size(), request.Format)
+		}
+		for _, font := range found.Fonts {
+			if a.Fonts.Has(ctx, font.Name) {
+				found.installed[font.Name] = true
+			} else if len(found.substitutes) < maxSubstitutes {
+				found.substitutes[font.Name] = a.Fonts.Substitute(ctx, font.Name)
+			}
+		}
+		found.lastResort = fonts.Key(a.Fonts.LastResort(ctx))
+		result <- found
+	}()
+	return result
+}

@@ -1,0 +1,57 @@
+package libreoffice
+
+import (
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/option"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+)
+
+// LoadOptions are the options that apply when the document is opened, LoadSecrets the secrets.
+var (
+	LoadOptions = []option.Name{option.Locale, option.UpdateIndexes}
+	LoadSecrets = []option.Name{option.Password}
+)
+
+// documentTypes are the kinds of documents that a format must turn out to be, by its family.
+var documentTypes = map[format.Family]wire.Type{
+	format.Text: wire.Text, format.Spreadsheet: wire.Spreadsheet,
+	format.Presentation: wire.Presentation, format.Drawing: wire.Drawing,
+}
+
+func documentType(family format.Family) wire.Type {
+	if kind, known := documentTypes[family]; known {
+		return kind
+	}
+	return wire.AnyType
+}
+
+// loadCommand returns the command that LibreOffice runs on the open document first; "" if none.
+func loadCommand(options *conversionv1.Options) string {
+	if options.GetUpdateIndexes() {
+		return ".uno:UpdateAllIndexes"
+	}
+	return ""
+}
+
+// loadOptions returns the options of LibreOfficeKit's load: a language, no macros, and a filter's options, if any.
+//
+// The language is English without a country: with en-US, LibreOfficeKit's own choice, a document without a page size gets US
+// Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US with both.
+//
+// LibreOffice 7.4 takes everything besides Language and Batch for the filter's options (desktop/source/lib/init.cxx), and
+// fails on a security level there. The formats that have such options are texts, which have no macros; nor do macros run
+// anywhere unless EnableMacrosExecution=true is given here.
+//
+// Batch=true, which suppresses dialogs, is only used for the warm-up documents: it applies to the whole process, and with it
+// LibreOffice 25.2 does not ask for the document's password either.
+func loadOptions(source format.Import, locale string) string {
+	if locale == "" {
+		locale = "en"
+	}
+	common := "Language=" + locale + ","
+	if source.Options == "" {
+		return common + "MacroSecurityLevel=3"
+	}
+	return common + source.Options
+}

@@ -1,0 +1,340 @@
+package libreoffice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapio"
+
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
+)
+
+const (
+	// startTimeout is how long LibreOffice may take to load, warm up and convert the canary: 3 s on an idle machine.
+	startTimeout = 2 * time.Minute
+	// recycleInterval is how often age and size are checked, in addition to after each conversion.
+	recycleInterval = 5 * time.Second
+	firstDelay      = 200 * time.Millisecond
+	maxDelay        = 15 * time.Second
+)
+
+// errStopped means that the engine is no longer running.
+var errStopped = errors.New("the conversion engine has stopped")
+
+// pool keeps an instance ready. It is safe for concurrent use.
+type pool struct {
+	config    Config
+	program   string
+	directory string
+	log       *zap.Logger
+	metrics   *metrics
+
+	mu      sync.Mutex
+	current *instance     // nil while none is warm
+	changed chan struct{} // closed when current changes
+	stopped error         // why there will be no more instances
+}
+
+// trial checks that a new instance works.
+type trial func(ctx context.Context, i *instance) error
+
+func newPool(config Config, program, directory string, log *zap.Logger, metrics *metrics) *pool {
+	return &pool{config: config, program: program, directory: directory, log: log, metrics: metrics, changed: make(chan struct{})}
+}
+
+// acquire waits for an instance and holds it.
+func (p *pool) acquire(ctx context.Context) (*instance, error) {
+	for {
+		p.mu.Lock()
+		current, changed, stopped := p.current, p.changed, p.stopped
+		p.mu.Unlock()
+		if stopped != nil {
+			return nil, stopped
+		}
+		if current != nil && current.hold() {
+			return current, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for LibreOffice: %w", ctx.Err())
+		}
+	}
+}
+
+// publish makes an instance, or none, the one that new conversions use.
+func (p *pool) publish(next *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current = next
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// stop makes every acquire fail.
+func (p *pool) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current, p.stopped = nil, errStopped
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *pool) check() error {
+	p.mu.Lock()
+	current := p.current
+	p.mu.Unlock()
+	if current == nil {
+		return errors.New("LibreOffice is not warm")
+	}
+	// An upgrade of its package removes it for a while, and children load parts of it late.
+	if _, err := os.Stat(p.program); err != nil {
+		return fmt.Errorf("LibreOffice: %w", err)
+	}
+	return nil
+}
+
+// run is Engine.Run. It returns when all instances have ended.
+func (p *pool) run(ctx context.Context, try trial, ready func(), drain <-chan struct{}) error {
+	defer p.stop()
+	s := supervisor{pool: p, try: try, drain: drain}
+	defer s.retiring.Wait()
+	current, err := s.open(ctx)
+	if err != nil {
+		return fmt.Errorf("start LibreOffice (%s): %w", p.program, err)
+	}
+	if current == nil {
+		return nil
+	}
+	p.publish(current)
+	ready()
+	for current != nil {
+		if current, err = s.serve(ctx, current); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supervisor is the part of a pool that one goroutine runs.
+type supervisor struct {
+	*pool
+
+	try   trial
+	drain <-chan struct{}
+	// retiring counts the instances that were replaced and still have conversions.
+	retiring sync.WaitGroup
+}
+
+// serve keeps an instance working until another replaces it, which it returns, or until the pool is to stop.
+func (s *supervisor) serve(ctx context.Context, current *instance) (*instance, error) {
+	ticker := time.NewTicker(recycleInterval)
+	defer ticker.Stop()
+	var notBefore time.Time
+	for {
+		select {
+		case <-s.drain:
+			return nil, s.finish(ctx, current)
+		case <-ctx.Done():
+			return nil, s.finish(ctx, current)
+		case <-current.gone:
+			s.publish(nil)
+			s.log.Error("LibreOffice ended; restarting it", zap.Error(current.reason))
+			s.metrics.ended("died")
+			return s.reopen(ctx, current)
+		case <-ticker.C:
+		case <-current.released:
+		}
+		reason := s.recycleReason(current)
+		if reason == "" || time.Now().Before(notBefore) {
+			continue
+		}
+		if next := s.replace(ctx, current, reason); next != nil {
+			return next, nil
+		}
+		notBefore = time.Now().Add(maxDelay)
+	}
+}
+
+// finish ends an instance when its conversions have ended or ctx is done.
+func (s *supervisor) finish(ctx context.Context, current *instance) error {
+	current.retire()
+	select {
+	case <-current.idle:
+	case <-current.gone:
+	case <-ctx.Done():
+	}
+	return current.close()
+}
+
+// recycleReason returns why an instance must be replaced, or "".
+func (s *supervisor) recycleReason(i *instance) string {
+	resident, err := i.memory()
+	switch {
+	case err != nil: // it has just ended
+		return ""
+	case time.Since(i.started) > s.config.RecycleAge:
+		return "age"
+	case i.conversions() >= uint64(s.config.RecycleConversions):
+		return "conversions"
+	case resident-i.resident > int64(s.config.RecycleGrowth):
+		return "growth"
+	default:
+		return ""
+	}
+}
+
+// replace replaces an instance by a new one, which is warm before the old one gets its last conversion. If no new one can be
+// started, the old one stays.
+func (s *supervisor) replace(ctx context.Context, old *instance, reason string) *instance {
+	next, err := s.open(ctx)
+	if err != nil || next == nil {
+		if err != nil {
+			s.log.Error("cannot start a fresh LibreOffice; keeping the old one", zap.String("reason", reason), zap.Error(err))
+		}
+		return nil
+	}
+	s.publish(next)
+	s.log.Info("replaced LibreOffice", zap.String("reason", reason), zap.Uint64("conversions", old.conversions()))
+	s.metrics.ended(reason)
+	s.retiring.Go(func() {
+		if err := s.finish(ctx, old); err != nil {
+			s.log.Warn("cannot end the old LibreOffice", zap.Error(err))
+		}
+	})
+	return next
+}
+
+// reopen tries to start an instance until it succeeds, with growing delays.
+func (s *supervisor) reopen(ctx context.Context, dead *instance) (*instance, error) {
+	if err := dead.close(); err != nil {
+		s.log.Warn("cannot clean up after LibreOffice", zap.Error(err))
+	}
+	delays := &backoff.ExponentialBackOff{InitialInterval: firstDelay, Multiplier: 2, MaxInterval: maxDelay, RandomizationFactor: 0.5}
+	for {
+		next, err := s.open(ctx)
+		if err == nil {
+			if next != nil {
+				s.publish(next)
+			}
+			return next, nil
+		}
+		pause := delays.NextBackOff()
+		s.log.Error("LibreOffice does not start", zap.Error(err), zap.Duration("next", pause))
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-s.drain:
+			timer.Stop()
+			return nil, nil //nolint:nilnil // asked to stop
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, nil //nolint:nilnil // asked to stop
+		}
+	}
+}
+
+// open starts an instance and has it convert the canary. It returns nil and no error if it was told to stop meanwhile.
+func (s *supervisor) open(ctx context.Context) (*instance, error) {
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	opened := make(chan struct{})
+	defer close(opened)
+	go func() {
+		select {
+		case <-s.drain:
+			cancel()
+		case <-opened:
+		}
+	}()
+	began := time.Now()
+	i, err := s.start(starting)
+	if err == nil {
+		err = s.try(starting, i)
+	}
+	if err != nil {
+		if i != nil {
+			err = errors.Join(err, i.close())
+		}
+		select {
+		case <-s.drain:
+			return nil, nil //nolint:nilnil // asked to stop
+		default:
+			return nil, err
+		}
+	}
+	s.metrics.opened(i)
+	s.log.Info("LibreOffice is warm", zap.String("version", i.hello.Office), zap.Uint32("landlock", i.hello.Landlock),
+		zap.Uint32("threads", i.hello.Threads), zap.Int64("bytes", i.resident), zap.Duration("took", time.Since(began)))
+	return i, nil
+}
+
+func (s *supervisor) start(ctx context.Context) (*instance, error) {
+	directory, err := os.MkdirTemp(s.directory, "instance-")
+	if err != nil {
+		return nil, fmt.Errorf("create a directory for LibreOffice: %w", err)
+	}
+	i, err := s.startIn(ctx, directory)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(directory))
+	}
+	return i, nil
+}
+
+func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, error) {
+	profile, warm, err := writeProfile(directory)
+	if err != nil {
+		return nil, err
+	}
+	installation, err := completeInstallation(filepath.Dir(s.program), filepath.Join(directory, "installation"))
+	if err != nil {
+		return nil, err
+	}
+	packet, err := wire.Configure{
+		Program: s.program, ProfileURL: fileURL(profile), Confined: !s.config.unconfined,
+		Readable: append(readablePaths(s.program), profile, installation), Warm: warm,
+	}.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("configure LibreOffice: %w", err)
+	}
+	process, err := zygote.Start(directory, environment(installation), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
+	if err != nil {
+		return nil, err
+	}
+	if err := process.Send(packet, nil); err != nil {
+		return nil, errors.Join(err, process.Kill())
+	}
+	i, err := awaitGreeting(ctx, process, directory)
+	if err != nil {
+		return nil, errors.Join(err, process.Kill())
+	}
+	if err := checkVersion(i.hello.Office); err != nil {
+		return nil, errors.Join(err, process.Kill())
+	}
+	if i.hello.Landlock == 0 && !s.config.AllowUnconfined {
+		return nil, errors.Join(errNoLandlock, process.Kill())
+	}
+	return i, nil
+}
+
+// errNoLandlock says what to do about it.
+var errNoLandlock = errors.New("this kernel has no Landlock, so documents could read this machine's files: " +
+	"use Linux 5.13 or newer with landlock among its security modules, or set allow-unconfined")
+
+// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and fields can
+// read the environment (CVE-2024-12426).
+func environment(installation string) []string {
+	return []string{
+		"PATH=/usr/bin:/bin", "LANG=C.UTF-8",
+		"BRAND_BASE_DIR=" + fileURL(installation), // instead of the one in program/fundamentalrc
+		"MALLOC_ARENA_MAX=4", "MAX_CONCURRENCY=4", // bounds what threads reserve on machines with many cores
+	}
+}

@@ -1,0 +1,72 @@
+// Package presence announces to the gateways, again and again, that this converter is at work and what it can convert.
+package presence
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/message"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+const (
+	// interval is the time between announcements: how long a gateway that has just started may offer what no converter
+	// supports.
+	interval = 20 * time.Second
+	// validFor covers two lost announcements.
+	validFor = 3*interval + interval/2
+)
+
+// Publisher publishes a message; see [message.Publisher].
+type Publisher interface {
+	Publish(ctx context.Context, m message.Message) error
+}
+
+// Announcer is a component of the converter.
+type Announcer struct {
+	// Publisher publishes the announcements.
+	Publisher Publisher
+	// Formats are those that the converter can read. Each can be converted into all of its targets.
+	Formats []format.Format
+	Log     *zap.Logger
+}
+
+// Run announces until drain is closed or ctx ends. It is the Run of a host.Component.
+func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	announcement := a.announcement()
+	ready()
+	again := time.NewTicker(interval)
+	defer again.Stop()
+	for {
+		err := a.Publisher.Publish(ctx, message.Message{Body: announcement})
+		if err != nil && !errors.Is(err, message.ErrUnroutable) { // no gateway is listening, which is fine
+			a.Log.Debug("announcement not published; the next one follows", zap.Error(err))
+		}
+		select {
+		case <-again.C:
+		case <-drain:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (a Announcer) announcement() *conversionv1.ConverterAnnounced {
+	announcement := &conversionv1.ConverterAnnounced{ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor)}
+	for _, f := range a.Formats {
+		capability := &conversionv1.Capability{SourceFormat: f.ID}
+		for target := range f.Targets() {
+			capability.TargetFormats = append(capability.TargetFormats, target.ID)
+		}
+		announcement.SourceFormats = append(announcement.SourceFormats, f.ID)
+		announcement.Capabilities = append(announcement.Capabilities, capability)
+	}
+	return announcement
+}

@@ -1,0 +1,48 @@
+// Docmill-status runs the status service on RabbitMQ and PostgreSQL.
+package main
+
+import (
+	"os"
+
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/status"
+	"github.com/docmill/docmill/services/status/postgres"
+)
+
+// settings are all settings of the program.
+type settings struct {
+	service.Settings
+	status.Config
+
+	Address  string          `default:"127.0.0.1:8090" help:"Address of the API for the gateway. It has no authentication, so keep it private."` //nolint:lll // a kong tag
+	Broker   broker.Config   `embed:"" prefix:"broker-"`
+	Database postgres.Config `embed:"" prefix:"database-"`
+}
+
+func main() {
+	about := service.About{
+		Name: status.Name, AdminAddress: "127.0.0.1:8083",
+		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.",
+	}
+	var s settings
+	os.Exit(service.Main(about, &s, config.Process(), os.Stderr, s.assemble))
+}
+
+func (s *settings) assemble(process service.Process) (service.Assembly, error) {
+	jobs, err := postgres.Open(s.Database, process.Log)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	assembly, err := status.New(s.Config, status.Deps{
+		Broker: s.Broker, Jobs: jobs, Log: process.Log, Metrics: process.Metrics,
+	})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	server := httpserver.Component("http", s.Address, assembly.Handler, process.Log)
+	assembly.Components = append(assembly.Components, server)
+	return assembly, nil
+}

@@ -1,0 +1,107 @@
+// Package fold is what all job stores share: it applies a batch of events to the jobs that a transaction has read, and
+// keeps track of what has to be written and reported.
+package fold
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+// Apply implements jobstore.Store's Apply. It calls together to apply all events in one transaction. If that fails with
+// ErrRefused, it calls together once per event, so that a bad one does not affect the others.
+func Apply(
+	ctx context.Context, events []job.Event, together func(context.Context, []job.Event) ([]jobstore.Outcome, error),
+) ([]jobstore.Outcome, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	outcomes, err := together(ctx, events)
+	switch {
+	case err == nil:
+		return outcomes, nil
+	case !errors.Is(err, jobstore.ErrRefused):
+		return nil, err
+	case len(events) == 1:
+		return []jobstore.Outcome{{Refused: err}}, nil
+	}
+	outcomes = make([]jobstore.Outcome, 0, len(events))
+	for i := range events {
+		one, err := Apply(ctx, events[i:i+1], together)
+		if err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, one...)
+	}
+	return outcomes, nil
+}
+
+// IDs returns the ids of the events' jobs, sorted and without duplicates.
+func IDs(events []job.Event) []uuid.UUID {
+	ids := make([]uuid.UUID, len(events))
+	for i, event := range events {
+		ids[i] = event.Job()
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(ids)
+}
+
+// Batch is the work of one transaction on the jobs that it has read and locked.
+type Batch struct {
+	entries []entry
+	byID    map[uuid.UUID]int
+}
+
+// entry is one job and how it has changed so far.
+type entry struct {
+	job    job.Job
+	change job.Change
+}
+
+// New returns a batch of jobs.
+func New(jobs []job.Job) *Batch {
+	b := &Batch{entries: make([]entry, len(jobs)), byID: make(map[uuid.UUID]int, len(jobs))}
+	for i, j := range jobs {
+		b.entries[i].job = j
+		b.byID[j.ID] = i
+	}
+	return b
+}
+
+// Apply applies one event and reports whether it changed its job, which must be in the batch.
+func (b *Batch) Apply(event job.Event) bool {
+	e := &b.entries[b.byID[event.Job()]]
+	after, change := job.Apply(e.job, event)
+	e.job = after
+	e.change.Any = e.change.Any || change.Any
+	e.change.State = e.change.State || change.State
+	return change.Any
+}
+
+// Changed returns the jobs that have changed, in the order of New.
+func (b *Batch) Changed() []job.Job {
+	var jobs []job.Job
+	for _, e := range b.entries {
+		if e.change.Any {
+			jobs = append(jobs, e.job)
+		}
+	}
+	return jobs
+}
+
+// Notable returns the ids of the jobs whose changes an audience is notified of, in the order of New.
+func (b *Batch) Notable() []uuid.UUID {
+	var ids []uuid.UUID
+	for _, e := range b.entries {
+		if e.change.State && e.job.Visible() {
+			ids = append(ids, e.job.ID)
+		}
+	}
+	return ids
+}

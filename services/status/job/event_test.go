@@ -1,0 +1,267 @@
+package job_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/docmill/docmill/services/status/job"
+)
+
+// noon is the reference time of the tests.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+var (
+	id        = job.ID(uuid.MustParse("01981c7e-0000-7000-8000-000000000001"))
+	submitted = job.Submitted{ID: id, Submission: job.Submission{
+		RequestedAt: noon, Filename: "deck.pptx", TargetFormat: "pdf",
+	}}
+)
+
+func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+
+func started(attempt int32, seconds int) job.Event {
+	return job.AttemptUpdated{ID: id, Attempt: attempt, At: at(seconds), Starts: true, Status: job.Running}
+}
+
+func progressed(attempt int32, seconds int, percent int32) job.Event {
+	return job.AttemptUpdated{
+		ID: id, Attempt: attempt, At: at(seconds), Status: job.Running, Phase: job.Converting, Percent: percent,
+	}
+}
+
+func retried(attempt int32, seconds int) job.Event {
+	return job.AttemptUpdated{ID: id, Attempt: attempt, At: at(seconds), Status: job.Queued}
+}
+
+func succeeded(attempt int32, seconds int) job.Event {
+	return job.Ended{
+		ID: id, Status: job.Succeeded, Attempt: attempt, StartedAt: at(seconds - 1), FinishedAt: at(seconds),
+		Result: &job.Result{ObjectKey: "key", ContentType: "application/pdf", Size: int64(attempt), Pages: 8},
+	}
+}
+
+func failed(attempt int32, seconds int) job.Event {
+	return job.Ended{
+		ID: id, Status: job.Failed, Attempt: attempt, StartedAt: at(seconds - 1), FinishedAt: at(seconds),
+		Failure: &job.Failure{Code: "document-malformed"},
+	}
+}
+
+func after(events ...job.Event) job.Job {
+	j := job.New(uuid.UUID(id))
+	for _, event := range events {
+		j, _ = job.Apply(j, event)
+	}
+	return j
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	exhausted := job.Ended{
+		ID: id, Status: job.Failed, FinishedAt: at(5), Failure: &job.Failure{Code: "attempts-exhausted"},
+	}
+	tests := map[string]struct {
+		events  []job.Event
+		status  job.Status
+		attempt int32
+		percent int32
+		started time.Time
+		version int64
+		hidden  bool
+	}{
+		"submission": {events: []job.Event{submitted}, status: job.Queued, version: 1},
+		"usual life": {
+			events: []job.Event{submitted, started(1, 1), progressed(1, 2, 40), succeeded(1, 3)},
+			status: job.Succeeded, attempt: 1, started: at(2), version: 4,
+		},
+		"late submission": {
+			events: []job.Event{started(1, 1), submitted},
+			status: job.Running, attempt: 1, started: at(1), version: 2,
+		},
+		"submission after the end": {
+			events: []job.Event{failed(1, 1), submitted},
+			status: job.Failed, attempt: 1, started: at(0), version: 2,
+		},
+		"missing submission": {
+			events: []job.Event{started(1, 1), failed(1, 2)},
+			status: job.Failed, attempt: 1, started: at(1), version: 2, hidden: true,
+		},
+		"duplicates have no effect": {
+			events: []job.Event{submitted, submitted, started(1, 1), started(1, 1)},
+			status: job.Running, attempt: 1, started: at(1), version: 2,
+		},
+		"late start": {
+			events: []job.Event{submitted, progressed(1, 2, 40), started(1, 1)},
+			status: job.Running, attempt: 1, percent: 40, started: at(1), version: 3,
+		},
+		"late progress": {
+			events: []job.Event{submitted, progressed(1, 2, 40), progressed(1, 1, 10)},
+			status: job.Running, attempt: 1, percent: 40, version: 2,
+		},
+		"a worker died and another one starts again": {
+			events: []job.Event{submitted, started(1, 1), progressed(1, 2, 40), started(1, 9)},
+			status: job.Running, attempt: 1, started: at(9), version: 4,
+		},
+		"waiting for a retry": {
+			events: []job.Event{submitted, started(1, 1), retried(1, 2)},
+			status: job.Queued, attempt: 1, started: at(1), version: 3,
+		},
+		"second attempt runs": {
+			events: []job.Event{submitted, started(1, 1), retried(1, 2), started(2, 12)},
+			status: job.Running, attempt: 2, started: at(12), version: 4,
+		},
+		"late first attempt": {
+			events: []job.Event{submitted, started(2, 12), started(1, 1), progressed(1, 99, 99), retried(1, 99)},
+			status: job.Running, attempt: 2, started: at(12), version: 2,
+		},
+		"start of an earlier attempt is dropped": {
+			events: []job.Event{submitted, started(1, 1), progressed(2, 12, 5)},
+			status: job.Running, attempt: 2, percent: 5, version: 3,
+		},
+		"an end is never left": {
+			events: []job.Event{submitted, succeeded(1, 2), started(2, 9), retried(2, 10), progressed(3, 11, 1)},
+			status: job.Succeeded, attempt: 1, started: at(1), version: 2,
+		},
+		"the first end wins": {
+			events: []job.Event{submitted, succeeded(1, 2), failed(2, 3)},
+			status: job.Succeeded, attempt: 1, started: at(1), version: 2,
+		},
+		"the end of an earlier attempt wins": {
+			events: []job.Event{submitted, started(2, 2), succeeded(1, 3)},
+			status: job.Succeeded, attempt: 1, started: at(2), version: 3,
+		},
+		"an end that does not come from an attempt": {
+			events: []job.Event{submitted, started(3, 2), exhausted},
+			status: job.Failed, attempt: 3, started: at(2), version: 3,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := after(test.events...)
+			require.Equal(t, test.status, j.Status)
+			require.Equal(t, test.attempt, j.Attempt)
+			require.Equal(t, test.percent, j.Percent)
+			require.Equal(t, test.started, j.StartedAt)
+			require.Equal(t, test.version, j.Version)
+			require.Equal(t, !test.hidden, j.Visible())
+		})
+	}
+}
+
+func TestApplyDistinguishesStateFromProgress(t *testing.T) {
+	t.Parallel()
+	j := job.New(uuid.UUID(id))
+	for i, step := range []struct {
+		event job.Event
+		want  job.Change
+	}{
+		{started(1, 1), job.Change{Any: true, State: true}},
+		{submitted, job.Change{Any: true, State: true}},
+		{submitted, job.Change{}},
+		{progressed(1, 2, 10), job.Change{Any: true}},
+		{retried(1, 3), job.Change{Any: true, State: true}},
+		{started(2, 4), job.Change{Any: true, State: true}},
+		{started(1, 1), job.Change{}},
+		{failed(2, 5), job.Change{Any: true, State: true}},
+		{succeeded(2, 6), job.Change{}},
+	} {
+		var change job.Change
+		j, change = job.Apply(j, step.event)
+		require.Equal(t, step.want, change, "step %d", i)
+	}
+}
+
+// update draws an event that does not end the job.
+func update() *rapid.Generator[job.Event] {
+	return rapid.Custom(func(t *rapid.T) job.Event {
+		attempt, seconds := rapid.Int32Range(1, 3).Draw(t, "attempt"), rapid.IntRange(0, 5).Draw(t, "seconds")
+		switch rapid.IntRange(0, 2).Draw(t, "kind") {
+		case 0:
+			return started(attempt, seconds)
+		case 1:
+			return progressed(attempt, seconds, rapid.Int32Range(0, 100).Draw(t, "percent"))
+		default:
+			return retried(attempt, seconds)
+		}
+	})
+}
+
+func end() *rapid.Generator[job.Event] {
+	return rapid.Custom(func(t *rapid.T) job.Event {
+		attempt, seconds := rapid.Int32Range(1, 3).Draw(t, "attempt"), rapid.IntRange(0, 5).Draw(t, "seconds")
+		if rapid.Bool().Draw(t, "succeeds") {
+			return succeeded(attempt, seconds)
+		}
+		return failed(attempt, seconds)
+	})
+}
+
+// shuffle draws a permutation of the events, with some of them twice.
+func shuffle(t *rapid.T, events []job.Event, label string) []job.Event {
+	again := rapid.SliceOfN(rapid.SampledFrom(events), 0, len(events)).Draw(t, label+" duplicates")
+	return rapid.Permutation(slices.Concat(events, again)).Draw(t, label)
+}
+
+// contents returns the job without its version, which depends on the order of the events.
+func contents(j job.Job) job.Job {
+	j.Version = 0
+	return j
+}
+
+func TestOrderOfEventsDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		history := append(rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"), submitted)
+		if rapid.Bool().Draw(t, "ends") {
+			history = append(history, end().Draw(t, "end"))
+		}
+		one, other := after(shuffle(t, history, "one")...), after(shuffle(t, history, "other")...)
+		require.Equal(t, contents(one), contents(other))
+	})
+}
+
+func TestEndIsFinalAndVersionCountsChanges(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		history := slices.Concat(
+			rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"),
+			rapid.SliceOfN(end(), 1, 3).Draw(t, "ends"),
+			[]job.Event{submitted},
+		)
+		j := job.New(uuid.UUID(id))
+		for _, event := range shuffle(t, history, "events") {
+			before := j
+			var change job.Change
+			j, change = job.Apply(j, event)
+			require.Equal(t, change.Any, j.Version == before.Version+1)
+			require.Equal(t, change.Any, !equal(contents(before), contents(j)))
+			if !change.Any {
+				require.Equal(t, before, j)
+			}
+			if before.Status.Terminal() {
+				j.Submission = before.Submission
+				require.Equal(t, contents(before), contents(j), "only the submission may be added after the end")
+				j, _ = job.Apply(before, event)
+			}
+		}
+		require.True(t, j.Status.Terminal())
+		require.True(t, j.Visible())
+		again := j
+		for _, event := range history {
+			again, _ = job.Apply(again, event)
+		}
+		require.Equal(t, j, again, "a redelivery of everything has no effect")
+	})
+}
+
+func equal(a, b job.Job) bool {
+	return a.Status == b.Status && a.Attempt == b.Attempt && a.UpdatedAt.Equal(b.UpdatedAt) && a.Phase == b.Phase &&
+		a.Percent == b.Percent && a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
+		a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil)
+}

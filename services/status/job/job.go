@@ -1,0 +1,144 @@
+// Package job is the domain of the status service: what is known about a conversion job, and how an event changes it.
+// It is pure logic without input or output.
+//
+// Events may arrive twice, late, in any order, and at several replicas at once. The state that they lead to does not
+// depend on that: a terminal state is never left, and before it the newest event of the newest attempt counts. Only
+// if a job has two completions does the order decide: the first one wins.
+package job
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Status is the state of a job. Its values are stored in databases and must not change.
+type Status string
+
+// A job is queued, then running (and queued again while it waits for another attempt), and ends in one of the rest.
+const (
+	Queued    Status = "queued"
+	Running   Status = "running"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	Canceled  Status = "canceled"
+)
+
+// Terminal reports whether a job with this status has ended. A terminal status is never left.
+func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
+
+// Phase is the step that a running attempt is in. The values are those of the messages and of the databases; later
+// steps are greater.
+type Phase int16
+
+// The steps of an attempt.
+const (
+	NoPhase Phase = iota
+	Loading
+	Converting
+	Storing
+)
+
+// Job is what is known about one job. It is a value: nothing that it points to is ever changed. Zero times are unknown;
+// all times are UTC in whole microseconds, which is the precision that the stores keep.
+type Job struct {
+	ID uuid.UUID
+	// Version counts the changes: equal versions of a job have equal contents.
+	Version int64
+	// Submission is nil in a placeholder: a job of which only later events are known yet. Clients do not see placeholders.
+	Submission *Submission
+	Status     Status
+	// Attempt counts from 1; it is 0 before the first attempt is known.
+	Attempt int32
+	// UpdatedAt is the time of the event that Status, Phase and Percent come from. It is zero once the job has ended.
+	UpdatedAt  time.Time
+	Phase      Phase
+	Percent    int32
+	StartedAt  time.Time
+	FinishedAt time.Time
+	// Result and Warnings are set if the job has succeeded, Failure if it has failed.
+	Result   *Result
+	Warnings []Warning
+	Failure  *Failure
+	// Report belongs to the attempt that ended the job; nil if there is none.
+	Report *Report
+}
+
+// New returns a placeholder: a job of which nothing is known but its id.
+func New(id uuid.UUID) Job { return Job{ID: id, Status: Queued} }
+
+// Visible reports whether clients may see the job, which is the case once its submission is known.
+func (j Job) Visible() bool { return j.Submission != nil }
+
+// Submission is what the client asked for, and when.
+type Submission struct {
+	RequestedAt  time.Time
+	ObjectKey    string
+	Filename     string
+	Format       string
+	ContentType  string
+	Size         int64
+	SHA256       []byte
+	TargetFormat string
+	// Options are what the client chose, by the API's names, without secrets; nil if that is nothing. Values are strings,
+	// booleans and numbers; a number may be a float64 after it was stored.
+	Options map[string]any
+	Tag     string
+}
+
+// Result describes the result and where it is stored.
+type Result struct {
+	ObjectKey   string
+	ContentType string
+	Size        int64
+	SHA256      []byte
+	// Pages is 0 for formats without pages.
+	Pages int32
+}
+
+// Warning is a fact about the result that the user should know.
+type Warning struct {
+	Code   string
+	Detail string
+}
+
+// Failure is the reason why a job failed.
+type Failure struct {
+	Code      string
+	Detail    string
+	Retryable bool
+}
+
+// Report describes how a conversion went.
+type Report struct {
+	// Engine is the program that converted and its version, such as "LibreOffice 7.4.7.2".
+	Engine  string
+	Seconds Seconds
+	// Fonts are those that the document references, as far as they are known.
+	Fonts []Font
+	// BlockedLinks are addresses that the document referenced and that were not fetched: some of BlockedLinksTotal.
+	BlockedLinks        []string
+	BlockedLinksTotal   int32
+	MacrosBlocked       bool
+	HiddenSlidesLeftOut int32
+}
+
+// Seconds is how long the steps of a job took. A step that was not reached is nil.
+type Seconds struct {
+	// Queued is the time from the acceptance of the job to the start of its last attempt; the others belong to that
+	// attempt.
+	Queued *float64
+	Fetch  *float64
+	Load   *float64
+	Export *float64
+	Store  *float64
+}
+
+// Font is a font that a document references.
+type Font struct {
+	Name string
+	// ReplacedBy is the substitute. It is empty if the font was found, or if the substitute is not known.
+	ReplacedBy string
+	// Found reports whether the font was installed or embedded in the document.
+	Found bool
+}

@@ -1,0 +1,166 @@
+package job
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+// ErrInvalid means that a message breaks the contract of its type. It is permanent: a redelivery will not help.
+var ErrInvalid = errors.New("invalid message")
+
+// Read returns the event that a message about a job describes. Every error is an ErrInvalid and names everything that
+// is wrong with the message.
+func Read(message proto.Message) (Event, error) {
+	var r reader
+	event := r.read(message)
+	if err := errors.Join(r.errs...); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, proto.MessageName(message), err)
+	}
+	return event, nil
+}
+
+// ParseID parses a job's id in its canonical form of 36 characters. Upper-case digits are accepted.
+func ParseID(text string) (uuid.UUID, error) {
+	const canonical = 36 // uuid.Parse also accepts braces, missing hyphens and URNs
+	if len(text) != canonical {
+		return uuid.Nil, fmt.Errorf("%q is not a UUID of %d characters", text, canonical)
+	}
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("%q is not a UUID: %w", text, err)
+	}
+	return id, nil
+}
+
+// reader collects the errors in a message.
+type reader struct{ errs []error }
+
+func (r *reader) requiref(ok bool, format string, args ...any) {
+	if !ok {
+		r.errs = append(r.errs, fmt.Errorf(format, args...))
+	}
+}
+
+func (r *reader) read(message proto.Message) Event {
+	switch m := message.(type) {
+	case *conversionv1.ConvertRequested:
+		return r.submitted(m)
+	case *conversionv1.ConversionStarted:
+		return AttemptUpdated{
+			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("started_at", m.GetStartedAt()),
+			Starts: true, Status: Running,
+		}
+	case *conversionv1.ConversionProgressed:
+		return AttemptUpdated{
+			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("progressed_at", m.GetProgressedAt()),
+			Status: Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
+		}
+	case *conversionv1.ConversionRetried:
+		return AttemptUpdated{
+			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("retried_at", m.GetRetriedAt()),
+			Status: Queued,
+		}
+	case *conversionv1.ConversionSucceeded:
+		return r.succeeded(m)
+	case *conversionv1.ConversionFailed:
+		return r.failed(m)
+	default:
+		r.requiref(false, "not a message about a job")
+		return nil
+	}
+}
+
+func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
+	source := m.GetSource()
+	r.requiref(source.GetObjectKey() != "", "source.object_key is empty")
+	r.requiref(source.GetFilename() != "", "source.filename is empty")
+	r.requiref(source.GetSize() > 0, "source.size is %d", source.GetSize())
+	r.requiref(len(source.GetSha256()) == sha256.Size, "source.sha256 has %d bytes", len(source.GetSha256()))
+	r.requiref(m.GetTarget().GetFormat() != "", "target.format is empty")
+	return Submitted{ID: r.id(m.GetJobId()), Submission: Submission{
+		RequestedAt: r.requiredTime("requested_at", m.GetRequestedAt()),
+		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
+		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
+		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
+	}}
+}
+
+func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
+	result := m.GetResult()
+	r.requiref(result.GetObjectKey() != "", "result.object_key is empty")
+	r.requiref(result.GetSize() > 0, "result.size is %d", result.GetSize())
+	r.requiref(len(result.GetSha256()) == sha256.Size, "result.sha256 has %d bytes", len(result.GetSha256()))
+	var warnings []Warning
+	for _, w := range m.GetWarnings() {
+		warnings = append(warnings, Warning{Code: text(w.GetCode()), Detail: text(w.GetDetail())})
+	}
+	return Ended{
+		ID: r.id(m.GetJobId()), Status: Succeeded, Attempt: r.attempt(m.GetAttempt()),
+		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
+		Result: &Result{
+			ObjectKey: text(result.GetObjectKey()), ContentType: text(result.GetContentType()), Size: result.GetSize(),
+			SHA256: result.GetSha256(), Pages: max(result.GetPages(), 0),
+		},
+		Warnings: warnings, Report: report(m.GetReport()),
+	}
+}
+
+func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
+	failure := m.GetFailure()
+	r.requiref(failure.GetCode() != "", "failure.code is empty")
+	return Ended{
+		ID: r.id(m.GetJobId()), Status: Failed, Attempt: r.attempt(m.GetAttempt()),
+		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
+		Failure: &Failure{
+			Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable(),
+		},
+		Report: report(m.GetReport()),
+	}
+}
+
+func (r *reader) id(canonical string) ID {
+	id, err := ParseID(canonical)
+	r.requiref(err == nil, "job_id: %w", err)
+	return ID(id)
+}
+
+func (r *reader) attempt(n int32) int32 {
+	r.requiref(n >= 1, "attempt is %d", n)
+	return n
+}
+
+func (r *reader) requiredTime(name string, t *timestamppb.Timestamp) time.Time {
+	r.requiref(t != nil, "%s is missing", name)
+	return r.time(name, t)
+}
+
+// time reads a time that may be missing. It is truncated to the precision that the stores keep: a duplicate must
+// compare as equal to what was stored of the first delivery.
+func (r *reader) time(name string, t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	err := t.CheckValid()
+	r.requiref(err == nil, "%s: %w", name, err)
+	return t.AsTime().Truncate(time.Microsecond)
+}
+
+func phase(p conversionv1.Phase) Phase {
+	if p < conversionv1.Phase_PHASE_LOADING || p > conversionv1.Phase_PHASE_STORING {
+		return NoPhase // one that a newer converter knows
+	}
+	return Phase(p)
+}
+
+// text removes the one character that PostgreSQL cannot store, U+0000. Dead-lettering the message instead would leave
+// a job without its end because of a stray byte in an error text.
+func text(s string) string { return strings.ReplaceAll(s, "\x00", "") }

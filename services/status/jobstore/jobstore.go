@@ -1,0 +1,71 @@
+// Package jobstore defines how the status service stores jobs: a [Store] folds events into jobs, returns single jobs,
+// ends jobs that exceed their deadline, and reports changes.
+//
+// Package postgres implements it for the three services, package sqlite for the single-process edition. Every
+// implementation must pass the conformance suite in package storetest.
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/services/status/job"
+)
+
+var (
+	// ErrNotFound means that no job has this id, or that its submission is not known yet.
+	ErrNotFound = errors.New("no such job")
+	// ErrNotReady means that the store cannot work yet, for example because its database does not answer or does not have
+	// this program's schema yet.
+	ErrNotReady = errors.New("the job store is not ready")
+	// ErrRefused means that the store works but can never take the data.
+	ErrRefused = errors.New("the job store refuses the data")
+)
+
+// Store keeps jobs. It is safe for concurrent use. Any number of replicas may use the same database at the same time,
+// if the database allows that.
+//
+// A method whose context ends returns an error that is neither ErrNotFound nor ErrRefused.
+type Store interface {
+	// Notify registers an audience for the changes that any replica makes. It must be called before Run.
+	Notify(audience Audience)
+	// Run makes the store ready, and keeps it open until drain is closed. It calls ready at once, even if the database
+	// does not answer yet: until it does, Check and all other methods return ErrNotReady. Run is called once; it is a
+	// component of package host.
+	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
+	// Check returns nil if the store can work now.
+	Check(ctx context.Context) error
+
+	// Job returns one job, or ErrNotFound for an unknown id and for a placeholder (a job without its submission).
+	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
+	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
+	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
+	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an
+	// error it is unknown which events were applied; the caller applies all of them again.
+	Apply(ctx context.Context, events []job.Event) ([]Outcome, error)
+	// Expire applies the event that end returns to at most limit of the jobs that have not ended and whose first event
+	// was applied longer than deadline ago, by the database's clock. It takes the oldest first and returns the jobs as
+	// they were before. Concurrent calls end different jobs. end may be called more than once for a job; it must not
+	// call the store.
+	Expire(ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event) ([]job.Job, error)
+}
+
+// Outcome is the result of applying one event.
+type Outcome struct {
+	// Changed reports whether the event changed its job. Duplicates and late events do not.
+	Changed bool
+	// Refused is the reason why the event can never be applied, an ErrRefused; otherwise nil.
+	Refused error
+}
+
+// Audience is notified of changes. Its methods must not block.
+type Audience interface {
+	// Wake reports visible jobs whose state has changed. The change is committed: whoever reads a job now sees it.
+	// Changes of the progress alone are not reported.
+	Wake(ids ...uuid.UUID)
+	// WakeAll means that any number of changes may have been missed. It is also called once when notification begins.
+	WakeAll()
+}

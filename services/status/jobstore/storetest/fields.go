@@ -1,0 +1,136 @@
+package storetest
+
+import (
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/services/status/job"
+)
+
+// testFieldsRoundTrip sets every field of every event by reflection, and requires that every field of a job is set
+// and read in at least one state. So a new field cannot be forgotten, neither in a store nor in this test.
+func testFieldsRoundTrip(t *suite) {
+	store := t.start()
+	seen := map[string]bool{}
+	for _, status := range []job.Status{job.Running, job.Succeeded, job.Failed} {
+		id := newID(t)
+		events := fullEvents(t, id, status)
+		apply(t, store, events...)
+		want := fold(id, events...)
+		require.Equal(t, want, read(t, store, id))
+		markSet(reflect.ValueOf(want), "Job", seen)
+	}
+	for _, path := range leaves(reflect.TypeFor[job.Job](), "Job") {
+		require.True(t, seen[path], "%s is not set by any event of this test", path)
+	}
+}
+
+// fullEvents returns events with all fields set that lead to the status.
+func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
+	t.Helper()
+	var n int
+	submission, updated, ended := job.Submitted{}, job.AttemptUpdated{}, job.Ended{}
+	for _, event := range []any{&submission, &updated, &ended} {
+		fill(t, reflect.ValueOf(event).Elem(), &n)
+	}
+	submission.ID, updated.ID, ended.ID = job.ID(id), job.ID(id), job.ID(id)
+	updated.Status, ended.Status = job.Running, status
+	switch status {
+	case job.Succeeded:
+		ended.Failure = nil
+	case job.Failed:
+		ended.Result, ended.Warnings = nil, nil
+	default:
+		return []job.Event{submission, updated}
+	}
+	return []job.Event{submission, updated, ended}
+}
+
+// fill sets every field below v to a value that is not zero and that no other field has, as far as its type allows.
+func fill(t testingT, v reflect.Value, n *int) {
+	t.Helper()
+	*n++
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(noon.Add(time.Duration(*n)*time.Second + time.Duration(*n)*time.Microsecond)))
+		return
+	case job.ID: // set by the caller
+		return
+	case map[string]any: // numbers are float64 after a round trip through JSON
+		v.Set(reflect.ValueOf(map[string]any{"text": "text " + strconv.Itoa(*n), "flag": true, "number": float64(*n)}))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			fill(t, field, n)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(t, v.Index(0), n)
+		fill(t, v.Index(1), n)
+	case reflect.String:
+		v.SetString("text " + strconv.Itoa(*n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(*n))
+	case reflect.Uint8:
+		v.SetUint(uint64(*n))
+	case reflect.Float64:
+		v.SetFloat(float64(*n) + 0.125)
+	default:
+		require.Fail(t, "extend this test", "a field has the type %s", v.Type())
+	}
+}
+
+// isLeaf reports whether values of the type are not looked into.
+func isLeaf(t reflect.Type) bool {
+	return t == reflect.TypeFor[time.Time]() || t == reflect.TypeFor[uuid.UUID]()
+}
+
+// leaves returns the paths of all fields below a type.
+func leaves(t reflect.Type, path string) []string {
+	switch {
+	case isLeaf(t):
+		return []string{path}
+	case t.Kind() == reflect.Pointer, t.Kind() == reflect.Slice:
+		return leaves(t.Elem(), path)
+	case t.Kind() != reflect.Struct:
+		return []string{path}
+	}
+	var all []string
+	for field := range t.Fields() {
+		all = append(all, leaves(field.Type, path+"."+field.Name)...)
+	}
+	return all
+}
+
+// markSet marks the paths of the fields below v that are not zero.
+func markSet(v reflect.Value, path string, seen map[string]bool) {
+	switch {
+	case isLeaf(v.Type()):
+		seen[path] = seen[path] || !v.IsZero()
+	case v.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			markSet(v.Elem(), path, seen)
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			markSet(v.Index(i), path, seen)
+		}
+	case v.Kind() == reflect.Struct:
+		for field, value := range v.Fields() {
+			markSet(value, path+"."+field.Name, seen)
+		}
+	default:
+		seen[path] = seen[path] || !v.IsZero()
+	}
+}

@@ -1,0 +1,363 @@
+package storetest_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+)
+
+// memoryDatabase is a database in memory. Its stores have the given bugs, to test the suite.
+type memoryDatabase struct {
+	bugs map[bug]bool
+	lock chan struct{} // holds a token while a transaction runs
+
+	mu        sync.Mutex
+	jobs      map[uuid.UUID]record
+	audiences []jobstore.Audience
+}
+
+type record struct {
+	job       job.Job
+	firstSeen time.Time
+}
+
+func newMemory(bugs ...bug) storetest.Implementation {
+	return storetest.Implementation{Replicas: true, New: func(testing.TB) storetest.Database {
+		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}}
+		for _, b := range bugs {
+			d.bugs[b] = true
+		}
+		return d
+	}}
+}
+
+func (d *memoryDatabase) Open(testing.TB) jobstore.Store {
+	if d.bugs[forgetOnRestart] {
+		d.jobs = map[uuid.UUID]record{}
+	}
+	return &memoryStore{d: d}
+}
+
+func (d *memoryDatabase) Backdate(_ testing.TB, by time.Duration, ids ...uuid.UUID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		r := d.jobs[id]
+		r.firstSeen = r.firstSeen.Add(-by)
+		d.jobs[id] = r
+	}
+}
+
+// snapshot returns a copy of all records.
+func (d *memoryDatabase) snapshot() map[uuid.UUID]record {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.jobs)
+}
+
+// memoryStore is a store on a memoryDatabase.
+type memoryStore struct {
+	d         *memoryDatabase
+	audiences []jobstore.Audience
+
+	mu      sync.Mutex
+	running bool
+}
+
+func (s *memoryStore) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
+
+func (s *memoryStore) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	s.d.mu.Lock()
+	s.d.audiences = append(s.d.audiences, s.audiences...)
+	s.d.mu.Unlock()
+	s.setRunning(true)
+	defer s.setRunning(false)
+	ready()
+	for _, audience := range s.audiences {
+		audience.WakeAll()
+	}
+	select {
+	case <-drain:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (s *memoryStore) setRunning(running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = running
+}
+
+func (s *memoryStore) Check(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.running && !s.d.bugs[alwaysReady] {
+		return jobstore.ErrNotReady
+	}
+	if s.d.bugs[ignoreContext] {
+		return nil
+	}
+	return ctx.Err()
+}
+
+func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
+	if err := s.Check(ctx); err != nil {
+		if s.d.bugs[canceledIsNotFound] && ctx.Err() != nil {
+			return job.Job{}, jobstore.ErrNotFound
+		}
+		return job.Job{}, err
+	}
+	r, found := s.d.snapshot()[id]
+	switch {
+	case !found && s.d.bugs[unknownIsEmpty]:
+		return job.Job{}, nil
+	case !found, !r.job.Visible() && !s.d.bugs[showPlaceholder]:
+		return job.Job{}, jobstore.ErrNotFound
+	}
+	return r.job, nil
+}
+
+func (s *memoryStore) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	if s.d.bugs[refusalFailsBatch] {
+		return s.applyTogether(ctx, events)
+	}
+	outcomes, err := fold.Apply(ctx, events, s.applyTogether)
+	if s.d.bugs[reportAllChanged] {
+		for i := range outcomes {
+			outcomes[i].Changed = true
+		}
+	}
+	return outcomes, err
+}
+
+func (s *memoryStore) applyTogether(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	outcomes := make([]jobstore.Outcome, len(events))
+	err := s.transact(ctx, func(records map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)) {
+		var jobs []job.Job
+		for _, id := range fold.IDs(events) {
+			r, found := records[id]
+			if !found {
+				r = record{job.New(id), time.Now()}
+				records[id] = r
+			}
+			jobs = append(jobs, s.d.loosen(r.job))
+		}
+		return jobs, func(batch *fold.Batch) {
+			if s.d.bugs[reverseOrder] {
+				for i, event := range slices.Backward(events) {
+					outcomes[i].Changed = batch.Apply(event)
+				}
+				return
+			}
+			for i, event := range events {
+				outcomes[i].Changed = batch.Apply(event)
+			}
+		}
+	})
+	if errors.Is(err, jobstore.ErrRefused) && s.d.bugs[swallowRefused] {
+		return outcomes, nil
+	}
+	return outcomes, err
+}
+
+// loosen reopens a job for the bugs that leave a terminal state.
+func (d *memoryDatabase) loosen(j job.Job) job.Job {
+	if d.bugs[leaveTerminal] && j.Status.Terminal() {
+		j.Status = job.Running
+	}
+	if d.bugs[secondCompletionWins] && j.Status.Terminal() {
+		j.Status = job.Running
+		j.Attempt = 1 << 30 // so that only an end has an effect
+	}
+	return j
+}
+
+func (s *memoryStore) Expire(
+	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+) ([]job.Job, error) {
+	var expired []job.Job
+	err := s.transact(ctx, func(records map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)) {
+		overdue := slices.SortedFunc(maps.Values(records), func(a, b record) int {
+			order := cmp.Or(a.firstSeen.Compare(b.firstSeen), strings.Compare(a.job.ID.String(), b.job.ID.String()))
+			if s.d.bugs[expireYoungestFirst] {
+				return -order
+			}
+			return order
+		})
+		for _, r := range overdue {
+			finished := r.job.Status.Terminal() && !s.d.bugs[expireFinished]
+			fresh := time.Since(r.firstSeen) <= deadline && !s.d.bugs[expireFresh]
+			full := len(expired) == limit && !s.d.bugs[expireWithoutLimit]
+			if !finished && !fresh && !full {
+				expired = append(expired, r.job)
+			}
+		}
+		return slices.Clone(expired), func(batch *fold.Batch) {
+			for _, j := range expired {
+				batch.Apply(end(j))
+			}
+			if s.d.bugs[expireReturnsAfter] {
+				expired = batch.Changed()
+			}
+		}
+	})
+	return expired, err
+}
+
+// transact runs one transaction: load returns the jobs to work on, and the work.
+func (s *memoryStore) transact(
+	ctx context.Context, load func(map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)),
+) error {
+	if err := s.Check(ctx); err != nil {
+		return err
+	}
+	if !s.d.bugs[noLock] {
+		select {
+		case s.d.lock <- struct{}{}:
+			defer func() { <-s.d.lock }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	records := s.d.snapshot()
+	jobs, work := load(records)
+	batch := fold.New(jobs)
+	work(batch)
+	if s.d.bugs[noLock] {
+		runtime.Gosched()
+	}
+	changed := batch.Changed()
+	for _, j := range changed {
+		if err := s.d.refuses(j); err != nil {
+			return err
+		}
+	}
+	if s.d.bugs[wakeBeforeCommit] {
+		s.d.notify(batch)
+	}
+	s.d.commit(records, changed)
+	if !s.d.bugs[wakeBeforeCommit] {
+		s.d.notify(batch)
+	}
+	return nil
+}
+
+func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, j := range changed {
+		r := records[j.ID]
+		r.job = d.damage(j)
+		d.jobs[j.ID] = r
+	}
+}
+
+// damage is what the bugs that lose data write.
+func (d *memoryDatabase) damage(j job.Job) job.Job {
+	if d.bugs[versionNotCounted] {
+		j.Version = 1
+	}
+	if d.bugs[loseReport] {
+		j.Report = nil
+	}
+	if d.bugs[loseFont] && j.Report != nil {
+		damaged := *j.Report
+		damaged.Fonts = slices.Clone(damaged.Fonts)
+		for i := range damaged.Fonts {
+			damaged.Fonts[i].ReplacedBy = ""
+		}
+		j.Report = &damaged
+	}
+	if d.bugs[loseRetryable] && j.Failure != nil {
+		j.Failure = &job.Failure{Code: j.Failure.Code, Detail: j.Failure.Detail}
+	}
+	if d.bugs[losePhase] {
+		j.Phase = job.NoPhase
+	}
+	if d.bugs[truncateTimes] {
+		j.FinishedAt = j.FinishedAt.Truncate(time.Millisecond)
+	}
+	return j
+}
+
+func (d *memoryDatabase) notify(batch *fold.Batch) {
+	d.mu.Lock()
+	audiences := slices.Clone(d.audiences)
+	d.mu.Unlock()
+	ids := batch.Notable()
+	switch {
+	case d.bugs[wakeNever]:
+		ids = nil
+	case d.bugs[wakeFirst] && len(ids) > 0:
+		ids = ids[:1]
+	case d.bugs[wakeForProgress], d.bugs[wakePlaceholders]:
+		ids = nil
+		for _, j := range batch.Changed() {
+			if j.Visible() || d.bugs[wakePlaceholders] && j.Percent == 0 {
+				ids = append(ids, j.ID)
+			}
+		}
+	}
+	for _, audience := range audiences {
+		audience.Wake(ids...)
+	}
+}
+
+// refuses reports what a database would refuse.
+func (d *memoryDatabase) refuses(j job.Job) error {
+	switch j.Status {
+	case job.Queued, job.Running, job.Succeeded, job.Failed, job.Canceled:
+	default:
+		return fmt.Errorf("%w: status %q", jobstore.ErrRefused, j.Status)
+	}
+	if d.bugs[storeAnyText] {
+		return nil
+	}
+	return refuseTexts(reflect.ValueOf(j))
+}
+
+func refuseTexts(v reflect.Value) error {
+	var errs []error
+	switch v.Kind() {
+	case reflect.String:
+		if text := v.String(); strings.Contains(text, "\x00") || !utf8.ValidString(text) {
+			return fmt.Errorf("%w: %q", jobstore.ErrRefused, text)
+		}
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			return refuseTexts(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			errs = append(errs, refuseTexts(v.Index(i)))
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			errs = append(errs, refuseTexts(v.MapIndex(key)))
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			errs = append(errs, refuseTexts(field))
+		}
+	default:
+	}
+	return errors.Join(errs...)
+}

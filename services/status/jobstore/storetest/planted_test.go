@@ -1,0 +1,115 @@
+package storetest_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+)
+
+// TestMemory requires that the suite passes on a store without bugs.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	storetest.Test(t, newMemory())
+}
+
+// A bug is a defect that a memoryStore can have.
+type bug string
+
+const (
+	alwaysReady          bug = "ready before Run"
+	leaveTerminal        bug = "leaves a terminal state"
+	secondCompletionWins bug = "second completion wins"
+	versionNotCounted    bug = "does not count the version"
+	reportAllChanged     bug = "reports duplicates as changes"
+	reverseOrder         bug = "applies a batch in reverse order"
+	showPlaceholder      bug = "shows placeholders"
+	unknownIsEmpty       bug = "returns an empty job for an unknown id"
+	forgetOnRestart      bug = "forgets jobs on restart"
+	noLock               bug = "does not isolate transactions"
+	refusalFailsBatch    bug = "a refused event fails its batch"
+	swallowRefused       bug = "does not report a refused event"
+	storeAnyText         bug = "stores any text"
+	ignoreContext        bug = "ignores its context"
+	canceledIsNotFound   bug = "reports a canceled read as not found"
+	loseReport           bug = "loses the report"
+	loseFont             bug = "loses a field inside of the report"
+	loseRetryable        bug = "loses a flag"
+	losePhase            bug = "loses the phase"
+	truncateTimes        bug = "truncates times to milliseconds"
+	expireFinished       bug = "Expire ends finished jobs"
+	expireFresh          bug = "Expire ends fresh jobs"
+	expireWithoutLimit   bug = "Expire ignores the limit"
+	expireYoungestFirst  bug = "Expire takes the youngest first"
+	expireReturnsAfter   bug = "Expire returns the jobs as they are after"
+	wakeNever            bug = "never wakes"
+	wakeFirst            bug = "wakes for the first job of a batch only"
+	wakeBeforeCommit     bug = "wakes before the commit"
+	wakeForProgress      bug = "wakes for progress"
+	wakePlaceholders     bug = "wakes for placeholders"
+)
+
+// plantedBug is the environment variable that makes TestPlanted run, on a store with that bug.
+const plantedBug = "STORETEST_BUG"
+
+// TestPlanted runs the suite on a store with a bug, as a child process of TestSuiteDetectsBugs.
+func TestPlanted(t *testing.T) {
+	t.Parallel()
+	planted := os.Getenv(plantedBug)
+	if planted == "" {
+		return
+	}
+	storetest.Test(t, newMemory(bug(planted)))
+}
+
+// TestSuiteDetectsBugs requires that each bug makes the case fail that is meant to find it.
+func TestSuiteDetectsBugs(t *testing.T) {
+	t.Parallel()
+	for planted, finders := range map[bug][]string{
+		alwaysReady:          {"NotReadyBeforeRun"},
+		leaveTerminal:        {"LateEvents", "FirstCompletionWins", "SameAsFold"},
+		secondCompletionWins: {"FirstCompletionWins", "SameAsFold"},
+		versionNotCounted:    {"VersionCountsChanges", "AppliedIsRead", "SameAsFold"},
+		reportAllChanged:     {"Duplicates", "SameAsFold", "Concurrency"},
+		reverseOrder:         {"OrderWithinBatch", "SameAsFold"},
+		showPlaceholder:      {"Placeholder"},
+		unknownIsEmpty:       {"UnknownID"},
+		forgetOnRestart:      {"Restart"},
+		noLock:               {"Concurrency"},
+		refusalFailsBatch:    {"RefusedEvent", "RefusedText"},
+		swallowRefused:       {"RefusedEvent", "RefusedText"},
+		storeAnyText:         {"RefusedText"},
+		ignoreContext:        {"CanceledContext"},
+		canceledIsNotFound:   {"CanceledContext"},
+		loseReport:           {"FieldsRoundTrip", "AppliedIsRead"},
+		loseFont:             {"FieldsRoundTrip"},
+		loseRetryable:        {"FieldsRoundTrip"},
+		losePhase:            {"FieldsRoundTrip"},
+		truncateTimes:        {"FieldsRoundTrip", "AppliedIsRead"},
+		expireFinished:       {"Expire"},
+		expireFresh:          {"Expire"},
+		expireWithoutLimit:   {"ExpireLimit"},
+		expireYoungestFirst:  {"ExpireLimit"},
+		expireReturnsAfter:   {"Expire"},
+		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
+		wakeFirst:            {"NotificationsOfBatch"},
+		wakeBeforeCommit:     {"Notifications"},
+		wakeForProgress:      {"Notifications"},
+		wakePlaceholders:     {"Notifications"},
+	} {
+		for _, finder := range finders {
+			t.Run(string(planted)+"/"+finder, func(t *testing.T) {
+				t.Parallel()
+				child := exec.Command(os.Args[0],
+					"-test.run=^TestPlanted$/^"+finder+"$", "-rapid.nofailfile", "-rapid.shrinktime=0s")
+				child.Env = append(os.Environ(), plantedBug+"="+string(planted))
+				output, err := child.CombinedOutput()
+				require.Error(t, err, "the suite has not detected the bug")
+				require.Contains(t, string(output), "--- FAIL: TestPlanted/"+finder)
+			})
+		}
+	}
+}

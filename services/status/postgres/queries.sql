@@ -1,0 +1,54 @@
+-- name: GetJob :one
+SELECT * FROM jobs WHERE id = @id AND requested_at IS NOT NULL;
+
+-- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
+-- deadlock.
+-- name: InsertPlaceholders :exec
+INSERT INTO jobs (id) SELECT unnest(@ids::uuid[]) ON CONFLICT (id) DO NOTHING;
+
+-- Locks in the order of the ids, for the same reason.
+-- name: LockJobs :many
+SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR UPDATE;
+
+-- Never waits: a row that another transaction has locked is either not overdue, or being ended by another replica.
+-- name: LockOverdue :many
+SELECT * FROM jobs
+WHERE status IN ('queued', 'running') AND first_seen_at < now() - @deadline::interval
+ORDER BY first_seen_at
+LIMIT @max_rows
+FOR UPDATE SKIP LOCKED;
+
+-- name: WriteJob :batchexec
+UPDATE jobs SET
+    version = @version,
+    status = @status,
+    attempt = @attempt,
+    moved_at = @moved_at,
+    phase = @phase,
+    percent = @percent,
+    started_at = @started_at,
+    finished_at = @finished_at,
+    requested_at = @requested_at,
+    source_key = @source_key,
+    source_filename = @source_filename,
+    source_format = @source_format,
+    source_content_type = @source_content_type,
+    source_size = @source_size,
+    source_sha256 = @source_sha256,
+    target_format = @target_format,
+    target_options = @target_options,
+    tag = @tag,
+    result_key = @result_key,
+    result_content_type = @result_content_type,
+    result_size = @result_size,
+    result_sha256 = @result_sha256,
+    result_pages = @result_pages,
+    warnings = @warnings,
+    failure_code = @failure_code,
+    failure_detail = @failure_detail,
+    failure_retryable = @failure_retryable,
+    report = @report
+WHERE id = @id;
+
+-- name: Notify :exec
+SELECT pg_notify(@channel, payload) FROM unnest(@payloads::text[]) AS payload;

@@ -1,0 +1,90 @@
+package postgres
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/docmill/docmill/services/status/internal/stored"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/postgres/internal/query"
+)
+
+func fromRows(rows []query.Job) ([]job.Job, error) {
+	jobs := make([]job.Job, len(rows))
+	for i, row := range rows {
+		var err error
+		if jobs[i], err = fromRow(row); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
+}
+
+func fromRow(row query.Job) (job.Job, error) {
+	report, err := stored.ToReport(row.Report)
+	if err != nil {
+		return job.Job{}, fmt.Errorf("read the job %s: %w", row.ID, err)
+	}
+	j := job.Job{
+		ID: row.ID, Version: row.Version, Status: row.Status, Attempt: row.Attempt,
+		UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
+		StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
+		Warnings: stored.ToWarnings(row.Warnings), Report: report,
+	}
+	if row.RequestedAt != nil {
+		j.Submission = &job.Submission{
+			RequestedAt: fromNullable(row.RequestedAt),
+			ObjectKey:   row.SourceKey, Filename: row.SourceFilename, Format: row.SourceFormat,
+			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
+			TargetFormat: row.TargetFormat, Options: row.TargetOptions, Tag: row.Tag,
+		}
+	}
+	switch row.Status {
+	case job.Succeeded:
+		j.Result = &job.Result{
+			ObjectKey: row.ResultKey, ContentType: row.ResultContentType, Size: row.ResultSize,
+			SHA256: row.ResultSha256, Pages: row.ResultPages,
+		}
+	case job.Failed:
+		j.Failure = &job.Failure{Code: row.FailureCode, Detail: row.FailureDetail, Retryable: row.FailureRetryable}
+	default:
+	}
+	return j, nil
+}
+
+func toRow(j job.Job) query.WriteJobParams {
+	row := query.WriteJobParams{
+		ID: j.ID, Version: j.Version, Status: j.Status, Attempt: j.Attempt,
+		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
+		StartedAt: toNullable(j.StartedAt), FinishedAt: toNullable(j.FinishedAt),
+		Warnings: stored.FromWarnings(j.Warnings), Report: stored.FromReport(j.Report),
+	}
+	if s := j.Submission; s != nil {
+		row.RequestedAt = toNullable(s.RequestedAt)
+		row.SourceKey, row.SourceFilename, row.SourceFormat = s.ObjectKey, s.Filename, s.Format
+		row.SourceContentType, row.SourceSize, row.SourceSha256 = s.ContentType, s.Size, s.SHA256
+		row.TargetFormat, row.TargetOptions, row.Tag = s.TargetFormat, s.Options, s.Tag
+	}
+	if r := j.Result; r != nil {
+		row.ResultKey, row.ResultContentType, row.ResultSize = r.ObjectKey, r.ContentType, r.Size
+		row.ResultSha256, row.ResultPages = r.SHA256, r.Pages
+	}
+	if f := j.Failure; f != nil {
+		row.FailureCode, row.FailureDetail, row.FailureRetryable = f.Code, f.Detail, f.Retryable
+	}
+	return row
+}
+
+func fromNullable(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func toNullable(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

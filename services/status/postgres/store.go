@@ -1,0 +1,198 @@
+// Package postgres implements the job store on PostgreSQL.
+//
+// Every write folds events into rows that its transaction has locked, so any number of replicas may apply the same
+// events at the same time.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/postgres/internal/query"
+)
+
+// writeTimeout limits one transaction, so that a write to a database that hangs is abandoned and retried.
+const writeTimeout = 30 * time.Second
+
+// Store implements [jobstore.Store].
+type Store struct {
+	log         *zap.Logger
+	pool        *pgxpool.Pool
+	readTimeout time.Duration
+	audiences   []jobstore.Audience
+	migrated    chan struct{}         // closed once the schema is up to date
+	lastErr     atomic.Pointer[error] // why the last attempt at the schema failed
+}
+
+var _ jobstore.Store = (*Store)(nil)
+
+// Open returns a store. It connects when it is used, and becomes ready once Run has brought the schema up to date.
+func Open(config Config, log *zap.Logger) (*Store, error) {
+	settings, err := config.pool()
+	if err != nil {
+		return nil, fmt.Errorf("setting database-url: %w", err)
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), settings)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return &Store{log: log, pool: pool, readTimeout: config.ReadTimeout, migrated: make(chan struct{})}, nil
+}
+
+// Check returns nil if the database answers and has the schema.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.pool.Ping(ctx)
+}
+
+func (s *Store) ready() error {
+	select {
+	case <-s.migrated:
+		return nil
+	default:
+	}
+	if cause := s.lastErr.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", jobstore.ErrNotReady, *cause)
+	}
+	return fmt.Errorf("%w: the schema has not been checked yet", jobstore.ErrNotReady)
+}
+
+// Job implements [jobstore.Store]. The read is limited by the setting database-read-timeout.
+func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
+	if err := s.ready(); err != nil {
+		return job.Job{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.readTimeout)
+	defer cancel()
+	row, err := query.New(s.pool).GetJob(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return job.Job{}, jobstore.ErrNotFound
+	}
+	if err != nil {
+		return job.Job{}, fmt.Errorf("read the job: %w", err)
+	}
+	return fromRow(row)
+}
+
+// Apply implements [jobstore.Store].
+func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	return fold.Apply(ctx, events, s.applyTogether)
+}
+
+// applyTogether applies the events in one transaction.
+func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	ids := fold.IDs(events)
+	outcomes := make([]jobstore.Outcome, len(events))
+	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
+		if err := queries.InsertPlaceholders(ctx, ids); err != nil {
+			return fmt.Errorf("insert placeholders: %w", err)
+		}
+		rows, err := queries.LockJobs(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("lock the jobs: %w", err)
+		}
+		jobs, err := fromRows(rows)
+		if err != nil {
+			return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
+		}
+		batch := fold.New(jobs)
+		for i, event := range events {
+			outcomes[i].Changed = batch.Apply(event)
+		}
+		return write(ctx, queries, batch)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apply %d events: %w", len(events), err)
+	}
+	return outcomes, nil
+}
+
+// Expire implements [jobstore.Store]. It skips jobs that another transaction has locked.
+func (s *Store) Expire(
+	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+) ([]job.Job, error) {
+	var expired []job.Job
+	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
+		rows, err := queries.LockOverdue(ctx, query.LockOverdueParams{Deadline: deadline, MaxRows: int32(limit)})
+		if err != nil {
+			return fmt.Errorf("lock the overdue jobs: %w", err)
+		}
+		if expired, err = fromRows(rows); err != nil {
+			return err
+		}
+		batch := fold.New(expired)
+		for _, j := range expired {
+			batch.Apply(end(j))
+		}
+		return write(ctx, queries, batch)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end the overdue jobs: %w", err)
+	}
+	return expired, nil
+}
+
+// write writes the changed jobs in one round trip and notifies of those whose state has changed in another.
+// PostgreSQL sends notifications at the commit, under a lock that all committing transactions share: hence one
+// statement for the whole batch, and none for progress.
+func write(ctx context.Context, queries *query.Queries, batch *fold.Batch) error {
+	changed := batch.Changed()
+	if len(changed) == 0 {
+		return nil
+	}
+	rows := make([]query.WriteJobParams, len(changed))
+	for i, j := range changed {
+		rows[i] = toRow(j)
+	}
+	var failures []error
+	queries.WriteJob(ctx, rows).Exec(func(_ int, err error) {
+		if err != nil && len(failures) == 0 { // the errors after the first only say that there was one before
+			failures = append(failures, err)
+		}
+	})
+	if err := errors.Join(failures...); err != nil {
+		return fmt.Errorf("write the jobs: %w", err)
+	}
+	notable := batch.Notable()
+	if len(notable) == 0 {
+		return nil
+	}
+	if err := queries.Notify(ctx, query.NotifyParams{Channel: channel, Payloads: payloads(notable)}); err != nil {
+		return fmt.Errorf("notify of the changes: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, do func(context.Context, *query.Queries) error) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return do(ctx, query.New(tx)) })
+	if refused(err) {
+		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
+	}
+	return err
+}
+
+// refused reports whether the error is about the data: PostgreSQL's class 22 (data exception) or 23 (constraint
+// violation).
+func refused(err error) bool {
+	var reply *pgconn.PgError
+	return errors.As(err, &reply) && (reply.Code[:2] == "22" || reply.Code[:2] == "23")
+}

@@ -1,0 +1,55 @@
+-- name: GetVisibleJob :one
+SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL;
+
+-- name: GetJob :one
+SELECT * FROM jobs WHERE id = ?;
+
+-- name: ListOverdue :many
+SELECT * FROM jobs
+WHERE status IN ('queued', 'running') AND first_seen_at < @first_seen_before
+ORDER BY first_seen_at
+LIMIT @max_rows;
+
+-- Keeps first_seen_at of a row that exists.
+-- name: WriteJob :exec
+INSERT INTO jobs (
+    id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at,
+    requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
+    target_format, target_options, tag,
+    result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
+    failure_code, failure_detail, failure_retryable, report
+) VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?,
+    ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?
+) ON CONFLICT (id) DO UPDATE SET
+    version = excluded.version,
+    status = excluded.status,
+    attempt = excluded.attempt,
+    updated_at = excluded.updated_at,
+    phase = excluded.phase,
+    percent = excluded.percent,
+    started_at = excluded.started_at,
+    finished_at = excluded.finished_at,
+    requested_at = excluded.requested_at,
+    source_key = excluded.source_key,
+    source_filename = excluded.source_filename,
+    source_format = excluded.source_format,
+    source_content_type = excluded.source_content_type,
+    source_size = excluded.source_size,
+    source_sha256 = excluded.source_sha256,
+    target_format = excluded.target_format,
+    target_options = excluded.target_options,
+    tag = excluded.tag,
+    result_key = excluded.result_key,
+    result_content_type = excluded.result_content_type,
+    result_size = excluded.result_size,
+    result_sha256 = excluded.result_sha256,
+    result_pages = excluded.result_pages,
+    warnings = excluded.warnings,
+    failure_code = excluded.failure_code,
+    failure_detail = excluded.failure_detail,
+    failure_retryable = excluded.failure_retryable,
+    report = excluded.report;

@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/services/status/internal/stored"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/sqlite/internal/query"
+)
+
+func fromRow(row query.Job) (job.Job, error) {
+	j := job.Job{
+		ID: uuid.UUID(row.ID), Version: row.Version, Status: row.Status, Attempt: row.Attempt,
+		UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
+		StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
+	}
+	if row.RequestedAt != nil {
+		j.Submission = &job.Submission{
+			RequestedAt: fromMicroseconds(row.RequestedAt),
+			ObjectKey:   row.SourceKey, Filename: row.SourceFilename, Format: row.SourceFormat,
+			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
+			TargetFormat: row.TargetFormat, Tag: row.Tag,
+		}
+	}
+	switch row.Status {
+	case job.Succeeded:
+		j.Result = &job.Result{
+			ObjectKey: row.ResultKey, ContentType: row.ResultContentType, Size: row.ResultSize,
+			SHA256: row.ResultSha256, Pages: row.ResultPages,
+		}
+	case job.Failed:
+		j.Failure = &job.Failure{Code: row.FailureCode, Detail: row.FailureDetail, Retryable: row.FailureRetryable}
+	default:
+	}
+	if err := decodeInto(&j, row); err != nil {
+		return job.Job{}, fmt.Errorf("read the job %s: %w", j.ID, err)
+	}
+	return j, nil
+}
+
+// decodeInto decodes the JSON columns.
+func decodeInto(j *job.Job, row query.Job) error {
+	var warnings []stored.Warning
+	var report *stored.Report
+	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report))
+	if j.Submission != nil {
+		err = errors.Join(err, decode(row.TargetOptions, &j.Submission.Options))
+	}
+	if err != nil {
+		return err
+	}
+	j.Warnings = stored.ToWarnings(warnings)
+	j.Report, err = stored.ToReport(report)
+	return err
+}
+
+func decode(column *string, into any) error {
+	if column == nil {
+		return nil
+	}
+	return json.Unmarshal([]byte(*column), into)
+}
+
+// toRow returns the row of a job, without FirstSeenAt. Its error is an ErrRefused.
+func toRow(j job.Job) (query.WriteJobParams, error) {
+	row := query.WriteJobParams{
+		ID: j.ID[:], Version: j.Version, Status: j.Status, Attempt: j.Attempt,
+		UpdatedAt: toMicroseconds(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
+		StartedAt: toMicroseconds(j.StartedAt), FinishedAt: toMicroseconds(j.FinishedAt),
+	}
+	var e encoder
+	if warnings := stored.FromWarnings(j.Warnings); warnings != nil {
+		row.Warnings = e.json(warnings)
+	}
+	if report := stored.FromReport(j.Report); report != nil {
+		row.Report = e.json(report)
+	}
+	if s := j.Submission; s != nil {
+		row.RequestedAt = toMicroseconds(s.RequestedAt)
+		row.SourceKey, row.SourceFilename, row.SourceFormat = e.text(s.ObjectKey), e.text(s.Filename), e.text(s.Format)
+		row.SourceContentType, row.SourceSize, row.SourceSha256 = e.text(s.ContentType), s.Size, s.SHA256
+		row.TargetFormat, row.Tag = e.text(s.TargetFormat), e.text(s.Tag)
+		if s.Options != nil {
+			row.TargetOptions = e.json(s.Options)
+		}
+	}
+	if r := j.Result; r != nil {
+		row.ResultKey, row.ResultContentType, row.ResultSize = e.text(r.ObjectKey), e.text(r.ContentType), r.Size
+		row.ResultSha256, row.ResultPages = r.SHA256, r.Pages
+	}
+	if f := j.Failure; f != nil {
+		row.FailureCode, row.FailureDetail, row.FailureRetryable = e.text(f.Code), e.text(f.Detail), f.Retryable
+	}
+	return row, e.err
+}
+
+// encoder encodes columns and keeps the first error. SQLite would store any text. The encoder refuses what PostgreSQL
+// cannot store, so that both stores behave the same and jobs can be moved from one to the other.
+type encoder struct{ err error }
+
+func (e *encoder) text(text string) string {
+	if strings.Contains(text, "\x00") || !utf8.ValidString(text) {
+		e.refuse(fmt.Errorf("the text %.100q contains U+0000 or is not UTF-8", text))
+	}
+	return text
+}
+
+func (e *encoder) json(value any) *string {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		e.refuse(err)
+	}
+	if containsNUL(encoded) {
+		e.refuse(errors.New("a text contains U+0000"))
+	}
+	text := string(encoded)
+	return &text
+}
+
+func (e *encoder) refuse(err error) {
+	if e.err == nil {
+		e.err = fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
+	}
+}
+
+// containsNUL reports whether a string in a JSON document contains U+0000, which encoding/json writes as \u0000.
+func containsNUL(document []byte) bool {
+	for i := 0; i < len(document)-1; i++ {
+		if document[i] != '\\' {
+			continue
+		}
+		i++ // the escaped character
+		if bytes.HasPrefix(document[i:], []byte("u0000")) {
+			return true
+		}
+	}
+	return false
+}
+
+func fromMicroseconds(t *int64) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return time.UnixMicro(*t).UTC()
+}
+
+func toMicroseconds(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	microseconds := t.UnixMicro()
+	return &microseconds
+}

@@ -1,0 +1,175 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	platform "github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+	"github.com/docmill/docmill/services/status/sqlite"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	storetest.Test(t, storetest.Implementation{New: newDatabase})
+}
+
+// database is a file, and its latest opened database.
+type database struct {
+	path string
+	db   *platform.DB
+}
+
+func newDatabase(tb testing.TB) storetest.Database {
+	tb.Helper()
+	return &database{path: filepath.Join(tb.TempDir(), "docmill.db")}
+}
+
+// store closes its database at its end, as the process does.
+type store struct {
+	*sqlite.Store
+
+	db *platform.DB
+}
+
+func (s store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return errors.Join(s.Store.Run(ctx, ready, drain), s.db.Close())
+}
+
+func (d *database) Open(tb testing.TB) jobstore.Store {
+	tb.Helper()
+	db, err := platform.Open(tb.Context(), d.path, platform.Options{})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = db.Close() })
+	d.db = db
+	return store{sqlite.New(db), db}
+}
+
+func (d *database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
+	tb.Helper()
+	require.NoError(tb, d.db.Write(tb.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
+		for _, id := range ids {
+			const statement = "UPDATE jobs SET first_seen_at = first_seen_at - ? WHERE id = ?"
+			if _, err := tx.ExecContext(ctx, statement, by.Microseconds(), id[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func open(tb testing.TB) (*platform.DB, jobstore.Store) {
+	tb.Helper()
+	d := &database{path: filepath.Join(tb.TempDir(), "docmill.db")}
+	store := d.Open(tb)
+	storetest.Run(tb, store.Run)
+	storetest.WaitReady(tb, store)
+	return d.db, store
+}
+
+// TestRowsAreStoredAsDocumented holds the format of the columns, which newer versions must read.
+func TestRowsAreStoredAsDocumented(t *testing.T) {
+	t.Parallel()
+	db, store := open(t)
+	id := uuid.MustParse("01981c7e-0000-7000-8000-000000000001")
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)
+	_, err := store.Apply(t.Context(), []job.Event{
+		job.Submitted{ID: job.ID(id), Submission: job.Submission{
+			RequestedAt: noon, Filename: "deck.pptx", SHA256: []byte{1, 2}, TargetFormat: "pdf",
+			Options: map[string]any{"pages": "1-3"},
+		}},
+		job.Ended{
+			ID: job.ID(id), Status: job.Succeeded, Attempt: 1, FinishedAt: noon,
+			Result:   &job.Result{ObjectKey: "r", SHA256: []byte{3}},
+			Warnings: []job.Warning{{Code: "c", Detail: "d"}}, Report: &job.Report{Engine: "LibreOffice"},
+		},
+	})
+	require.NoError(t, err)
+	var row string
+	require.NoError(t, db.Reader().QueryRowContext(t.Context(), `
+		SELECT hex(id) || ' ' || typeof(first_seen_at) || ' ' || requested_at || ' ' || status || ' ' ||
+			hex(source_sha256) || ' ' || target_options || ' ' || warnings || ' ' || report || ' ' ||
+			coalesce(started_at, 'NULL') FROM jobs`).Scan(&row))
+	require.Equal(t, `01981C7E000070008000000000000001 integer 1772366400000001 succeeded 0102 `+
+		`{"pages":"1-3"} [{"code":"c","detail":"d"}] `+
+		`{"v":1,"engine":"LibreOffice","seconds":{},"fonts":null,"blocked_links":null,"blocked_links_total":0,`+
+		`"macros_blocked":false,"hidden_slides_left_out":0} NULL`, row)
+}
+
+func TestReportOfNewerVersion(t *testing.T) {
+	t.Parallel()
+	db, store := open(t)
+	newer, other := job.ID(uuid.New()), job.ID(uuid.New())
+	ended := job.Ended{ID: newer, Status: job.Succeeded, FinishedAt: time.Now(), Result: &job.Result{}}
+	_, err := store.Apply(t.Context(), []job.Event{ended})
+	require.NoError(t, err)
+	require.NoError(t, db.Write(t.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET report = '{"v": 2}'`)
+		return err
+	}))
+	outcomes, err := store.Apply(t.Context(), []job.Event{
+		job.Submitted{ID: newer, Submission: job.Submission{RequestedAt: time.Now()}},
+		job.Submitted{ID: other, Submission: job.Submission{RequestedAt: time.Now()}},
+	})
+	require.NoError(t, err)
+	require.ErrorContains(t, outcomes[0].Refused, "version 2")
+	require.True(t, outcomes[1].Changed)
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	d := &database{path: filepath.Join(t.TempDir(), "docmill.db")}
+	store := d.Open(t)
+	files := fstest.MapFS{}
+	for version := range 99 {
+		name := fmt.Sprintf("%03d_x.sql", version+1)
+		files[name] = &fstest.MapFile{Data: []byte(fmt.Sprintf("CREATE TABLE t%d (x INTEGER) STRICT;", version))}
+	}
+	require.NoError(t, d.db.Migrate(t.Context(), "jobs", files))
+	err := store.Run(t.Context(), func() { require.Fail(t, "the store must not become ready") }, nil)
+	require.ErrorIs(t, err, platform.ErrNewerVersion)
+}
+
+// TestSweepUsesItsIndex requires that the sweep does not read all jobs.
+func TestSweepUsesItsIndex(t *testing.T) {
+	t.Parallel()
+	db, _ := open(t)
+	rows, err := db.Reader().QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id, report FROM jobs
+		WHERE status IN ('queued', 'running') AND first_seen_at < ?1 ORDER BY first_seen_at LIMIT ?2`, 1, 1)
+	require.NoError(t, err)
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		plan.WriteString(detail + "\n")
+	}
+	require.NoError(t, rows.Err())
+	require.Equal(t, "SEARCH jobs USING INDEX jobs_unfinished (first_seen_at<?)\n", plan.String())
+}
+
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			_, store := open(b)
+			storetest.BenchmarkApply(b, store, size)
+		})
+	}
+}
+
+func BenchmarkJob(b *testing.B) {
+	_, store := open(b)
+	storetest.BenchmarkJob(b, store)
+}

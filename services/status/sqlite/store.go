@@ -1,0 +1,241 @@
+// Package sqlite implements the job store on SQLite, for the single-process edition.
+//
+// All writes of the process go through the one writer of platform/sqlite, so a transaction needs no row locks: nothing
+// else changes a job between its read and its write.
+//
+// # Durability
+//
+// Writes are relaxed: they survive the death of the process, but a power loss may take the latest of them. Nothing is
+// inconsistent then, because the message queue is in the same database and therefore in the same write-ahead log, of
+// which a power loss takes a suffix. The acknowledgment of an event is written after its effect on the job. So if the
+// effect is lost, the acknowledgment is lost too, and the event, whose publication was durable, is delivered again.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/services/status/internal/fold"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/sqlite/internal/query"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store implements [jobstore.Store].
+type Store struct {
+	db        *sqlite.DB
+	audiences []jobstore.Audience
+	running   atomic.Bool
+}
+
+var _ jobstore.Store = (*Store)(nil)
+
+// New returns a store in the database, which must stay open while the store runs.
+func New(db *sqlite.DB) *Store { return &Store{db: db} }
+
+// Notify implements [jobstore.Store].
+func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
+
+// Run implements [jobstore.Store]. Unlike a remote database, the file is there or it is not: if the tables cannot be
+// brought up to date, Run returns the error, which is a sqlite.ErrNewerVersion if a newer version of the program has
+// written them.
+func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	if err := s.db.Migrate(ctx, "jobs", files); err != nil {
+		return err
+	}
+	s.running.Store(true)
+	defer s.running.Store(false)
+	ready()
+	for _, audience := range s.audiences {
+		audience.WakeAll()
+	}
+	select {
+	case <-drain:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Check implements [jobstore.Store].
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.db.Check(ctx)
+}
+
+func (s *Store) ready() error {
+	if !s.running.Load() {
+		return fmt.Errorf("%w: it is not running", jobstore.ErrNotReady)
+	}
+	return nil
+}
+
+// Job implements [jobstore.Store].
+func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
+	if err := s.ready(); err != nil {
+		return job.Job{}, err
+	}
+	row, err := query.New(s.db.Reader()).GetVisibleJob(ctx, id[:])
+	if errors.Is(err, sql.ErrNoRows) {
+		return job.Job{}, jobstore.ErrNotFound
+	}
+	if err != nil {
+		return job.Job{}, fmt.Errorf("read the job: %w", sqlite.Classify(err))
+	}
+	return fromRow(row)
+}
+
+// Apply implements [jobstore.Store].
+func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	return fold.Apply(ctx, events, s.applyTogether)
+}
+
+// applyTogether applies the events in one transaction.
+func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	outcomes := make([]jobstore.Outcome, len(events))
+	err := s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
+		jobs, err := readJobs(ctx, queries, fold.IDs(events))
+		if err != nil {
+			return nil, err
+		}
+		batch := fold.New(jobs)
+		for i, event := range events {
+			outcomes[i].Changed = batch.Apply(event)
+		}
+		return batch, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apply %d events: %w", len(events), err)
+	}
+	return outcomes, nil
+}
+
+// readJobs reads the jobs. Those that are not in the database are new placeholders. Single reads of a prepared
+// statement take microseconds each; one query with a list of ids would have to be prepared for each length of the
+// list.
+func readJobs(ctx context.Context, queries *query.Queries, ids []uuid.UUID) ([]job.Job, error) {
+	jobs := make([]job.Job, len(ids))
+	for i, id := range ids {
+		row, err := queries.GetJob(ctx, id[:])
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			jobs[i] = job.New(id)
+		case err != nil:
+			return nil, fmt.Errorf("read the job %s: %w", id, err)
+		default:
+			if jobs[i], err = fromRow(row); err != nil {
+				return nil, fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// Expire implements [jobstore.Store]. Calls run one after another, because there is one writer.
+func (s *Store) Expire(
+	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+) ([]job.Job, error) {
+	var expired []job.Job
+	err := s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
+		rows, err := queries.ListOverdue(ctx, query.ListOverdueParams{
+			FirstSeenBefore: time.Now().Add(-deadline).UnixMicro(), MaxRows: int64(limit),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the overdue jobs: %w", err)
+		}
+		expired = make([]job.Job, len(rows))
+		for i, row := range rows {
+			if expired[i], err = fromRow(row); err != nil {
+				return nil, err
+			}
+		}
+		batch := fold.New(expired)
+		for _, j := range expired {
+			batch.Apply(end(j))
+		}
+		return batch, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end the overdue jobs: %w", err)
+	}
+	return expired, nil
+}
+
+// write runs work in a transaction, writes the changed jobs of the batch that it returns, and notifies the audiences
+// after the commit.
+func (s *Store) write(
+	ctx context.Context, work func(context.Context, *query.Queries) (*fold.Batch, error),
+) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
+		queries := query.New(tx)
+		batch, err := work(ctx, queries)
+		if err != nil {
+			return err
+		}
+		if notable := batch.Notable(); len(notable) > 0 {
+			tx.AfterCommit(func() {
+				for _, audience := range s.audiences {
+					audience.Wake(notable...)
+				}
+			})
+		}
+		return writeJobs(ctx, queries, batch.Changed())
+	})
+	if refused(err) {
+		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
+	}
+	return err
+}
+
+func writeJobs(ctx context.Context, queries *query.Queries, jobs []job.Job) error {
+	now := time.Now().UnixMicro()
+	for _, j := range jobs {
+		row, err := toRow(j)
+		if err != nil {
+			return fmt.Errorf("write the job %s: %w", j.ID, err)
+		}
+		row.FirstSeenAt = now // of a new row
+		if err := queries.WriteJob(ctx, row); err != nil {
+			return fmt.Errorf("write the job %s: %w", j.ID, err)
+		}
+	}
+	return nil
+}
+
+// refused reports whether SQLite refuses the data: a constraint is violated, a value is too large or has the wrong
+// type.
+func refused(err error) bool {
+	var failed *driver.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	const primary = 0xff // an extended code has the primary one in its low byte
+	switch failed.Code() & primary {
+	case codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,108 @@
+// Package status is the status service: it folds the events about jobs into a job store and answers polls.
+//
+// [New] assembles the service from its dependencies; cmd/docmill-status runs it with RabbitMQ and PostgreSQL.
+package status
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/platform/health"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/platform/topology"
+	"github.com/docmill/docmill/services/status/internal/deadletter"
+	"github.com/docmill/docmill/services/status/internal/deadline"
+	"github.com/docmill/docmill/services/status/internal/events"
+	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+// Name is the name of the service in logs, traces and connections.
+const Name = "docmill-status"
+
+// Config are the settings of the service that do not depend on its servers.
+//
+//nolint:lll // kong's tags cannot be wrapped
+type Config struct {
+	BatchSize   int           `default:"256" help:"Maximum number of events that are applied in one transaction."`
+	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further requests are answered at once."`
+	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
+}
+
+// The limits of settings.
+const (
+	maxBatch    = 10_000 // twice that is the consumer's prefetch, whose limit in AMQP is 65,535
+	minDeadline = time.Minute
+)
+
+// Validate rejects settings that are out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.BatchSize < 1 || c.BatchSize > maxBatch:
+		return fmt.Errorf("setting batch-size: %d is not between 1 and %d", c.BatchSize, maxBatch)
+	case c.MaxWaiters < 1:
+		return fmt.Errorf("setting max-waiters: %d is less than 1", c.MaxWaiters)
+	case c.JobDeadline < minDeadline:
+		return fmt.Errorf("setting job-deadline: %s is less than %s", c.JobDeadline, minDeadline)
+	default:
+		return nil
+	}
+}
+
+// Deps are what the service depends on. All are required.
+type Deps struct {
+	// Broker is where the message broker is.
+	Broker broker.Config
+	// Jobs keeps the jobs. The service runs it.
+	Jobs    jobstore.Store
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+// sweepInterval is the time between two sweeps of overdue jobs.
+const sweepInterval = time.Minute
+
+// New assembles the service. The caller serves the assembly's Handler.
+func New(config Config, deps Deps) (service.Assembly, error) {
+	waiters := watch.New(config.MaxWaiters, watch.Recheck, deps.Metrics)
+	deps.Jobs.Notify(waiters)
+	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
+	options := broker.ConsumerOptions{Name: Name, Usable: deps.Jobs.Check, Log: deps.Log, Metrics: deps.Metrics}
+	eventsConsumer, err := broker.NewConsumer(deps.Broker, topology.StatusEvents, applied.Work(), options)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	dead := deadletter.New(deps.Jobs, deps.Log)
+	deadConsumer, err := broker.NewConsumer(deps.Broker, topology.ConvertDead, dead.Work(), options)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	sweep := &deadline.Sweep{
+		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log,
+		Current: func(ctx context.Context) bool { return applied.CaughtUp() && eventsConsumer.Check(ctx) == nil },
+	}
+	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
+	httpapi.Register(engine, deps.Jobs, waiters)
+
+	return service.Assembly{
+		Handler: engine,
+		Components: []host.Component{
+			{Name: "job store", Run: deps.Jobs.Run},
+			{Name: "events", Run: eventsConsumer.Run},
+			{Name: "dead letters", Run: deadConsumer.Run},
+			{Name: "deadline", Run: sweep.Run},
+		},
+		Checks: []health.Check{
+			{Name: "job-store", Probe: deps.Jobs.Check},
+			{Name: "messages", Probe: eventsConsumer.Check},
+		},
+	}, nil
+}

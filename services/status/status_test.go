@@ -1,0 +1,380 @@
+package status_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/devstack/testbench"
+	sqlitedb "github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/platform/topology"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/sqlite"
+)
+
+// applied is the metric of jobs that have succeeded.
+const applied = `docmill_status_events_total{event="job.succeeded",outcome="applied"}`
+
+func TestEventsBecomeStates(t *testing.T) {
+	t.Parallel()
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		bench := testbench.New(t)
+		testEventsBecomeStates(t, bench, start(t, bench, patience).ready(t))
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		bench := testbench.New(t)
+		db, err := sqlitedb.Open(t.Context(), filepath.Join(t.TempDir(), "docmill.db"), sqlitedb.Options{})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		testEventsBecomeStates(t, bench, startOn(t, sqlite.New(db), parse(t, bench), patience, zap.NewNop()).ready(t))
+	})
+}
+
+func testEventsBecomeStates(t *testing.T, bench *testbench.Bench, r replica) {
+	t.Helper()
+	p, id := publisher(t, bench), newID(t)
+
+	recorded := ask(t, r.url+"/internal/jobs/"+id+"/recorded?wait=60s")
+	send(t, p, submitted(id))
+	require.Equal(t, http.StatusOK, (<-recorded).StatusCode)
+	queued, found := r.job(t, id)
+	require.True(t, found, "the job is visible as soon as it is reported as recorded")
+	require.Equal(t, jobapi.Queued, queued.Status)
+
+	send(t, p, life(id)...)
+	done := r.ended(t, id)
+	require.Equal(t, jobapi.Succeeded, done.Status)
+	require.Equal(t, int32(8), done.Result.Pages)
+	require.Equal(t, http.StatusOK, get(t, r.url+"/internal/jobs/"+id+"/result").StatusCode)
+	require.Contains(t, string(get(t, r.admin+"/metrics").Body), applied+" 1")
+}
+
+// TestSecretsAreNotStored requires that sealed secrets are not in any column, response or log line, even if the
+// message is dead-lettered.
+func TestSecretsAreNotStored(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	var written logged
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), &written, zap.DebugLevel))
+	r := startLogging(t, bench, patience, log).ready(t)
+	ch, p := channel(t, bench), publisher(t, bench)
+	sealed := []byte("sealed-for-the-converter-alone")
+	withSecrets := func(id string) *conversionv1.ConvertRequested {
+		m := submitted(id)
+		m.Target.Options = &conversionv1.Options{Pages: new("1-3"), PdfA: conversionv1.PdfA_PDF_A_2B}
+		m.Target.SealedSecrets = sealed
+		return m
+	}
+	good, dead := newID(t), newID(t)
+	send(t, p, withSecrets(good), withSecrets("no-uuid"))
+	send(t, p, life(good)...)
+	for _, m := range []proto.Message{withSecrets(dead), &conversionv1.ConversionStarted{}} {
+		body, err := proto.Marshal(m)
+		require.NoError(t, err)
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
+			Type: string(proto.MessageName(m)), ContentType: "application/protobuf", CorrelationId: dead, Body: body,
+		}))
+	}
+	shown := r.ended(t, good)
+	require.Equal(t, map[string]any{"pages": "1-3", "pdf_a": "2b"}, shown.Target.Options)
+	require.Equal(t, jobapi.Failed, r.ended(t, dead).Status)
+	require.Eventually(t, func() bool { return strings.Contains(written.String(), "no-uuid") }, patience, poll)
+
+	kept := written.String() + rows(t, bench) + string(get(t, r.url+jobapi.Path(good)).Body) +
+		string(get(t, r.url+jobapi.Path(dead)).Body) + string(get(t, r.admin+"/metrics").Body)
+	require.Contains(t, kept, good)
+	encoded := base64.RawStdEncoding.EncodeToString(sealed)
+	for _, form := range []string{string(sealed), hex.EncodeToString(sealed), encoded} {
+		require.NotContains(t, kept, form)
+	}
+}
+
+// logged collects a log. It is safe for concurrent use.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) Sync() error { return nil }
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// rows returns the contents of the database as text.
+func rows(t *testing.T, bench *testbench.Bench) string {
+	t.Helper()
+	settings, err := pgx.ParseConfig(bench.DatabaseURL)
+	require.NoError(t, err)
+	settings.Password = bench.DatabasePassword
+	connection, err := pgx.ConnectConfig(t.Context(), settings)
+	require.NoError(t, err)
+	defer connection.Close(t.Context())
+	var all string
+	require.NoError(t, connection.QueryRow(t.Context(), "SELECT string_agg(jobs::text, ' ') FROM jobs").Scan(&all))
+	return all
+}
+
+func TestBadEventsAreDeadLettered(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	r := start(t, bench, patience).ready(t)
+	ch, p := channel(t, bench), publisher(t, bench)
+	good := newID(t)
+	body, err := proto.Marshal(submitted("no-uuid"))
+	require.NoError(t, err)
+	requested := string(proto.MessageName(submitted(good)))
+	poison := []amqp.Publishing{
+		{Type: "docmill.conversion.v9.Unheard", ContentType: "application/protobuf"},
+		{Type: requested, ContentType: "application/protobuf", Body: []byte{0xff, 0xff}},
+		{Type: requested, ContentType: "application/json", Body: []byte("{}")},
+		{Type: requested, ContentType: "application/protobuf", Body: body},
+		{Type: "google.protobuf.Timestamp", ContentType: "application/protobuf"},
+	}
+	for i, bad := range poison {
+		require.NoError(t, ch.PublishWithContext(t.Context(), topology.Jobs, "job.unheard", true, false, bad))
+		if i == 2 {
+			send(t, p, submitted(good))
+		}
+	}
+	send(t, p, life(good)...)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, good).Status)
+
+	dead, err := ch.Consume(topology.StatusDead, "", true, false, false, false, nil)
+	require.NoError(t, err)
+	for range poison {
+		select {
+		case d := <-dead:
+			require.Contains(t, poison, amqp.Publishing{Type: d.Type, ContentType: d.ContentType, Body: nonEmpty(d.Body)})
+		case <-time.After(patience):
+			require.Fail(t, "a bad event was not dead-lettered")
+		}
+	}
+}
+
+func nonEmpty(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func TestDeadCommandFailsItsJob(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	r := start(t, bench, patience).ready(t)
+	p, deadly := publisher(t, bench), newID(t)
+	send(t, p, submitted(deadly))
+	for range topology.ConvertDeliveryLimit + 1 { // workers that crash
+		ch := channel(t, bench)
+		require.NoError(t, ch.Qos(1, 0, false))
+		deliveries, err := ch.Consume(topology.Convert, "", false, false, false, false, nil)
+		require.NoError(t, err)
+		require.Equal(t, deadly, (<-deliveries).CorrelationId)
+		require.NoError(t, ch.Close())
+	}
+	failed := r.ended(t, deadly)
+	require.Equal(t, jobapi.Failed, failed.Status)
+	require.Equal(t, string(problem.EngineCrashed), failed.Error.Code)
+	require.NotNil(t, failed.FinishedAt)
+
+	// A command that no converter could decode names its job outside of its body.
+	refused := newID(t)
+	send(t, p, submitted(refused))
+	ch := channel(t, bench)
+	deliveries, err := ch.Consume(topology.Convert, "", false, false, false, false, nil)
+	require.NoError(t, err)
+	d := <-deliveries
+	for _, dead := range []amqp.Publishing{{Type: "unheard", CorrelationId: refused}, {Type: "unheard"}} {
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, dead))
+	}
+	require.NoError(t, d.Ack(false))
+	require.Equal(t, string(problem.AttemptsExhausted), r.ended(t, refused).Error.Code)
+
+	// The dead command alone makes the job visible if the event of its submission was lost.
+	unseen := submitted(newID(t))
+	body, err := proto.Marshal(unseen)
+	require.NoError(t, err)
+	require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
+		Type: string(proto.MessageName(unseen)), ContentType: "application/protobuf",
+		CorrelationId: unseen.GetJobId(), Body: body,
+	}))
+	require.Equal(t, "deck.pptx", r.ended(t, unseen.GetJobId()).Source.Filename)
+}
+
+// load publishes all messages of jobs from several clients until stop is closed. It returns a function that returns
+// the ids.
+func load(t *testing.T, bench *testbench.Bench, stop <-chan struct{}) func() []string {
+	t.Helper()
+	const clients = 8
+	p := publisher(t, bench)
+	var mu sync.Mutex
+	var ids []string
+	var publishing sync.WaitGroup
+	for range clients {
+		publishing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-t.Context().Done():
+					return
+				default:
+				}
+				id := newID(t)
+				send(t, p, append([]proto.Message{submitted(id)}, life(id)...)...)
+				mu.Lock()
+				ids = append(ids, id)
+				mu.Unlock()
+			}
+		})
+	}
+	return func() []string {
+		publishing.Wait()
+		return ids
+	}
+}
+
+func requireAllSucceeded(t *testing.T, r replica, ids []string) {
+	t.Helper()
+	require.NotEmpty(t, ids)
+	for _, id := range ids {
+		done := r.ended(t, id)
+		require.Equal(t, jobapi.Succeeded, done.Status)
+		require.Equal(t, int32(1), done.Attempt)
+	}
+}
+
+func TestReplicasComeAndGoUnderLoad(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	stop := make(chan struct{})
+	ids := load(t, bench, stop)
+	first := start(t, bench, patience, "--batch-size=16").ready(t) // both migrate and consume
+	second := start(t, bench, patience, "--batch-size=16").ready(t)
+	works := func(r replica) func() bool {
+		return func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), applied) }
+	}
+	require.Eventually(t, works(first), patience, poll)
+	require.Eventually(t, works(second), patience, poll)
+	first.stop() // drains
+	third := start(t, bench, 0, "--batch-size=16").ready(t)
+	require.Eventually(t, works(third), patience, poll)
+	third.stop() // abandons its work
+	close(stop)
+	requireAllSucceeded(t, second, ids())
+}
+
+func TestPostgreSQLOutageUnderLoad(t *testing.T) {
+	t.Parallel()
+	bench := testbench.NewPrivate(t)
+	r := start(t, bench, patience).ready(t)
+	stop := make(chan struct{})
+	ids := load(t, bench, stop)
+	known := newID(t)
+	send(t, publisher(t, bench), submitted(known))
+	require.Eventually(t, func() bool { _, found := r.job(t, known); return found }, patience, poll)
+	held := ask(t, r.url+jobapi.Path(known), "Prefer", "wait=60")
+
+	for _, stop := range []func(context.Context) error{
+		bench.Servers.PostgreSQL.Stop,
+		func(context.Context) error { return bench.Servers.PostgreSQL.Kill() },
+	} {
+		require.NoError(t, stop(t.Context()))
+		require.Eventually(t, func() bool { // the children of a killed server still respond for a moment
+			got := get(t, r.url+jobapi.Path(known))
+			return got.StatusCode == http.StatusServiceUnavailable && got.Header.Get("Retry-After") != ""
+		}, patience, poll)
+		require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
+		require.NoError(t, bench.Servers.PostgreSQL.Start(t.Context()))
+		r.ready(t)
+	}
+	close(stop)
+	requireAllSucceeded(t, r, ids())
+	send(t, publisher(t, bench), life(known)...)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, known).Status)
+	require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, (<-held).StatusCode)
+}
+
+func TestPostgreSQLHangs(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.DatabaseURL)
+	bench.DatabaseURL = link.Through(bench.DatabaseURL)
+	r := start(t, bench, patience, "--database-read-timeout=200ms").ready(t)
+	p, before, during := publisher(t, bench), newID(t), newID(t)
+	send(t, p, submitted(before))
+	require.Eventually(t, func() bool { _, found := r.job(t, before); return found }, patience, poll)
+	held := ask(t, r.url+jobapi.Path(before), "Prefer", "wait=60")
+
+	link.Stall()
+	for range 20 { // more than the pool has connections
+		require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+jobapi.Path(before)).StatusCode)
+	}
+	require.Equal(t, http.StatusServiceUnavailable, (<-held).StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
+	send(t, p, life(before)...)
+	send(t, p, submitted(during))
+	link.Heal()
+	require.Equal(t, jobapi.Succeeded, r.ended(t, before).Status)
+	require.Eventually(t, func() bool { _, found := r.job(t, during); return found }, patience, poll)
+}
+
+func TestRabbitMQOutageUnderLoad(t *testing.T) {
+	t.Parallel()
+	bench := testbench.NewPrivate(t)
+	r := start(t, bench, patience).ready(t)
+	stop := make(chan struct{})
+	ids := load(t, bench, stop)
+	known := newID(t)
+	send(t, publisher(t, bench), submitted(known))
+	require.Eventually(t, func() bool { _, found := r.job(t, known); return found }, patience, poll)
+	require.NoError(t, bench.Servers.RabbitMQ.Kill())
+	_, found := r.job(t, known)
+	require.True(t, found, "polls do not need the broker")
+	require.NoError(t, bench.Servers.RabbitMQ.Start(t.Context()))
+	r.ready(t)
+	close(stop)
+	requireAllSucceeded(t, r, ids())
+}
+
+func TestServiceStartsBeforeItsServers(t *testing.T) {
+	t.Parallel()
+	bench := testbench.NewPrivate(t)
+	require.NoError(t, bench.Servers.PostgreSQL.Stop(t.Context()))
+	require.NoError(t, bench.Servers.RabbitMQ.Kill())
+	r := start(t, bench, patience)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.admin+"/readyz").StatusCode)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+jobapi.Path(newID(t))).StatusCode)
+	require.NoError(t, bench.Servers.RabbitMQ.Start(t.Context()))
+	id := newID(t)
+	send(t, publisher(t, bench), submitted(id))
+	require.NoError(t, bench.Servers.PostgreSQL.Start(t.Context()))
+	r.ready(t)
+	require.Eventually(t, func() bool { _, found := r.job(t, id); return found }, patience, poll)
+}
