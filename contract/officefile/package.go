@@ -94,8 +94,11 @@ func records(r io.ReaderAt, size int64) uint64 {
 		if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
 			return 0
 		}
-		place := bytes.LastIndex(tail, []byte("PK\x05\x06"))
-		if place < 0 || len(tail)-place < endSize {
+		if len(tail) < endSize {
+			return 0
+		}
+		place := bytes.LastIndex(tail[:len(tail)-endSize+4], []byte("PK\x05\x06")) // the comment may hold another one
+		if place < 0 {
 			continue
 		}
 		claimed := uint64(binary.LittleEndian.Uint16(tail[place+10:]))

@@ -3,6 +3,7 @@ package officefile
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,10 +103,15 @@ func TestBudgetEndsInflating(t *testing.T) {
 
 func TestTooManyRecords(t *testing.T) {
 	t.Parallel()
-	budget := NewBudget(t.Context(), 1<<30)
 	size := int64(1 << 20)
 	tail := officetest.Zip64(maxRecords+1, size)
-	data := append(make([]byte, size-int64(len(tail))), tail...)
-	_, err := OpenPackage(bytes.NewReader(data), size, budget)
-	require.ErrorIs(t, err, errDirectory)
+	for does, comment := range map[string]string{"plain": "", "with a second end in the comment": "PK\x05\x06"} {
+		t.Run(does, func(t *testing.T) {
+			t.Parallel()
+			data := slices.Concat(make([]byte, size-int64(len(tail))), tail, []byte(comment))
+			data[size-2] = byte(len(comment))
+			_, err := OpenPackage(bytes.NewReader(data), int64(len(data)), NewBudget(t.Context(), 1<<30))
+			require.ErrorIs(t, err, errDirectory)
+		})
+	}
 }
