@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -19,16 +20,17 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/testbench"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -45,7 +47,7 @@ type settings struct {
 	service.Settings
 	status.Config
 
-	Broker   broker.Config   `embed:"" prefix:"broker-"`
+	Broker   rabbitmq.Config `embed:"" prefix:"broker-"`
 	Database postgres.Config `embed:"" prefix:"database-"`
 }
 
@@ -91,7 +93,7 @@ func freeAddress(t testing.TB) string {
 func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration, log *zap.Logger) replica {
 	t.Helper()
 	registry := metrics.NewRegistry()
-	assembly, err := status.New(s.Config, status.Deps{Broker: s.Broker, Jobs: jobs, Log: log, Metrics: registry})
+	assembly, err := status.New(s.Config, status.Deps{Messages: rabbit(t, s.Broker, status.Name, log, registry), Jobs: jobs, Log: log, Metrics: registry})
 	require.NoError(t, err)
 	address, adminAddress := freeAddress(t), s.Admin.Address
 	components := slices.Concat(
@@ -181,22 +183,22 @@ func (r replica) ended(t testing.TB, id string) jobapi.Job {
 }
 
 // publisher returns a publisher that is stopped at the end of the test.
-func publisher(t testing.TB, bench *testbench.Bench) *broker.Publisher {
+func publisher(t testing.TB, bench *testbench.Bench) message.Publisher {
 	t.Helper()
-	options := broker.PublisherOptions{Name: "test", Wait: patience, Log: zap.NewNop()}
-	p, err := broker.NewPublisher(brokerConfig(bench), options)
-	require.NoError(t, err)
-	drain, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- p.Run(context.Background(), func() {}, drain) }()
-	t.Cleanup(func() {
-		close(drain)
-		require.NoError(t, <-ended)
-	})
-	return p
+	return messagetest.Publisher(t, rabbit(t, brokerConfig(bench), "test", zap.NewNop(), nil))
 }
 
-func brokerConfig(bench *testbench.Bench) broker.Config {
-	return broker.Config{
+func rabbit(
+	t testing.TB, config rabbitmq.Config, name string, log *zap.Logger, registry prometheus.Registerer,
+) message.Broker {
+	t.Helper()
+	broker, err := rabbitmq.New(config, name, log, registry)
+	require.NoError(t, err)
+	return broker
+}
+
+func brokerConfig(bench *testbench.Bench) rabbitmq.Config {
+	return rabbitmq.Config{
 		URL: bench.BrokerURL, Username: bench.BrokerUsername, Password: config.NewSecret(bench.BrokerPassword),
 	}
 }
@@ -211,17 +213,17 @@ func channel(t testing.TB, bench *testbench.Bench) *amqp.Channel {
 	t.Cleanup(func() { _ = connection.Close() })
 	opened, err := connection.Channel()
 	require.NoError(t, err)
-	require.NoError(t, topology.Declare(opened))
+	require.NoError(t, rabbitmq.Declare(opened))
 	return opened
 }
 
 // send publishes messages, retrying until the broker has confirmed each, or the test ends: a job that was never
 // accepted cannot be lost.
-func send(t testing.TB, p *broker.Publisher, messages ...proto.Message) {
+func send(t testing.TB, p message.Publisher, messages ...proto.Message) {
 	t.Helper()
 	for _, m := range messages {
 		for t.Context().Err() == nil {
-			if p.Publish(t.Context(), broker.Message{Body: m, JobID: m.(interface{ GetJobId() string }).GetJobId()}) == nil {
+			if p.Publish(t.Context(), message.Message{Body: m, JobID: m.(interface{ GetJobId() string }).GetJobId()}) == nil {
 				break
 			}
 		}

@@ -11,12 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/internal/events"
@@ -59,8 +58,8 @@ func (c Config) Validate() error {
 
 // Deps are what the service depends on. All are required.
 type Deps struct {
-	// Broker is where the message broker is.
-	Broker broker.Config
+	// Messages is where events come from.
+	Messages message.Broker
 	// Jobs keeps the jobs. The service runs it.
 	Jobs    jobstore.Store
 	Log     *zap.Logger
@@ -75,13 +74,13 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	waiters := watch.New(config.MaxWaiters, watch.Recheck, deps.Metrics)
 	deps.Jobs.Notify(waiters)
 	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
-	options := broker.ConsumerOptions{Name: Name, Usable: deps.Jobs.Check, Log: deps.Log, Metrics: deps.Metrics}
-	eventsConsumer, err := broker.NewConsumer(deps.Broker, topology.StatusEvents, applied.Work(), options)
+	options := message.ConsumerOptions{Ready: deps.Jobs.Check}
+	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	dead := deadletter.New(deps.Jobs, deps.Log)
-	deadConsumer, err := broker.NewConsumer(deps.Broker, topology.ConvertDead, dead.Work(), options)
+	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err
 	}

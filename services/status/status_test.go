@@ -19,10 +19,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	sqlitedb "github.com/docmill/docmill/platform/sqlite"
-	"github.com/docmill/docmill/platform/topology"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/sqlite"
 )
@@ -88,7 +89,7 @@ func TestSecretsAreNotStored(t *testing.T) {
 	for _, m := range []proto.Message{withSecrets(dead), &conversionv1.ConversionStarted{}} {
 		body, err := proto.Marshal(m)
 		require.NoError(t, err)
-		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", rabbitmq.QueueDeadCommands, true, false, amqp.Publishing{
 			Type: string(proto.MessageName(m)), ContentType: "application/protobuf", CorrelationId: dead, Body: body,
 		}))
 	}
@@ -157,7 +158,7 @@ func TestBadEventsAreDeadLettered(t *testing.T) {
 		{Type: "google.protobuf.Timestamp", ContentType: "application/protobuf"},
 	}
 	for i, bad := range poison {
-		require.NoError(t, ch.PublishWithContext(t.Context(), topology.Jobs, "job.unheard", true, false, bad))
+		require.NoError(t, ch.PublishWithContext(t.Context(), rabbitmq.ExchangeJobs, "job.unheard", true, false, bad))
 		if i == 2 {
 			send(t, p, submitted(good))
 		}
@@ -165,7 +166,7 @@ func TestBadEventsAreDeadLettered(t *testing.T) {
 	send(t, p, life(good)...)
 	require.Equal(t, jobapi.Succeeded, r.ended(t, good).Status)
 
-	dead, err := ch.Consume(topology.StatusDead, "", true, false, false, false, nil)
+	dead, err := ch.Consume(rabbitmq.QueueDeadEvents, "", true, false, false, false, nil)
 	require.NoError(t, err)
 	for range poison {
 		select {
@@ -190,10 +191,10 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	r := start(t, bench, patience).ready(t)
 	p, deadly := publisher(t, bench), newID(t)
 	send(t, p, submitted(deadly))
-	for range topology.ConvertDeliveryLimit + 1 { // workers that crash
+	for range message.CommandsDeliveryLimit + 1 { // workers that crash
 		ch := channel(t, bench)
 		require.NoError(t, ch.Qos(1, 0, false))
-		deliveries, err := ch.Consume(topology.Convert, "", false, false, false, false, nil)
+		deliveries, err := ch.Consume(rabbitmq.QueueCommands, "", false, false, false, false, nil)
 		require.NoError(t, err)
 		require.Equal(t, deadly, (<-deliveries).CorrelationId)
 		require.NoError(t, ch.Close())
@@ -207,11 +208,11 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	refused := newID(t)
 	send(t, p, submitted(refused))
 	ch := channel(t, bench)
-	deliveries, err := ch.Consume(topology.Convert, "", false, false, false, false, nil)
+	deliveries, err := ch.Consume(rabbitmq.QueueCommands, "", false, false, false, false, nil)
 	require.NoError(t, err)
 	d := <-deliveries
 	for _, dead := range []amqp.Publishing{{Type: "unheard", CorrelationId: refused}, {Type: "unheard"}} {
-		require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, dead))
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", rabbitmq.QueueDeadCommands, true, false, dead))
 	}
 	require.NoError(t, d.Ack(false))
 	require.Equal(t, string(problem.AttemptsExhausted), r.ended(t, refused).Error.Code)
@@ -220,7 +221,7 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	unseen := submitted(newID(t))
 	body, err := proto.Marshal(unseen)
 	require.NoError(t, err)
-	require.NoError(t, ch.PublishWithContext(t.Context(), "", topology.ConvertDead, true, false, amqp.Publishing{
+	require.NoError(t, ch.PublishWithContext(t.Context(), "", rabbitmq.QueueDeadCommands, true, false, amqp.Publishing{
 		Type: string(proto.MessageName(unseen)), ContentType: "application/protobuf",
 		CorrelationId: unseen.GetJobId(), Body: body,
 	}))

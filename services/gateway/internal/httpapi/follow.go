@@ -17,7 +17,7 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 	ctx, stop := host.Context(ctx, httpserver.Draining(ctx)) // no client is kept waiting while the server drains
 	defer stop()
 	deadline := time.Now().Add(wait)
-	state, err := a.parts.Status.Recorded(ctx, accepted.ID, max(wait, a.settings.RecordWait))
+	state, err := a.deps.Status.Recorded(ctx, accepted.ID, max(wait, a.settings.RecordWait))
 	if err != nil {
 		return accepted
 	}
@@ -39,5 +39,5 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 func (a *api) changed(ctx context.Context, state statusclient.State, left time.Duration) (statusclient.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	return a.parts.Status.Changed(ctx, state.Job.ID, state.ETag, left)
+	return a.deps.Status.Changed(ctx, state.Job.ID, state.ETag, left)
 }

@@ -36,8 +36,8 @@ type Settings struct {
 	RecordWait time.Duration
 }
 
-// Parts are the dependencies of the API.
-type Parts struct {
+// Deps are the dependencies of the API.
+type Deps struct {
 	Submitter    *submit.Submitter
 	Status       *statusclient.Client
 	Sender       *download.Sender
@@ -47,17 +47,17 @@ type Parts struct {
 
 type api struct {
 	settings Settings
-	parts    Parts
+	deps     Deps
 	gate     *admission.Gate
 	metrics  uploadMetrics
 }
 
 // Register adds the API's routes. It panics if the metrics are registered already, because it was called twice.
-func Register(routes gin.IRouter, settings Settings, parts Parts) {
+func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	a := &api{
-		settings: settings, parts: parts,
+		settings: settings, deps: deps,
 		gate:    admission.NewGate(admission.Config{Slots: settings.MaxUploads, Open: settings.MaxOpenUploads, Wait: settings.SlotWait}),
-		metrics: newUploadMetrics(parts.Metrics),
+		metrics: newUploadMetrics(deps.Metrics),
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
@@ -92,7 +92,7 @@ func (a *api) poll(c *gin.Context) error {
 		return err
 	}
 	wait := heldFor(c.Request.Header)
-	return a.parts.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
+	return a.deps.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
 }
 
 // result sends the result of a job.
@@ -101,11 +101,11 @@ func (a *api) result(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	location, err := a.parts.Status.Result(c.Request.Context(), id)
+	location, err := a.deps.Status.Result(c.Request.Context(), id)
 	if err != nil {
 		return err
 	}
-	return a.parts.Sender.Send(c.Writer, c.Request, location)
+	return a.deps.Sender.Send(c.Writer, c.Request, location)
 }
 
 // jobID returns the id in the path. Ids that are not in canonical form are those of no job, so status is not queried.
@@ -151,13 +151,13 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 		return jobapi.Job{}, err
 	}
 	defer document.Close()
-	return a.parts.Submitter.Submit(c.Request.Context(), document)
+	return a.deps.Submitter.Submit(c.Request.Context(), document)
 }
 
 // limits returns the limits of an upload that begins now.
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
-	limits.Formats = a.parts.Capabilities.Formats()
+	limits.Formats = a.deps.Capabilities.Formats()
 	limits.Gate = a.gate
 	return limits
 }

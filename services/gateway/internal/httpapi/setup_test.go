@@ -126,7 +126,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
-	httpapi.Register(engine, c.settings, httpapi.Parts{
+	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(),

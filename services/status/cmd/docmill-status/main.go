@@ -4,9 +4,9 @@ package main
 import (
 	"os"
 
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/status"
 	"github.com/docmill/docmill/services/status/postgres"
@@ -18,7 +18,7 @@ type settings struct {
 	status.Config
 
 	Address  string          `default:"127.0.0.1:8090" help:"Address of the API for the gateway. It has no authentication, so keep it private."` //nolint:lll // a kong tag
-	Broker   broker.Config   `embed:"" prefix:"broker-"`
+	Broker   rabbitmq.Config `embed:"" prefix:"broker-"`
 	Database postgres.Config `embed:"" prefix:"database-"`
 }
 
@@ -36,8 +36,12 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	messages, err := rabbitmq.New(s.Broker, status.Name, process.Log, process.Metrics)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	assembly, err := status.New(s.Config, status.Deps{
-		Broker: s.Broker, Jobs: jobs, Log: process.Log, Metrics: process.Metrics,
+		Messages: messages, Jobs: jobs, Log: process.Log, Metrics: process.Metrics,
 	})
 	if err != nil {
 		return service.Assembly{}, err

@@ -8,8 +8,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/broker"
 	"github.com/docmill/docmill/platform/logging"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/job"
@@ -29,12 +29,12 @@ func New(store jobstore.Store, log *zap.Logger) *Consumer { return &Consumer{sto
 // retried.
 const maxBatch = 32
 
-// Work is the handler for the queue topology.ConvertDead.
-func (c *Consumer) Work() broker.Work { return broker.Batches(maxBatch, c.apply) }
+// Handler returns the handler for the queue message.DeadCommands.
+func (c *Consumer) Handler() message.Handler { return message.Batches{Max: maxBatch, Handle: c.apply} }
 
 // apply ends the jobs. After that every dead letter is acknowledged: there is no further queue behind this one, and
 // the log has the details.
-func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
+func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 	var events []job.Event
 	for _, d := range batch {
 		events = append(events, eventsOf(d)...)
@@ -50,9 +50,9 @@ func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
 		}
 	}
 	for _, d := range batch {
-		c.log.Error("command was dead-lettered; failing its job", logging.JobID(d.JobID), zap.String("death", d.Death),
+		c.log.Error("command was dead-lettered; failing its job", logging.JobID(d.JobID), zap.String("death", string(d.Death)),
 			zap.Int("attempt", d.Attempt), zap.Int("deliveries", d.DeliveryCount), zap.String("type", d.Type),
-			zap.String("message_id", d.MessageID), zap.String("app", d.App), zap.Time("published_at", d.PublishedAt),
+			zap.String("message_id", d.ID), zap.String("app", d.App), zap.Time("published_at", d.PublishedAt),
 			zap.Int("bytes", len(d.Body)), logging.Trace(d.Context(ctx)))
 	}
 	return nil
@@ -61,7 +61,7 @@ func (c *Consumer) apply(ctx context.Context, batch []*broker.Delivery) error {
 // eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could
 // not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
 // its job outside of its body. Nothing follows from one that names no job.
-func eventsOf(d *broker.Delivery) []job.Event {
+func eventsOf(d *message.Delivery) []job.Event {
 	var events []job.Event
 	id, err := job.ParseID(d.JobID)
 	if submission, found := submission(d); found {
@@ -76,24 +76,21 @@ func eventsOf(d *broker.Delivery) []job.Event {
 	})
 }
 
-func submission(d *broker.Delivery) (job.Event, bool) {
-	message, err := d.Message()
+func submission(d *message.Delivery) (job.Event, bool) {
+	body, err := d.Message()
 	if err != nil {
 		return nil, false
 	}
-	if _, ok := message.(*conversionv1.ConvertRequested); !ok {
+	if _, ok := body.(*conversionv1.ConvertRequested); !ok {
 		return nil, false
 	}
-	event, err := job.Read(message)
+	event, err := job.Read(body)
 	return event, err == nil
 }
 
-// deliveryLimit is the reason that the broker states for a message that was returned unacknowledged too often.
-const deliveryLimit = "delivery_limit"
-
-func failure(death string) *job.Failure {
+func failure(death message.Death) *job.Failure {
 	cause := problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
-	if death != deliveryLimit {
+	if death != message.DeliveryLimit {
 		cause = problem.New(problem.AttemptsExhausted, "No converter could process the job.")
 	}
 	failure := cause.Failure()

@@ -14,10 +14,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/platform/broker"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
-	"github.com/docmill/docmill/platform/topology"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -62,8 +61,10 @@ func New(store jobstore.Store, maxBatch int, log *zap.Logger, registry prometheu
 	}
 }
 
-// Work is the handler for the queue topology.StatusEvents.
-func (c *Consumer) Work() broker.Work { return broker.Batches(c.maxBatch, c.Apply) }
+// Handler returns the handler for the queue message.Events.
+func (c *Consumer) Handler() message.Handler {
+	return message.Batches{Max: c.maxBatch, Handle: c.Apply}
+}
 
 // catchUp is how long after a full batch old events may still be waiting in the queue.
 const catchUp = time.Minute
@@ -75,7 +76,7 @@ func (c *Consumer) CaughtUp() bool {
 
 // Apply applies the batch, and marks the events that can never be applied to be dead-lettered. It is the handler of a
 // batch.
-func (c *Consumer) Apply(ctx context.Context, batch []*broker.Delivery) error {
+func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	began := time.Now()
 	if len(batch) >= c.maxBatch {
 		c.fullAt.Store(began.UnixNano())
@@ -113,14 +114,14 @@ func (c *Consumer) Apply(ctx context.Context, batch []*broker.Delivery) error {
 
 // settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an
 // operator; the log has the reason.
-func (c *Consumer) settle(ctx context.Context, d *broker.Delivery, key string, outcome jobstore.Outcome) {
+func (c *Consumer) settle(ctx context.Context, d *message.Delivery, key string, outcome jobstore.Outcome) {
 	label := "without_effect"
 	switch {
 	case outcome.Refused != nil:
 		label = "dead_lettered"
 		d.DeadLetter()
 		c.log.Error("event cannot be applied; dead-lettering it", zap.Error(outcome.Refused),
-			zap.String("type", d.Type), zap.String("message_id", d.MessageID), logging.JobID(d.JobID),
+			zap.String("type", d.Type), zap.String("message_id", d.ID), logging.JobID(d.JobID),
 			zap.String("app", d.App), logging.Trace(d.Context(ctx)))
 	case outcome.Changed:
 		label = "applied"
@@ -138,21 +139,21 @@ type event struct {
 	err error
 }
 
-func parse(d *broker.Delivery) event {
-	message, err := d.Message()
+func parse(d *message.Delivery) event {
+	body, err := d.Message()
 	if err != nil {
 		return event{key: "unknown", err: err}
 	}
-	_, key, found := topology.Route(message)
-	if !found {
-		key = "unknown"
+	key := "unknown"
+	if route, found := message.RouteOf(body); found {
+		key = route.Key
 	}
-	read, err := job.Read(message)
+	read, err := job.Read(body)
 	return event{Event: read, key: key, err: err}
 }
 
 // links returns links from the batch's span to the traces of its messages.
-func links(ctx context.Context, batch []*broker.Delivery) []trace.Link {
+func links(ctx context.Context, batch []*message.Delivery) []trace.Link {
 	all := make([]trace.Link, 0, len(batch))
 	for _, d := range batch {
 		if link := trace.LinkFromContext(d.Context(ctx)); link.SpanContext.IsValid() {

@@ -80,7 +80,7 @@ func start(t *testing.T, settings ...string) *process {
 	for range 2 {
 		select {
 		case found := <-addresses:
-			if found[0] == "api" {
+			if found[0] == "http" {
 				p.api = "http://" + found[1]
 			} else {
 				p.admin = "http://" + found[1]
