@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -18,17 +18,17 @@ import (
 
 // consumers are the translators of options and secrets, by name, for one target. What a renderer applies is removed before
 // the request reaches LibreOffice.
-func consumers(target document.Target) map[string][]option.Name {
+func consumers(target format.Target) map[string][]option.Name {
 	all := map[string][]option.Name{
 		"load": slices.Concat(libreoffice.LoadOptions, libreoffice.LoadSecrets), "page setup": libreoffice.PageSetupOptions,
 	}
 	switch {
-	case target.Kind != document.Written:
+	case target.Kind != format.Written:
 		all["images"] = pdf.ImageOptions
 		all["export"] = slices.DeleteFunc(slices.Clone(libreoffice.ExportOptions), func(name option.Name) bool {
 			return slices.Contains(pdf.ImageOptions, name)
 		})
-	case target.ID == document.TargetPDF:
+	case target.ID == format.TargetPDF:
 		all["export"] = libreoffice.ExportOptions
 		all["encryption"] = slices.Concat(pdf.EncryptionOptions, pdf.EncryptionSecrets)
 	}
@@ -39,10 +39,10 @@ func consumers(target document.Target) map[string][]option.Name {
 // to. A new option fails here until a translator declares it, and in that translator's tests until it has an effect.
 func TestEveryOptionHasOneConsumer(t *testing.T) {
 	t.Parallel()
-	for _, format := range document.Formats() {
-		for _, target := range format.Targets() {
+	for source := range format.All() {
+		for target := range source.Targets() {
 			for _, o := range option.All() {
-				if !o.Applies(format.Family, target.ID) {
+				if !o.Applies(source.Family, target.ID) {
 					continue
 				}
 				var by []string
@@ -51,7 +51,7 @@ func TestEveryOptionHasOneConsumer(t *testing.T) {
 						by = append(by, consumer)
 					}
 				}
-				require.Len(t, by, 1, "%s for %s to %s", o.Name, format.ID, target.ID)
+				require.Len(t, by, 1, "%s for %s to %s", o.Name, source.ID, target.ID)
 			}
 		}
 	}
@@ -103,20 +103,20 @@ func allOptions() *conversionv1.Options {
 // TestEngineDoesNotGetImageOptions checks the request for the PDF of which images are made.
 func TestEngineDoesNotGetImageOptions(t *testing.T) {
 	t.Parallel()
-	format, _ := document.FormatByID("pptx")
-	for _, target := range format.Targets() {
+	pptx, _ := format.ByID("pptx")
+	for target := range pptx.Targets() {
 		options := allOptions()
-		request := forEngine(engine.Request{Format: format, Target: target, Options: options})
+		request := forEngine(engine.Request{Format: pptx, Target: target, Options: options})
 		require.True(t, proto.Equal(allOptions(), options), "the client's options are not changed")
-		if target.Kind == document.Written {
+		if target.Kind == format.Written {
 			require.Equal(t, target, request.Target)
 			require.Same(t, options, request.Options)
 			continue
 		}
-		require.Equal(t, document.TargetPDF, request.Target.ID)
+		require.Equal(t, format.TargetPDF, request.Target.ID)
 		want := allOptions()
 		want.Width, want.Dpi, want.ImageQuality = nil, nil, nil
-		if target.Kind == document.Thumbnail {
+		if target.Kind == format.Thumbnail {
 			want.Pages = proto.String("1")
 		}
 		require.True(t, proto.Equal(want, request.Options), target.ID)
@@ -126,12 +126,12 @@ func TestEngineDoesNotGetImageOptions(t *testing.T) {
 // TestEveryKindOfTargetIsProduced checks that no kind of target falls through.
 func TestEveryKindOfTargetIsProduced(t *testing.T) {
 	t.Parallel()
-	for _, format := range document.Formats() {
-		for _, target := range format.Targets() {
+	for source := range format.All() {
+		for target := range source.Targets() {
 			require.Contains(t, finishers, target.Kind, target.ID)
 		}
 	}
-	unknown := finishing{request: engine.Request{Target: document.Target{ID: "hologram", Kind: 99}}}
+	unknown := finishing{request: engine.Request{Target: format.Target{ID: "hologram", Kind: 99}}}
 	_, _, err := unknown.finish(t.Context())
 	require.ErrorIs(t, err, errUnknownKind)
 }
