@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -35,17 +35,17 @@ func with(t *testing.T, name option.Name) *conversionv1.Options {
 // TestDeclaredOptionsHaveAnEffect checks that each option changes what LibreOffice is told, where it is declared and only there.
 func TestDeclaredOptionsHaveAnEffect(t *testing.T) {
 	t.Parallel()
-	format, _ := document.FormatByID("xlsx")
-	target, _ := format.Target(document.TargetPDF)
+	xlsx, _ := format.ByID("xlsx")
+	target, _ := xlsx.Target(format.TargetPDF)
 	told := map[string]func(*conversionv1.Options) any{
 		"load": func(o *conversionv1.Options) any {
-			return loadOptions(document.Import{}, o.GetLocale()) + loadCommand(o)
+			return loadOptions(format.Import{}, o.GetLocale()) + loadCommand(o)
 		},
 		"export": func(o *conversionv1.Options) any {
-			return exportOptions(engine.Request{Format: format, Target: target, Options: o})
+			return exportOptions(engine.Request{Format: xlsx, Target: target, Options: o})
 		},
 		"page setup": func(o *conversionv1.Options) any {
-			return pageSetupOf(engine.Request{Format: format, Target: target, Options: o})
+			return pageSetupOf(engine.Request{Format: xlsx, Target: target, Options: o})
 		},
 	}
 	declared := map[string][]option.Name{"load": LoadOptions, "export": ExportOptions, "page setup": PageSetupOptions}
