@@ -164,7 +164,7 @@ func TestKilledDeliveriesAreCounted(t *testing.T) {
 	h := newHarness(t)
 	newFixture(t, h).publish(command("killer"), command("innocent"))
 	require.NoError(t, h.db.Close())
-	for i := range message.CommandsDeliveryLimit + 1 {
+	for i := range sqlitequeue.CrashLimit + 1 {
 		lines := startChild(t, "hang", h.path).killAfter(t, 1)
 		require.Equal(t, fmt.Sprint("killer ", i), lines[0])
 	}
