@@ -165,9 +165,7 @@ func TestPanicEndsOnlyItsJob(t *testing.T) {
 	})
 	outcomes := map[string]string{}
 	for len(outcomes) < 2 {
-		body, err := b.take(message.Events).Message()
-		require.NoError(t, err)
-		switch m := body.(type) {
+		switch m := next(t, b.events).(type) {
 		case *conversionv1.ConversionRetried:
 			outcomes[m.GetJobId()] = "retried"
 		case *conversionv1.ConversionSucceeded:
