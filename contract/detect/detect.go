@@ -108,9 +108,9 @@ func (l Limits) look(w *officefile.Window, budget *officefile.Budget, name name)
 
 // DetectPrefix refuses a document whose first bytes already show what [Detect] would refuse, and returns nil if all
 // of it has to be seen. The head has at least [PrefixSize] bytes, or is the whole of a smaller document.
-func DetectPrefix(head []byte, filename string) error {
+func DetectPrefix(ctx context.Context, head []byte, filename string) error {
 	if len(head) < PrefixSize {
-		_, err := Detect(context.Background(), bytes.NewReader(head), int64(len(head)), filename)
+		_, err := Detect(ctx, bytes.NewReader(head), int64(len(head)), filename)
 		return err
 	}
 	if officefile.IsPackage(head) || officefile.IsCompound(head) {

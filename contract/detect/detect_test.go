@@ -48,7 +48,7 @@ func TestDetectSamples(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.format, got.Format.ID)
 			require.Equal(t, c.encrypted, got.Encrypted)
-			require.NoError(t, DetectPrefix(data[:min(len(data), PrefixSize)], c.file))
+			require.NoError(t, DetectPrefix(t.Context(), data[:min(len(data), PrefixSize)], c.file))
 		})
 	}
 }
@@ -217,7 +217,7 @@ func TestDetect(t *testing.T) {
 			got, err := examine(t, c.data, c.filename)
 			requireReason(t, c.reason, err)
 			require.Equal(t, c.format, got.Format.ID)
-			if prefix := DetectPrefix(c.data[:min(len(c.data), PrefixSize)], c.filename); c.reason == 0 {
+			if prefix := DetectPrefix(t.Context(), c.data[:min(len(c.data), PrefixSize)], c.filename); c.reason == 0 {
 				require.NoError(t, prefix)
 			}
 		})
@@ -458,7 +458,7 @@ func TestDetectPrefix(t *testing.T) {
 	} {
 		t.Run(c.does, func(t *testing.T) {
 			t.Parallel()
-			requireReason(t, c.reason, DetectPrefix([]byte(c.head), c.filename))
+			requireReason(t, c.reason, DetectPrefix(t.Context(), []byte(c.head), c.filename))
 		})
 	}
 }

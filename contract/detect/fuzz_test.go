@@ -53,6 +53,6 @@ func FuzzDetect(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, slices.Collect(got.Format.Targets()))
-		require.NoError(t, DetectPrefix(data[:min(len(data), PrefixSize)], filename))
+		require.NoError(t, DetectPrefix(t.Context(), data[:min(len(data), PrefixSize)], filename))
 	})
 }

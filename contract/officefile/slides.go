@@ -13,7 +13,7 @@ const (
 	// slideFetches bounds the reading of [CountSlides] to 256 MiB. It is made for local files: a deck of 1000 slides
 	// takes about 1000 reads.
 	slideFetches = 4096
-	// slideBudget is some 4 s: an OpenDocument presentation of 64 MiB of nothing but the shortest tags takes 2 s.
+	// slideBudget is some 4 s: an OpenDocument presentation of 64 MiB of nothing but the shortest tags takes 0.6 s.
 	slideBudget = 400_000_000
 	// directoryFetches bounds the reading of a directory to 2.5 MiB.
 	directoryFetches = 40
