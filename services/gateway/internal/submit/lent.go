@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// errTakenBack is what a borrower reads that held on for too long.
+// errTakenBack is what the store's client gets if it reads after takeBack.
 var errTakenBack = errors.New("the upload is over")
 
-// errStalled is the cause of a put that the store did not go on with.
-var errStalled = errors.New("the store took nothing for too long")
+// errStalled is the cause of a put that the store did not continue.
+var errStalled = errors.New("the store accepted no data for too long")
 
-// lent is an upload that the store's client reads. An HTTP client may still read a request's body for a moment after it has
-// returned, when the server answered early, so the upload is taken back before anybody else touches it.
+// lent is an upload that the store's client reads. An HTTP client may still read a request's body for a moment after
+// it has returned, if the server responded early, so the upload is taken back before other code uses it.
 type lent struct {
 	source io.Reader
 	stall  *stall
 
 	mutex   sync.Mutex
 	size    int64
-	failure error // the source's, other than io.EOF
+	failure error // of the source, other than io.EOF
 	ended   bool
 	taken   bool
 }
@@ -38,7 +38,7 @@ func (l *lent) Read(p []byte) (int, error) {
 	case l.failure != nil:
 		return 0, l.failure
 	}
-	l.stall.pause() // the client's time, which has a limit of its own
+	l.stall.pause() // waiting for the client has a limit of its own
 	defer l.stall.resume()
 	n, err := l.source.Read(p)
 	l.size += int64(n)
@@ -50,8 +50,8 @@ func (l *lent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeBack ends the loan: when it returns, no read is under way and none will touch the source. It gives the number of bytes
-// that were read and the source's failure.
+// takeBack ends the use of the source: when it returns, no read is in progress and none will use the source. It
+// returns the number of bytes that were read and the failure of the source.
 func (l *lent) takeBack() (int64, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -59,14 +59,14 @@ func (l *lent) takeBack() (int64, error) {
 	return l.size, l.failure
 }
 
-// stall cancels a put when the store stands still. It does not run while the put waits for the client.
+// stall cancels a put if the store makes no progress. It is paused while the put waits for the client.
 type stall struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 }
 
-// withStall gives a context for a put. It does not end with ctx, so that the store's client can still abort an upload whose
-// client has left; reading from that one fails then, which ends the put.
+// withStall returns a context for a put. It does not end with ctx, so that the store's client can still abort an
+// upload whose client has disconnected; reading from the client then fails, which ends the put.
 func withStall(ctx context.Context) (context.Context, *stall) {
 	putting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return putting, &stall{cancel: cancel, timer: time.AfterFunc(storeStall, func() { cancel(errStalled) })}

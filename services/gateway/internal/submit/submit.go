@@ -1,6 +1,6 @@
-// Package submit makes a job of an upload: it stores the document, recognises it, and publishes the one message that is
-// the job's acceptance. Until that message is confirmed the job does not exist, and whatever goes wrong leaves nothing
-// behind.
+// Package submit turns an upload into a job: it stores the document, detects its format, and publishes the one
+// message by which the job is accepted. Until that message is confirmed the job does not exist, and a failure leaves
+// nothing behind.
 package submit
 
 import (
@@ -31,19 +31,19 @@ import (
 )
 
 const (
-	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
-	// they are known to be right, in one request. It is above the median of real office documents.
+	// headSize is how much of a document is read before anything is stored. Documents that fit are stored after they
+	// have been checked, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may take nothing of an upload, or not end it, before the upload is given up. It is
-	// twice the time after which the store's client gives up waiting for an answer.
+	// storeStall is how long the store may accept no data of an upload, or not complete it, before the upload is
+	// aborted. It is twice the time that the store's client waits for a response.
 	storeStall = time.Minute
-	// recogniseTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
-	recogniseTimeout = 30 * time.Second
-	// deleteTimeout bounds the removal of what must not stay; it goes on when the client has left.
+	// detectTimeout limits the reading of a stored document: at most 40 small requests, mostly two to ten.
+	detectTimeout = 30 * time.Second
+	// deleteTimeout limits the removal of what must not stay. It continues after the client has disconnected.
 	deleteTimeout = 15 * time.Second
 )
 
-// What a client is told to wait before it tries again, when something that Docmill needs is down.
+// The Retry-After of responses while something that Docmill needs is down.
 const (
 	storeRetryAfter = 5 * time.Second
 	queueRetryAfter = 5 * time.Second
@@ -62,18 +62,18 @@ type Submitter struct {
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
-	// Seal closes passwords; nil when they are not taken.
+	// Seal seals passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable; when it returns an
-// error, which is a problem, there is no job, with the one exception of problem.QueueUnconfirmed. ctx is the request's:
-// when it ends before the job is published, because the client has left, there is no job either.
+// Submit reads the upload to its end and accepts it as a job. If it returns nil, the job is durable. If it returns an
+// error, which is a problem, there is no job, except for problem.QueueUnconfirmed. ctx is that of the request: if it
+// ends before the job is published, because the client has disconnected, there is no job.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("make a job id: %w", err)
+		return jobapi.Job{}, fmt.Errorf("create a job id: %w", err)
 	}
 	target, err := s.target(id.String(), document.Options)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	}
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
-		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // what a database keeps of it
+		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of databases
 		Source:      source,
 		Target:      target,
 		Tag:         document.Options.Tag,
@@ -96,7 +96,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	return accepted(request), nil
 }
 
-// target is what was asked for, with its secrets sealed.
+// target returns the requested target, with its secrets sealed.
 func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Target, error) {
 	target := &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()}
 	if secrets := options.Chosen.Secrets(); secrets != nil {
@@ -110,7 +110,7 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 	return target, nil
 }
 
-// keep stores the document under the key and says what it is. On an error nothing stays in the store.
+// keep stores the document with the key and returns what it is. If it returns an error, nothing stays in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
 	head, whole, err := readHead(document)
 	if err != nil {
@@ -122,17 +122,17 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and refuses what it already shows to be no document. whole says that there
-// is no more than the head.
+// readHead reads the beginning of the document and rejects what cannot be a document. whole reports whether the head
+// is all of it.
 func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 	size := headSize
 	if upload.Size >= 0 && upload.Size < headSize {
-		size = int(upload.Size) + 1 // one more, to see the end
+		size = int(upload.Size) + 1 // one more, to detect the end
 	}
 	head = make([]byte, size)
 	n, err := io.ReadFull(upload, head[:min(size, document.PrefixSize)])
 	if err == nil {
-		// A slow client is not kept sending what is refused anyway.
+		// A slow client need not send the rest of what is rejected anyway.
 		if err := document.RecognisePrefix(head[:n], upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
@@ -141,7 +141,7 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 		n += more
 	}
 	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: // io.ReadFull's own, for the upload's good end only
+	case err == io.EOF, err == io.ErrUnexpectedEOF: // returned by io.ReadFull itself, only at the regular end of the upload
 		return head[:n], true, nil
 	case err != nil:
 		return nil, false, err
@@ -149,30 +149,35 @@ func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
 	return head, false, nil
 }
 
-func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
-	recognition, err := recognise(bytes.NewReader(content), int64(len(content)), upload)
+func (s *Submitter) keepSmall(
+	ctx context.Context, key string, upload *upload.Upload, content []byte,
+) (*conversionv1.Source, error) {
+	recognition, err := detect(bytes.NewReader(content), int64(len(content)), upload)
 	if err != nil {
 		return nil, err
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: recognition.Format.MediaType})
+	options := blob.PutOptions{ContentType: recognition.Format.MediaType}
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), options)
 	if err != nil {
-		s.remove(ctx, key) // it may be there all the same, when only the answer was lost
+		s.remove(ctx, key) // it may be stored if only the response was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
 	return sourceOf(key, upload, recognition.Format, int64(len(content)), sum[:]), nil
 }
 
-func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Upload, head []byte) (*conversionv1.Source, error) {
+func (s *Submitter) keepLarge(
+	ctx context.Context, key string, upload *upload.Upload, head []byte,
+) (*conversionv1.Source, error) {
 	size, sum, err := s.stream(ctx, key, upload, head)
 	if err != nil {
 		return nil, err
 	}
-	reading, cancel := context.WithTimeout(ctx, recogniseTimeout)
+	reading, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	recognition, err := recognise(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
+	recognition, err := detect(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
@@ -180,21 +185,23 @@ func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Up
 	return sourceOf(key, upload, recognition.Format, size, sum), nil
 }
 
-// stream stores head and the rest of the upload while their SHA-256 is computed.
-func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Upload, head []byte) (size int64, sum []byte, err error) {
+// stream stores head and the rest of the upload, and computes their SHA-256.
+func (s *Submitter) stream(
+	ctx context.Context, key string, upload *upload.Upload, head []byte,
+) (size int64, sum []byte, err error) {
 	putting, stall := withStall(ctx)
 	defer stall.end()
 	hash := sha256.New()
 	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
-	// The final type is only known later, and no reader of the object goes by this one.
+	// The media type is known later; no reader of the object uses this one.
 	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
-		// A put of a known size stops there; the end of the request is still to be seen.
+		// A put of a known size stops there; the end of the request must still be read.
 		_, err = io.Copy(io.Discard, content)
 	}
 	size, failure := content.takeBack()
 	if failure != nil {
-		err = failure // the document's own, and not what the store's client made of it
+		err = failure // the upload's own error, not how the store's client wraps it
 	} else if err != nil {
 		err = storeUnavailable(err)
 	}
@@ -205,8 +212,8 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	return size, hash.Sum(nil), nil
 }
 
-// recognise finds out what the document is and whether it can become what its owner wants.
-func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
+// detect determines what the document is, and checks whether it can be converted as requested.
+func detect(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
 	recognition, err := document.Recognise(content, size, upload.Filename)
 	if err != nil {
 		return document.Recognition{}, refusal(err)
@@ -223,9 +230,9 @@ func recognise(content io.ReaderAt, size int64, upload *upload.Upload) (document
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
 	if cause := context.Cause(ctx); cause != nil {
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.UploadInterrupted, "The client left before the job was accepted.").Because(cause)
+		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
-	// From here on the job is wanted even if the client leaves: half a publication cannot be taken back.
+	// From here on the job is accepted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
 	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
@@ -233,25 +240,27 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	case err == nil:
 		return nil
 	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
-		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
-		// gets it all the same fails it for want of its source.
+		// A nack may leave the message in the other queue. The response says that there is no job; if a converter
+		// receives it nevertheless, the job fails because its source is missing.
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.QueueUnavailable, "The queue takes no jobs at present.").After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnavailable, "The queue does not accept jobs at present.").
+			After(queueRetryAfter).Because(err)
 	default:
-		return problem.New(problem.QueueUnconfirmed, "The queue did not say in time whether it has taken the job.").After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.").
+			After(queueRetryAfter).Because(err)
 	}
 }
 
-// remove takes back what was stored, also for a client that has left. What a store that is down keeps, is said in the log.
+// remove removes what was stored, even if the client has disconnected. What cannot be removed is logged.
 func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	if err := s.Sources.Delete(ctx, key); err != nil {
-		s.Log.Warn("a refused upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+		s.Log.Warn("a rejected upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 
-// refusal says in the API's words why a document is not taken.
+// refusal returns the problem for a document that is not accepted.
 func refusal(err error) error {
 	var refused *document.Refusal
 	if !errors.As(err, &refused) {
@@ -281,7 +290,7 @@ func sourceOf(key string, upload *upload.Upload, format document.Format, size in
 	}
 }
 
-// accepted is the job as it stands right after its publication.
+// accepted returns the job as it is right after its publication.
 func accepted(request *conversionv1.ConvertRequested) jobapi.Job {
 	source := request.GetSource()
 	return jobapi.Job{
