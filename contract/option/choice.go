@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -154,10 +154,10 @@ func pageNumber(text string, missing int) (int, bool) {
 type Fault struct{ Name, Detail string }
 
 // Unsuitable lists the chosen options that have no meaning for any of the families and the target.
-func (c *Chosen) Unsuitable(target string, families ...document.Family) []Fault {
+func (c *Chosen) Unsuitable(target string, families ...format.Family) []Fault {
 	var faults []Fault
 	for _, o := range all() {
-		suits := func(family document.Family) bool { return o.Applies(family, target) }
+		suits := func(family format.Family) bool { return o.Applies(family, target) }
 		if c.has(o.Name) && !slices.ContainsFunc(families, suits) {
 			faults = append(faults, Fault{string(o.Name), "does not apply when converting this document to " + target})
 		}

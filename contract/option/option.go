@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -52,13 +52,13 @@ type Option struct {
 	// Default is the value that applies when the option is omitted; empty if the document decides.
 	Default string `json:"default,omitempty"`
 	// Families are the kinds of documents that the option applies to; empty means all.
-	Families []document.Family `json:"families,omitempty"`
+	Families []format.Family `json:"families,omitempty"`
 	// Targets are the target formats that the option applies to; empty means all.
 	Targets []string `json:"targets,omitempty"`
 }
 
 // Applies reports whether the option has a meaning when a document of the family is converted into the target.
-func (o Option) Applies(family document.Family, target string) bool {
+func (o Option) Applies(family format.Family, target string) bool {
 	return (len(o.Families) == 0 || slices.Contains(o.Families, family)) &&
 		(len(o.Targets) == 0 || slices.Contains(o.Targets, target))
 }
@@ -96,19 +96,19 @@ const (
 
 // Targets that share options.
 var (
-	onlyPDF     = []string{document.TargetPDF}
-	pixelImages = []string{document.TargetPNG, document.TargetJPEG, document.TargetWebP}
-	images      = slices.Concat(pixelImages, []string{document.TargetSVG})
+	onlyPDF     = []string{format.TargetPDF}
+	pixelImages = []string{format.TargetPNG, format.TargetJPEG, format.TargetWebP}
+	images      = slices.Concat(pixelImages, []string{format.TargetSVG})
 	// paged targets have a page for each page that is asked for; a thumbnail has only the first.
 	paged   = slices.Concat(onlyPDF, images)
-	laidOut = slices.Concat(paged, []string{document.TargetThumbnail})
+	laidOut = slices.Concat(paged, []string{format.TargetThumbnail})
 )
 
 // Families that share options.
 var (
-	texts  = []document.Family{document.Text}
-	slides = []document.Family{document.Presentation}
-	sheets = []document.Family{document.Spreadsheet}
+	texts  = []format.Family{format.Text}
+	slides = []format.Family{format.Presentation}
+	sheets = []format.Family{format.Spreadsheet}
 )
 
 // table has a row for each option. The Kind and the values of a Choice come from its field.
@@ -157,7 +157,7 @@ var table = []Option{
 
 	{
 		Name: ImageQuality, Kind: Integer, Minimum: 1, Maximum: 100,
-		Targets:     []string{document.TargetPDF, document.TargetJPEG, document.TargetWebP},
+		Targets:     []string{format.TargetPDF, format.TargetJPEG, format.TargetWebP},
 		Description: "Quality of the JPEG images in a PDF, where 90 is usual, or of page images.",
 	},
 	{
@@ -206,7 +206,7 @@ var table = []Option{
 
 	{
 		Name: Width, Kind: Integer, Minimum: 16, Maximum: 10000,
-		Targets:     slices.Concat(pixelImages, []string{document.TargetThumbnail}),
+		Targets:     slices.Concat(pixelImages, []string{format.TargetThumbnail}),
 		Description: "Width of a page image, in pixels.",
 	},
 	{

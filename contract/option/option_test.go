@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -46,10 +46,10 @@ func TestTheTableHasEveryField(t *testing.T) {
 func TestTargetsExist(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{}
-	families := map[document.Family]bool{}
-	for _, format := range document.Formats() {
-		families[format.Family] = true
-		for _, target := range format.Targets() {
+	families := map[format.Family]bool{}
+	for f := range format.All() {
+		families[f.Family] = true
+		for target := range f.Targets() {
 			known[target.ID] = true
 		}
 	}
@@ -142,21 +142,21 @@ func TestCombinations(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		target string
-		family document.Family
+		family format.Family
 		given  []string // name=value
 		wrong  []string
 	}{
-		"a deck's notes":        {"pdf", document.Presentation, []string{"notes=with"}, nil},
-		"a letter's notes":      {"pdf", document.Text, []string{"notes=with"}, []string{"notes"}},
-		"paper of a deck":       {"pdf", document.Presentation, []string{"paper=a4", "pages=1"}, []string{"paper"}},
-		"pages of a docx":       {"docx", document.Text, []string{"pages=1", "password=p"}, []string{"pages"}},
-		"archive and passwords": {"pdf", document.Text, []string{"pdf_a=1b", "user_password=u", "allow_printing=none"}, []string{"user_password", "allow_printing"}},
-		"equal passwords":       {"pdf", document.Text, []string{"user_password=u", "owner_password=u"}, []string{"owner_password"}},
-		"owner alone":           {"pdf", document.Text, []string{"owner_password=u"}, nil},
-		"width and dpi":         {"png", document.Text, []string{"width=100", "dpi=100"}, []string{"dpi"}},
-		"lossless quality":      {"pdf", document.Text, []string{"image_lossless=true", "image_quality=5"}, []string{"image_quality"}},
-		"two papers":            {"pdf", document.Spreadsheet, []string{"single_page_sheets=true", "fit_width=true"}, []string{"fit_width"}},
-		"untagged and UA":       {"pdf", document.Text, []string{"pdf_ua=true"}, nil},
+		"a deck's notes":        {"pdf", format.Presentation, []string{"notes=with"}, nil},
+		"a letter's notes":      {"pdf", format.Text, []string{"notes=with"}, []string{"notes"}},
+		"paper of a deck":       {"pdf", format.Presentation, []string{"paper=a4", "pages=1"}, []string{"paper"}},
+		"pages of a docx":       {"docx", format.Text, []string{"pages=1", "password=p"}, []string{"pages"}},
+		"archive and passwords": {"pdf", format.Text, []string{"pdf_a=1b", "user_password=u", "allow_printing=none"}, []string{"user_password", "allow_printing"}},
+		"equal passwords":       {"pdf", format.Text, []string{"user_password=u", "owner_password=u"}, []string{"owner_password"}},
+		"owner alone":           {"pdf", format.Text, []string{"owner_password=u"}, nil},
+		"width and dpi":         {"png", format.Text, []string{"width=100", "dpi=100"}, []string{"dpi"}},
+		"lossless quality":      {"pdf", format.Text, []string{"image_lossless=true", "image_quality=5"}, []string{"image_quality"}},
+		"two papers":            {"pdf", format.Spreadsheet, []string{"single_page_sheets=true", "fit_width=true"}, []string{"fit_width"}},
+		"untagged and UA":       {"pdf", format.Text, []string{"pdf_ua=true"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -296,7 +296,8 @@ func TestServersFailAndRecover(t *testing.T) {
 // ready waits until the service is ready again.
 func (b *testBundle) ready(t *testing.T, service *system.Service) {
 	t.Helper()
-	require.Eventually(t, func() bool { return service.Ready(b.ctx) == nil }, 2*time.Minute, 50*time.Millisecond, service.Name())
+	isReady := func() bool { return service.Ready(b.ctx) == nil }
+	require.Eventually(t, isReady, 2*time.Minute, 50*time.Millisecond, service.Name())
 }
 
 // TestNoFilesAreLeft checks that after a successful job, a failed job and a stop, no files of documents are left on the

@@ -110,13 +110,14 @@ func TestOptionsAreAppliedAndShown(t *testing.T) {
 func testOptionsAreAppliedAndShown(t *testing.T, on edition) {
 	t.Helper()
 	b := setup(t, on)
-	job, err := b.submitWith(t, "open-xml-sdk__AllSlidesConverterTC.pptx", map[string]string{"pages": "2-3", "pdf_a": "2b"})
+	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx"
+	job, err := b.submitWith(t, deck, map[string]string{"pages": "2-3", "pdf_a": "2b"})
 	require.NoError(t, err)
 	job = b.succeed(t, job)
 	require.Equal(t, 2, job.Result.Pages)
 	require.Equal(t, map[string]any{"pages": "2-3", "pdf_a": "2b"}, job.Target.Options)
 
-	job, err = b.submitWith(t, "open-xml-sdk__AllSlidesConverterTC.pptx", map[string]string{"pages": "70-"})
+	job, err = b.submitWith(t, deck, map[string]string{"pages": "70-"})
 	require.NoError(t, err)
 	job, err = b.client.Await(b.ctx, job)
 	require.NoError(t, err)

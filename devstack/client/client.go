@@ -341,7 +341,8 @@ func problemOf(response *http.Response) error {
 	}
 	problem := &Problem{}
 	if json.Unmarshal(body, problem) != nil || problem.Code == "" {
-		return fmt.Errorf("%s answered %s, which is not a Docmill answer: %.200s", response.Request.URL, response.Status, strings.TrimSpace(string(body)))
+		return fmt.Errorf("%s answered %s, which is not a Docmill answer: %.200s",
+			response.Request.URL, response.Status, strings.TrimSpace(string(body)))
 	}
 	problem.Status = response.StatusCode
 	return problem

@@ -50,7 +50,8 @@ func (d *Daemon) Start(ctx context.Context) error {
 	if d.process != nil && d.process.Running() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s took longer than %s to start", d.name, startTimeout))
+	tooSlow := fmt.Errorf("%s took longer than %s to start", d.name, startTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, tooSlow)
 	defer cancel()
 	started, err := d.launch(ctx)
 	if err != nil {

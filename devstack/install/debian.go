@@ -68,7 +68,8 @@ func installPackages(ctx context.Context, log *zap.Logger, needs []Need) error {
 		}
 		command = append([]string{"sudo", "-n"}, command...)
 	}
-	log.Info("installing "+names(needs)+" from Debian packages (only once, can take minutes)", zap.Strings("packages", packages))
+	log.Info("installing "+names(needs)+" from Debian packages (only once, can take minutes)",
+		zap.Strings("packages", packages))
 	start := time.Now()
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -76,7 +77,8 @@ func installPackages(ctx context.Context, log *zap.Logger, needs []Need) error {
 	// dpkg must not be killed halfway: the script receives a signal and cleans up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("install %s (%w); to install it manually, run: %s; last lines of its output:\n%s", names(needs), err, byHand, lastLines(output.String()))
+		return fmt.Errorf("install %s (%w); to install it manually, run: %s; last lines of the output:\n%s",
+			names(needs), err, byHand, lastLines(output.String()))
 	}
 	log.Info("installed "+names(needs), zap.Duration("took", time.Since(start).Round(time.Second)))
 	return nil

@@ -16,7 +16,8 @@ func TestEverythingIsFoundOrInstalled(t *testing.T) {
 	tools, err := Ensure(t.Context(), zap.NewNop(), All()...)
 	require.NoError(t, err)
 	for _, path := range []string{
-		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO, tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp,
+		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO,
+		tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp,
 	} {
 		_, err := exec.LookPath(path)
 		require.NoError(t, err)
@@ -44,6 +45,19 @@ func TestEveryNeedHasPackages(t *testing.T) {
 	require.Contains(t, debianPackages([]Need{LibreOffice}), "libreoffice-math-nogui", "comments are removed")
 }
 
+// TestDockerfileUsesTheSameLists: the images have the packages and the MinIO that devstack installs.
+func TestDockerfileUsesTheSameLists(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../Dockerfile")
+	require.NoError(t, err)
+	require.Contains(t, string(text), "source=devstack/install/converter-packages.txt")
+	require.Contains(t, string(text), "source=devstack/install/minio-version.txt")
+	require.NotContains(t, string(text), minioVersion())
+	for _, name := range debianPackages(Converter()) {
+		require.NotContains(t, strings.Fields(string(text)), name)
+	}
+}
+
 // TestPackagesAreInstalledWithoutTheirServices runs the script with commands that only print their arguments.
 func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	t.Parallel()
@@ -59,17 +73,18 @@ func TestPackagesAreInstalledWithoutTheirServices(t *testing.T) {
 	fake("systemctl", `echo "systemctl $*"`)
 	fake("dpkg-query", `case "$*" in *postgresql*) echo installed;; *) exit 1;; esac`)
 
-	script := strings.NewReplacer("/usr/sbin/", root+"/usr/sbin/", "/etc/", root+"/etc/", "/run/", root+"/run/").Replace(debianScript)
+	inRoot := strings.NewReplacer("/usr/sbin/", root+"/usr/sbin/", "/etc/", root+"/etc/", "/run/", root+"/run/")
+	script := inRoot.Replace(debianScript)
 	command := exec.Command("sh", "-c", script, "debian.sh", "rabbitmq-server", "postgresql", "poppler-utils")
 	command.Env = []string{"PATH=" + commands + ":" + os.Getenv("PATH"), "ROOT=" + root}
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
-	said := string(output)
-	require.Contains(t, said, "install -y --no-install-recommends rabbitmq-server postgresql poppler-utils")
-	require.Contains(t, said, "exit 101", "services must not start during installation")
-	require.Contains(t, said, "create_main_cluster = false")
-	require.Contains(t, said, "systemctl disable --now rabbitmq-server.service")
-	require.NotContains(t, said, "systemctl disable --now postgresql.service", "it was installed before")
+	text := string(output)
+	require.Contains(t, text, "install -y --no-install-recommends rabbitmq-server postgresql poppler-utils")
+	require.Contains(t, text, "exit 101", "services must not start during installation")
+	require.Contains(t, text, "create_main_cluster = false")
+	require.Contains(t, text, "systemctl disable --now rabbitmq-server.service")
+	require.NotContains(t, text, "systemctl disable --now postgresql.service", "it was installed before")
 	for _, path := range []string{"usr/sbin/policy-rc.d", "etc/postgresql-common/createcluster.d"} {
 		require.NoFileExists(t, filepath.Join(root, path))
 		require.NoDirExists(t, filepath.Join(root, path))

@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// pinnedMinIO is the last commit of MinIO before the project was archived. It has a security fix that the last published
-// image lacks. The Dockerfile builds the same version. A new version gets a new directory in the cache, so a running stack
-// keeps its binary.
+// pinnedMinIO is the last commit of MinIO before the project was archived. It has a security fix that the last
+// published image lacks. The Dockerfile builds the same version. A new version gets a new directory in the cache, so a
+// running stack keeps its binary.
 //
 //go:embed minio-version.txt
 var pinnedMinIO string
@@ -56,7 +56,8 @@ func buildMinIO(ctx context.Context, log *zap.Logger) (err error) {
 	// The workspace and the vendor flags of the surrounding project must not affect this build.
 	cmd.Env = append(os.Environ(), "GOBIN="+building, "GOWORK=off", "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build MinIO with go install %s: %w; last lines of its output:\n%s", target, err, lastLines(string(output)))
+		return fmt.Errorf("build MinIO with go install %s: %w; last lines of the output:\n%s",
+			target, err, lastLines(string(output)))
 	}
 	if err := os.Rename(filepath.Join(building, "minio"), path); err != nil {
 		return fmt.Errorf("move MinIO into place: %w", err)

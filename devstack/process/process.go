@@ -199,7 +199,8 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal) error {
 		p.killGroup()
 		return nil
 	}
-	grace, cancel := context.WithTimeoutCause(ctx, p.spec.Grace, fmt.Errorf("%s did not stop within %s", p.spec.Name, p.spec.Grace))
+	tooSlow := fmt.Errorf("%s did not stop within %s", p.spec.Name, p.spec.Grace)
+	grace, cancel := context.WithTimeoutCause(ctx, p.spec.Grace, tooSlow)
 	defer cancel()
 	// Only the child is signaled, as a service manager does: the child is responsible for its own children.
 	if err := syscall.Kill(p.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -226,7 +227,8 @@ func (p *Process) Kill() {
 // its start script, and its ports are free only when the node itself is gone. The kernel does not reuse the ID of a
 // group that has members, and an empty group returns a harmless ESRCH (PIDs are reused only after they wrap around).
 func (p *Process) killGroup() {
-	for deadline := time.Now().Add(groupEnd); syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline); {
+	deadline := time.Now().Add(groupEnd)
+	for syscall.Kill(-p.pid, syscall.SIGKILL) == nil && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond) // only their parent, which is another process, is notified of their end
 	}
 }
@@ -261,7 +263,8 @@ func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) err
 		case <-p.exited:
 			return p.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready (%w): %w; last lines of %s:\n%s", p.spec.Name, context.Cause(ctx), err, p.spec.LogFile, p.LogTail())
+			return fmt.Errorf("%s is not ready (%w): %w; last lines of %s:\n%s",
+				p.spec.Name, context.Cause(ctx), err, p.spec.LogFile, p.LogTail())
 		case <-ticker.C:
 		}
 	}

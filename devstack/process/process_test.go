@@ -113,7 +113,8 @@ func TestTailIsLimited(t *testing.T) {
 
 func TestMissingProgramIsAnError(t *testing.T) {
 	t.Parallel()
-	_, err := process.Start(process.Spec{Name: "nothing", Path: "/does/not/exist", LogFile: filepath.Join(t.TempDir(), "log")})
+	log := filepath.Join(t.TempDir(), "log")
+	_, err := process.Start(process.Spec{Name: "nothing", Path: "/does/not/exist", LogFile: log})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -133,7 +134,8 @@ func TestStopEndsTheGroup(t *testing.T) {
 
 func TestStopKillsAChildThatIgnoresTheSignal(t *testing.T) {
 	t.Parallel()
-	child, log := setup(t, `trap '' TERM; echo deaf; while :; do sleep 1000; done`, func(s *process.Spec) { s.Grace = 50 * time.Millisecond })
+	impatient := func(s *process.Spec) { s.Grace = 50 * time.Millisecond }
+	child, log := setup(t, `trap '' TERM; echo deaf; while :; do sleep 1000; done`, impatient)
 	require.NoError(t, child.WaitReady(t.Context(), logged("deaf", log)))
 	require.ErrorContains(t, child.Stop(t.Context()), "did not stop within 50ms")
 	require.False(t, child.Running())

@@ -42,7 +42,8 @@ func Attach(c Connection) *Servers {
 			AdminPassword: c.DatabaseAdminPassword,
 		},
 		MinIO: &MinIO{
-			Daemon: daemon.New(minIOName, nil), Endpoint: c.StoreEndpoint, AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
+			Daemon: daemon.New(minIOName, nil), Endpoint: c.StoreEndpoint,
+			AccessKey: c.StoreAccessKey, SecretKey: c.StoreSecretKey,
 		},
 	}
 }

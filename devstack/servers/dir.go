@@ -68,7 +68,7 @@ func sweep(parent string) {
 	for _, path := range leftovers {
 		lock := flock.New(path)
 		if locked, err := lock.TryLock(); err == nil && locked {
-			_ = removeDir(filepath.Dir(path)) // owned by another user, or a dying server still writes to it: left for the next time
+			_ = removeDir(filepath.Dir(path)) // if a dying server still writes to it, the next sweep removes it
 			_ = lock.Close()
 		}
 	}

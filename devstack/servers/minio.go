@@ -134,7 +134,8 @@ func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byt
 	if err != nil {
 		return err
 	}
-	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{DisableMultipart: true})
+	options := minio.PutObjectOptions{DisableMultipart: true}
+	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), options)
 	if err != nil {
 		return fmt.Errorf("store %s in bucket %s: %w", key, bucket, err)
 	}

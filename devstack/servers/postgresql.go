@@ -55,7 +55,9 @@ type PostgreSQL struct {
 	durable  bool
 }
 
-func newPostgreSQL(dir string, logFile func(string) string, tools install.Tools, s postgreSQLSettings, durable bool) *PostgreSQL {
+func newPostgreSQL(
+	dir string, logFile func(string) string, tools install.Tools, s postgreSQLSettings, durable bool,
+) *PostgreSQL {
 	p := &PostgreSQL{
 		dir: dir, logFile: logFile, tools: tools, settings: s, durable: durable,
 		Password: s.Password, AdminPassword: s.AdminPassword,

@@ -76,7 +76,8 @@ func (r *RabbitMQ) launchNode(ctx context.Context) (*process.Process, error) {
 		return nil, err
 	}
 	node, err := process.Start(process.Spec{
-		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir, LogFile: r.logFile("rabbitmq"),
+		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir,
+		LogFile: r.logFile("rabbitmq"),
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +145,8 @@ func (r *RabbitMQ) nodeEnvironment() []string {
 		// signals and the exit code are those of the node. -noinput disables the input again.
 		"RABBITMQ_ALLOW_INPUT=1",
 		// +sbw…: idle schedulers sleep instead of spinning, because tests share two cores with three servers.
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1} "+
+			"+sbwt none +sbwtdcpu none +sbwtdio none",
 	)
 }
 
@@ -231,7 +233,8 @@ func (r *RabbitMQ) CreateVhost(ctx context.Context, name string) error {
 	if err := finish(response, err); err != nil {
 		return fmt.Errorf("create vhost %s: %w", name, err)
 	}
-	response, err = client.UpdatePermissionsIn(name, r.Username, rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"})
+	all := rabbithole.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
+	response, err = client.UpdatePermissionsIn(name, r.Username, all)
 	if err := finish(response, err); err != nil {
 		return fmt.Errorf("grant access to vhost %s: %w", name, err)
 	}

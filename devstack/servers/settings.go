@@ -40,7 +40,9 @@ func loadSettings(dir string) (settings, error) {
 // newSettings leaves the ports at 0; they are chosen at the start.
 func newSettings() settings {
 	return settings{
-		RabbitMQ:   rabbitMQSettings{Ports: make([]int, rabbitMQPorts), Username: "docmill", Password: rand.Text(), Cookie: rand.Text()},
+		RabbitMQ: rabbitMQSettings{
+			Ports: make([]int, rabbitMQPorts), Username: "docmill", Password: rand.Text(), Cookie: rand.Text(),
+		},
 		PostgreSQL: postgreSQLSettings{Ports: make([]int, 1), AdminPassword: rand.Text(), Password: rand.Text()},
 		MinIO:      minIOSettings{Ports: make([]int, minIOPorts), AccessKey: rand.Text(), SecretKey: rand.Text()},
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -122,7 +121,7 @@ func Stop(ctx context.Context, dir string) error {
 	if err := awaitRelease(ctx, dir, pid); err != nil {
 		return err
 	}
-	return errors.New("supervisor " + strconv.Itoa(pid) + " did not stop within " + stopTimeout.String() + " and was killed")
+	return fmt.Errorf("supervisor %d did not stop within %s and was killed", pid, stopTimeout)
 }
 
 // awaitRelease waits until pid no longer holds the lock.

@@ -55,10 +55,11 @@ func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 // until [System.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*System, error) {
 	space := options.Space
+	files := slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 	s := &System{
 		Status:    newService(Status, options, slices.Concat(space.BrokerEnv(), space.DatabaseEnv()), 0, 0),
-		Converter: newService(Converter, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0),
-		Gateway:   newService(Gateway, options, slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv()), 0, options.GatewayPort),
+		Converter: newService(Converter, options, slices.Clone(files), 0),
+		Gateway:   newService(Gateway, options, slices.Clone(files), 0, options.GatewayPort),
 	}
 	group, groupContext := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Status.startAnywhere(groupContext) })

@@ -1,8 +1,8 @@
 package testbench
 
 import (
+	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +85,7 @@ func (l *Link) Heal() { l.proxy.Toxics.ResetToxics(l.tb.Context()) }
 // addToxic uses the only public function of toxiproxy that adds a toxic.
 func (l *Link) addToxic(direction, kind, attribute string, value int64) {
 	l.tb.Helper()
-	toxic := `{"type":"` + kind + `","stream":"` + direction + `","attributes":{"` + attribute + `":` + strconv.FormatInt(value, 10) + `}}`
+	toxic := fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%q:%d}}`, kind, direction, attribute, value)
 	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
 	require.NoError(l.tb, err)
 }

@@ -1,6 +1,6 @@
-// Package config fills a service's one configuration struct from, in order of precedence, command-line flags, DOCMILL_*
-// environment variables, an optional YAML file and the defaults in the struct's tags. What it does not know, it refuses:
-// a setting that is silently ignored is found out in production.
+// Package config fills a service's configuration struct from, in order of precedence, command-line flags, DOCMILL_*
+// environment variables, an optional YAML file and the defaults in the struct's tags. Unknown settings are errors: one
+// that is silently ignored is noticed only in production.
 package config
 
 import (
@@ -17,40 +17,40 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// envPrefix begins the name of every environment variable that Docmill reads.
+// envPrefix is the prefix of all environment variables that Docmill reads.
 const envPrefix = "DOCMILL_"
 
-// Source is where settings come from. The zero value reads nothing but defaults; Process gives the real one.
+// Source is where settings come from. The zero value has defaults only; Process returns that of the running process.
 type Source struct {
-	// Args are the command line's words without the program's name.
+	// Args are the command-line arguments without the program's name.
 	Args []string
-	// Environ is the environment as KEY=value, as os.Environ gives it.
+	// Environ is the environment in the form KEY=value, like os.Environ.
 	Environ []string
-	// Stdout receives --help; Exit is called after it.
+	// Stdout receives the output of --help; Exit is called after it.
 	Stdout io.Writer
 	Exit   func(code int)
 }
 
-// Process is the running process's own command line and environment.
+// Process returns the command line and environment of the running process.
 func Process() Source {
 	return Source{Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Exit: os.Exit}
 }
 
-// file is the one setting that every service has besides its own.
+// file is the setting that Parse adds to those of every service.
 type file struct {
-	Config string `name:"config" help:"YAML file with settings: the same names as the flags. Flags and environment win over it." placeholder:"FILE" type:"path"`
+	Config string `name:"config" help:"YAML file with settings, by the names of the flags. Flags and environment variables take precedence." placeholder:"FILE" type:"path"`
 }
 
-// Validator is implemented by settings, and groups of settings, that can be wrong in ways that a type does not catch.
-// Parse calls it on the settings and on each struct inside them, and reports all errors at once.
+// Validator is implemented by settings, and groups of settings, that can be invalid in ways that their types do not catch.
+// Parse calls it on the settings and on each struct inside them, and reports all errors together.
 type Validator interface{ Validate() error }
 
-// Defaults are defaults that differ from service to service: a tag default:"${x}" stands for the value of x.
+// Defaults are defaults that differ between services: the tag default:"${x}" stands for the value of x.
 type Defaults = kong.Vars
 
-// Parse fills settings, a pointer to a struct with kong's tags, from src. Struct fields of the type Secret read their value
-// from the environment or from a file, never from the command line. The error says which setting is wrong and how to
-// mend it, and is meant to be printed as it is.
+// Parse fills settings, a pointer to a struct with kong's tags, from src. Fields of the type Secret are read from the
+// environment or from a file, never from the command line. The error says which setting is invalid and how to correct it,
+// and can be printed as it is.
 func Parse(name, description string, settings any, src Source, defaults ...Defaults) error {
 	top := file{}
 	vars := kong.Vars{}
@@ -83,7 +83,7 @@ func Parse(name, description string, settings any, src Source, defaults ...Defau
 	return validate(reflect.ValueOf(settings).Elem())
 }
 
-// validate asks every struct in the tree, inner ones first. Kong itself asks commands and arguments only.
+// validate validates every struct in the tree, inner ones first. Kong itself validates commands and arguments only.
 func validate(settings reflect.Value) error {
 	var problems []error
 	for i := range settings.NumField() {
@@ -91,14 +91,14 @@ func validate(settings reflect.Value) error {
 			problems = append(problems, validate(field))
 		}
 	}
-	// Promoted methods of an embedded struct are that struct's own and have been asked.
+	// A method promoted from an embedded struct has already been called on that struct.
 	if v, ok := reflect.TypeAssert[Validator](settings.Addr()); ok && !promoted(settings.Type()) {
 		problems = append(problems, v.Validate())
 	}
 	return errors.Join(problems...)
 }
 
-// promoted tells whether a struct has its Validate from a struct that it embeds.
+// promoted reports whether the Validate of a struct is that of an embedded struct.
 func promoted(t reflect.Type) bool {
 	for field := range t.Fields() {
 		if field.Anonymous && reflect.PointerTo(field.Type).Implements(reflect.TypeFor[Validator]()) {
@@ -108,7 +108,7 @@ func promoted(t reflect.Type) bool {
 	return false
 }
 
-// resolve installs the file and then the environment: kong lets the last resolver win, and flags win over all of them.
+// resolve adds the file and then the environment: in kong the last resolver takes precedence, and flags over all of them.
 func resolve(parser *kong.Kong, args []string, env values) error {
 	if path := configPath(args, env); path != "" {
 		file, err := readFile(parser.Model, path)
@@ -125,7 +125,7 @@ func resolve(parser *kong.Kong, args []string, env values) error {
 	return nil
 }
 
-// configPath finds the file's name before the real parse, because its values take part in that parse.
+// configPath returns the file's name before kong parses the arguments, because the file's values take part in that.
 func configPath(args []string, env values) string {
 	for i, arg := range args {
 		if value, found := strings.CutPrefix(arg, "--config="); found {
@@ -138,10 +138,10 @@ func configPath(args []string, env values) string {
 	return env["config"]
 }
 
-// values maps a flag's name to the value that the file or the environment has for it.
+// values maps a flag's name to its value in the file or the environment.
 type values map[string]string
 
-// readFile reads a flat YAML mapping from flags' names to scalars.
+// readFile reads a flat YAML mapping of flag names to scalars.
 func readFile(model *kong.Application, path string) (values, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -149,21 +149,21 @@ func readFile(model *kong.Application, path string) (values, error) {
 	}
 	var entries map[string]yaml.Node
 	if err := yaml.Unmarshal(content, &entries); err != nil {
-		return nil, fmt.Errorf("%s is no YAML mapping of settings: %w", path, err)
+		return nil, fmt.Errorf("%s is not a YAML mapping of settings: %w", path, err)
 	}
-	known := map[string]*kong.Flag{}
+	known := map[string]bool{}
 	for _, flag := range flags(model) {
-		known[flag.Name] = flag
+		known[flag.Name] = true
 	}
 	found := values{}
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		node := entries[name]
 		switch {
-		case known[name] == nil:
-			problems = append(problems, fmt.Errorf("%s: %s is no setting of this service%s", path, name, didYouMean(name, known)))
+		case !known[name]:
+			problems = append(problems, fmt.Errorf("%s: unknown setting %s (see --help)", path, name))
 		case node.Kind != yaml.ScalarNode:
-			problems = append(problems, fmt.Errorf("%s: %s needs a single value", path, name))
+			problems = append(problems, fmt.Errorf("%s: setting %s needs a single value", path, name))
 		default:
 			found[name] = node.Value
 		}
@@ -171,7 +171,7 @@ func readFile(model *kong.Application, path string) (values, error) {
 	return found, errors.Join(problems...)
 }
 
-// environment reads all DOCMILL_* variables and refuses those that no setting has.
+// environment reads all DOCMILL_* variables and rejects unknown ones.
 func environment(model *kong.Application, environ []string) (values, error) {
 	known := map[string]*kong.Flag{}
 	for _, flag := range flags(model) {
@@ -190,9 +190,9 @@ func environment(model *kong.Application, environ []string) (values, error) {
 		flag := known[name]
 		switch {
 		case flag == nil:
-			problems = append(problems, fmt.Errorf("environment variable %s is no setting of this service%s", name, didYouMean(name, known)))
+			problems = append(problems, fmt.Errorf("unknown environment variable %s (see --help)", name))
 		case found[flag.Name] != "":
-			problems = append(problems, fmt.Errorf("environment variable %s: the secret is given twice, as a value and as a file; give one", name))
+			problems = append(problems, fmt.Errorf("environment variable %s: the secret is set twice, as a value and as a file; set only one", name))
 		case isSecret(flag) && name != envName(flag.Name):
 			found[flag.Name] = literal + value
 		default:
@@ -202,49 +202,27 @@ func environment(model *kong.Application, environ []string) (values, error) {
 	return found, errors.Join(problems...)
 }
 
-// flags lists the settings, which have no subcommands: all flags of the one level.
+// flags returns all flags. There are no subcommands, so all of them are on one level.
 func flags(model *kong.Application) []*kong.Flag {
 	return slices.Concat(model.AllFlags(false)...)
 }
 
-// Validate does nothing: unknown names were refused when they were read.
+// Validate does nothing: unknown names were rejected when they were read.
 func (values) Validate(*kong.Application) error { return nil }
 
-// Resolve gives the value for one flag, or nil.
+// Resolve returns the value of a flag, or nil.
 func (v values) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if value, set := v[flag.Name]; set {
 		return value, nil
 	}
-	return nil, nil //nolint:nilnil // kong's way to say "not set"
+	return nil, nil //nolint:nilnil // for kong this means "not set"
 }
 
 func envName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// didYouMean names the setting that shares the longest beginning with an unknown one.
-func didYouMean(name string, known map[string]*kong.Flag) string {
-	best, longest := "", 2
-	prefixed := 0
-	if strings.HasPrefix(name, envPrefix) {
-		prefixed = len(envPrefix)
-	}
-	for _, candidate := range slices.Sorted(maps.Keys(known)) {
-		n := 0
-		for n < len(name) && n < len(candidate) && name[n] == candidate[n] {
-			n++
-		}
-		if shared := n - prefixed; shared > longest {
-			best, longest = candidate, shared
-		}
-	}
-	if best == "" {
-		return "; --help lists those that are"
-	}
-	return "; did you mean " + best + "?"
-}
-
-// withEnvironment ends each flag's help with the environment variable that sets it.
+// withEnvironment appends the environment variable that sets a flag to the flag's help.
 func withEnvironment(value *kong.Value) string {
 	help := value.Help
 	if value.Flag == nil || value.Name == "help" {

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, config.Size(512<<20), s.Limit)
 }
 
-func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
+func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	path := write(t, "wait: 1s\nlimit: 1KiB\nlevel: debug\nbroker-url: amqp://file/\n")
 	s, _, err := parse(t, []string{"DOCMILL_LIMIT=2KiB", "DOCMILL_BROKER_URL=amqp://env/", "HOME=/"},
@@ -89,22 +89,22 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environ, args []string
 		want          string
 	}{
 		"unknown flag":        {args: []string{"--wiat=3s"}, want: "unknown flag --wiat"},
-		"unknown variable":    {environ: []string{"DOCMILL_BROKER_ULR=x"}, want: "DOCMILL_BROKER_ULR is no setting of this service; did you mean DOCMILL_BROKER_URL?"},
-		"unknown in the file": {args: []string{"--config", write(t, "wiat: 3s")}, want: "wiat is no setting of this service"},
-		"nested in the file":  {args: []string{"--config", write(t, "broker:\n  url: x")}, want: "broker is no setting"},
-		"no YAML":             {args: []string{"--config", write(t, "a: [")}, want: "is no YAML mapping"},
+		"unknown variable":    {environ: []string{"DOCMILL_BROKER_ULR=x"}, want: "unknown environment variable DOCMILL_BROKER_ULR (see --help)"},
+		"unknown in the file": {args: []string{"--config", write(t, "wiat: 3s")}, want: "unknown setting wiat"},
+		"nested in the file":  {args: []string{"--config", write(t, "broker:\n  url: x")}, want: "unknown setting broker"},
+		"not YAML":            {args: []string{"--config", write(t, "a: [")}, want: "is not a YAML mapping"},
 		"no file":             {args: []string{"--config", "/nonexistent"}, want: "no such file"},
 		"bad duration":        {environ: []string{"DOCMILL_WAIT=soon"}, want: "--wait"},
 		"bad size":            {args: []string{"--limit=big"}, want: "write a number with an optional unit"},
 		"bad choice":          {args: []string{"--level=loud"}, want: "--level must be one of"},
-		"secret twice":        {environ: []string{"DOCMILL_BROKER_PASSWORD=a", "DOCMILL_BROKER_PASSWORD_FILE=b"}, want: "given twice"},
+		"secret twice":        {environ: []string{"DOCMILL_BROKER_PASSWORD=a", "DOCMILL_BROKER_PASSWORD_FILE=b"}, want: "set twice"},
 		"secret in argv":      {args: []string{"--broker-password=x"}, want: "unknown flag --broker-password"},
 		"no secret file":      {args: []string{"--broker-password-file=/nonexistent"}, want: "read the secret"},
 	} {

@@ -10,31 +10,31 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Size is a number of bytes, written as "512MiB", "5MB" or plain "1048576".
+// Size is a number of bytes, such as "512MiB", "5MB" or "1048576".
 type Size int64
 
-// UnmarshalText reads a size with an optional unit.
+// UnmarshalText parses a size with an optional unit.
 func (s *Size) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
 	if err != nil || n > 1<<62 {
-		return fmt.Errorf("%q is no size: write a number with an optional unit, such as 512MiB", text)
+		return fmt.Errorf("invalid size %q: write a number with an optional unit, such as 512MiB", text)
 	}
 	*s = Size(n)
 	return nil
 }
 
-// String writes the size with its unit, "512 MiB".
+// String formats the size with a unit, such as "512 MiB".
 func (s Size) String() string { return humanize.IBytes(uint64(max(s, 0))) }
 
-// Secret is a password or key. It shows itself in no log and no help: only Reveal gives the value. Its flag must be
-// named with the ending "-file", because the command line, which every user of the machine can read, only ever names
-// the file; the value itself may stand in the environment under the name without that ending.
+// Secret is a password or key. It does not appear in logs or help: only Reveal returns the value. The name of its flag must
+// end in "-file", because the command line, which every user of the machine can read, contains only the name of a file;
+// the value itself may be in the environment, under the name without that ending.
 type Secret struct{ value string }
 
-// NewSecret wraps a value that came from elsewhere, a test's server for example.
+// NewSecret returns a Secret with a value from elsewhere, such as a test's server.
 func NewSecret(value string) Secret { return Secret{value: value} }
 
-// Reveal gives the secret itself.
+// Reveal returns the value.
 func (s Secret) Reveal() string { return s.value }
 
 // String hides the value from every kind of formatting.
@@ -51,14 +51,14 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// literal marks a resolved value as the secret itself and not as the name of a file. It begins with a byte that no
-// environment variable or path can hold.
+// literal marks a resolved value as the secret itself rather than the name of a file. It is a byte that no environment
+// variable or path can contain.
 const literal = "\x00"
 
-// maxSecret is the largest secret file that is read: 64 KiB is far above any key, and far below a mistake such as a log.
+// maxSecret is the maximum size of a secret file: 64 KiB is far above any key, and far below a mistake such as a log.
 const maxSecret = 64 << 10
 
-// Decode reads a secret for kong: from the file that the flag or setting names, or literally from the environment.
+// Decode implements kong.MapperValue: it reads the secret from the named file, or takes its value from the environment.
 func (s *Secret) Decode(ctx *kong.DecodeContext) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("file", &text); err != nil {
@@ -73,7 +73,7 @@ func (s *Secret) Decode(ctx *kong.DecodeContext) error {
 		return fmt.Errorf("read the secret: %w", err)
 	}
 	if info.Size() > maxSecret {
-		return fmt.Errorf("read the secret: %s has %d bytes, more than the %d of any secret", text, info.Size(), maxSecret)
+		return fmt.Errorf("read the secret: %s has %d bytes; the maximum is %d", text, info.Size(), maxSecret)
 	}
 	content, err := os.ReadFile(text)
 	if err != nil {

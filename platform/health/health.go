@@ -1,5 +1,5 @@
-// Package health answers on a service's admin port: /healthz (the process runs), /readyz (its dependencies answer),
-// /metrics and /debug/pprof. The port belongs on a private network: nothing on it is authenticated.
+// Package health serves the admin port of a service: /healthz (the process is running), /readyz (its dependencies are
+// available), /metrics and /debug/pprof. The port must be on a private network: it has no authentication.
 package health
 
 import (
@@ -17,24 +17,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// probeTimeout bounds each probe: below the 5 s after which orchestrators usually give a readiness request up.
+// probeTimeout limits each probe. It is below the 5 s after which orchestrators usually abort a readiness request.
 const probeTimeout = 3 * time.Second
 
-// Check asks one dependency whether it would do its work now.
+// Check is the readiness check of a dependency.
 type Check struct {
-	// Name is the dependency's name in the answer of /readyz.
+	// Name is the dependency's name in the response of /readyz.
 	Name string
-	// Probe returns nil when the dependency is usable. It obeys ctx and is called concurrently.
+	// Probe returns nil if the dependency is usable. It obeys ctx and is called concurrently.
 	Probe func(ctx context.Context) error
 }
 
-// report is the body of /readyz. Error texts stay on this private port; they name hosts.
+// report is the body of /readyz. Its error texts may contain names of hosts, which is fine on a private port.
 type report struct {
 	Ready  bool              `json:"ready"`
 	Checks map[string]string `json:"checks"`
 }
 
-// Handler serves the admin port of a service.
+// Handler returns the handler of the admin port.
 func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -57,7 +57,7 @@ func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
 	return mux
 }
 
-// probe asks all dependencies at once.
+// probe probes all dependencies concurrently.
 func probe(ctx context.Context, checks []Check) report {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -78,25 +78,25 @@ func probe(ctx context.Context, checks []Check) report {
 	return result
 }
 
-// Ask is the health check of a container that has no HTTP client: it asks the service that listens on the admin
-// address of this machine whether it is ready, and returns nil when it is.
-func Ask(ctx context.Context, adminAddress string) error {
+// CheckReady returns nil if the service that listens on the admin address of this machine is ready. It is the health check
+// of containers, which have no HTTP client.
+func CheckReady(ctx context.Context, adminAddress string) error {
 	host, port, err := net.SplitHostPort(adminAddress)
 	if err != nil {
 		return fmt.Errorf("setting admin-address: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens everywhere, and so here too
+		host = "127.0.0.1" // it listens on all addresses
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", adminAddress, err)
+		return fmt.Errorf("query %s: %w", adminAddress, err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", adminAddress, err)
+		return fmt.Errorf("query %s: %w", adminAddress, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -39,7 +39,7 @@ func TestReady(t *testing.T) {
 	status, body := get(t, server.URL+"/readyz")
 	require.Equal(t, http.StatusOK, status)
 	require.JSONEq(t, `{"ready":true,"checks":{"store":"ok","broker":"ok"}}`, body)
-	require.NoError(t, health.Ask(t.Context(), server.Listener.Addr().String()))
+	require.NoError(t, health.CheckReady(t.Context(), server.Listener.Addr().String()))
 	_, body = get(t, server.URL+"/metrics")
 	require.Contains(t, body, "go_goroutines")
 }
@@ -50,13 +50,13 @@ func TestNotReadyNamesTheDependency(t *testing.T) {
 	status, body := get(t, server.URL+"/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.JSONEq(t, `{"ready":false,"checks":{"store":"ok","broker":"blocked by a memory alarm"}}`, body)
-	require.ErrorContains(t, health.Ask(t.Context(), server.Listener.Addr().String()), "memory alarm")
+	require.ErrorContains(t, health.CheckReady(t.Context(), server.Listener.Addr().String()), "memory alarm")
 	status, _ = get(t, server.URL+"/healthz")
 	require.Equal(t, http.StatusOK, status, "the process itself is well")
 }
 
-func TestAskNobody(t *testing.T) {
+func TestCheckReadyOfNothing(t *testing.T) {
 	t.Parallel()
-	require.Error(t, health.Ask(t.Context(), "127.0.0.1:1"))
-	require.ErrorContains(t, health.Ask(t.Context(), "nonsense"), "admin-address")
+	require.Error(t, health.CheckReady(t.Context(), "127.0.0.1:1"))
+	require.ErrorContains(t, health.CheckReady(t.Context(), "nonsense"), "admin-address")
 }

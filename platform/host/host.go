@@ -1,10 +1,10 @@
-// Package host runs the parts of a service together: it starts them in order, stops them in reverse, and ends the
-// process's work when a signal comes or a part fails.
+// Package host runs the components of a service: it starts them in order, stops them in reverse order, and stops the
+// service on a signal or when a component fails.
 //
-// What stopping means is said once, here. SIGTERM or SIGINT begins a drain: parts stop one after another, the last
-// started first, each finishing what it has in hand. When the drain deadline passes, or a second signal comes, the parts'
-// context is canceled and whatever is unfinished is abandoned; nothing is lost by that, because nothing is
-// acknowledged before its effect is durable.
+// Stopping is defined here. SIGTERM or SIGINT begins a drain: the components stop one after another, the last one started
+// first, and each finishes its current work. When the drain deadline passes, or a second signal arrives, the components'
+// context is canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is acknowledged before
+// its effect is durable.
 package host
 
 import (
@@ -21,12 +21,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// Config says how long stopping may take.
+// Config limits the time that stopping takes.
 type Config struct {
-	DrainTimeout time.Duration `name:"drain-timeout" default:"30s" help:"How long a stopping service may take to finish what it has in hand, for example 30s or 2m."`
+	DrainTimeout time.Duration `name:"drain-timeout" default:"30s" help:"Maximum time to finish current work when the service stops, for example 30s or 2m."`
 }
 
-// Validate refuses a negative time.
+// Validate rejects a negative time.
 func (c Config) Validate() error {
 	if c.DrainTimeout < 0 {
 		return fmt.Errorf("setting drain-timeout: %s is negative", c.DrainTimeout)
@@ -34,34 +34,34 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Component is one piece of a service that runs as long as the service does: a server, a consumer, a publisher.
+// Component is a part of a service that runs as long as the service does, such as a server, a consumer or a publisher.
 type Component struct {
-	// Name stands in logs and errors.
+	// Name appears in logs and errors.
 	Name string
-	// Run serves until drain is closed, finishes what it has in hand and returns nil. It calls ready once, when it
-	// serves: only then does the next part start. When ctx is canceled the drain deadline has passed, and Run returns
-	// at once. An error ends the whole service; so does returning nil before drain is closed.
+	// Run serves until drain is closed, finishes its current work and returns nil. It calls ready once, when it serves:
+	// only then is the next component started. When ctx is canceled the drain deadline has passed, and Run returns
+	// immediately. An error stops the whole service; so does returning nil before drain is closed.
 	Run func(ctx context.Context, ready func(), drain <-chan struct{}) error
 }
 
-// ErrAbandoned says that parts had not finished when the drain deadline passed or a second signal came.
-var ErrAbandoned = errors.New("stopped before everything in hand was finished")
+// ErrAbandoned means that components had not finished when the drain deadline passed or a second signal arrived.
+var ErrAbandoned = errors.New("stopped with unfinished work")
 
-// Run runs the parts until ctx is done, SIGTERM or SIGINT comes, or a part fails, and returns when all have stopped. It
-// returns nil after a clean stop; otherwise the first failure, or ErrAbandoned.
-func Run(ctx context.Context, log *zap.Logger, config Config, parts ...Component) error {
+// Run runs the components until ctx is done, SIGTERM or SIGINT arrives, or a component fails, and returns when all have
+// stopped. It returns nil after a clean stop, otherwise the first failure or ErrAbandoned.
+func Run(ctx context.Context, log *zap.Logger, config Config, components ...Component) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	return run(ctx, log, config, signals, parts)
+	return run(ctx, log, config, signals, components)
 }
 
-func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, parts []Component) error {
+func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, components []Component) error {
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
-	h := &running{log: log, failed: make(chan error, len(parts))}
+	h := &running{log: log, failed: make(chan error, len(components))}
 
-	cause := h.start(ctx, hard, signals, parts)
+	cause := h.start(ctx, hard, signals, components)
 	if cause == nil {
 		log.Info("ready")
 		cause = h.wait(ctx, signals)
@@ -69,7 +69,7 @@ func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.
 	var failure error
 	if !errors.Is(cause, errStop) {
 		failure = cause
-		log.Error("a part failed; the service stops", zap.Error(cause))
+		log.Error("component failed; stopping the service", zap.Error(cause))
 	} else {
 		log.Info("draining", zap.Duration("deadline", config.DrainTimeout))
 	}
@@ -77,13 +77,13 @@ func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.
 }
 
 // errStop is the cause of an ordinary stop.
-var errStop = errors.New("asked to stop")
+var errStop = errors.New("stop requested")
 
-// running is the parts that have been started, in order.
+// running holds the started components, in order.
 type running struct {
-	log    *zap.Logger
-	failed chan error
-	parts  []*started
+	log        *zap.Logger
+	failed     chan error
+	components []*started
 }
 
 type started struct {
@@ -93,14 +93,14 @@ type started struct {
 	err   error // readable once done is closed
 }
 
-// start starts the parts one after another and returns nil when all are ready, or why it went no further.
-func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, parts []Component) error {
-	for _, part := range parts {
+// start starts the components one after another. It returns nil when all are ready, or the reason why it stopped.
+func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, components []Component) error {
+	for _, component := range components {
 		ready := make(chan struct{})
-		h.launch(hard, part, sync.OnceFunc(func() { close(ready) }))
+		h.launch(hard, component, sync.OnceFunc(func() { close(ready) }))
 		select {
 		case <-ready:
-			h.log.Debug("part is ready", zap.String("part", part.Name))
+			h.log.Debug("component ready", zap.String("component", component.Name))
 		case err := <-h.failed:
 			return err
 		case <-signals:
@@ -112,19 +112,19 @@ func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, par
 	return nil
 }
 
-func (h *running) launch(hard context.Context, part Component, ready func()) {
-	s := &started{name: part.Name, drain: make(chan struct{}), done: make(chan struct{})}
-	h.parts = append(h.parts, s)
+func (h *running) launch(hard context.Context, component Component, ready func()) {
+	s := &started{name: component.Name, drain: make(chan struct{}), done: make(chan struct{})}
+	h.components = append(h.components, s)
 	go func() {
 		defer close(s.done)
-		s.err = part.Run(hard, ready, s.drain)
+		s.err = component.Run(hard, ready, s.drain)
 		select {
 		case <-s.drain:
-		default: // nobody asked it to end
+		default: // it was not asked to stop
 			if s.err == nil {
-				s.err = errors.New("ended unasked")
+				s.err = errors.New("ended unexpectedly")
 			}
-			h.failed <- fmt.Errorf("%s: %w", part.Name, s.err)
+			h.failed <- fmt.Errorf("%s: %w", component.Name, s.err)
 		}
 	}()
 }
@@ -140,53 +140,53 @@ func (h *running) wait(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// stop drains the parts in reverse order. All of them share one deadline: it bounds the whole stop, as an
-// orchestrator's grace period does.
+// stop drains the components in reverse order. They share one deadline: it limits the whole stop, like an orchestrator's
+// grace period.
 func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.Signal) error {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var failures []error
-	for i, part := range slices.Backward(h.parts) {
+	for i, component := range slices.Backward(h.components) {
 		select {
-		case <-part.done: // it failed, or ended, before its turn came
+		case <-component.done: // it failed, or ended, before its turn
 			continue
 		default:
 		}
-		close(part.drain)
+		close(component.drain)
 		select {
-		case <-part.done:
+		case <-component.done:
 		case <-deadline.C:
 			return h.abandon(abandon, failures, i, "the drain deadline passed")
 		case <-signals:
-			return h.abandon(abandon, failures, i, "a second signal came")
+			return h.abandon(abandon, failures, i, "a second signal arrived")
 		}
-		if part.err != nil {
-			failures = append(failures, fmt.Errorf("stop %s: %w", part.name, part.err))
+		if component.err != nil {
+			failures = append(failures, fmt.Errorf("stop %s: %w", component.name, component.err))
 		}
-		h.log.Debug("part has stopped", zap.String("part", part.name))
+		h.log.Debug("component stopped", zap.String("component", component.name))
 	}
 	return errors.Join(failures...)
 }
 
-// abandonGrace is how long parts may take to return once their context is canceled: they only have to drop what they
-// hold. A part that takes longer is left behind, and ends with the process.
+// abandonGrace is how long components may take to return once their context is canceled: they only have to drop their
+// work. A component that takes longer is left running and ends with the process.
 const abandonGrace = 2 * time.Second
 
 func (h *running) abandon(cancel func(), failures []error, last int, why string) error {
 	cancel()
 	for i := last - 1; i >= 0; i-- {
-		close(h.parts[i].drain)
+		close(h.components[i].drain)
 	}
 	grace := time.NewTimer(abandonGrace)
 	defer grace.Stop()
 	for i := last; i >= 0; i-- {
 		select {
-		case <-h.parts[i].done:
+		case <-h.components[i].done:
 		case <-grace.C:
-			i = 0 // the rest is left behind as well
+			i = 0 // the rest is left running as well
 		}
 	}
-	return errors.Join(append(failures, fmt.Errorf("%s while %s was stopping: %w", why, h.parts[last].name, ErrAbandoned))...)
+	return errors.Join(append(failures, fmt.Errorf("%s while %s was stopping: %w", why, h.components[last].name, ErrAbandoned))...)
 }
 
 // Context returns a copy of ctx that also ends when drain is closed, for components that do not distinguish the two.

@@ -59,7 +59,7 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 	require.Equal(t, []string{"start a", "start b", "stop b", "stop a"}, j.lines)
 }
 
-func TestFailingPartStopsTheOthers(t *testing.T) {
+func TestFailingComponentStopsTheOthers(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
 	boom := errors.New("boom")
@@ -70,11 +70,11 @@ func TestFailingPartStopsTheOthers(t *testing.T) {
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
 }
 
-func TestEndingUnaskedIsAFailure(t *testing.T) {
+func TestUnexpectedEndIsAFailure(t *testing.T) {
 	t.Parallel()
 	quitter := Component{Name: "q", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error { ready(); return nil }}
 	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{quitter})
-	require.ErrorContains(t, err, "q: ended unasked")
+	require.ErrorContains(t, err, "q: ended unexpectedly")
 }
 
 func TestContextEndsTheServiceCleanly(t *testing.T) {
@@ -113,7 +113,7 @@ func TestSecondSignalAbandons(t *testing.T) {
 	}()
 	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Hour}, signals, []Component{j.part("a"), stuck("s", running)})
 	require.ErrorIs(t, err, ErrAbandoned)
-	require.ErrorContains(t, err, "a second signal came while s was stopping")
+	require.ErrorContains(t, err, "a second signal arrived while s was stopping")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
 }
 

@@ -1,5 +1,6 @@
-// Package httpserver is the HTTP edge that services share: a gin engine whose every failure is a problem answer, with
-// traces, metrics and one log line a request; and the server as a part of the host.
+// Package httpserver is the HTTP server that the services share: a gin engine that answers every failure with a problem, with
+// traces, metrics and one log line per request; the server as a component of package host; and a transport to a handler in
+// the same process.
 package httpserver
 
 import (
@@ -23,8 +24,9 @@ import (
 	"github.com/docmill/docmill/platform/metrics"
 )
 
-// NewEngine makes gin's engine for one service. Handlers report a failure by Fail and by nothing else. X-Forwarded-For is
-// trusted from nobody.
+// NewEngine creates the gin engine of a service. Handlers report failures with Fail only. X-Forwarded-For is not trusted. If
+// several engines share a registry, each gets its own prometheus.WrapRegistererWith, with different values of the same
+// labels.
 func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // gin's debug mode prints routes to standard output
 	engine := gin.New()
@@ -34,15 +36,15 @@ func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) 
 	_ = engine.SetTrustedProxies(nil) // nil cannot be invalid
 	engine.Use(otelgin.Middleware(service), observe(log, registry), recovered(log))
 	engine.NoRoute(func(c *gin.Context) {
-		Fail(c, problem.New(problem.RouteNotFound, "No route has the path of this request."))
+		Fail(c, problem.New(problem.RouteNotFound, "No route matches the path of this request."))
 	})
 	engine.NoMethod(func(c *gin.Context) {
-		Fail(c, problem.New(problem.MethodNotAllowed, "This address does not take %s.", c.Request.Method))
+		Fail(c, problem.New(problem.MethodNotAllowed, "This path does not accept %s.", c.Request.Method))
 	})
 	return engine
 }
 
-// Fail answers the request with the problem in err's chain, unless an answer has begun, and leaves err for the log line.
+// Fail answers the request with the problem in err's chain, unless a response has begun, and keeps err for the log line.
 func Fail(c *gin.Context, err error) {
 	_ = c.Error(err)
 	if !c.Writer.Written() {
@@ -51,7 +53,7 @@ func Fail(c *gin.Context, err error) {
 	c.Abort()
 }
 
-// Handle turns a handler that returns its failure into gin's kind.
+// Handle turns a handler that returns an error into a gin handler.
 func Handle(handler func(c *gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := handler(c); err != nil {
@@ -60,15 +62,15 @@ func Handle(handler func(c *gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-// observe counts, times and logs each request. The route's pattern, never the raw path, is the metric's label: clients
-// could grow the latter without bound.
+// observe counts, times and logs each request. The label of the metric is the route's pattern, not the path: clients could
+// create any number of the latter.
 func observe(log *zap.Logger, registry prometheus.Registerer) gin.HandlerFunc {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: metrics.Namespace, Subsystem: "http", Name: "request_duration_seconds",
-		Help: "Time from a request's headers to the end of its answer.", Buckets: metrics.DurationBuckets(),
+		Help: "Time from a request's headers to the end of the response.", Buckets: metrics.DurationBuckets(),
 	}, []string{"method", "route", "status"})
 	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: metrics.Namespace, Subsystem: "http", Name: "requests_in_flight", Help: "Requests being answered now.",
+		Namespace: metrics.Namespace, Subsystem: "http", Name: "requests_in_flight", Help: "Requests that are being processed.",
 	})
 	registry.MustRegister(duration, inFlight)
 	return func(c *gin.Context) {
@@ -85,7 +87,7 @@ func observe(log *zap.Logger, registry prometheus.Registerer) gin.HandlerFunc {
 	}
 }
 
-// method folds methods that clients invent into one label.
+// method maps unknown methods to one label.
 func method(name string) string {
 	switch name {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -117,7 +119,7 @@ func logRequest(c *gin.Context, log *zap.Logger, status int, took time.Duration)
 	entry.Write(fields...)
 }
 
-// recovered turns a panic into a 500 problem: one bad request must not take its neighbours down.
+// recovered turns a panic into a 500 problem, so that one request cannot stop the others.
 func recovered(log *zap.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		defer func() {
@@ -126,25 +128,25 @@ func recovered(log *zap.Logger) gin.HandlerFunc {
 				return
 			}
 			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(cause) // net/http's own way to break a connection off: httputil.ReverseProxy uses it
+				panic(cause) // how net/http aborts a response; httputil.ReverseProxy uses it
 			}
-			log.Error("a handler panicked", zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()), logging.Trace(c.Request.Context()))
+			log.Error("handler panicked", zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()), logging.Trace(c.Request.Context()))
 			Fail(c, fmt.Errorf("panic: %v", cause))
 		}()
 		c.Next()
 	}
 }
 
-// The limits that every server has. There is no limit on a whole request or answer: uploads and long polls take as long
-// as they take, and bound themselves.
+// Limits of every server. The time of a whole request or response is not limited: uploads and long polls have their own
+// limits.
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
 )
 
-// Component serves handler on address. Draining, it stops accepting, lets requests in flight end, and tells handlers that
-// wait (long polls) through Draining.
+// Component returns a component that serves handler on address. When it drains, it stops accepting connections, lets current
+// requests finish, and notifies handlers that wait (long polls) through Draining.
 func Component(name, address string, handler http.Handler, log *zap.Logger) host.Component {
 	return host.Component{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -154,12 +156,12 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 		server := &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-			ErrorLog: zap.NewStdLog(log.With(zap.String("part", name))),
+			ErrorLog: zap.NewStdLog(log.With(zap.String("component", name))),
 			BaseContext: func(net.Listener) context.Context {
 				return context.WithValue(context.Background(), drainKey{}, drain)
 			},
 		}
-		log.Info("listening", zap.String("part", name), zap.Stringer("address", listener.Addr()))
+		log.Info("listening", zap.String("component", name), zap.Stringer("address", listener.Addr()))
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(listener) }()
 		ready()
@@ -169,7 +171,7 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 		case <-drain:
 		}
 		if err := server.Shutdown(ctx); err != nil {
-			_ = server.Close() // cuts off what the deadline found unfinished
+			_ = server.Close() // aborts what is unfinished at the deadline
 			return fmt.Errorf("drain: %w", err)
 		}
 		return nil
@@ -178,8 +180,8 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 
 type drainKey struct{}
 
-// Draining gives the channel that closes when the server that serves this request begins to drain; a handler that waits
-// for something ends its wait then. Outside a Component it gives nil, which never closes.
+// Draining returns a channel that is closed when the server that serves this request begins to drain; a handler that waits
+// for something then ends its wait. Without a Component it returns nil, a channel that is never closed.
 func Draining(ctx context.Context) <-chan struct{} {
 	drain, _ := ctx.Value(drainKey{}).(<-chan struct{})
 	return drain

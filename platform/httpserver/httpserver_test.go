@@ -63,7 +63,7 @@ func TestEveryFailureIsAProblem(t *testing.T) {
 		require.Equal(t, problem.ContentType, response.Header.Get("Content-Type"))
 		require.NotContains(t, string(body), "hunter2", "what panicked is for the log")
 	}
-	require.NotEmpty(t, logs.FilterMessage("a handler panicked").All())
+	require.NotEmpty(t, logs.FilterMessage("handler panicked").All())
 }
 
 func TestMetricsLabelRoutesNotPaths(t *testing.T) {
@@ -96,8 +96,8 @@ func TestDrainEndsWaitsAndFinishesRequests(t *testing.T) {
 		_, _ = io.WriteString(w, "drained")
 	})
 	ready, drain, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	part := httpserver.Component("http", address, handler, zap.NewNop())
-	go func() { done <- part.Run(context.Background(), func() { close(ready) }, drain) }()
+	component := httpserver.Component("http", address, handler, zap.NewNop())
+	go func() { done <- component.Run(context.Background(), func() { close(ready) }, drain) }()
 	<-ready
 	go func() { <-waiting; close(drain) }()
 	response, err := http.Get("http://" + address)
@@ -109,11 +109,11 @@ func TestDrainEndsWaitsAndFinishesRequests(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestPartSaysWhyItCannotListen(t *testing.T) {
+func TestComponentFailsIfItCannotListen(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	part := httpserver.Component("http", listener.Addr().String(), http.NotFoundHandler(), zap.NewNop())
-	require.ErrorContains(t, part.Run(t.Context(), func() {}, nil), "address already in use")
+	component := httpserver.Component("http", listener.Addr().String(), http.NotFoundHandler(), zap.NewNop())
+	require.ErrorContains(t, component.Run(t.Context(), func() {}, nil), "address already in use")
 }

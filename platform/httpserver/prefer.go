@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// MaxWait is the longest that an answer is held: most proxies cut a silent answer off after 60 s or more.
+// MaxWait is the maximum time that a response is held: most proxies abort a silent response after 60 s or more.
 const MaxWait = time.Minute
 
-// PreferWait reads Prefer: wait=N (section 4.3), in whole seconds, uncapped. asked is false when the client does not say so. The
-// first one counts; one whose value is no number of seconds is ignored, as preferences are never errors.
+// PreferWait parses Prefer: wait=N (RFC 7240, section 4.3), in whole seconds, without a limit. asked is false if the client
+// did not send it. The first one counts; one whose value is not a number of seconds is ignored, as preferences are never
+// errors.
 func PreferWait(header http.Header) (wait time.Duration, asked bool) {
 	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
 		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none
@@ -21,7 +22,7 @@ func PreferWait(header http.Header) (wait time.Duration, asked bool) {
 		}
 		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
 		if err != nil {
-			return 0, false // ParseUint gives its largest number for one that is too large
+			return 0, false // ParseUint returns the maximum for a number that is too large
 		}
 		return time.Duration(n) * time.Second, true
 	}

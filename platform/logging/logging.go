@@ -1,4 +1,4 @@
-// Package logging makes a service's logger: structured, on standard error, one event a line.
+// Package logging creates the logger of a service: structured, on standard error, one event per line.
 package logging
 
 import (
@@ -10,13 +10,13 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Config says what is logged and how it looks.
+// Config selects what is logged and in which format.
 type Config struct {
-	Level  string `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
-	Format string `default:"json" enum:"json,console" help:"How a log line looks: json for machines, console for people."`
+	Level  string `default:"info" enum:"debug,info,warn,error" help:"Minimum level to log: debug, info, warn or error."`
+	Format string `default:"json" enum:"json,console" help:"Log format: json for machines, console for people."`
 }
 
-// New makes the logger of one service. Its lines carry the service's name; it is safe for concurrent use.
+// New creates the logger of a service. Its lines contain the service's name. It is safe for concurrent use.
 func New(config Config, service string) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(config.Level)
 	if err != nil {
@@ -28,7 +28,7 @@ func New(config Config, service string) (*zap.Logger, error) {
 	settings.EncoderConfig.TimeKey = "time"
 	settings.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	settings.EncoderConfig.EncodeDuration = zapcore.SecondsDurationEncoder
-	settings.DisableStacktrace = true // the chain of wrapped errors says where; a stack says it again, forty lines long
+	settings.DisableStacktrace = true // the chain of wrapped errors says where; a stack trace repeats that in forty lines
 	log, err := settings.Build()
 	if err != nil {
 		return nil, fmt.Errorf("build the logger: %w", err)
@@ -36,7 +36,7 @@ func New(config Config, service string) (*zap.Logger, error) {
 	return log.With(zap.String("service", service)), nil
 }
 
-// Trace gives the field that joins a log line to the trace of ctx; it is skipped when ctx has none.
+// Trace returns a field with the trace id of ctx, or one that is skipped if ctx has none.
 func Trace(ctx context.Context) zap.Field {
 	span := trace.SpanContextFromContext(ctx)
 	if !span.HasTraceID() {
@@ -45,5 +45,5 @@ func Trace(ctx context.Context) zap.Field {
 	return zap.String("trace_id", span.TraceID().String())
 }
 
-// JobID gives the field that joins a log line to a job.
+// JobID returns a field with the id of a job.
 func JobID(id string) zap.Field { return zap.String("job_id", id) }

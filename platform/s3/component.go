@@ -5,38 +5,30 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/minio/minio-go/v7"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/retry"
 )
 
-// maxDelay is the longest wait between two attempts to create the buckets: a store that comes back is noticed within it.
-const maxDelay = 15 * time.Second
+// policy bounds the delays between attempts to create the buckets: a store that comes back is noticed within 15 s.
+var policy = retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second}
 
 // Component creates buckets that do not exist yet and retries until the store answers. It is ready at once, so that a
 // service starts while the store is down; Check reports the bucket as missing until then.
 func (s *Store) Component(log *zap.Logger, buckets ...string) host.Component {
 	return host.Component{Name: "buckets", Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
-		creating, stop := context.WithCancel(ctx)
+		creating, stop := host.Context(ctx, drain)
 		defer stop()
-		go s.create(creating, log, buckets)
+		// It fails only when its context ends.
+		_ = retry.Loop(creating, policy, log, "cannot create the buckets; retrying", func(ctx context.Context) error {
+			return s.ensure(ctx, buckets)
+		})
 		<-drain
 		return nil
 	}}
-}
-
-// create returns when all buckets exist or ctx is done.
-func (s *Store) create(ctx context.Context, log *zap.Logger, buckets []string) {
-	delays := backoff.NewExponentialBackOff()
-	delays.MaxInterval = maxDelay
-	_, _ = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.ensure(ctx, buckets) }, // fails only when ctx is done
-		backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, delay time.Duration) {
-			log.Warn("cannot create the buckets; retrying", zap.Error(err), zap.Duration("delay", delay))
-		}))
 }
 
 func (s *Store) ensure(ctx context.Context, buckets []string) error {

@@ -95,6 +95,6 @@ func TestBadKeys(t *testing.T) {
 	for _, keys := range []string{"short", base64.StdEncoding.EncodeToString(make([]byte, 16)), newKey() + "\n!"} {
 		_, err := box(t, keys)
 		require.ErrorContains(t, err, "seal-key")
-		require.NotContains(t, err.Error(), keys, "an error must not tell the key")
+		require.NotContains(t, err.Error(), keys, "an error must not reveal the key")
 	}
 }

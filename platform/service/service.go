@@ -1,8 +1,9 @@
-// Package service is the life of a service's process, from its settings to its exit code. A main.go says with it what the
-// service is called, which settings it has and which parts it is made of, and nothing else.
+// Package service runs the process of a service, from its settings to its exit code. A main function only defines the name,
+// the settings and the components of the service.
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,33 +23,35 @@ import (
 	"github.com/docmill/docmill/platform/tracing"
 )
 
-// Settings are the settings that every service has. A service embeds them in its own.
+// Settings are the settings that all services have. A service embeds them in its own.
 type Settings struct {
 	Admin struct {
-		Address string `default:"${admin_address}" help:"Address of the private port with /healthz, /readyz, /metrics and /debug/pprof."`
+		Address string `default:"${admin_address}" help:"Address of the private admin port with /healthz, /readyz, /metrics and /debug/pprof."`
 	} `embed:"" prefix:"admin-"`
 	Host  host.Config    `embed:""`
 	Log   logging.Config `embed:"" prefix:"log-"`
 	Trace tracing.Config `embed:"" prefix:"trace-"`
 }
 
-// Common gives the settings that every service has.
+// Common returns the settings that all services have.
 func (s *Settings) Common() *Settings { return s }
 
 // Configured is a pointer to a service's settings, which embed Settings.
 type Configured interface{ Common() *Settings }
 
-// About is what is known of a service before it has read any setting.
+// About describes a service.
 type About struct {
-	// Name is the program's name: docmill-gateway, say.
+	// Name is the name of the service in logs and traces, such as docmill-gateway.
 	Name string
+	// Command is how the program is called, if not by the name.
+	Command string
 	// Description is one or two sentences for --help.
 	Description string
 	// AdminAddress is the default of the setting admin-address.
 	AdminAddress string
 }
 
-// Process is what a running service has from the start.
+// Process is what a service gets when it starts.
 type Process struct {
 	Log     *zap.Logger
 	Metrics *prometheus.Registry
@@ -60,7 +63,7 @@ type Assembly struct {
 	Handler http.Handler
 	// Components run together and start in this order.
 	Components []host.Component
-	// Checks are asked by /readyz.
+	// Checks are the checks of /readyz.
 	Checks []health.Check
 }
 
@@ -71,26 +74,27 @@ const (
 	exitSettings = 2
 )
 
-// Main runs a service until it is told to stop and returns the process's exit code. The word "healthcheck" as first
-// argument instead asks the service that runs with these settings whether it is ready: the health check of containers.
+// Main runs a service until it is stopped and returns the exit code of the process. With "healthcheck" as first argument it
+// instead checks whether the service that runs with these settings is ready, for the health check of containers.
 func Main(about About, settings Configured, src config.Source, stderr io.Writer, assemble func(Process) (Assembly, error)) int {
 	healthcheck := len(src.Args) > 0 && src.Args[0] == "healthcheck"
 	if healthcheck {
 		src.Args = src.Args[1:]
 	}
-	err := config.Parse(about.Name, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
+	command := cmp.Or(about.Command, about.Name)
+	err := config.Parse(command, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
 	if err != nil {
-		return report(stderr, about.Name, err, exitSettings)
+		return report(stderr, command, err, exitSettings)
 	}
 	common := settings.Common()
 	if healthcheck {
-		return report(stderr, about.Name, health.Ask(context.Background(), common.Admin.Address), exitFailed)
+		return report(stderr, command, health.CheckReady(context.Background(), common.Admin.Address), exitFailed)
 	}
 	log, err := logging.New(common.Log, about.Name)
 	if err != nil {
-		return report(stderr, about.Name, err, exitSettings)
+		return report(stderr, command, err, exitSettings)
 	}
-	defer log.Sync() //nolint:errcheck // standard error cannot always be synced, and there is nobody left to tell
+	defer log.Sync() //nolint:errcheck // standard error cannot always be synced, and an error cannot be reported anymore
 	if err := run(about, common, log, assemble); err != nil {
 		log.Error("stopped", zap.Error(err))
 		return exitFailed
@@ -107,7 +111,7 @@ func report(stderr io.Writer, name string, err error, code int) int {
 	return code
 }
 
-// flushTimeout bounds the sending of the last traces at the end.
+// flushTimeout limits the time to send the remaining traces at the end.
 const flushTimeout = 2 * time.Second
 
 func run(about About, common *Settings, log *zap.Logger, assemble func(Process) (Assembly, error)) (err error) {
@@ -127,6 +131,6 @@ func run(about About, common *Settings, log *zap.Logger, assemble func(Process) 
 		return fmt.Errorf("start: %w", err)
 	}
 	admin := httpserver.Component("admin", common.Admin.Address, health.Handler(registry, assembly.Checks...), log)
-	// The admin port is first up and last down: a draining service still says how it is.
+	// The admin port starts first and stops last, so that a draining service still reports its state.
 	return host.Run(ctx, log, common.Host, append([]host.Component{admin}, assembly.Components...)...)
 }

@@ -41,7 +41,7 @@ func TestBadSettingStopsTheStart(t *testing.T) {
 	require.Contains(t, stderr.String(), "drain-timeout")
 }
 
-func TestHealthcheckOfNobody(t *testing.T) {
+func TestHealthcheckWithoutAService(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	code := service.Main(about(), &settings{}, config.Source{Args: []string{"healthcheck"}, Stdout: &stderr}, &stderr, nil)

@@ -123,9 +123,9 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir
 			{Name: "consumer", Run: consumer.Run},
 		},
 		Checks: []health.Check{
-			{Name: "broker", Probe: publisher.Check},
-			{Name: "queue", Probe: consumer.Check},
-			{Name: "store", Probe: deps.Sources.Check},
+			{Name: "messages", Probe: publisher.Check},
+			{Name: "commands", Probe: consumer.Check},
+			{Name: "blobs", Probe: deps.Sources.Check},
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil

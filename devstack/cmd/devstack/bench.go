@@ -22,7 +22,7 @@ const small = "testdata/synth-three-pages.docx"
 
 type benchCommand struct {
 	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
-	Compare string `placeholder:"DIR" type:"path" help:"Directory with the three services of another version, to measure in the same run."`
+	Compare string `placeholder:"DIR" type:"path" help:"Directory of the services of another version, to measure in the same run."`
 }
 
 func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
@@ -109,7 +109,8 @@ func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 }
 
 func (f *field) start(
-	ctx context.Context, start func(context.Context, system.Options) (*system.System, error), name string, options system.Options,
+	ctx context.Context, start func(context.Context, system.Options) (*system.System, error), name string,
+	options system.Options,
 ) (*system.System, error) {
 	const patience = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -90,7 +90,8 @@ func testStack(t *testing.T, stack string, services int) {
 
 	// Killing the supervisor ends everything, and the next start finds intact data.
 	require.NoError(t, syscall.Kill(state.PID, syscall.SIGKILL))
-	require.Eventually(t, func() bool { _, err := supervisor.Read(dir); return err != nil }, 10*time.Second, 10*time.Millisecond)
+	ended := func() bool { _, err := supervisor.Read(dir); return err != nil }
+	require.Eventually(t, ended, 10*time.Second, 10*time.Millisecond)
 	output, err = run(taken, "up", "--stack", stack)
 	require.NoError(t, err, output)
 	output, err = run("", "status")

@@ -49,7 +49,8 @@ func (*statusCommand) Run(ctx context.Context) error {
 		fmt.Printf("Docmill is starting (supervisor %d)\n", state.PID)
 		return nil
 	}
-	fmt.Printf("Docmill runs at %s (supervisor %d, since %s)\n", state.URL, state.PID, state.StartedAt.Format(time.DateTime))
+	since := state.StartedAt.Format(time.DateTime)
+	fmt.Printf("Docmill runs at %s (supervisor %d, since %s)\n", state.URL, state.PID, since)
 	for _, service := range state.Services {
 		condition := "ready"
 		if err := system.Ready(ctx, service.Name, service.AdminURL); err != nil {

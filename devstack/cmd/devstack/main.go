@@ -31,7 +31,8 @@ func main() {
 	defer stop()
 	parsed := kong.Parse(&commands{},
 		kong.Name("devstack"),
-		kong.Description("Runs Docmill on one machine: in one process, or as three services with private RabbitMQ, PostgreSQL and MinIO servers."),
+		kong.Description("Runs Docmill on one machine: in one process, or as three services with private RabbitMQ, PostgreSQL "+
+			"and MinIO servers."),
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(newLog()),

@@ -4,6 +4,12 @@ SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL;
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = ?;
 
+-- name: GetFiles :one
+SELECT source_key, result_key FROM jobs WHERE id = ?;
+
+-- name: ListJobsAfter :many
+SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
+
 -- name: ListOverdue :many
 SELECT * FROM jobs
 WHERE status IN ('queued', 'running') AND first_seen_at < @first_seen_before

@@ -50,15 +50,20 @@ func New(db *sqlite.DB) *Store { return &Store{db: db} }
 // Notify implements [jobstore.Store].
 func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
 
-// Run implements [jobstore.Store]. Unlike a remote database, the file is there or it is not: if the tables cannot be
-// brought up to date, Run returns the error, which is a sqlite.ErrNewerVersion if a newer version of the program has
-// written them.
-func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+// Migrate brings the tables up to date. It returns sqlite.ErrNewerVersion if a newer version of the program has written
+// them.
+func (s *Store) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	if err := s.db.Migrate(ctx, "jobs", files); err != nil {
+	return s.db.Migrate(ctx, "jobs", files)
+}
+
+// Run implements [jobstore.Store]. It brings the tables up to date first. Unlike a remote database, the file is there or
+// it is not, so Run returns an error instead of trying again.
+func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	if err := s.Migrate(ctx); err != nil {
 		return err
 	}
 	s.running.Store(true)

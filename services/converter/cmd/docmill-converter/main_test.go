@@ -241,7 +241,7 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 
 	status, ready := c.get("/readyz")
 	require.Equal(t, http.StatusOK, status, ready)
-	require.JSONEq(t, `{"ready":true,"checks":{"broker":"ok","queue":"ok","store":"ok","engine":"ok"}}`, ready)
+	require.JSONEq(t, `{"ready":true,"checks":{"messages":"ok","commands":"ok","blobs":"ok","engine":"ok"}}`, ready)
 	_, metrics := c.get("/metrics")
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="ok",format="pptx"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="password-required",format="odt"} 1`)

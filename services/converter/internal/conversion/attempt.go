@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/blob"
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -117,9 +117,9 @@ func (a *attempt) remove(directory string) {
 }
 
 // formats looks up the formats that the command names. The gateway has the same table, but possibly of another version.
-func (a *attempt) formats() (document.Format, document.Target, error) {
+func (a *attempt) formats() (format.Format, format.Target, error) {
 	source, wanted := a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat()
-	format, found := document.FormatByID(source)
+	format, found := format.ByID(source)
 	target, offered := format.Target(wanted)
 	if !found || !offered {
 		return format, target, problem.New(problem.FormatUnsupported, "This converter does not convert %q to %q.", source, wanted)
@@ -179,7 +179,7 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 }
 
 // store stores the result under a key that no other attempt has, and returns its description.
-func (a *attempt) store(ctx context.Context, output engine.Output, is document.Target) (*conversionv1.Result, error) {
+func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -24,14 +24,14 @@ const firstPage = "1"
 
 // forEngine returns what the engine has to do for a request: for images a PDF, with no more pages than are drawn.
 func forEngine(request engine.Request) engine.Request {
-	if request.Target.Kind == document.Written {
+	if request.Target.Kind == format.Written {
 		return request
 	}
 	options := without(request.Options, pdf.ImageOptions)
-	if request.Target.Kind == document.Thumbnail {
+	if request.Target.Kind == format.Thumbnail {
 		options.Pages = proto.String(firstPage)
 	}
-	request.Target, _ = request.Format.Target(document.TargetPDF) // every format has it
+	request.Target, _ = request.Format.Target(format.TargetPDF) // every format has it
 	request.Options = options
 	request.Progress = half(request.Progress, 0)
 	return request
@@ -76,17 +76,17 @@ type finishing struct {
 }
 
 // finishers make the result of each kind of target from LibreOffice's output, and return what the result is.
-var finishers = map[document.Kind]func(*finishing, context.Context) (engine.Output, document.Target, error){
-	document.Written:   (*finishing).encrypt,
-	document.Pictures:  (*finishing).draw,
-	document.Thumbnail: (*finishing).draw,
+var finishers = map[format.Kind]func(*finishing, context.Context) (engine.Output, format.Target, error){
+	format.Written:   (*finishing).encrypt,
+	format.Images:    (*finishing).draw,
+	format.Thumbnail: (*finishing).draw,
 }
 
 // errUnknownKind means that the table of targets has a kind that nothing here produces.
 var errUnknownKind = errors.New("unknown kind of target")
 
 // finish makes the result that the client asked for from LibreOffice's output, and returns what it is.
-func (f *finishing) finish(ctx context.Context) (engine.Output, document.Target, error) {
+func (f *finishing) finish(ctx context.Context) (engine.Output, format.Target, error) {
 	finisher, known := finishers[f.request.Target.Kind]
 	if !known {
 		return f.output, f.request.Target, fmt.Errorf("produce %q: %w", f.request.Target.ID, errUnknownKind)
@@ -104,8 +104,8 @@ func (f *finishing) directory() (string, error) {
 }
 
 // encrypt encrypts a PDF if the client wants that.
-func (f *finishing) encrypt(ctx context.Context) (engine.Output, document.Target, error) {
-	if f.request.Target.ID != document.TargetPDF || !pdf.WantsEncryption(f.request.Options, f.secrets) {
+func (f *finishing) encrypt(ctx context.Context) (engine.Output, format.Target, error) {
+	if f.request.Target.ID != format.TargetPDF || !pdf.WantsEncryption(f.request.Options, f.secrets) {
 		return f.output, f.request.Target, nil
 	}
 	directory, err := f.directory()
@@ -120,7 +120,7 @@ func (f *finishing) encrypt(ctx context.Context) (engine.Output, document.Target
 }
 
 // draw makes images of a PDF's pages.
-func (f *finishing) draw(ctx context.Context) (engine.Output, document.Target, error) {
+func (f *finishing) draw(ctx context.Context) (engine.Output, format.Target, error) {
 	directory, err := f.directory()
 	if err != nil {
 		return f.output, f.request.Target, err

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -15,12 +15,12 @@ import (
 // startFontReport determines, while the result is finished and stored, what was used for the fonts that the document names. It
 // sends one value. output is what LibreOffice wrote: a PDF before it is encrypted or drawn as images, or another format.
 func (a *attempt) startFontReport(
-	ctx context.Context, found scan, output engine.Output, target document.Target,
+	ctx context.Context, found scan, output engine.Output, target format.Target,
 ) <-chan []*conversionv1.Font {
 	result := make(chan []*conversionv1.Font, 1)
 	go func() {
 		var used map[string]bool
-		isPDF := target.ID == document.TargetPDF || target.Kind != document.Written
+		isPDF := target.ID == format.TargetPDF || target.Kind != format.Written
 		if isPDF && output.Path != "" && len(found.substitutes) > 0 {
 			used = a.familiesIn(ctx, output.Path)
 		}

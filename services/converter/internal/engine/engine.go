@@ -5,7 +5,7 @@ package engine
 import (
 	"context"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
@@ -26,9 +26,9 @@ type Request struct {
 	// Source is the path of the document, which lies in Directory. The engine does not change it.
 	Source string
 	// Format is what the document is said to be.
-	Format document.Format
-	// Target is one of Format's targets of the kind document.Written.
-	Target document.Target
+	Format format.Format
+	// Target is one of Format's targets of the kind format.Written.
+	Target format.Target
 	// Options are what the client chose; may be nil. The engine applies those that concern LibreOffice.
 	Options *conversionv1.Options
 	// Password opens an encrypted document. Nil means none, as opposed to an empty one. It is never logged.

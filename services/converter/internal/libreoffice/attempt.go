@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
@@ -50,7 +50,7 @@ type ending struct {
 
 // prepare creates the child's directory and its order. Each attempt has a directory of its own, and cannot see what an earlier
 // one left behind.
-func prepare(request engine.Request, source document.Recognition, limits engine.Limits, number int) (attempt, error) {
+func prepare(request engine.Request, source detect.Result, limits engine.Limits, number int) (attempt, error) {
 	directory := filepath.Join(request.Directory, fmt.Sprintf("attempt-%d", number))
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		return attempt{}, fmt.Errorf("create the conversion's directory: %w", err)

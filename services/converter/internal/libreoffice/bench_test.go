@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
@@ -138,7 +138,7 @@ func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duratio
 	require.NoError(b, err)
 	place := filepath.Join(directory, probe.OneProcess)
 	require.NoError(b, os.Mkdir(place, 0o700))
-	format, _ := document.FormatByID(id)
+	format, _ := format.ByID(id)
 	target := func(i int) string { return filepath.Join(place, strconv.Itoa(i)+".pdf") }
 	for i := range round + 1 { // the clock starts when the first one is done
 		source := filepath.Join(place, strconv.Itoa(i)+"."+id)

@@ -1,25 +1,26 @@
 package libreoffice
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
 // input is what is known about a document before LibreOffice opens it.
 type input struct {
-	document.Recognition
+	detect.Result
 	slides slides
 }
 
 // checkInput detects what the document is, which decides how LibreOffice is told to open it. It refuses, with a
 // *problem.Error, what LibreOffice would convert into garbage: it makes a PDF of an empty file or of random bytes without
 // complaint.
-func checkInput(request engine.Request) (input, error) {
+func checkInput(ctx context.Context, request engine.Request) (input, error) {
 	file, err := os.Open(request.Source)
 	if err != nil {
 		return input{}, fmt.Errorf("open the document: %w", err)
@@ -29,13 +30,13 @@ func checkInput(request engine.Request) (input, error) {
 	if err != nil {
 		return input{}, fmt.Errorf("stat the document: %w", err)
 	}
-	found, err := document.Recognise(file, info.Size(), "document."+request.Format.ID)
-	in := input{Recognition: found}
-	var refusal *document.Refusal
+	found, err := detect.Detect(ctx, file, info.Size(), "document."+request.Format.ID)
+	in := input{Result: found}
+	var refusal *detect.Refusal
 	switch {
-	case errors.As(err, &refusal) && refusal.Reason == document.Unsupported:
+	case errors.As(err, &refusal) && refusal.Reason == detect.Unsupported:
 		return in, problem.New(problem.FormatUnsupported, "The file is a %s, which cannot be converted.", refusal.Content).Because(err)
-	case errors.As(err, &refusal) && refusal.Reason == document.TooComplex:
+	case errors.As(err, &refusal) && refusal.Reason == detect.TooComplex:
 		return in, problem.New(problem.DocumentTooComplex, "%s", refusal.Error()).Because(err)
 	case errors.As(err, &refusal):
 		return in, problem.New(problem.DocumentMalformed, "The file is not a readable %s.", request.Format.Title).Because(err)
@@ -45,6 +46,6 @@ func checkInput(request engine.Request) (input, error) {
 		// LibreOffice does not always ask for it: it does not know the encryption of binary presentations.
 		return in, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
-	in.slides = countSlides(file, info.Size(), found.Format.Family)
+	in.slides = countSlides(ctx, file, info.Size(), found.Format.Family)
 	return in, in.slides.check(request)
 }

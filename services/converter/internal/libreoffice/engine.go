@@ -27,7 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
@@ -42,7 +42,7 @@ type Engine struct {
 	log     *zap.Logger
 	metrics *metrics
 	// formats are those that LibreOffice can read.
-	formats []document.Format
+	formats []format.Format
 	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
 	onStart func(directory string, pid int)
 }
@@ -100,7 +100,7 @@ const (
 
 // Convert implements engine.Engine. It waits while no LibreOffice is warm.
 func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Output, error) {
-	in, err := checkInput(request)
+	in, err := checkInput(ctx, request)
 	if err == nil {
 		err = e.checkFilter(in.Format)
 	}
@@ -170,7 +170,7 @@ func (e *Engine) attempt(ctx context.Context, request engine.Request, in input, 
 }
 
 func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Request, in input, number int) (engine.Output, error) {
-	a, err := prepare(request, in.Recognition, e.limits, number)
+	a, err := prepare(request, in.Result, e.limits, number)
 	if err != nil {
 		return engine.Output{}, err
 	}
@@ -181,21 +181,21 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 	if err != nil {
 		return engine.Output{}, err
 	}
-	return e.judge(ctx, a, in.Recognition, finished)
+	return e.judge(ctx, a, in.Result, finished)
 }
 
 // tryOut converts a document that is known to be good.
 func (e *Engine) tryOut(ctx context.Context, i *instance) error {
-	format, _ := document.FormatByID("docx")
-	target, _ := format.Target(document.TargetPDF)
+	docx, _ := format.ByID("docx")
+	target, _ := docx.Target(format.TargetPDF)
 	directory := filepath.Join(i.directory, "canary")
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		return fmt.Errorf("create a directory for the canary: %w", err)
 	}
 	request := engine.Request{
-		Directory: directory, Source: filepath.Join(i.directory, "warm", canary), Format: format, Target: target,
+		Directory: directory, Source: filepath.Join(i.directory, "warm", canary), Format: docx, Target: target,
 	}
-	in, err := checkInput(request)
+	in, err := checkInput(ctx, request)
 	if err != nil {
 		return fmt.Errorf("canary: %w", err)
 	}

@@ -23,7 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -152,8 +152,8 @@ func fuzzedDeck(t *testing.T) []byte {
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
-	require.Equal(t, document.Formats(), e.Formats())
-	e.formats = slices.DeleteFunc(e.Formats(), func(f document.Format) bool { return f.ID == "fodt" })
+	require.Equal(t, slices.Collect(format.All()), e.Formats())
+	e.formats = slices.DeleteFunc(e.Formats(), func(f format.Format) bool { return f.ID == "fodt" })
 	_, err := e.Convert(t.Context(), requestFor(t, read(t, "synth-lfi-linked-section.fodt"), "odt"))
 	requireCode(t, err, problem.FormatUnsupported)
 	_, err = e.Convert(t.Context(), requestFor(t, read(t, "synth-letter.odt"), "odt"))

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -20,7 +20,7 @@ var ExportOptions = []option.Name{
 // exportOptions returns the options of the filter that writes the request's target, in the form that LibreOfficeKit's saveAs
 // takes; empty if there are none.
 func exportOptions(request engine.Request) string {
-	if request.Target.ID == document.TargetPDF {
+	if request.Target.ID == format.TargetPDF {
 		return pdfOptions(request.Options)
 	}
 	return request.Target.ExportOptions

@@ -10,22 +10,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // errNoFilters means that the files in which LibreOffice lists its filters are not where every known installation has them.
 var errNoFilters = errors.New("no list of filters found")
 
-// installedFormats returns those of document.Formats that the LibreOffice in a directory "program" can read. Distributions
+// installedFormats returns those of format.All that the LibreOffice in a directory "program" can read. Distributions
 // split it into packages, each with its applications, their filters and the file that lists these: without libreoffice-draw
 // it reads no Visio, Publisher or image files. (LibreOfficeKit's getFilterTypes does not help: it lists types of files, which
 // are all defined in the common package, whether or not there is a filter for them.)
-func installedFormats(program string) ([]document.Format, error) {
+func installedFormats(program string) ([]format.Format, error) {
 	filters, err := importFilters(filepath.Join(filepath.Dir(program), "share", "registry"))
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(document.Formats(), func(f document.Format) bool { return !filters[f.Reader] }), nil
+	return slices.DeleteFunc(slices.Collect(format.All()), func(f format.Format) bool { return !filters[f.ImportFilter] }), nil
 }
 
 // importFilters returns the names of the filters that read files, from all files of the registry.

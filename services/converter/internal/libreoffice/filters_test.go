@@ -3,11 +3,12 @@ package libreoffice
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // TestInstalledFormats checks the LibreOffice of this machine, which is complete.
@@ -17,7 +18,7 @@ func TestInstalledFormats(t *testing.T) {
 	require.NoError(t, err)
 	formats, err := installedFormats(program)
 	require.NoError(t, err)
-	require.Equal(t, document.Formats(), formats)
+	require.Equal(t, slices.Collect(format.All()), formats)
 }
 
 // TestInstalledFormatsOfAnIncompleteInstallation removes from the registry what belongs to one of the distribution's packages.

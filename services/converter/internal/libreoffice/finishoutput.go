@@ -7,7 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
@@ -17,7 +18,7 @@ import (
 // omit. A success without a readable file is the document's fault, a *problem.Error: there was nothing to write. A file that
 // does not exist is fs.ErrNotExist, wrapped.
 func finishOutput(ctx context.Context, tools *pdf.Tools, request engine.Request, path string) (engine.Output, error) {
-	if request.Target.ID == document.TargetPDF {
+	if request.Target.ID == format.TargetPDF {
 		return checkPDF(ctx, tools, path)
 	}
 	path, err := fixOutput(request.Target, path)
@@ -36,7 +37,7 @@ func finishOutput(ctx context.Context, tools *pdf.Tools, request engine.Request,
 	case info.Size() == 0:
 		return engine.Output{}, problem.New(problem.DocumentEmpty,
 			"The document contains nothing that the format %q can hold.", request.Target.ID)
-	case !hasFormat(request.Target, file, info.Size()):
+	case !hasFormat(ctx, request.Target, file, info.Size()):
 		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be converted to a readable %q.", request.Target.ID)
 	}
 	return engine.Output{Path: path}, nil
@@ -54,13 +55,13 @@ func checkPDF(ctx context.Context, tools *pdf.Tools, path string) (engine.Output
 }
 
 // hasFormat reports whether a file has the target's format. Text of any content does.
-func hasFormat(target document.Target, file *os.File, size int64) bool {
+func hasFormat(ctx context.Context, target format.Target, file *os.File, size int64) bool {
 	if strings.HasPrefix(target.MediaType, "text/") {
 		return true
 	}
-	found, err := document.Recognise(file, size, "result."+target.Extension)
-	if refusal, refused := errors.AsType[*document.Refusal](err); refused { // the format may be one that is not converted from
-		return refusal.Reason == document.Unsupported && refusal.MediaType == target.MediaType
+	found, err := detect.Detect(ctx, file, size, "result."+target.Extension)
+	if refusal, refused := errors.AsType[*detect.Refusal](err); refused { // the format may be one that is not converted from
+		return refusal.Reason == detect.Unsupported && refusal.MediaType == target.MediaType
 	}
 	return err == nil && found.Format.MediaType == target.MediaType && !found.Encrypted
 }

@@ -9,7 +9,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/officefile"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -25,7 +26,7 @@ import (
 
 // slides are those of a presentation.
 type slides struct {
-	document.SlideCount
+	officefile.SlideCount
 
 	// counted is false if the slides cannot be counted before LibreOffice has opened the document: in the binary format, in an
 	// encrypted document and in one that is not a presentation.
@@ -33,18 +34,18 @@ type slides struct {
 }
 
 // countSlides counts the slides of a document of the family.
-func countSlides(file *os.File, size int64, family document.Family) slides {
-	if family != document.Presentation {
+func countSlides(ctx context.Context, file *os.File, size int64, family format.Family) slides {
+	if family != format.Presentation {
 		return slides{}
 	}
-	count, err := document.CountSlides(file, size)
+	count, err := officefile.CountSlides(ctx, file, size)
 	return slides{count, err == nil}
 }
 
 // omitsHiddenSlides reports whether the request's result has no hidden slides: a PDF has none unless the client wants them,
 // but a presentation in another format keeps them.
 func omitsHiddenSlides(request engine.Request) bool {
-	return request.Format.Family == document.Presentation && request.Target.ID == document.TargetPDF && !request.Options.GetHiddenSlides()
+	return request.Format.Family == format.Presentation && request.Target.ID == format.TargetPDF && !request.Options.GetHiddenSlides()
 }
 
 // check returns a *problem.Error if there would be nothing in the result.

@@ -6,14 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/officefile"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestRenumber(t *testing.T) {
 	t.Parallel()
-	deck := slides{SlideCount: document.SlideCount{Total: 6, Hidden: []int{1, 4}}, counted: true}
+	deck := slides{SlideCount: officefile.SlideCount{Total: 6, Hidden: []int{1, 4}}, counted: true}
 	for pages, want := range map[string]string{
 		"1": "2", "2-3": "3,5", "-2,4": "2,3,6", "4-": "6", "5": "", "5-,1": "2", "1-99999": "2,3,5,6",
 	} {

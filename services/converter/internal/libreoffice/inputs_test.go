@@ -16,7 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // TestEveryInput converts a document of each less common format to PDF; TestEveryFormat has the common ones.
@@ -83,7 +84,7 @@ func TestEveryInput(t *testing.T) {
 	} {
 		t.Run(c.format, func(t *testing.T) {
 			t.Parallel()
-			found, err := document.Recognise(bytes.NewReader(c.content), int64(len(c.content)), "document."+c.format)
+			found, err := detect.Detect(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), "document."+c.format)
 			require.NoError(t, err)
 			require.Equal(t, c.format, found.Format.ID)
 			output, err := e.Convert(t.Context(), requestFor(t, c.content, c.format))
@@ -92,7 +93,7 @@ func TestEveryInput(t *testing.T) {
 				require.Equal(t, c.pages, output.Pages)
 			}
 			require.Contains(t, pdfText(t, output.Path), c.text)
-			if found.Format.Family == document.Drawing {
+			if found.Format.Family == format.Drawing {
 				require.True(t, painted(t, output.Path), "the page is empty")
 			}
 		})

@@ -1,7 +1,7 @@
 package libreoffice
 
 import (
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
@@ -14,12 +14,12 @@ var (
 )
 
 // documentTypes are the kinds of documents that a format must turn out to be, by its family.
-var documentTypes = map[document.Family]wire.Type{
-	document.Text: wire.Text, document.Spreadsheet: wire.Spreadsheet,
-	document.Presentation: wire.Presentation, document.Drawing: wire.Drawing,
+var documentTypes = map[format.Family]wire.Type{
+	format.Text: wire.Text, format.Spreadsheet: wire.Spreadsheet,
+	format.Presentation: wire.Presentation, format.Drawing: wire.Drawing,
 }
 
-func documentType(family document.Family) wire.Type {
+func documentType(family format.Family) wire.Type {
 	if kind, known := documentTypes[family]; known {
 		return kind
 	}
@@ -45,7 +45,7 @@ func loadCommand(options *conversionv1.Options) string {
 //
 // Batch=true, which suppresses dialogs, is only used for the warm-up documents: it applies to the whole process, and with it
 // LibreOffice 25.2 does not ask for the document's password either.
-func loadOptions(source document.Import, locale string) string {
+func loadOptions(source format.Import, locale string) string {
 	if locale == "" {
 		locale = "en"
 	}

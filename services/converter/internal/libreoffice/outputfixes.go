@@ -12,12 +12,12 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 // fixOutput removes from a result what LibreOffice cannot be told to omit, and returns the path of the new file: the macros of
 // OpenDocument, its document type for web pages, and the byte order mark that every text begins with, even an empty one.
-func fixOutput(target document.Target, path string) (string, error) {
+func fixOutput(target format.Target, path string) (string, error) {
 	switch target.ID {
 	case "odt", "ods", "odp", "odg":
 		return rewriteFile(path, fixPackage)

@@ -7,14 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 )
 
 func fixed(t *testing.T, target, content string) (result string, changed bool) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "result")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
-	fixedPath, err := fixOutput(document.Target{ID: target}, path)
+	fixedPath, err := fixOutput(format.Target{ID: target}, path)
 	require.NoError(t, err)
 	left, err := os.ReadFile(fixedPath)
 	require.NoError(t, err)

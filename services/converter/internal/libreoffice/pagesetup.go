@@ -8,7 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -30,7 +31,7 @@ type pageSetup struct {
 
 // pageSetupOf returns the page setup that the request asks for. The zero value asks for nothing.
 func pageSetupOf(request engine.Request) pageSetup {
-	if request.Format.Family != document.Spreadsheet || request.Target.ID != document.TargetPDF {
+	if request.Format.Family != format.Spreadsheet || request.Target.ID != format.TargetPDF {
 		return pageSetup{}
 	}
 	o := request.Options
@@ -43,8 +44,8 @@ func pageSetupOf(request engine.Request) pageSetup {
 
 // setUpPages returns a request for the same document with another page setup.
 func (e *Engine) setUpPages(ctx context.Context, request engine.Request, in input, setup pageSetup) (engine.Request, input, error) {
-	format, _ := document.FormatByID("ods")
-	target, _ := format.Target(format.ID)
+	ods, _ := format.ByID("ods")
+	target, _ := ods.Target(ods.ID)
 	first := request
 	first.Directory = filepath.Join(request.Directory, "page-setup")
 	if err := os.Mkdir(first.Directory, 0o700); err != nil {
@@ -58,12 +59,12 @@ func (e *Engine) setUpPages(ctx context.Context, request engine.Request, in inpu
 	}
 	second := request
 	second.Source = filepath.Join(first.Directory, "document.ods")
-	second.Format, second.Password = format, nil // LibreOffice wrote it without a password
+	second.Format, second.Password = ods, nil // LibreOffice wrote it without a password
 	second.Options = proto.CloneOf(request.Options)
 	if err := rewriteStyles(intermediate.Path, second.Source, setup); err != nil {
 		return request, in, fmt.Errorf("change the page setup: %w", err)
 	}
-	return second, input{Recognition: document.Recognition{Format: format, Import: format.Import}}, nil
+	return second, input{Result: detect.Result{Format: ods, Import: ods.Import}}, nil
 }
 
 // loadingOptions returns those of the options that apply when a spreadsheet is opened.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 )
 
@@ -57,10 +57,10 @@ func writeProfile(directory string) (profile string, warm []wire.Warm, err error
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", nil, fmt.Errorf("write a warm-up document: %w", err)
 		}
-		format, _ := document.FormatByID(strings.TrimPrefix(filepath.Ext(path), "."))
+		source, _ := format.ByID(strings.TrimPrefix(filepath.Ext(path), "."))
 		warm = append(warm, wire.Warm{
-			SourceURL: fileURL(path), LoadOptions: "Batch=true," + loadOptions(format.Import, ""),
-			TargetURL: fileURL(path + ".pdf"), Format: document.TargetPDF,
+			SourceURL: fileURL(path), LoadOptions: "Batch=true," + loadOptions(source.Import, ""),
+			TargetURL: fileURL(path + ".pdf"), Format: format.TargetPDF,
 		})
 	}
 	return profile, warm, nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 )
 
 // TestSandbox has a child try what the sandbox must prevent; see package probe.
@@ -21,7 +21,7 @@ func TestSandbox(t *testing.T) {
 
 	request := requestFor(t, []byte("x"), "txt")
 	request.Target.ID, request.Target.Extension = "probe", "probe"
-	a, err := prepare(request, document.Recognition{}, own.limits, 1)
+	a, err := prepare(request, detect.Result{}, own.limits, 1)
 	require.NoError(t, err)
 	a.instance = i
 	finished, err := a.run(t.Context())

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	_ "github.com/docmill/docmill/services/converter/internal/libreoffice/zygote/probe" // see TestSandbox
@@ -124,7 +124,7 @@ func watchStarts(e *Engine) <-chan int {
 // requestFor puts a document into a directory of its own, as package conversion does.
 func requestFor(t testing.TB, content []byte, id string) engine.Request {
 	t.Helper()
-	format, found := document.FormatByID(id)
+	format, found := format.ByID(id)
 	require.True(t, found, id)
 	target, found := format.Target("pdf")
 	require.True(t, found)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 )
 
 // byteOrderMark makes the character set of a text unambiguous.
@@ -25,7 +25,7 @@ var decoders = map[string]encoding.Encoding{"UTF8": encoding.Nop, "MS_1252": cha
 // which takes no options and guesses; it read four words of Windows-1252 as Chinese. A document that is changed before it is
 // written is copied as well, because LibreOffice opens what it cannot write to as read-only. Any other document is a link:
 // relative addresses in it then stay correct in a result that lies beside it.
-func placeSource(path string, source document.Recognition, directory string, changes bool) (string, error) {
+func placeSource(path string, source detect.Result, directory string, changes bool) (string, error) {
 	if source.Import.Filter != "Text (encoded)" {
 		own := filepath.Join(directory, filepath.Base(path))
 		if !changes {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -24,7 +24,7 @@ func requestTo(t *testing.T, content []byte, id, to string) engine.Request {
 	request := requestFor(t, content, id)
 	target, found := request.Format.Target(to)
 	require.True(t, found, to)
-	require.Equal(t, document.Written, target.Kind)
+	require.Equal(t, format.Written, target.Kind)
 	request.Target = target
 	return request
 }
@@ -57,9 +57,9 @@ func TestEveryTarget(t *testing.T) {
 		{"tika__testWEBP.webp", "webp", "", 1},
 		{"tika__testPagesLayout.pages", "pages", "", flowing},
 	} {
-		format, _ := document.FormatByID(c.format)
-		for _, target := range format.Targets() {
-			if target.Kind != document.Written || target.ID == "pdf" {
+		from, _ := format.ByID(c.format)
+		for target := range from.Targets() {
+			if target.Kind != format.Written || target.ID == "pdf" {
 				continue
 			}
 			t.Run(c.file+" to "+target.ID, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestEveryTarget(t *testing.T) {
 				result, err := os.ReadFile(output.Path)
 				require.NoError(t, err)
 				requireAlone(t, output.Path)
-				if _, taken := document.FormatByID(target.ID); !taken {
+				if _, taken := format.ByID(target.ID); !taken {
 					require.True(t, bytes.Contains(result, []byte(c.text)))
 					return
 				}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
@@ -24,7 +24,7 @@ var errRefused = errors.New("refused")
 
 // judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed in its
 // chain is not final.
-func (e *Engine) judge(ctx context.Context, a attempt, source document.Recognition, finished ending) (engine.Output, error) {
+func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished ending) (engine.Output, error) {
 	details := fmt.Errorf("the child exited with %d (signal %d, %d MiB, %s of processor time); LibreOffice's message: %q",
 		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.explanation)
 	if failure := limited(a, finished); failure != nil {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -69,7 +69,7 @@ type RenderRequest struct {
 	PDF   string
 	Pages int
 	// Target is an image target.
-	Target document.Target
+	Target format.Target
 	// Options are what the client chose; may be nil. Which of them apply depends on the target.
 	Options *conversionv1.Options
 	// Spent is how much of the conversion's time limit is used up.
@@ -97,11 +97,11 @@ const (
 
 // imageFormats has every image target.
 var imageFormats = map[string]imageFormat{
-	document.TargetPNG:       {maxSide: maxSide, draw: (*drawing).drawPNG},
-	document.TargetThumbnail: {maxSide: maxSide, draw: (*drawing).drawPNG},
-	document.TargetJPEG:      {maxSide: maxSide, draw: (*drawing).drawJPEG},
-	document.TargetWebP:      {maxSide: maxWebPSide, draw: (*drawing).drawWebP},
-	document.TargetSVG:       {vector: true, draw: (*drawing).drawSVG},
+	format.TargetPNG:       {maxSide: maxSide, draw: (*drawing).drawPNG},
+	format.TargetThumbnail: {maxSide: maxSide, draw: (*drawing).drawPNG},
+	format.TargetJPEG:      {maxSide: maxSide, draw: (*drawing).drawJPEG},
+	format.TargetWebP:      {maxSide: maxWebPSide, draw: (*drawing).drawWebP},
+	format.TargetSVG:       {vector: true, draw: (*drawing).drawSVG},
 }
 
 // ErrNoImageFormat means that a target is not an image target.
@@ -109,32 +109,32 @@ var ErrNoImageFormat = errors.New("the target is not an image format")
 
 // Render draws the pages. It returns what the resulting file is: an image of the target's kind, or an archive of several. A
 // *problem.Error in the error's chain is the document's own fault.
-func (r *Renderer) Render(ctx context.Context, request RenderRequest) (engine.Output, document.Target, error) {
-	format, known := imageFormats[request.Target.ID]
+func (r *Renderer) Render(ctx context.Context, request RenderRequest) (engine.Output, format.Target, error) {
+	image, known := imageFormats[request.Target.ID]
 	if !known {
-		return engine.Output{}, document.Target{}, fmt.Errorf("draw pages as %q: %w", request.Target.ID, ErrNoImageFormat)
+		return engine.Output{}, format.Target{}, fmt.Errorf("draw pages as %q: %w", request.Target.ID, ErrNoImageFormat)
 	}
-	d := drawing{Renderer: r, RenderRequest: request, format: format, deadline: time.Now().Add(r.limits.Time - request.Spent)}
-	if request.Target.Kind == document.Thumbnail {
+	d := drawing{Renderer: r, RenderRequest: request, format: image, deadline: time.Now().Add(r.limits.Time - request.Spent)}
+	if request.Target.Kind == format.Thumbnail {
 		d.Pages = 1
 	}
 	sizes, err := r.tools.Sizes(ctx, request.PDF, d.Pages)
 	if errors.Is(err, ErrNotPDF) {
-		return engine.Output{}, document.Target{}, problem.New(problem.DocumentMalformed, "The document has pages without a size.").Because(err)
+		return engine.Output{}, format.Target{}, problem.New(problem.DocumentMalformed, "The document has pages without a size.").Because(err)
 	}
 	if err != nil {
-		return engine.Output{}, document.Target{}, fmt.Errorf("measure pages: %w", err)
+		return engine.Output{}, format.Target{}, fmt.Errorf("measure pages: %w", err)
 	}
 	images, err := d.plan(sizes)
 	if err != nil {
-		return engine.Output{}, document.Target{}, err
+		return engine.Output{}, format.Target{}, err
 	}
 	if d.Pages == 1 {
 		path, err := d.draw(ctx, images[0])
 		return engine.Output{Path: path, Pages: 1}, request.Target, err
 	}
 	path, err := d.archive(ctx, images)
-	return engine.Output{Path: path, Pages: d.Pages}, document.Archive(), err
+	return engine.Output{Path: path, Pages: d.Pages}, format.Archive(), err
 }
 
 // drawing is the work on one request.
@@ -173,7 +173,7 @@ func (d *drawing) scale(size Size) float64 {
 	switch {
 	case d.Options.GetWidth() > 0:
 		return float64(d.Options.GetWidth()) / size.Width
-	case d.Target.Kind == document.Thumbnail:
+	case d.Target.Kind == format.Thumbnail:
 		return DefaultThumbnailWidth / size.Width
 	case d.Options.GetDpi() > 0:
 		return float64(d.Options.GetDpi()) / pointsPerInch

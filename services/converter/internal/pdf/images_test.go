@@ -20,7 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -35,8 +35,8 @@ func generous() engine.Limits {
 func setupRenderer(t *testing.T, limits engine.Limits, to string, boxes ...string) (*pdf.Renderer, pdf.RenderRequest) {
 	t.Helper()
 	renderer := pdf.NewRenderer(findTools(t), limits, pdf.ImageConfig{Pixels: 10_000_000})
-	format, _ := document.FormatByID("pptx")
-	target, found := format.Target(to)
+	pptx, _ := format.ByID("pptx")
+	target, found := pptx.Target(to)
 	require.True(t, found, to)
 	path := filepath.Join(t.TempDir(), "result.pdf")
 	require.NoError(t, os.WriteFile(path, pdftest.Pages(boxes...), 0o600))
@@ -226,13 +226,13 @@ func TestImageConfigIsValidated(t *testing.T) {
 // TestEveryImageTargetIsDrawn checks that no image target is missing from the table of image formats.
 func TestEveryImageTargetIsDrawn(t *testing.T) {
 	t.Parallel()
-	format, _ := document.FormatByID("pptx")
+	pptx, _ := format.ByID("pptx")
 	magic := map[string]string{
 		"image/png": "\x89PNG", "image/jpeg": "\xff\xd8\xff", "image/webp": "RIFF", "image/svg+xml": "<?xml",
 	}
 	drawn := 0
-	for _, target := range format.Targets() {
-		if target.Kind == document.Written {
+	for target := range pptx.Targets() {
+		if target.Kind == format.Written {
 			continue
 		}
 		drawn++

@@ -4,34 +4,38 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"unicode/utf16"
 
 	"golang.org/x/text/encoding/charmap"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/officefile"
 )
 
-// maxStream bounds what is read of a stream. Pictures have streams of their own.
-const maxStream = 8 << 20
+const (
+	// maxStream bounds how much is read of a stream. Images have streams of their own.
+	maxStream = 8 << 20
+	// maxFetches bounds how much is read of a compound file: 32 MiB.
+	maxFetches = 512
+)
 
-// compound looks into a binary document of Office.
+// compound scans a binary document of Office.
 func (f *finder) compound(r io.ReaderAt, size int64) {
-	streams, err := document.OpenStreams(r, size)
+	file, err := officefile.OpenCompound(officefile.NewWindow(r, size, maxFetches, f.budget))
 	if err != nil {
 		return
 	}
-	f.macros = streams.Has("Macros") || streams.Has("_VBA_PROJECT_CUR")
-	f.wordFonts(streams)
+	f.macros = file.Has("Macros") || file.Has("_VBA_PROJECT_CUR")
+	f.wordFonts(file)
 	for _, name := range []string{"Workbook", "Book"} { // Book: Excel 5.0 and 95
-		f.excelFonts(streams.Head(name, maxStream))
+		f.excelFonts(file.Head(name, maxStream))
 	}
-	f.powerPoint(streams.Head("PowerPoint Document", maxStream))
+	f.powerPoint(file.Head("PowerPoint Document", maxStream))
 }
 
-// charset is a font's set of characters, as Windows numbers them.
+// charset is a font's character set, as Windows numbers them.
 type charset byte
 
-// script tells what a font with this set is for: symbols, Japanese, Korean, Chinese, Hebrew, Arabic and Thai are secondary.
+// script returns what a font with this character set is for: symbols, Japanese, Korean, Chinese, Hebrew, Arabic and
+// Thai are secondary.
 func (c charset) script() script {
 	switch c {
 	case 2, 128, 129, 130, 134, 136, 177, 178, 222:
@@ -41,14 +45,14 @@ func (c charset) script() script {
 	}
 }
 
-// wordFonts reads the table of fonts, SttbfFfn (MS-DOC 2.9.286), which the file information block (2.5) points to.
-func (f *finder) wordFonts(streams *document.Streams) {
+// wordFonts reads the font table, SttbfFfn (MS-DOC 2.9.286), which the file information block (2.5) points to.
+func (f *finder) wordFonts(file *officefile.Compound) {
 	const (
 		encryptedBit, secondTableBit = 0x0100, 0x0200
 		tablePointer                 = 0x0112
 		word97                       = 0x00C1
 	)
-	head := streams.Head("WordDocument", tablePointer+8)
+	head := file.Head("WordDocument", tablePointer+8)
 	if len(head) < tablePointer+8 || binary.LittleEndian.Uint16(head[2:]) < word97 {
 		return
 	}
@@ -64,15 +68,15 @@ func (f *finder) wordFonts(streams *document.Streams) {
 	if start+length > maxStream {
 		return
 	}
-	table := streams.Head(name, int(start+length))
+	table := file.Head(name, int(start+length))
 	if uint64(len(table)) < start+length || length < 4 {
 		return
 	}
 	f.wordTable(table[start+4:])
 }
 
-// wordTable reads entries of a length, less itself, six bytes of which the fifth is the set of characters, 34 on the looks,
-// and the name.
+// wordTable reads entries: the length without itself, six bytes of which the fifth is the character set, 34 bytes on
+// the appearance, and the name.
 func (f *finder) wordTable(table []byte) {
 	const charsetPlace, namePlace = 4, 40
 	for len(table) > namePlace {
@@ -80,7 +84,7 @@ func (f *finder) wordTable(table []byte) {
 		if length > len(table) || length < namePlace {
 			return
 		}
-		f.font(wide(table[namePlace:length]), charset(table[charsetPlace]).script())
+		f.font(officefile.UTF16(table[namePlace:length]), charset(table[charsetPlace]).script())
 		table = table[length:]
 	}
 }
@@ -88,50 +92,46 @@ func (f *finder) wordTable(table []byte) {
 // excelFonts reads the records FONT (MS-XLS 2.4.122) of the workbook's globals, which come first.
 func (f *finder) excelFonts(stream []byte) {
 	const (
-		beginning, end, encrypted, font = 0x0809, 0x000A, 0x002F, 0x0031
-		excel97                         = 0x0600
-		charsetPlace, namePlace         = 12, 14
+		excel97                 = 0x0600
+		charsetPlace, namePlace = 12, 14
 	)
 	unicode := false
-	for len(stream) >= 4 {
-		id, size := binary.LittleEndian.Uint16(stream), int(binary.LittleEndian.Uint16(stream[2:]))
-		if 4+size > len(stream) || id == end || id == encrypted {
-			return
-		}
-		record := stream[4 : 4+size]
+	for id, record := range officefile.Records(stream) {
 		switch {
-		case id == beginning && size >= 2:
+		case id == officefile.RecordFilePass:
+			return
+		case id == officefile.RecordBOF && len(record) >= 2:
 			unicode = binary.LittleEndian.Uint16(record) >= excel97
-		case id == font && size > namePlace+1:
+		case id == officefile.RecordFont && len(record) > namePlace+1:
 			f.font(excelName(record[namePlace:], unicode), charset(record[charsetPlace]).script())
 		}
-		stream = stream[4+size:]
 	}
 }
 
-// excelName reads a length in characters, since Excel 97 a byte that tells whether they have 16 bits, and the characters.
+// excelName reads a length in characters, since Excel 97 a flag that says whether they have 16 bits, and the
+// characters.
 func excelName(text []byte, unicode bool) string {
 	length, text := int(text[0]), text[1:]
 	if unicode {
 		isWide := text[0]&1 != 0
 		if text = text[1:]; isWide {
-			return wide(text[:min(2*length, len(text))])
+			return officefile.UTF16(text[:min(2*length, len(text))])
 		}
 	}
 	name, _ := charmap.Windows1252.NewDecoder().Bytes(text[:min(length, len(text))])
 	return string(name)
 }
 
-// powerPoint searches the heads of two kinds of records: the tree of containers that they lie in is not followed.
+// powerPoint searches for the heads of two kinds of records; the tree of containers that they are in is not followed.
 func (f *finder) powerPoint(stream []byte) {
-	// FontEntityAtom (MS-PPT 2.9.9): type 0x0FB7, 68 bytes: 32 characters of the name, then the set of characters.
+	// FontEntityAtom (MS-PPT 2.9.9): type 0x0FB7, 68 bytes: 32 characters of the name, then the character set.
 	const nameLength, fontLength = 64, 68
 	for rest := stream; ; {
 		_, after, found := bytes.Cut(rest, []byte{0xB7, 0x0F, fontLength, 0, 0, 0})
 		if !found || len(after) < fontLength {
 			break
 		}
-		f.font(wide(after[:nameLength]), charset(after[nameLength]).script())
+		f.font(officefile.UTF16(after[:nameLength]), charset(after[nameLength]).script())
 		rest = after[fontLength:]
 	}
 	// VBAInfoContainer with its VBAInfoAtom (2.4.10): a reference, then whether there are macros.
@@ -139,17 +139,4 @@ func (f *finder) powerPoint(stream []byte) {
 	if found && len(after) >= 8 && binary.LittleEndian.Uint32(after[4:]) != 0 {
 		f.macros = true
 	}
-}
-
-// wide reads UTF-16 up to a zero.
-func wide(text []byte) string {
-	var units []uint16
-	for i := 0; i+1 < len(text); i += 2 {
-		unit := binary.LittleEndian.Uint16(text[i:])
-		if unit == 0 {
-			break
-		}
-		units = append(units, unit)
-	}
-	return string(utf16.Decode(units))
 }

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/net/html"
 )
 
-// maxHTML bounds what is read of a web page.
+// maxHTML bounds how much is read of a web page.
 const maxHTML = 16 << 20
 
-// html looks for what a web page would load. It comes alone, so all of that lies outside.
+// html scans a web page for what it would load. The page comes alone, so all of that is outside.
 func (f *finder) html(r io.Reader) {
 	tokens := html.NewTokenizer(io.LimitReader(r, maxHTML))
 	tokens.SetMaxBuf(1 << 20)
-	for n := 0; n%1024 != 0 || !f.over(); n++ {
+	for n := 0; n%1024 != 0 || f.budget.Spend(1024) == nil; n++ {
 		kind := tokens.Next()
 		if kind == html.ErrorToken {
 			return
@@ -24,11 +24,14 @@ func (f *finder) html(r io.Reader) {
 	}
 }
 
+// loads are the attributes with addresses that elements load.
+var loads = map[string]string{
+	"img": "src", "script": "src", "iframe": "src", "frame": "src", "embed": "src", "source": "src", "video": "src",
+	"audio": "src", "input": "src", "link": "href", "object": "data", "body": "background", "table": "background",
+	"td": "background",
+}
+
 func (f *finder) htmlElement(e html.Token) {
-	loads := map[string]string{
-		"img": "src", "script": "src", "iframe": "src", "frame": "src", "embed": "src", "source": "src", "video": "src", "audio": "src",
-		"input": "src", "link": "href", "object": "data", "body": "background", "table": "background", "td": "background",
-	}
 	for _, a := range e.Attr {
 		switch {
 		case a.Key == loads[e.Data] && leadsOutside(a.Val, true):

@@ -4,41 +4,44 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/docmill/docmill/contract/officefile"
 )
 
-// openDocument looks into a package of OpenDocument. Its parts may be encrypted: then they are no XML, and nothing is found.
-func (f *finder) openDocument(parts []part) {
+// openDocument scans a package of OpenDocument. Its parts may be encrypted; then they are not XML, and nothing is
+// found.
+func (f *finder) openDocument(parts []part, scan scanner) {
 	for _, p := range parts {
-		folder, name := path.Split(p.key)
+		directory, name := path.Split(p.key)
 		switch {
-		case strings.HasPrefix(folder, "basic/") && name != "" && name != "script-lb.xml" && name != "script-lc.xml",
-			strings.HasPrefix(folder, "scripts/") && name != "":
+		case strings.HasPrefix(directory, "basic/") && name != "" && name != "script-lb.xml" && name != "script-lc.xml",
+			strings.HasPrefix(directory, "scripts/") && name != "":
 			f.macros = true
 		}
 	}
-	// Styles first: they are small. Objects inside of the document have such parts, too.
+	// Styles first: they are small. Objects inside the document have such parts, too.
 	for _, wanted := range []string{"styles.xml", "content.xml"} {
 		for _, p := range parts {
 			if path.Base(p.key) == wanted {
-				f.scanPart(p, f.openDocumentElement(false))
+				scan(p, f.openDocumentElement(false))
 			}
 		}
 	}
 }
 
-// flatODF looks into OpenDocument in one XML file.
+// flatODF scans OpenDocument in one XML file.
 func (f *finder) flatODF(r io.Reader) { f.scan(r, f.openDocumentElement(true)) }
 
-// openDocumentElement gives a visitor of one part. In a flat document every relative address leads outside.
-func (f *finder) openDocumentElement(flat bool) func(tag) {
+// openDocumentElement returns a visitor of one part. In a flat document every relative address leads outside.
+func (f *finder) openDocumentElement(flat bool) func(officefile.Tag) {
 	families := map[string]string{} // of the declared fonts
 	declared := ""
-	return func(e tag) {
-		switch string(e.name()) {
+	return func(e officefile.Tag) {
+		switch string(e.Name()) {
 		case "font-face":
-			declared = e.get("font-family")
+			declared = e.Get("font-family")
 			if len(families) < maxDistinct {
-				families[e.get("name")] = declared
+				families[e.Get("name")] = declared
 			}
 			return
 		case "font-face-uri":
@@ -47,26 +50,26 @@ func (f *finder) openDocumentElement(flat bool) func(tag) {
 		case "module": // of a Basic library in a flat document
 			f.macros = f.macros || flat
 		case "a", "form", "script", "event-listener", "button", "image-map", "area-rectangle", "area-circle", "area-polygon":
-			return // what a reader may follow, or what would run
+			return // what a reader may click, or what would run
 		case "dde-source", "dde-connection-decl":
-			f.link("dde:" + e.get("dde-application") + "|" + e.get("dde-topic") + "!" + e.get("dde-item"))
+			f.link("dde:" + e.Get("dde-application") + "|" + e.Get("dde-topic") + "!" + e.Get("dde-item"))
 			return
 		}
-		if !e.mentions("font-") && !e.mentions("href") {
+		if !e.Mentions("font-") && !e.Mentions("href") {
 			return
 		}
-		e.attributes(func(name, value []byte) {
+		e.Attributes(func(name, value []byte) {
 			switch string(name) {
 			case "font-name":
-				f.font(families[plain(value)], western)
+				f.font(families[officefile.Unescape(value)], western)
 			case "font-name-asian", "font-name-complex":
-				f.font(families[plain(value)], other)
+				f.font(families[officefile.Unescape(value)], other)
 			case "font-family":
 				f.fontIn(value, western)
 			case "font-family-asian", "font-family-complex":
 				f.fontIn(value, other)
 			case "href":
-				if address := plain(value); leadsOutside(address, flat) {
+				if address := officefile.Unescape(value); leadsOutside(address, flat) {
 					f.link(address)
 				}
 			}
@@ -74,8 +77,8 @@ func (f *finder) openDocumentElement(flat bool) func(tag) {
 	}
 }
 
-// leadsOutside tells whether an address lies outside of the document. Relative addresses of a package lie in it, unless they
-// climb out.
+// leadsOutside reports whether an address is outside the document. Relative addresses of a package are inside, unless
+// they climb out.
 func leadsOutside(address string, flat bool) bool {
 	address = strings.TrimSpace(address)
 	if address == "" || address[0] == '#' {

@@ -3,114 +3,121 @@ package preflight
 import (
 	"archive/zip"
 	"bytes"
-	"errors"
 	"io"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/docmill/docmill/contract/officefile"
 )
 
-const (
-	// maxDirectory bounds the list of a package's parts, and so the memory that it takes: 50,000 parts.
-	maxDirectory = 4 << 20
-	// maxParts bounds how many parts are opened. A deck of 1000 slides has 5000.
-	maxParts = 20_000
-)
+// maxParts bounds how many parts are opened. A deck of 1000 slides has 5000.
+const maxParts = 20_000
 
-// archive looks into a package of Office Open XML or OpenDocument.
+// part is an entry of a package.
+type part struct {
+	*zip.File
+
+	// key is its officefile.PartKey.
+	key string
+}
+
+// archive scans a package of Office Open XML or OpenDocument.
 func (f *finder) archive(r io.ReaderAt, size int64) {
-	bounded := &directory{ReaderAt: r, left: maxDirectory}
-	z, err := zip.NewReader(bounded, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // nothing is written to disk under the names of entries
+	p, err := officefile.OpenPackage(r, size, f.budget)
+	if err != nil {
 		return
 	}
-	bounded.left = size + maxDirectory // each part is read once; what overlaps with others is a bomb's
 	var parts []part
 	openXML := false
-	for _, file := range z.File[:min(len(z.File), maxParts)] {
-		p := newPart(file)
-		openXML = openXML || p.key == "[content_types].xml"
-		parts = append(parts, p)
+	for _, file := range p.File[:min(len(p.File), maxParts)] {
+		key := officefile.PartKey(file.Name)
+		openXML = openXML || key == "[content_types].xml"
+		parts = append(parts, part{file, key})
 	}
+	scan := func(entry part, visit func(officefile.Tag)) { f.scanPart(p, entry, visit) }
 	if openXML {
-		f.openXML(parts)
+		f.openXML(parts, scan)
 	} else {
-		f.openDocument(parts)
+		f.openDocument(parts, scan)
 	}
 }
 
-// directory ends the reading of a list of parts that is too long.
-type directory struct {
-	io.ReaderAt
+// scanner scans a part of the package.
+type scanner func(part, func(officefile.Tag))
 
-	left int64
-}
-
-var errTooLong = errors.New("too much to read")
-
-func (d *directory) ReadAt(p []byte, off int64) (int, error) {
-	if d.left -= int64(len(p)); d.left < 0 {
-		return 0, errTooLong
+func (f *finder) scanPart(p *officefile.Package, entry part, visit func(officefile.Tag)) {
+	if f.left <= 0 || f.budget.Err() != nil {
+		return
 	}
-	return d.ReaderAt.ReadAt(p, off)
+	r, err := p.Open(entry.File, maxPart)
+	if err != nil {
+		return
+	}
+	defer r.Close()
+	f.scan(r, visit)
 }
 
-// openXML looks first at what is small and says most: relations, themes, styles.
-func (f *finder) openXML(parts []part) {
+// openXML scans what is small and says most first: relationships, themes, styles.
+func (f *finder) openXML(parts []part, scan scanner) {
 	for _, p := range parts {
 		switch {
 		case strings.HasSuffix(p.key, "vbaproject.bin"), strings.Contains(p.key, "/macrosheets/"):
 			f.macros = true
 		case strings.HasSuffix(p.key, ".rels"):
-			f.scanPart(p, f.relation)
+			scan(p, f.relation)
 		}
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return importance(a.key) - importance(b.key) })
 	for _, p := range parts {
 		if path.Ext(p.key) == ".xml" && !fontless(p.key) {
-			f.scanPart(p, f.openXMLFont(p.key))
+			scan(p, f.openXMLFont(p.key))
 		}
 	}
 }
 
-// relation takes what lies outside of the package and is no hyperlink.
-func (f *finder) relation(e tag) {
-	if string(e.name()) == "Relationship" && strings.EqualFold(e.get("TargetMode"), "External") &&
-		!strings.HasSuffix(e.get("Type"), "/hyperlink") {
-		f.link(e.get("Target"))
+// relation adds what is outside the package and not a hyperlink.
+func (f *finder) relation(e officefile.Tag) {
+	if string(e.Name()) == "Relationship" && strings.EqualFold(e.Get("TargetMode"), "External") &&
+		!strings.HasSuffix(e.Get("Type"), "/hyperlink") {
+		f.link(e.Get("Target"))
 	}
 }
 
-// importance orders parts for the case that not all can be read.
+// importance orders parts in case not all can be read.
 func importance(key string) int {
-	folder, name := path.Split(key)
+	directory, name := path.Split(key)
 	switch {
-	case strings.HasSuffix(folder, "/theme/"), strings.HasSuffix(folder, "/slidemasters/"), name == "styles.xml",
+	case strings.HasSuffix(directory, "/theme/"), strings.HasSuffix(directory, "/slidemasters/"), name == "styles.xml",
 		name == "fonttable.xml", name == "presentation.xml":
 		return 0
-	case strings.HasSuffix(folder, "/slidelayouts/"):
+	case strings.HasSuffix(directory, "/slidelayouts/"):
 		return 1
 	default:
 		return 2
 	}
 }
 
-// fontless tells parts that name no fonts, or none that is seen: they may be large.
+var fontlessDirectories = []string{
+	"docprops/", "customxml/", "xl/worksheets/", "xl/pivot", "xl/tables/", "xl/externallinks/", "ppt/tags/",
+}
+
+// fontless reports whether a part names no fonts, or none that are visible: such parts may be large.
 func fontless(key string) bool {
-	for _, folder := range []string{"docprops/", "customxml/", "xl/worksheets/", "xl/pivot", "xl/tables/", "xl/externallinks/", "ppt/tags/"} {
-		if strings.HasPrefix(key, folder) {
+	for _, directory := range fontlessDirectories {
+		if strings.HasPrefix(key, directory) {
 			return true
 		}
 	}
 	return path.Base(key) == "[content_types].xml" || path.Base(key) == "calcchain.xml"
 }
 
-// openXMLFont looks for the places where fonts are named: DrawingML in slides, themes and charts, runs and styles of
-// WordprocessingML, styles and rich strings of SpreadsheetML.
-func (f *finder) openXMLFont(key string) func(tag) {
-	typeface := func(e tag, of script) {
-		e.attributes(func(name, value []byte) {
-			if string(name) == "typeface" && !bytes.HasPrefix(value, []byte("+")) { // "+mn-lt" is the theme's, which stands there
+// openXMLFont returns a visitor of the places where fonts are named: DrawingML in slides, themes and charts, runs and
+// styles of WordprocessingML, styles and rich strings of SpreadsheetML.
+func (f *finder) openXMLFont(key string) func(officefile.Tag) {
+	typeface := func(e officefile.Tag, of script) {
+		e.Attributes(func(name, value []byte) {
+			if string(name) == "typeface" && !bytes.HasPrefix(value, []byte("+")) { // "+mn-lt" is the theme's, which is named there
 				f.fontIn(value, of)
 			}
 		})
@@ -118,18 +125,18 @@ func (f *finder) openXMLFont(key string) func(tag) {
 	styles := key == "xl/styles.xml"
 	presentation := key == "ppt/presentation.xml"
 	runs := western
-	if key == "word/numbering.xml" { // all bullets that Word offers, in use or not
+	if key == "word/numbering.xml" { // all bullets that Word offers, used or not
 		runs = other
 	}
 	listed := ""
-	return func(e tag) {
-		switch string(e.name()) {
+	return func(e officefile.Tag) {
+		switch string(e.Name()) {
 		case "latin", "sym":
 			typeface(e, western)
 		case "ea", "cs", "buFont":
 			typeface(e, other)
 		case "rFonts":
-			e.attributes(func(name, value []byte) {
+			e.Attributes(func(name, value []byte) {
 				switch string(name) {
 				case "ascii", "hAnsi":
 					f.fontIn(value, runs)
@@ -138,15 +145,15 @@ func (f *finder) openXMLFont(key string) func(tag) {
 				}
 			})
 		case "rFont":
-			f.font(e.get("val"), western)
+			f.font(e.Get("val"), western)
 		case "name":
 			if styles {
-				f.font(e.get("val"), western)
+				f.font(e.Get("val"), western)
 			}
 		case "font":
-			listed = e.get("name")
-			if presentation { // only its list of embedded fonts has such
-				f.embedded(e.get("typeface"))
+			listed = e.Get("name")
+			if presentation { // only its list of embedded fonts has these
+				f.embedded(e.Get("typeface"))
 			}
 		case "embedRegular", "embedBold", "embedItalic", "embedBoldItalic":
 			if listed != "" {
@@ -156,7 +163,7 @@ func (f *finder) openXMLFont(key string) func(tag) {
 	}
 }
 
-// embedded takes the name of a font that the document brings along. One that nothing names is named for no script that matters.
+// embedded adds the name of a font that the document contains. One that nothing names is for no script that matters.
 func (f *finder) embedded(name string) {
 	f.font(name, other).Embedded = true
 }

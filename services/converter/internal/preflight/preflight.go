@@ -1,7 +1,8 @@
 // Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and macros.
 //
-// It reads hostile input while the document is being converted: how much is read, decompressed and remembered is bounded,
-// entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never fails.
+// It reads hostile input while the document is being converted: how much is read, decompressed and remembered is
+// bounded, entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never
+// fails.
 package preflight
 
 import (
@@ -15,84 +16,105 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/officefile"
 )
 
 const (
 	maxFonts = 100
-	// maxFontName is the length of the longest name that is taken for one, in characters. Windows allows 31.
+	// maxFontName is the length of the longest accepted font name, in characters. Windows allows 31.
 	maxFontName = 64
 	maxLinks    = 20
 	// maxLinkLength is in characters.
 	maxLinkLength = 256
-	// maxDistinct bounds the memory of what is told apart.
+	// maxDistinct bounds the memory for names that are told apart.
 	maxDistinct = 2000
+	// maxScanned bounds how many bytes of a document are scanned: a tenth of a second, or half of one for nothing but
+	// tags. A novel has 5 MiB.
+	maxScanned = 32 << 20
+	// maxPart bounds how many bytes of one part are scanned.
+	maxPart = 16 << 20
+	// maxUnits bounds the work of reading containers to some 4 s: 20 MiB of packed parts at their worst.
+	maxUnits = 400_000_000
 )
 
 // Findings are what a document names.
 type Findings struct {
-	// Fonts are in the order of their names: at most 100.
+	// Fonts are sorted by name: at most 100.
 	Fonts []Font
-	// Links are the addresses that it wants fetched, each once, without users' names and passwords, of at most 256 characters:
-	// the first 20 of LinksTotal. Hyperlinks are not among them.
+	// Links are the addresses that the document would fetch, each once, without user names and passwords, of at most
+	// 256 characters: the first 20 of LinksTotal. Hyperlinks are not among them.
 	Links      []string
 	LinksTotal int
-	// Macros says that there are some.
+	// Macros reports whether the document has macros.
 	Macros bool
 }
 
-// Font is a family that a document names.
+// Font is a font family that a document names.
 type Font struct {
 	Name string
-	// Embedded says that the document brings it along.
+	// Embedded reports whether the document contains the font.
 	Embedded bool
-	// Secondary says that it is only named for Asian or complex scripts, or for bullets. Most documents name fonts for such, and
-	// have nothing in them.
+	// Secondary reports whether the font is named only for Asian or complex scripts, or for bullets. Most documents
+	// name fonts for those and have no such text.
 	Secondary bool
 }
 
 // Scan scans a document of size bytes. It returns early, with what it has found, when ctx is done.
-func Scan(ctx context.Context, r io.ReaderAt, size int64, format document.Format) Findings {
-	f := &finder{over: func() bool { return ctx.Err() != nil }, budget: maxInflated, buffer: make([]byte, maxTag), fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{}}
+func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Findings {
+	f := &finder{
+		budget: officefile.NewBudget(ctx, maxUnits), left: maxScanned,
+		fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{},
+	}
 	head := make([]byte, min(size, 512))
 	if n, err := r.ReadAt(head, 0); n < len(head) && err != nil {
 		return Findings{}
 	}
+	all := io.NewSectionReader(r, 0, size)
 	switch start := bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")); {
-	case bytes.HasPrefix(head, []byte("PK")):
+	case officefile.IsPackage(head):
 		f.archive(r, size)
-	case bytes.HasPrefix(head, []byte("\xd0\xcf\x11\xe0")):
+	case officefile.IsCompound(head):
 		f.compound(r, size)
 	case bytes.HasPrefix(start, []byte(`{\rtf`)):
-		f.rtf(io.NewSectionReader(r, 0, size))
-	case format.ID == "html":
-		f.html(io.NewSectionReader(r, 0, size))
-	case bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")) && format.ID != "txt" && format.ID != "csv":
-		f.flatODF(io.NewSectionReader(r, 0, size))
+		f.rtf(all)
+	case kind.ID == "html":
+		f.html(all)
+	case bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")) && kind.ID != "txt" && kind.ID != "csv":
+		f.flatODF(all)
 	}
 	return f.findings()
 }
 
 // finder collects what is found.
 type finder struct {
-	// over says that nobody waits any more.
-	over func() bool
-	// budget is how many bytes may still be inflated or parsed.
-	budget int64
-	// buffer has room for the longest tag.
-	buffer []byte
+	// budget bounds the work of reading containers, and ends with the context.
+	budget *officefile.Budget
+	// left is how many bytes may still be scanned.
+	left int64
 
 	// fonts are by their names in lower case.
 	fonts map[string]*Font
-	// written are the same by what documents wrote: most of them repeat themselves a thousand times.
+	// written are the same fonts by their names as written: most documents repeat them a thousand times.
 	written map[string]*Font
-	// links are those known, which may be more than those kept.
+	// links are all known ones, which may be more than those kept.
 	links  map[string]bool
 	kept   []string
 	macros bool
 }
 
-// script tells what a font is named for: text in Western scripts, or others and bullets.
+// scan visits the tags of an XML stream until its end, until it is no longer XML, or until the limits.
+func (f *finder) scan(r io.Reader, visit func(officefile.Tag)) {
+	limited := &io.LimitedReader{R: r, N: min(maxPart, f.left)}
+	whole := limited.N
+	_ = officefile.ScanTags(limited, f.budget, func(t officefile.Tag) bool {
+		visit(t)
+		return true
+	})
+	f.left -= whole - limited.N
+}
+
+// script is what a font is named for: text in Western scripts, or other scripts and bullets.
 type script bool
 
 const (
@@ -100,7 +122,7 @@ const (
 	other   script = true
 )
 
-// font takes a name. LibreOffice and CSS separate alternatives; the first is what was wanted.
+// font adds a name. LibreOffice and CSS separate alternatives; the first one is what the author wanted.
 func (f *finder) font(name string, of script) *Font {
 	if i := strings.IndexAny(name, ";,"); i >= 0 {
 		name = name[:i]
@@ -121,11 +143,11 @@ func (f *finder) font(name string, of script) *Font {
 	return known
 }
 
-// fontIn takes the value of an attribute.
+// fontIn adds the value of an attribute.
 func (f *finder) fontIn(value []byte, of script) {
 	known, found := f.written[string(value)]
 	if !found {
-		known = f.font(plain(value), of)
+		known = f.font(officefile.Unescape(value), of)
 		if len(f.written) < maxDistinct {
 			f.written[string(value)] = known
 		}
@@ -133,7 +155,7 @@ func (f *finder) fontIn(value []byte, of script) {
 	known.Secondary = known.Secondary && bool(of)
 }
 
-// link takes an address that would be fetched.
+// link adds an address that would be fetched.
 func (f *finder) link(address string) {
 	address = withoutUser(clean(address))
 	if utf8.RuneCountInString(address) > maxLinkLength {
@@ -154,7 +176,7 @@ func (f *finder) findings() Findings {
 		found.Fonts = append(found.Fonts, *f.fonts[key])
 	}
 	if len(found.Fonts) > maxFonts {
-		// What Western text is set in comes first when not all can be told.
+		// Fonts of Western text come first when not all can be listed.
 		slices.SortStableFunc(found.Fonts, func(a, b Font) int { return cmp.Compare(rank(a), rank(b)) })
 		found.Fonts = found.Fonts[:maxFonts]
 		slices.SortFunc(found.Fonts, func(a, b Font) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
@@ -169,7 +191,7 @@ func rank(f Font) int {
 	return 0
 }
 
-// clean leaves out what no message can carry and no line of text should.
+// clean removes what a message cannot carry and a line of text should not.
 func clean(text string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
@@ -179,8 +201,8 @@ func clean(text string) string {
 	}, strings.ToValidUTF8(text, "")))
 }
 
-// withoutUser leaves out a user's name and password: what is between the scheme or the slashes and the last @ of the
-// authority. Back slashes count as slashes, as they do for those who follow such addresses.
+// withoutUser removes the user name and password of an address: what is between the scheme or the slashes and the
+// last @ of the authority. Backslashes count as slashes, as they do for programs that follow such addresses.
 func withoutUser(address string) string {
 	scheme := strings.IndexByte(address, ':')
 	if scheme < 2 || strings.ContainsAny(address[:scheme], `/\?#@`) { // none, or the letter of a drive

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
@@ -22,7 +22,7 @@ const testdata = "../../../../testdata/"
 
 func look(t testing.TB, content []byte, id string) preflight.Findings {
 	t.Helper()
-	return preflight.Scan(t.Context(), bytes.NewReader(content), int64(len(content)), document.Format{ID: id})
+	return preflight.Scan(t.Context(), bytes.NewReader(content), int64(len(content)), format.Format{ID: id})
 }
 
 // names writes fonts as they are found: secondary ones in parentheses, embedded ones with a star.
@@ -197,7 +197,7 @@ func TestCharacterSets(t *testing.T) {
 	require.Equal(t, []string{"Größe"}, names(look(t, packed(t, "content.xml", string(wide)), "odt")))
 }
 
-// TestBounds: what a document makes up is cut to what can be told, and costs no more.
+// TestBounds: invented names are cut to what a report can list, and cost no more.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	var many strings.Builder
@@ -233,7 +233,7 @@ func TestBounds(t *testing.T) {
 	cancel()
 	deck, err := os.ReadFile(testdata + "sample.pptx")
 	require.NoError(t, err)
-	require.Empty(t, preflight.Scan(ctx, bytes.NewReader(deck), int64(len(deck)), document.Format{ID: "pptx"}).Fonts)
+	require.Empty(t, preflight.Scan(ctx, bytes.NewReader(deck), int64(len(deck)), format.Format{ID: "pptx"}).Fonts)
 }
 
 func FuzzScan(f *testing.F) {

@@ -9,10 +9,11 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// maxRTF bounds what is read of a rich text. Pictures, which come in it as text, are most of a large one.
+// maxRTF bounds how much is read of a rich text. Images, which are written as text, are most of a large one.
 const maxRTF = 16 << 20
 
-// rtf looks into a rich text. Word lists dozens of fonts that nothing is set in; so those count that are chosen somewhere.
+// rtf scans a rich text. Word lists dozens of fonts that are not used, so only those count that are selected
+// somewhere.
 func (f *finder) rtf(r io.Reader) {
 	content, err := io.ReadAll(io.LimitReader(r, maxRTF))
 	if err != nil {
@@ -42,7 +43,7 @@ func (f *finder) rtf(r io.Reader) {
 	}
 }
 
-// fontTable reads the group \fonttbl, and gives what comes after it, too.
+// fontTable reads the group \fonttbl, and also returns what comes after it.
 func fontTable(content []byte) (names map[int]string, rest []byte) {
 	names = map[int]string{}
 	start := bytes.Index(content, []byte(`{\fonttbl`))
@@ -69,7 +70,7 @@ func fontTable(content []byte) (names map[int]string, rest []byte) {
 				entry = fontEntry{}
 			}
 		default:
-			if depth <= 2 && c >= ' ' && entry.name.Len() < 4*maxFontName { // alternatives and the like lie deeper
+			if depth <= 2 && c >= ' ' && entry.name.Len() < 4*maxFontName { // alternatives and the like are nested deeper
 				entry.name.WriteByte(c)
 			}
 		}
@@ -77,13 +78,13 @@ func fontTable(content []byte) (names map[int]string, rest []byte) {
 	return names, nil
 }
 
-// fontEntry is a font of the table that is being read.
+// fontEntry is the font of the table that is being read.
 type fontEntry struct {
 	number int
 	name   strings.Builder
 }
 
-// control reads what comes after a back slash and gives its length.
+// control reads what comes after a backslash and returns its length.
 func (e *fontEntry) control(rest []byte, depth int) int {
 	if len(rest) >= 3 && rest[0] == '\'' {
 		if code, err := strconv.ParseUint(string(rest[1:3]), 16, 8); err == nil && depth <= 2 {

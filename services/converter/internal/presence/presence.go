@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -33,7 +33,7 @@ type Announcer struct {
 	// Publisher publishes the announcements.
 	Publisher Publisher
 	// Formats are those that the converter can read. Each can be converted into all of its targets.
-	Formats []document.Format
+	Formats []format.Format
 	Log     *zap.Logger
 }
 
@@ -60,12 +60,12 @@ func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 
 func (a Announcer) announcement() *conversionv1.ConverterAnnounced {
 	announcement := &conversionv1.ConverterAnnounced{ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor)}
-	for _, format := range a.Formats {
-		capability := &conversionv1.Capability{SourceFormat: format.ID}
-		for _, target := range format.Targets() {
+	for _, f := range a.Formats {
+		capability := &conversionv1.Capability{SourceFormat: f.ID}
+		for target := range f.Targets() {
 			capability.TargetFormats = append(capability.TargetFormats, target.ID)
 		}
-		announcement.SourceFormats = append(announcement.SourceFormats, format.ID)
+		announcement.SourceFormats = append(announcement.SourceFormats, f.ID)
 		announcement.Capabilities = append(announcement.Capabilities, capability)
 	}
 	return announcement

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/presence"
@@ -22,10 +22,10 @@ func (p published) Publish(_ context.Context, m message.Message) error {
 
 func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	t.Parallel()
-	pptx, _ := document.FormatByID("pptx")
-	csv, _ := document.FormatByID("csv")
+	pptx, _ := format.ByID("pptx")
+	csv, _ := format.ByID("csv")
 	messages, drain, ended := make(published), make(chan struct{}), make(chan error, 1)
-	announcer := presence.Announcer{Publisher: messages, Formats: []document.Format{pptx, csv}, Log: zaptest.NewLogger(t)}
+	announcer := presence.Announcer{Publisher: messages, Formats: []format.Format{pptx, csv}, Log: zaptest.NewLogger(t)}
 	go func() { ended <- announcer.Run(t.Context(), func() {}, drain) }()
 	sent, ok := (<-messages).Body.(*conversionv1.ConverterAnnounced)
 	require.True(t, ok)
@@ -35,10 +35,10 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	require.NotEmpty(t, sent.GetConverterId())
 	require.Equal(t, []string{"pptx", "csv"}, sent.GetSourceFormats(), "for gateways from before capabilities")
 	require.Len(t, sent.GetCapabilities(), 2)
-	for i, format := range announcer.Formats {
-		require.Equal(t, format.ID, sent.GetCapabilities()[i].GetSourceFormat())
+	for i, f := range announcer.Formats {
+		require.Equal(t, f.ID, sent.GetCapabilities()[i].GetSourceFormat())
 		var targets []string
-		for _, target := range format.Targets() {
+		for target := range f.Targets() {
 			targets = append(targets, target.ID)
 		}
 		require.Equal(t, targets, sent.GetCapabilities()[i].GetTargetFormats())

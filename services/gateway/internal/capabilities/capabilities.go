@@ -4,41 +4,48 @@ package capabilities
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // Format is a format that can be converted, with the targets that all converters support.
 type Format struct {
-	document.Format
+	format.Format
 
-	targets []document.Target
+	targets []format.Target
 }
 
-// Targets returns what documents of the format can be converted into. It is never empty.
-func (f Format) Targets() []document.Target { return slices.Clone(f.targets) }
+// Targets returns what documents of the format can be converted into. There is at least one.
+func (f Format) Targets() iter.Seq[format.Target] { return slices.Values(f.targets) }
 
 // Target returns one of the format's targets by its identifier.
-func (f Format) Target(id string) (document.Target, bool) {
-	if i := slices.IndexFunc(f.targets, func(t document.Target) bool { return t.ID == id }); i >= 0 {
+func (f Format) Target(id string) (format.Target, bool) {
+	if i := slices.IndexFunc(f.targets, func(t format.Target) bool { return t.ID == id }); i >= 0 {
 		return f.targets[i], true
 	}
-	return document.Target{}, false
+	return format.Target{}, false
 }
 
-// All returns all formats with all targets.
-func All() []Format { return supported(nil) }
+// all is what is supported while no converter is known.
+var all = supported(nil)
+
+// All returns all formats with all targets. The slice must not be modified.
+func All() []Format { return all }
 
 // Capabilities is what the converters have announced. Its zero value has received nothing yet. It is safe for
 // concurrent use.
 type Capabilities struct {
 	mu         sync.Mutex
 	converters map[string]converter
+	// formats is what all of them support. It is kept because every upload asks for it, and nil after a change: computing
+	// it for each upload had halved the rate of submissions.
+	formats []Format
 }
 
 // converter is what one converter has announced.
@@ -48,8 +55,8 @@ type converter struct {
 	until   time.Time
 }
 
-func (c converter) supports(format, target string) bool {
-	return slices.Contains(c.targets[format], target)
+func (c converter) supports(source, target string) bool {
+	return slices.Contains(c.targets[source], target)
 }
 
 // Handler returns the handler for the queue message.Announcements.
@@ -77,6 +84,7 @@ func (c *Capabilities) learn(announcement *conversionv1.ConverterAnnounced, now 
 	c.converters[announcement.GetConverterId()] = converter{
 		targets: targetsOf(announcement), until: now.Add(announcement.GetValidFor().AsDuration()),
 	}
+	c.formats = nil
 }
 
 // targetsOf returns the targets that a converter announces, by source format.
@@ -89,8 +97,8 @@ func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]strin
 		return targets
 	}
 	for _, id := range announcement.GetSourceFormats() {
-		if format, known := document.FormatByID(id); known {
-			targets[id] = unannouncedTargets[format.Family]
+		if f, known := format.ByID(id); known {
+			targets[id] = unannouncedTargets[f.Family]
 		}
 	}
 	return targets
@@ -102,11 +110,11 @@ func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]strin
 // fail for good.
 //
 // It can be removed when no converter of that release can be part of a rolling update any more.
-var unannouncedTargets = map[document.Family][]string{
-	document.Presentation: {"pdf", "pptx", "ppt", "odp", "png", "jpeg", "webp", "svg", "thumbnail"},
-	document.Text:         {"pdf", "docx", "doc", "odt", "rtf", "txt", "html", "png", "jpeg", "webp", "svg", "thumbnail"},
-	document.Spreadsheet:  {"pdf", "xlsx", "ods", "csv", "png", "jpeg", "webp", "svg", "thumbnail"},
-	document.Drawing:      {"pdf", "odg", "png", "jpeg", "webp", "svg", "thumbnail"},
+var unannouncedTargets = map[format.Family][]string{
+	format.Presentation: {"pdf", "pptx", "ppt", "odp", "png", "jpeg", "webp", "svg", "thumbnail"},
+	format.Text:         {"pdf", "docx", "doc", "odt", "rtf", "txt", "html", "png", "jpeg", "webp", "svg", "thumbnail"},
+	format.Spreadsheet:  {"pdf", "xlsx", "ods", "csv", "png", "jpeg", "webp", "svg", "thumbnail"},
+	format.Drawing:      {"pdf", "odg", "png", "jpeg", "webp", "svg", "thumbnail"},
 }
 
 // forget removes the converters whose announcements have expired.
@@ -114,35 +122,39 @@ func (c *Capabilities) forget(now time.Time) {
 	for id, converter := range c.converters {
 		if converter.until.Before(now) {
 			delete(c.converters, id)
+			c.formats = nil
 		}
 	}
 }
 
 // Formats returns what every converter at work supports, because a job goes to any of them. While none is known, for
-// example because all of them are down, it returns everything: the jobs wait.
-func (c *Capabilities) Formats() []Format { return c.formats(time.Now()) }
+// example because all of them are down, it returns everything: the jobs wait. The slice must not be modified.
+func (c *Capabilities) Formats() []Format { return c.formatsAt(time.Now()) }
 
-func (c *Capabilities) formats(now time.Time) []Format {
+func (c *Capabilities) formatsAt(now time.Time) []Format {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forget(now)
-	return supported(c.converters)
+	if c.formats == nil {
+		c.formats = supported(c.converters)
+	}
+	return c.formats
 }
 
 // supported returns the formats and targets that all converters support.
 func supported(converters map[string]converter) []Format {
 	var formats []Format
-	for _, format := range document.Formats() {
-		targets := slices.DeleteFunc(format.Targets(), func(target document.Target) bool {
+	for f := range format.All() {
+		targets := slices.DeleteFunc(slices.Collect(f.Targets()), func(target format.Target) bool {
 			for _, converter := range converters {
-				if !converter.supports(format.ID, target.ID) {
+				if !converter.supports(f.ID, target.ID) {
 					return true
 				}
 			}
 			return false
 		})
 		if len(targets) > 0 {
-			formats = append(formats, Format{Format: format, targets: targets})
+			formats = append(formats, Format{Format: f, targets: targets})
 		}
 	}
 	return formats

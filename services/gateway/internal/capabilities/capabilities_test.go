@@ -1,21 +1,22 @@
 package capabilities
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // offered returns the identifiers of what is offered at a time, by source format.
 func (c *Capabilities) offered(now time.Time) map[string][]string {
 	offered := map[string][]string{}
-	for _, f := range c.formats(now) {
-		for _, t := range f.Targets() {
+	for _, f := range c.formatsAt(now) {
+		for t := range f.Targets() {
 			offered[f.ID] = append(offered[f.ID], t.ID)
 		}
 	}
@@ -39,7 +40,7 @@ func TestOnlyWhatEveryConverterSupportsIsOffered(t *testing.T) {
 	var c Capabilities
 	now := time.Now()
 	everything := c.offered(now)
-	require.Len(t, everything, len(document.Formats()), "before the first announcement")
+	require.Len(t, everything, len(slices.Collect(format.All())), "before the first announcement")
 
 	c.learn(announcement("a", can("pptx", "pdf", "odp", "hologram"), can("docx", "pdf"), can("future", "pdf")), now)
 	require.Equal(t, map[string][]string{"pptx": {"pdf", "odp"}, "docx": {"pdf"}}, c.offered(now))
@@ -63,7 +64,7 @@ func TestOlderConverter(t *testing.T) {
 		ConverterId: "older", SourceFormats: []string{"pptx", "future"}, ValidFor: durationpb.New(time.Minute),
 	}
 	c.learn(older, now)
-	require.Equal(t, map[string][]string{"pptx": unannouncedTargets[document.Presentation]}, c.offered(now))
+	require.Equal(t, map[string][]string{"pptx": unannouncedTargets[format.Presentation]}, c.offered(now))
 	require.False(t, c.converters["older"].supports("pptx", "hologram"), "a target that was added later")
 
 	c.learn(announcement("newer", can("pptx", "pdf", "hologram")), now)
@@ -77,7 +78,7 @@ func TestUnannouncedTargetsAreFrozen(t *testing.T) {
 	count := 0
 	for family, targets := range unannouncedTargets {
 		count += len(targets)
-		format := document.Format{Family: family}
+		format := format.Format{Family: family}
 		for _, id := range targets {
 			_, found := format.Target(id)
 			require.True(t, found, "%s of %s: a target is never removed from the table", id, family)

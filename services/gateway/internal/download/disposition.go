@@ -5,13 +5,13 @@ import (
 	"unicode"
 )
 
-// disposition names the file for the client (RFC 6266). A name beyond plain ASCII comes twice: in filename* exactly
-// (RFC 8187), and in filename with an underscore for each character that could be misread there. Nothing of a name gets
-// into the header unescaped, so no name can add a parameter or a line.
+// disposition returns the Content-Disposition for a file name (RFC 6266). A name that is not plain ASCII occurs twice: exactly
+// in filename* (RFC 8187), and in filename with an underscore for each character that could be misinterpreted there, which
+// mime.FormatMediaType does not add. Everything is escaped, so no name can add a parameter or a line.
 func disposition(filename string) string {
 	var plain strings.Builder
 	for _, c := range filename {
-		// The percent sign is safe by the letter, but some browsers decode it.
+		// The percent sign is allowed, but some browsers decode it.
 		if c > unicode.MaxASCII || unicode.IsControl(c) || strings.ContainsRune(`"\%/;`, c) {
 			c = '_'
 		}
@@ -24,7 +24,7 @@ func disposition(filename string) string {
 	return value
 }
 
-// encoded writes everything but RFC 8187's attr-char as percent and two hexadecimal digits.
+// encoded percent-encodes everything except the attr-char of RFC 8187.
 func encoded(text string) string {
 	const digits = "0123456789ABCDEF"
 	var out strings.Builder

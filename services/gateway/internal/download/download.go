@@ -1,4 +1,4 @@
-// Package download sends a result from the object store to a client: whole or in part, streamed, with nothing kept.
+// Package download sends results from the blob store to clients, as a whole or in part. Results are streamed.
 package download
 
 import (
@@ -16,12 +16,12 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// idle is how long a client may take nothing of an answer. Linux reports a socket writable again only when a third of its
-// send buffer is free, and that grows to some 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read steadily. This
-// lets one of 12 KiB/s through, and a client that is gone holds a connection to the store no longer.
+// idle is how long a client may accept no data. Linux reports a socket as writable again only when a third of its send
+// buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read steadily. This
+// value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
 const idle = 2 * time.Minute
 
-// retryAfter is what a client is told when the store is down.
+// retryAfter is the Retry-After when the store is down.
 const retryAfter = 5 * time.Second
 
 // Sender sends results. It is safe for concurrent use.
@@ -30,10 +30,9 @@ type Sender struct {
 	Results blob.Bucket
 }
 
-// Send answers r, a GET or HEAD, with the result that lies at location. It obeys If-None-Match, If-Match, Range (one; a
-// request for several gets the whole, as RFC 9110 allows) and If-Range. A problem that it returns before anything was
-// written is to be answered; when the store or the client fails in the middle, the connection ends short of its
-// Content-Length.
+// Send answers r, a GET or HEAD, with the result at location. It supports If-None-Match, If-Match, Range (one; a request for
+// several gets everything, as RFC 9110 allows) and If-Range. The caller answers a problem that is returned before anything
+// was written. If the store or the client fails in the middle, the connection ends before Content-Length is reached.
 func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Location) error {
 	if err := describe(w.Header(), location); err != nil {
 		return err
@@ -48,33 +47,33 @@ func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Lo
 	return answer.end()
 }
 
-// describe sets the headers that describe the whole result, whatever part of it is sent.
+// describe sets the headers that describe the whole result, even if a part of it is sent.
 func describe(header http.Header, location jobapi.Location) error {
 	sum, err := hex.DecodeString(location.SHA256)
 	if err != nil || len(sum) != 32 || location.Size < 1 {
-		return fmt.Errorf("the recorded location of the result is wrong: sha256 %q, size %d", location.SHA256, location.Size)
+		return fmt.Errorf("the recorded location of the result is invalid: sha256 %q, size %d", location.SHA256, location.Size)
 	}
 	header.Set("Content-Type", location.ContentType)
 	header.Set("Content-Disposition", disposition(location.Filename))
 	header.Set("ETag", `"`+location.SHA256+`"`)
 	header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":") // RFC 9530
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cache-Control", "private, no-cache") // may be kept by its client, but asks each time: a job can be deleted
+	header.Set("Cache-Control", "private, no-cache") // the client may store it, but must revalidate it each time
 	return nil
 }
 
-// answer stands between ServeContent and the client. It opens the store's object before the first header is written, while a
-// failure can still be told, turns ServeContent's plain texts into problems, and bounds slow clients.
+// answer is the ResponseWriter for http.ServeContent. It opens the blob before the header is written, while an error can still
+// be answered, turns ServeContent's plain-text errors into problems, and limits slow clients.
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	source  *object
 	head    bool
-	refused error // told to the client in place of what ServeContent writes
-	broken  error // the client's connection
+	refused error // the answer in place of what ServeContent writes
+	broken  error // of the client's connection
 }
 
-// WriteHeader is where ServeContent has decided what it answers.
+// WriteHeader implements http.ResponseWriter. ServeContent has decided on its answer when it calls it.
 func (a *answer) WriteHeader(status int) {
 	header := a.Header()
 	switch status {
@@ -85,7 +84,7 @@ func (a *answer) WriteHeader(status int) {
 	case http.StatusRequestedRangeNotSatisfiable:
 		a.refused = problem.New(problem.RangeInvalid, "The result has %d bytes.", a.source.size)
 	case http.StatusPreconditionFailed:
-		a.refused = problem.New(problem.PreconditionFailed, "The result has another ETag.")
+		a.refused = problem.New(problem.PreconditionFailed, "The result has a different ETag.")
 	case http.StatusNotModified:
 	default:
 		a.refused = fmt.Errorf("serve the result: unexpected status %d", status)
@@ -95,7 +94,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
-// Write gives the client another idle time to take the piece.
+// Write implements http.ResponseWriter. It gives the client a new idle time for each piece.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.refused != nil {
 		return 0, a.refused
@@ -108,11 +107,11 @@ func (a *answer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// end says how it went, and leaves the connection fit for the next request.
+// end returns the error of the response and prepares the connection for the next request.
 func (a *answer) end() error {
 	if a.refused != nil {
 		if problem.From(a.refused).Code != problem.RangeInvalid {
-			a.Header().Del("Content-Range") // which tells the size there
+			a.Header().Del("Content-Range") // it contains the size
 		}
 		a.Header().Del("Accept-Ranges")
 		return a.refused
@@ -123,7 +122,7 @@ func (a *answer) end() error {
 	if a.source.failure != nil {
 		return fmt.Errorf("send the result: %w", a.source.failure)
 	}
-	err := a.control.Flush() // while the deadline still holds; the server's own flush has none
+	err := a.control.Flush() // while the deadline is set; the server's own flush has none
 	_ = a.control.SetWriteDeadline(time.Time{})
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("send the result: %w", err)
@@ -131,10 +130,10 @@ func (a *answer) end() error {
 	return nil
 }
 
-// unreachable tells apart why an object cannot be opened.
+// unreachable returns the problem of a blob that cannot be opened.
 func unreachable(ctx context.Context, err error) error {
 	if errors.Is(err, blob.ErrNotFound) && ctx.Err() == nil {
-		return problem.New(problem.Internal, "The result's file is not where it should be.").Because(err)
+		return problem.New(problem.Internal, "The file of the result is missing.").Because(err)
 	}
 	return problem.New(problem.StoreUnavailable, "The result cannot be read.").After(retryAfter).Because(err)
 }

@@ -8,21 +8,21 @@ import (
 	"strconv"
 )
 
-// object is a stored result as ServeContent wants it. Seeking costs nothing; the bytes come from one ranged request, for
-// exactly the part that is sent.
+// object is a stored result as an io.ReadSeeker. Seeking costs nothing; the bytes come from one ranged request for exactly
+// the part that is sent.
 type object struct {
-	ctx    context.Context //nolint:containedctx // io.ReadSeeker has no place for one
+	ctx    context.Context //nolint:containedctx // io.ReadSeeker has no parameter for one
 	sender *Sender
 	key    string
 	size   int64
 
 	offset  int64
-	left    int64 // of what open asked for
+	left    int64 // of what open requested
 	body    io.ReadCloser
 	failure error
 }
 
-// Seek only remembers.
+// Seek implements io.Seeker. It only stores the offset.
 func (o *object) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
@@ -38,11 +38,11 @@ func (o *object) Seek(offset int64, whence int) (int64, error) {
 	return o.offset, nil
 }
 
-// open asks the store for as many bytes as the answer announces. Its error is a problem.
+// open requests as many bytes as the response announces. Its error is a problem.
 func (o *object) open(announced string) error {
 	length, err := strconv.ParseInt(announced, 10, 64)
 	if err != nil {
-		return fmt.Errorf("serve the result: it announces a length of %q: %w", announced, err)
+		return fmt.Errorf("serve the result: invalid length %q: %w", announced, err)
 	}
 	o.left = length
 	if o.offset == 0 && length == o.size {
@@ -55,10 +55,10 @@ func (o *object) open(announced string) error {
 	return nil
 }
 
-// Read reads what open asked for.
+// Read reads what open requested.
 func (o *object) Read(p []byte) (int, error) {
 	if o.body == nil {
-		return 0, errors.New("the result is read before its headers are sent")
+		return 0, errors.New("the result was read before its header was sent")
 	}
 	n, err := o.body.Read(p)
 	o.left -= int64(n)

@@ -5,18 +5,19 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 )
 
-// follow gives the job as status knows it: as soon as it has recorded it, or, for a client that prefers to wait, when the job
-// has ended or the wait is over. The job is accepted whatever comes of this, so a status that does not answer only means
-// that the client reads what was published.
+// follow returns the job as status has recorded it: as soon as that is the case or, for a client that prefers to wait, when
+// the job has ended or the wait is over. The job has been accepted in any case. If status does not answer, the client gets
+// what was published.
 func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duration) jobapi.Job {
-	ctx, stop := untilDrain(ctx)
+	ctx, stop := host.Context(ctx, httpserver.Draining(ctx)) // no client is kept waiting while the server drains
 	defer stop()
 	deadline := time.Now().Add(wait)
-	state, err := a.parts.Status.Recorded(ctx, accepted.ID, max(wait, a.settings.RecordWait))
+	state, err := a.deps.Status.Recorded(ctx, accepted.ID, max(wait, a.settings.RecordWait))
 	if err != nil {
 		return accepted
 	}
@@ -27,30 +28,16 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 		}
 		next, err := a.changed(ctx, state, left)
 		if err != nil {
-			break // the wait is over, or status will not hold us any longer
+			break // the wait is over, or status does not hold the request any longer
 		}
 		state = next
 	}
 	return state.Job
 }
 
-// changed waits for the next version of the job. Status is asked for whole seconds, and what is too much is cut off here.
+// changed waits for the next version of the job. The wait that status gets is in whole seconds; the excess is cut off here.
 func (a *api) changed(ctx context.Context, state statusclient.State, left time.Duration) (statusclient.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	return a.parts.Status.Changed(ctx, state.Job.ID, state.ETag, left)
-}
-
-// untilDrain ends the context also when the server begins to drain: nobody is kept waiting then.
-func untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
-	drain := httpserver.Draining(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-drain:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	return a.deps.Status.Changed(ctx, state.Job.ID, state.ETag, left)
 }

@@ -25,7 +25,7 @@ type formatAnswer struct {
 	Title     string `json:"title"`
 	MediaType string `json:"media_type"`
 	Family    string `json:"family"`
-	// Extensions are without dots, the usual one first.
+	// Extensions have no dots; the most common one is first.
 	Extensions []string       `json:"extensions"`
 	Targets    []targetAnswer `json:"targets"`
 }
@@ -42,7 +42,7 @@ func (a *api) formats(c *gin.Context) error {
 	answer := formatsAnswer{Options: limits.OfferedOptions(), MaxUploadSize: limits.MaxSize}
 	for _, f := range limits.Formats {
 		entry := formatAnswer{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family), Extensions: f.Extensions()}
-		for _, t := range f.Targets() {
+		for t := range f.Targets() {
 			entry.Targets = append(entry.Targets, targetAnswer{Format: t.ID, Title: t.Title, MediaType: t.MediaType})
 		}
 		answer.Formats = append(answer.Formats, entry)
@@ -56,7 +56,7 @@ func (a *api) formats(c *gin.Context) error {
 	c.Header("ETag", `"`+hex.EncodeToString(sum[:8])+`"`)
 	c.Header("Cache-Control", "no-cache")
 	for _, name := range []string{"Range", "If-Match", "If-Unmodified-Since"} {
-		c.Request.Header.Del(name) // not for so little
+		c.Request.Header.Del(name) // ranges of and conditions on so small a response are not supported
 	}
 	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
 	return nil

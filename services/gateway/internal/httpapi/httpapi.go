@@ -1,5 +1,5 @@
-// Package httpapi is the public HTTP API: it takes requests apart, lets the other packages do the work, and puts their
-// answers together. Its handlers return what went wrong; one place makes problems of that.
+// Package httpapi is the public HTTP API: it parses requests, calls the packages that do the work and writes the responses.
+// Its handlers return errors, which are turned into problems in one place.
 package httpapi
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -21,18 +22,22 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 )
 
-// Settings bound what clients may do.
+// Settings limit what clients may do.
 type Settings struct {
-	// Upload are the bounds of one upload; its Formats come from the Capabilities.
+	// Upload are the limits of one upload; the API sets its Formats and Gate.
 	Upload upload.Limits
-	// MaxUploads is how many uploads may go on at once.
+	// MaxUploads is the maximum number of uploads that are stored at once.
 	MaxUploads int
-	// RecordWait is how long the answer to a submission waits for status to know the job.
+	// MaxOpenUploads is the maximum number of open uploads, including those whose document has not begun to arrive.
+	MaxOpenUploads int
+	// SlotWait is how long an upload waits for one of MaxUploads. It should be enough to replace lagging uploads.
+	SlotWait time.Duration
+	// RecordWait is how long the response to a submission waits for status to record the job.
 	RecordWait time.Duration
 }
 
-// Parts are what the API stands on.
-type Parts struct {
+// Deps are the dependencies of the API.
+type Deps struct {
 	Submitter    *submit.Submitter
 	Status       *statusclient.Client
 	Sender       *download.Sender
@@ -42,17 +47,17 @@ type Parts struct {
 
 type api struct {
 	settings Settings
-	parts    Parts
-	slots    chan struct{} // one entry for each upload that goes on
+	deps     Deps
+	gate     *admission.Gate
 	metrics  uploadMetrics
 }
 
-// Register adds the API's routes. It panics when the metrics are registered already, which only happens when it is called
-// twice.
-func Register(routes gin.IRouter, settings Settings, parts Parts) {
+// Register adds the API's routes. It panics if the metrics are registered already, because it was called twice.
+func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	a := &api{
-		settings: settings, parts: parts,
-		slots: make(chan struct{}, settings.MaxUploads), metrics: newUploadMetrics(parts.Metrics),
+		settings: settings, deps: deps,
+		gate:    admission.NewGate(admission.Config{Slots: settings.MaxUploads, Open: settings.MaxOpenUploads, Wait: settings.SlotWait}),
+		metrics: newUploadMetrics(deps.Metrics),
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
@@ -61,12 +66,13 @@ func Register(routes gin.IRouter, settings Settings, parts Parts) {
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
 }
 
-// clientGone is the status of an answer that nobody reads, for the log and the metrics; nginx uses the same.
+// clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the same.
 const clientGone = 499
 
-// answer makes a handler for requests without a body. It answers with the handler's failure, unless the client has left: what
-// fails then fails because of that, and must not look as if status or the store were down. A request with a body is
-// different: net/http ends its context also when the body's deadline passes, and that client is still there to be told.
+// answer returns a handler for requests without a body. It answers with the handler's error unless the client has
+// disconnected: that is then the reason for the error, which must not look as if status or the store were down. Requests
+// with a body are different: net/http also cancels their context when the body's deadline passes, and then the client is
+// still connected.
 func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
 	return httpserver.Handle(func(c *gin.Context) error {
 		err := handler(c)
@@ -79,42 +85,42 @@ func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
 	})
 }
 
-// poll passes the question on to status.
+// poll forwards the request to status.
 func (a *api) poll(c *gin.Context) error {
 	id, err := jobID(c)
 	if err != nil {
 		return err
 	}
 	wait := heldFor(c.Request.Header)
-	return a.parts.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
+	return a.deps.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
 }
 
-// result sends the file.
+// result sends the result of a job.
 func (a *api) result(c *gin.Context) error {
 	id, err := jobID(c)
 	if err != nil {
 		return err
 	}
-	location, err := a.parts.Status.Result(c.Request.Context(), id)
+	location, err := a.deps.Status.Result(c.Request.Context(), id)
 	if err != nil {
 		return err
 	}
-	return a.parts.Sender.Send(c.Writer, c.Request, location)
+	return a.deps.Sender.Send(c.Writer, c.Request, location)
 }
 
-// jobID gives the id in the path. What is no id in its canonical form is the id of no job, and nobody is asked.
+// jobID returns the id in the path. Ids that are not in canonical form are those of no job, so status is not queried.
 func jobID(c *gin.Context) (string, error) {
 	id := c.Param("id")
 	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-		return "", problem.New(problem.JobNotFound, "The address does not hold the id of a job.")
+		return "", problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
 	return id, nil
 }
 
-// jobRetryAfter tells a client when to poll first, in seconds: small documents are done by then.
+// jobRetryAfter is when a client should poll first, in seconds: small documents are converted by then.
 const jobRetryAfter = "1"
 
-// submit takes a document and answers with its job.
+// submit accepts a document and answers with its job.
 func (a *api) submit(c *gin.Context) error {
 	accepted, err := a.accept(c)
 	if err != nil {
@@ -136,34 +142,27 @@ func (a *api) submit(c *gin.Context) error {
 	return nil
 }
 
-// busyRetryAfter is what a client is told when too many others upload.
-const busyRetryAfter = 2 * time.Second
-
-// accept receives the upload, when it is not one too many, and submits it.
+// accept receives the upload and submits it.
 func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 	done := a.metrics.begin()
 	defer func() { done(accepted.Source.Size, err) }()
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	default:
-		return jobapi.Job{}, problem.New(problem.Busy, "%d uploads go on already.", cap(a.slots)).After(busyRetryAfter)
-	}
 	document, err := upload.Receive(c.Writer, c.Request, a.limits())
 	if err != nil {
 		return jobapi.Job{}, err
 	}
-	return a.parts.Submitter.Submit(c.Request.Context(), document)
+	defer document.Close()
+	return a.deps.Submitter.Submit(c.Request.Context(), document)
 }
 
-// limits are those of an upload that begins now.
+// limits returns the limits of an upload that begins now.
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
-	limits.Formats = a.parts.Capabilities.Formats()
+	limits.Formats = a.deps.Capabilities.Formats()
+	limits.Gate = a.gate
 	return limits
 }
 
-// outcome is the code that an error is answered with, for metrics.
+// outcome returns the problem code of an error, for metrics.
 func outcome(err error) string {
 	if err == nil {
 		return "accepted"
@@ -174,7 +173,7 @@ func outcome(err error) string {
 	return string(problem.Internal)
 }
 
-// heldFor is how long an answer is held for a client: 0 when it does not ask for it.
+// heldFor returns how long the response is held for the client: 0 if the client does not request that.
 func heldFor(header http.Header) time.Duration {
 	wait, _ := httpserver.PreferWait(header)
 	return min(wait, httpserver.MaxWait)

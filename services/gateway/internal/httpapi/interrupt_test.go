@@ -173,27 +173,6 @@ func TestSlowClientDoesNotHoldUpOthers(t *testing.T) {
 	}
 }
 
-func TestTooManyUploadsAtOnce(t *testing.T) {
-	t.Parallel()
-	g := setup(t, func(c *choices) { c.settings.MaxUploads = 2 })
-	first, second := g.dial(t), g.dial(t)
-	for _, c := range []*client{first, second} {
-		c.begin(1000, named+"Expect: 100-continue\r\n")
-		line, err := c.reader.ReadString('\n') // the server reads the body now: the upload goes on
-		require.NoError(t, err)
-		require.Contains(t, line, "100 Continue")
-		_, err = c.reader.ReadString('\n')
-		require.NoError(t, err)
-	}
-	busy := g.raw(t, deck, sample(t, deck))
-	busy.problem(t, problem.Busy)
-	require.Equal(t, "2", busy.Header.Get("Retry-After"))
-
-	first.sendBytes(1000).answer().job(t, http.StatusAccepted)
-	g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
-	second.sendBytes(1000).answer().job(t, http.StatusAccepted)
-}
-
 func TestRefusalComesBeforeTheUploadEnds(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

@@ -20,27 +20,27 @@ func newUploadMetrics(registry prometheus.Registerer) uploadMetrics {
 	m := uploadMetrics{
 		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "uploads_total",
-			Help: "Uploads that have ended, by outcome: accepted, or the code of the problem.",
+			Help: "Uploads that have ended, by outcome: accepted or the code of the problem.",
 		}, []string{"code"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "accepted_bytes_total",
-			Help: "Size of the documents that were accepted.",
+			Help: "Total size of accepted documents.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "upload_duration_seconds",
-			Help:    "Time from a submission's headers to its acceptance by the queue, of accepted ones.",
+			Help:    "Time from the headers of an accepted submission to its confirmation by the queue.",
 			Buckets: metrics.DurationBuckets(),
 		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "uploads_in_flight",
-			Help: "Uploads that go on now.",
+			Help: "Open uploads, including those that wait for a slot.",
 		}),
 	}
 	registry.MustRegister(m.uploads, m.bytes, m.duration, m.inFlight)
 	return m
 }
 
-// begin counts an upload in; the function that it returns counts it out.
+// begin counts the start of an upload; the function that it returns counts its end.
 func (m uploadMetrics) begin() func(size int64, err error) {
 	began := time.Now()
 	m.inFlight.Inc()

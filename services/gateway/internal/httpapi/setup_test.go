@@ -32,6 +32,7 @@ import (
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -80,10 +81,12 @@ type choices struct {
 	brokerURL      string
 	storeEndpoint  string
 	statusURL      string
-	bench          *testbench.Bench
-	unconnected    bool
-	untapped       bool
-	log            *zap.Logger
+	// statusInProcess calls status without a network.
+	statusInProcess bool
+	bench           *testbench.Bench
+	unconnected     bool
+	untapped        bool
+	log             *zap.Logger
 }
 
 const patience = 20 * time.Second
@@ -92,7 +95,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	t.Helper()
 	c := choices{
 		settings: httpapi.Settings{
-			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, Secrets: true}, MaxUploads: 8, RecordWait: 2 * time.Second,
+			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
 		publishTimeout: 10 * time.Second,
 	}
@@ -116,12 +119,17 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	}
 	g.store = store(t, c)
 	g.publisher = publisher(t, c)
-	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)})
+	var transport http.RoundTripper
+	if c.statusInProcess {
+		transport = httpserver.InProcess(g.status)
+	}
+	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
-	httpapi.Register(engine, c.settings, httpapi.Parts{
+	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Detector: detect.NewDetector(),
 		},
 		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 	})
@@ -182,7 +190,7 @@ func publisher(t testing.TB, c choices) message.Publisher {
 	return p
 }
 
-// standIn answers in place of status. It knows no job until a test gives it a handler.
+// standIn is a substitute for status. It has no jobs until a test sets its handler.
 type standIn struct {
 	server  *httptest.Server
 	handler atomic.Pointer[http.Handler]
@@ -194,9 +202,14 @@ func newStandIn(t testing.TB) *standIn {
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.JobNotFound, "The job is not recorded."))
 	})
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.handler.Load()).ServeHTTP(w, r) }))
+	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.handler.Load()).ServeHTTP(w, r)
 }
 
 func (s *standIn) handle(handler http.HandlerFunc) {
@@ -276,7 +289,7 @@ func (g *gateway) incomplete(t testing.TB) []string {
 	return keys
 }
 
-// requireNothingStored holds once the handler has returned, and a client that has left does not see that: so it waits.
+// requireNothingStored holds once the handler has returned, which a client that has disconnected cannot see, so it waits.
 func (g *gateway) requireNothingStored(t testing.TB) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(g.stored(t)) == 0 && len(g.incomplete(t)) == 0 }, patience, 20*time.Millisecond)

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// errTakenBack is what the store's client gets if it reads after takeBack.
+// errTakenBack is what a borrower gets that reads after the end of the loan.
 var errTakenBack = errors.New("the upload is over")
 
 // errStalled is the cause of a put that the store did not continue.
 var errStalled = errors.New("the store accepted no data for too long")
 
-// lent is an upload that the store's client reads. An HTTP client may still read a request's body for a moment after
-// it has returned, if the server responded early, so the upload is taken back before other code uses it.
+// lent is an upload that the store's client reads. An HTTP client may still read a request's body shortly after it has
+// returned, if the server answered early, so the upload is taken back before it is used elsewhere.
 type lent struct {
 	source io.Reader
 	stall  *stall
 
 	mutex   sync.Mutex
 	size    int64
-	failure error // of the source, other than io.EOF
+	failure error // the source's, other than io.EOF
 	ended   bool
 	taken   bool
 }
@@ -38,7 +38,7 @@ func (l *lent) Read(p []byte) (int, error) {
 	case l.failure != nil:
 		return 0, l.failure
 	}
-	l.stall.pause() // waiting for the client has a limit of its own
+	l.stall.pause() // the client's time has its own limit
 	defer l.stall.resume()
 	n, err := l.source.Read(p)
 	l.size += int64(n)
@@ -50,8 +50,8 @@ func (l *lent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeBack ends the use of the source: when it returns, no read is in progress and none will use the source. It
-// returns the number of bytes that were read and the failure of the source.
+// takeBack ends the loan: when it returns, the source is not read and will not be. It returns the number of bytes that were
+// read and the source's error.
 func (l *lent) takeBack() (int64, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -65,8 +65,8 @@ type stall struct {
 	timer  *time.Timer
 }
 
-// withStall returns a context for a put. It does not end with ctx, so that the store's client can still abort an
-// upload whose client has disconnected; reading from the client then fails, which ends the put.
+// withStall returns a context for a put. It does not end with ctx, so that the store's client can still abort an upload
+// whose client has disconnected; reading that upload fails then, which ends the put.
 func withStall(ctx context.Context) (context.Context, *stall) {
 	putting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return putting, &stall{cancel: cancel, timer: time.AfterFunc(storeStall, func() { cancel(errStalled) })}

@@ -1,6 +1,5 @@
-// Package submit turns an upload into a job: it stores the document, detects its format, and publishes the one
-// message by which the job is accepted. Until that message is confirmed the job does not exist, and a failure leaves
-// nothing behind.
+// Package submit turns an upload into a job: it stores the document, detects its format, and publishes the message that
+// accepts the job. Until that message is confirmed the job does not exist, and any failure leaves nothing behind.
 package submit
 
 import (
@@ -19,7 +18,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/option"
@@ -31,20 +31,21 @@ import (
 )
 
 const (
-	// headSize is how much of a document is read before anything is stored. Documents that fit are stored after they
-	// have been checked, in one request. It is above the median of real office documents.
+	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
+	// they are known to be right, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may accept no data of an upload, or not complete it, before the upload is
-	// aborted. It is twice the time that the store's client waits for a response.
+	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
+	// twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
-	// detectTimeout limits the reading of a stored document: at most 40 small requests, mostly two to ten.
+	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	detectTimeout = 30 * time.Second
-	// deleteTimeout limits the removal of what must not stay. It continues after the client has disconnected.
+	// deleteTimeout limits the deletion of a rejected upload, which continues after the client has disconnected.
 	deleteTimeout = 15 * time.Second
 )
 
-// The Retry-After of responses while something that Docmill needs is down.
+// Retry-After when a dependency is down or busy.
 const (
+	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
 	queueRetryAfter = 5 * time.Second
 )
@@ -58,18 +59,20 @@ type Publisher interface {
 type Submitter struct {
 	// Sources stores the documents.
 	Sources blob.Bucket
+	// Detector examines the documents.
+	Detector *detect.Detector
 	// Publisher publishes the jobs.
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
-	// Seal seals passwords; nil if they are not accepted.
+	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. If it returns nil, the job is durable. If it returns an
-// error, which is a problem, there is no job, except for problem.QueueUnconfirmed. ctx is that of the request: if it
-// ends before the job is published, because the client has disconnected, there is no job.
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns an
+// error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it ends before
+// the job is published, because the client has disconnected, there is no job either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -85,7 +88,7 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	}
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
-		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of databases
+		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of the database
 		Source:      source,
 		Target:      target,
 		Tag:         document.Options.Tag,
@@ -110,9 +113,9 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 	return target, nil
 }
 
-// keep stores the document with the key and returns what it is. If it returns an error, nothing stays in the store.
+// keep stores the document under the key and returns what it is. After an error nothing remains in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
-	head, whole, err := readHead(document)
+	head, whole, err := readHead(ctx, document)
 	if err != nil {
 		return nil, err
 	}
@@ -122,86 +125,100 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and rejects what cannot be a document. whole reports whether the head
-// is all of it.
-func readHead(upload *upload.Upload) (head []byte, whole bool, err error) {
-	size := headSize
-	if upload.Size >= 0 && upload.Size < headSize {
-		size = int(upload.Size) + 1 // one more, to detect the end
-	}
-	head = make([]byte, size)
-	n, err := io.ReadFull(upload, head[:min(size, document.PrefixSize)])
-	if err == nil {
-		// A slow client need not send the rest of what is rejected anyway.
-		if err := document.RecognisePrefix(head[:n], upload.Filename); err != nil {
+// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there is
+// no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
+// form without a file, holds none, and less memory than 64 KiB.
+func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
+	head = make([]byte, sizeOf(upload, detect.PrefixSize))
+	n, err := io.ReadFull(upload, head)
+	whole = ended(err)
+	switch {
+	case err != nil && !whole:
+		return nil, false, err
+	case !whole:
+		// A slow client is not kept sending what is refused anyway.
+		if err := detect.DetectPrefix(head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
-		var more int
-		more, err = io.ReadFull(upload, head[n:])
-		n += more
 	}
-	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: // returned by io.ReadFull itself, only at the regular end of the upload
+	if err := upload.Start(ctx); err != nil {
+		return nil, false, err
+	}
+	if whole {
 		return head[:n], true, nil
+	}
+	head = append(make([]byte, 0, sizeOf(upload, headSize)), head...)
+	n, err = io.ReadFull(upload, head[n:cap(head)])
+	head = head[:detect.PrefixSize+n]
+	switch {
+	case ended(err):
+		return head, true, nil
 	case err != nil:
 		return nil, false, err
 	}
 	return head, false, nil
 }
 
-func (s *Submitter) keepSmall(
-	ctx context.Context, key string, upload *upload.Upload, content []byte,
-) (*conversionv1.Source, error) {
-	recognition, err := detect(bytes.NewReader(content), int64(len(content)), upload)
+// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to see
+// its end.
+func sizeOf(upload *upload.Upload, limit int) int {
+	if upload.Size >= 0 && upload.Size < int64(limit) {
+		return int(upload.Size) + 1
+	}
+	return limit
+}
+
+// ended reports whether io.ReadFull returned err at the good end of an upload. An upload wraps neither of the two.
+func ended(err error) bool {
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // see above
+}
+
+func (s *Submitter) keepSmall(ctx context.Context, key string, upload *upload.Upload, content []byte) (*conversionv1.Source, error) {
+	result, err := s.detect(ctx, bytes.NewReader(content), int64(len(content)), upload)
 	if err != nil {
 		return nil, err
 	}
 	putting, stop := withStall(ctx)
 	defer stop.end()
-	options := blob.PutOptions{ContentType: recognition.Format.MediaType}
-	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), options)
+	err = s.Sources.Put(putting, key, bytes.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: result.Format.MediaType})
 	if err != nil {
-		s.remove(ctx, key) // it may be stored if only the response was lost
+		s.remove(ctx, key) // it may exist if only the response was lost
 		return nil, storeUnavailable(err)
 	}
 	sum := sha256.Sum256(content)
-	return sourceOf(key, upload, recognition.Format, int64(len(content)), sum[:]), nil
+	return sourceOf(key, upload, result.Format, int64(len(content)), sum[:]), nil
 }
 
-func (s *Submitter) keepLarge(
-	ctx context.Context, key string, upload *upload.Upload, head []byte,
-) (*conversionv1.Source, error) {
+func (s *Submitter) keepLarge(ctx context.Context, key string, upload *upload.Upload, head []byte) (*conversionv1.Source, error) {
 	size, sum, err := s.stream(ctx, key, upload, head)
 	if err != nil {
 		return nil, err
 	}
 	reading, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	recognition, err := detect(blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
+	result, err := s.detect(reading, blob.NewReaderAt(reading, s.Sources, key, size), size, upload)
 	if err != nil {
 		s.remove(ctx, key)
 		return nil, err
 	}
-	return sourceOf(key, upload, recognition.Format, size, sum), nil
+	return sourceOf(key, upload, result.Format, size, sum), nil
 }
 
-// stream stores head and the rest of the upload, and computes their SHA-256.
-func (s *Submitter) stream(
-	ctx context.Context, key string, upload *upload.Upload, head []byte,
-) (size int64, sum []byte, err error) {
+// stream stores head and the rest of the upload while their SHA-256 is computed.
+func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Upload, head []byte) (size int64, sum []byte, err error) {
 	putting, stall := withStall(ctx)
 	defer stall.end()
 	hash := sha256.New()
 	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
-	// The media type is known later; no reader of the object uses this one.
+	// The type is known only later, and no reader of the blob uses this one.
 	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
-		// A put of a known size stops there; the end of the request must still be read.
+		// A put of a known size may stop there; the end of the request still has to be read.
 		_, err = io.Copy(io.Discard, content)
 	}
 	size, failure := content.takeBack()
 	if failure != nil {
-		err = failure // the upload's own error, not how the store's client wraps it
+		err = failure // the upload's own error, not the one that the store's client returned for it
 	} else if err != nil {
 		err = storeUnavailable(err)
 	}
@@ -212,19 +229,21 @@ func (s *Submitter) stream(
 	return size, hash.Sum(nil), nil
 }
 
-// detect determines what the document is, and checks whether it can be converted as requested.
-func detect(content io.ReaderAt, size int64, upload *upload.Upload) (document.Recognition, error) {
-	recognition, err := document.Recognise(content, size, upload.Filename)
+// detect finds out what the document is and whether it can become what its owner wants.
+func (s *Submitter) detect(
+	ctx context.Context, content io.ReaderAt, size int64, upload *upload.Upload,
+) (detect.Result, error) {
+	result, err := s.Detector.Detect(ctx, content, size, upload.Filename)
 	if err != nil {
-		return document.Recognition{}, refusal(err)
+		return detect.Result{}, refusal(err)
 	}
-	if err := upload.Options.Suit(recognition.Format); err != nil {
-		return document.Recognition{}, err
+	if err := upload.Options.Suit(result.Format); err != nil {
+		return detect.Result{}, err
 	}
-	if recognition.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
-		return document.Recognition{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
+	if result.Encrypted && upload.Options.Chosen.Secrets().GetPassword() == "" {
+		return detect.Result{}, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
-	return recognition, nil
+	return result, nil
 }
 
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
@@ -232,7 +251,7 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		s.remove(ctx, request.GetJobId())
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
-	// From here on the job is accepted even if the client disconnects: a publication cannot be undone.
+	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
 	defer cancel()
 	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
@@ -240,41 +259,43 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	case err == nil:
 		return nil
 	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
-		// A nack may leave the message in the other queue. The response says that there is no job; if a converter
-		// receives it nevertheless, the job fails because its source is missing.
+		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
+		// gets it all the same fails it for want of its source.
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.QueueUnavailable, "The queue does not accept jobs at present.").
-			After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnavailable, "The queue takes no jobs at present.").After(queueRetryAfter).Because(err)
 	default:
-		return problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.").
-			After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnconfirmed, "The queue did not say in time whether it has taken the job.").After(queueRetryAfter).Because(err)
 	}
 }
 
-// remove removes what was stored, even if the client has disconnected. What cannot be removed is logged.
+// remove deletes what was stored, also if the client has disconnected. What cannot be deleted is logged.
 func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	if err := s.Sources.Delete(ctx, key); err != nil {
-		s.Log.Warn("a rejected upload may stay in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+		s.Log.Warn("rejected upload may remain in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 
-// refusal returns the problem for a document that is not accepted.
+var refusalCodes = map[detect.Reason]problem.Code{
+	detect.Empty:         problem.FileEmpty,
+	detect.Unrecognized:  problem.FileUnrecognized,
+	detect.Unsupported:   problem.FormatUnsupported,
+	detect.Contradiction: problem.FileTypeContradicted,
+	detect.Damaged:       problem.DocumentMalformed,
+	detect.TooComplex:    problem.DocumentTooComplex,
+}
+
+// refusal returns the problem of a document that is rejected.
 func refusal(err error) error {
-	var refused *document.Refusal
+	if errors.Is(err, detect.ErrBusy) {
+		return problem.New(problem.Busy, "Too many documents are being examined.").After(busyRetryAfter).Because(err)
+	}
+	var refused *detect.Refusal
 	if !errors.As(err, &refused) {
 		return storeUnavailable(err) // reading from memory cannot fail
 	}
-	codes := map[document.Reason]problem.Code{
-		document.Empty:          problem.FileEmpty,
-		document.Unrecognisable: problem.FileUnrecognized,
-		document.Unsupported:    problem.FormatUnsupported,
-		document.Contradiction:  problem.FileTypeContradicted,
-		document.Damaged:        problem.DocumentMalformed,
-		document.TooComplex:     problem.DocumentTooComplex,
-	}
-	return problem.New(codes[refused.Reason], "%s", refused.Error()).Because(err)
+	return problem.New(refusalCodes[refused.Reason], "%s", refused.Error()).Because(err)
 }
 
 func storeUnavailable(err error) error {
@@ -284,13 +305,13 @@ func storeUnavailable(err error) error {
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }
 
-func sourceOf(key string, upload *upload.Upload, format document.Format, size int64, sum []byte) *conversionv1.Source {
+func sourceOf(key string, upload *upload.Upload, format format.Format, size int64, sum []byte) *conversionv1.Source {
 	return &conversionv1.Source{
 		ObjectKey: key, Filename: upload.Filename, Format: format.ID, ContentType: format.MediaType, Size: size, Sha256: sum,
 	}
 }
 
-// accepted returns the job as it is right after its publication.
+// accepted returns the job in the state right after its publication.
 func accepted(request *conversionv1.ConvertRequested) jobapi.Job {
 	source := request.GetSource()
 	return jobapi.Job{

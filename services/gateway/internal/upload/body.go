@@ -12,53 +12,83 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// body is a request's body. Every way in which it can end badly, and there are many (a reset, a half-closed connection, a
-// broken chunk, a deadline), becomes one of two problems, and a client that sends nothing is given up.
+// body is a request's body. Every way in which it can end badly (a reset, a half-closed connection, a broken chunk, a
+// deadline) becomes one of two problems. A client that sends nothing, or less than the minimum rate, is given up.
 type body struct {
 	source  io.Reader
 	control *http.ResponseController
-	idle    time.Duration
+	pace    *pace
 	failure error
 }
 
-func newBody(w http.ResponseWriter, r *http.Request, idle time.Duration) *body {
-	b := &body{source: r.Body, control: http.NewResponseController(w), idle: idle}
+func newBody(w http.ResponseWriter, r *http.Request, limits Limits) *body {
+	b := &body{source: r.Body, control: http.NewResponseController(w), pace: newPace(limits.Idle, limits.MinRate)}
 	// Even before the first read: when the request is refused at once, the server still reads a little of the body.
-	b.extend()
+	b.setDeadline(time.Now().Add(limits.Idle))
 	return b
 }
 
-// Read gives the client another idle time to send something.
+// Read reads what the client sends.
 func (b *body) Read(p []byte) (int, error) {
 	if b.failure != nil {
 		return 0, b.failure
 	}
-	b.extend()
+	if !b.pace.wait(b.setDeadline) {
+		b.failure = displaced()
+		return 0, b.failure
+	}
+	began := time.Now()
 	n, err := b.source.Read(p)
+	b.pace.received(n)
 	switch {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
-		// From here on the server itself reads, to notice when the client leaves. A deadline that passed meanwhile would
+		// From here on the server itself reads, to notice when the client disconnects. A deadline that passed meanwhile would
 		// look to it like that, and end the request's context in the middle of a long answer.
-		_ = b.control.SetReadDeadline(time.Time{})
+		b.pace.end(func() { b.setDeadline(time.Time{}) })
 		b.failure = io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.failure = problem.New(problem.UploadTooSlow, "Nothing arrived for %s.", b.idle).Because(opaque(err))
+		b.failure = b.tooSlow(time.Since(began)).Because(opaque(err))
 	default:
-		b.failure = problem.New(problem.UploadInterrupted, "The connection ended, or was broken, before the whole request was there.").Because(opaque(err))
+		b.failure = problem.New(problem.UploadInterrupted, "The connection was closed or broken before the whole request had arrived.").
+			Because(opaque(err))
 	}
 	return n, b.failure
 }
 
-// opaque keeps an error's text and not its chain. Readers of an upload look for io.EOF and io.ErrUnexpectedEOF; inside of a
-// problem neither must be taken for a good end.
+// tooSlow returns why an upload was given up after its client had sent nothing for so long.
+func (b *body) tooSlow(nothing time.Duration) *problem.Error {
+	switch {
+	case b.pace.wasInterrupted():
+		return displaced()
+	case nothing >= b.pace.idle || b.pace.rate == 0:
+		return problem.New(problem.UploadTooSlow, "Nothing arrived for %s.", b.pace.idle)
+	default:
+		return problem.New(problem.UploadTooSlow, "The average rate was below the minimum of %s per second.", humanize.IBytes(uint64(b.pace.rate)))
+	}
+}
+
+func displaced() *problem.Error {
+	return problem.New(problem.UploadTooSlow, "The upload fell behind while others were waiting, and was ended in favor of them.")
+}
+
+// Lag implements admission.Upload.
+func (b *body) Lag() time.Duration { return b.pace.lag() }
+
+// Interrupt implements admission.Upload.
+func (b *body) Interrupt() {
+	b.pace.interrupt(func() { b.setDeadline(time.Unix(1, 0)) }) // one that has passed
+}
+
+// opaque returns an error with the same text and without the chain. Readers of an upload look for io.EOF and
+// io.ErrUnexpectedEOF; inside a problem neither must be mistaken for a good end.
 func opaque(err error) error { return errors.New(err.Error()) }
 
-// extend is best effort: only a writer that is no network connection, a test's, cannot set deadlines.
-func (b *body) extend() { _ = b.control.SetReadDeadline(time.Now().Add(b.idle)) }
+// setDeadline is best effort: only a writer that is not a network connection, as in a test, cannot set deadlines.
+func (b *body) setDeadline(deadline time.Time) { _ = b.control.SetReadDeadline(deadline) }
 
-// broken gives the problem that ended the body, or nil when it is still good or ended well.
+// broken returns the problem that ended the body, or nil if it is still good or ended well.
 func (b *body) broken() error {
 	if errors.Is(b.failure, io.EOF) {
 		return nil
@@ -66,7 +96,7 @@ func (b *body) broken() error {
 	return b.failure
 }
 
-// capped ends with the error beyond when its source has more than left bytes. Exactly that many are still good.
+// capped fails with the error beyond if its source has more than left bytes. Exactly that many are still good.
 type capped struct {
 	source io.Reader
 	left   int64
@@ -81,7 +111,7 @@ func (c *capped) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	// One byte more than allowed tells an end that is just right from one that is not.
+	// One byte more than allowed distinguishes content of exactly the limit from content that exceeds it.
 	if int64(len(p)) > c.left+1 {
 		p = p[:c.left+1]
 	}
@@ -95,5 +125,5 @@ func (c *capped) Read(p []byte) (int, error) {
 }
 
 func tooLarge(limit int64) *problem.Error {
-	return problem.New(problem.FileTooLarge, "The file has more than the %s (%d bytes) that are accepted here.", humanize.IBytes(uint64(limit)), limit)
+	return problem.New(problem.FileTooLarge, "The file is larger than the limit of %s (%d bytes).", humanize.IBytes(uint64(limit)), limit)
 }

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// maxFields bounds the options of a form; there are 32.
+	// maxFields is the maximum number of options in a form; there are about 30.
 	maxFields = 64
-	// maxOverhead bounds what a form may have before its file, and again after it: preamble, part headers, options. Go's
-	// own limit is 10 MB for the headers of one part alone.
+	// maxOverhead is the maximum size, in bytes, of what precedes a form's file, and of what follows it: preamble, part
+	// headers, options. Go's own limit is 10 MB for the headers of a single part.
 	maxOverhead = 64 << 10
-	// maxBoundary is RFC 2046's.
+	// maxBoundary is the limit of RFC 2046.
 	maxBoundary = 70
 	// filePart is the name of the part with the document.
 	filePart = "file"
 )
 
-// form reads a multipart/form-data body part by part.
+// form reads a multipart/form-data body.
 type form struct {
 	body    *body
 	bounded *capped
@@ -34,15 +34,15 @@ type form struct {
 
 func receiveForm(body *body, length int64, mediaType, boundary string, options *collector, limits Limits) (*Upload, error) {
 	if mediaType != "multipart/form-data" {
-		return nil, formInvalid("The media type is %s and not multipart/form-data.", mediaType)
+		return nil, formInvalid("The media type is %s, not multipart/form-data.", mediaType)
 	}
 	if boundary == "" || len(boundary) > maxBoundary {
-		return nil, formInvalid("The Content-Type needs a boundary of 1 to %d characters.", maxBoundary)
+		return nil, formInvalid("The Content-Type must have a boundary of 1 to %d characters.", maxBoundary)
 	}
 	if length > limits.MaxSize+2*maxOverhead {
-		return nil, tooLarge(limits.MaxSize) // the file alone must be larger than allowed, whatever comes with it
+		return nil, tooLarge(limits.MaxSize) // the file alone must exceed the limit, whatever accompanies it
 	}
-	bounded := &capped{source: body, left: maxOverhead, beyond: formInvalid("More than %d bytes come before the file.", maxOverhead)}
+	bounded := &capped{source: body, left: maxOverhead, beyond: formInvalid("More than %d bytes precede the file.", maxOverhead)}
 	closing := newClosing(bounded, boundary)
 	f := &form{body: body, bounded: bounded, closing: closing, parts: multipart.NewReader(closing, boundary), options: options}
 	file, err := f.fileAfterOptions()
@@ -57,7 +57,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 	for range maxFields + 1 {
 		part, err := f.next()
 		if errors.Is(err, io.EOF) {
-			return nil, problem.New(problem.FileMissing, "The form has no part named %q.", filePart).With(f.options.faults...)
+			return nil, problem.New(problem.FileMissing, "The form has no field named %q.", filePart).With(f.options.faults...)
 		}
 		if err != nil {
 			return nil, err
@@ -66,7 +66,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 		case name == filePart:
 			return part, nil
 		case part.FileName() != "":
-			return nil, problem.New(problem.FileMissing, "The form has a file in the part %q; the part must be named %q.", shorten(name), filePart).
+			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; the field must be named %q.", shorten(name), filePart).
 				With(f.options.faults...)
 		default:
 			if err := f.take(name, part); err != nil {
@@ -77,7 +77,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 	return nil, formInvalid("The form has more than %d options.", maxFields)
 }
 
-// take reads an option's value, of which only so much counts as any valid one can have.
+// take reads an option's value, up to the length that a valid one can have.
 func (f *form) take(name string, part *multipart.Part) error {
 	value, err := io.ReadAll(io.LimitReader(part, maxValue+1))
 	if err != nil {
@@ -87,21 +87,21 @@ func (f *form) take(name string, part *multipart.Part) error {
 	return nil
 }
 
-// open makes the Upload of the file's part.
+// open returns the Upload of the file's part.
 func (f *form) open(file *multipart.Part, limits Limits) (*Upload, error) {
 	chosen, err := f.options.finish()
 	if err != nil {
 		return nil, err
 	}
 	if coding := file.Header.Get("Content-Transfer-Encoding"); !slices.Contains([]string{"", "binary", "8bit", "7bit"}, strings.ToLower(coding)) {
-		return nil, formInvalid("The file has a Content-Transfer-Encoding; send its bytes as they are.")
+		return nil, formInvalid("The file has a Content-Transfer-Encoding; send it without an encoding.")
 	}
 	filename, err := filenameOfPart(file.Header.Get("Content-Disposition"))
 	if err != nil {
 		return nil, err
 	}
-	// The reader of the parts has read ahead; what it has only makes this bound wider, and the file has one of its own.
-	f.bounded.left, f.bounded.beyond = limits.MaxSize+maxOverhead, formInvalid("More than %d bytes come with the file.", maxOverhead)
+	// The multipart reader has read ahead, which only makes this limit larger; the file has its own.
+	f.bounded.left, f.bounded.beyond = limits.MaxSize+maxOverhead, formInvalid("More than %d bytes accompany the file.", maxOverhead)
 	document := &capped{source: &filePartReader{form: f, part: file}, left: limits.MaxSize, beyond: tooLarge(limits.MaxSize)}
 	return &Upload{Options: chosen, Filename: filename, Size: UnknownSize, content: document, rest: f.finish}, nil
 }
@@ -114,15 +114,15 @@ type filePartReader struct {
 
 func (r *filePartReader) Read(p []byte) (int, error) {
 	n, err := r.part.Read(p)
-	if err == nil || err == io.EOF { //nolint:errorlint // the library gives io.EOF as it is, at the closing boundary only
+	if err == nil || err == io.EOF { //nolint:errorlint // the library returns io.EOF itself, at the closing boundary only
 		return n, err
 	}
 	return n, r.form.failure(err)
 }
 
-// finish reads what comes after the file: nothing may, but an epilogue of moderate size.
+// finish reads what follows the file. Only an epilogue of limited size is allowed.
 func (f *form) finish() error {
-	f.bounded.left, f.bounded.beyond = maxOverhead, formInvalid("More than %d bytes come after the file.", maxOverhead)
+	f.bounded.left, f.bounded.beyond = maxOverhead, formInvalid("More than %d bytes follow the file.", maxOverhead)
 	var late []problem.Field
 	for {
 		part, err := f.next()
@@ -133,15 +133,15 @@ func (f *form) finish() error {
 			return err
 		}
 		if part.FormName() == filePart || part.FileName() != "" {
-			return problem.New(problem.FileRepeated, "Another file follows the first one.")
+			return problem.New(problem.FileRepeated, "The form has a second file.")
 		}
 		if len(late) == maxFields {
 			return formInvalid("The form has more than %d options.", maxFields)
 		}
-		late = append(late, problem.Field{Name: shorten(part.FormName()), Detail: "comes after the file; options come first"})
+		late = append(late, problem.Field{Name: shorten(part.FormName()), Detail: "follows the file; options must precede it"})
 	}
 	if len(late) > 0 {
-		return problem.New(problem.OptionInvalid, "Options come after the file.").With(late...)
+		return problem.New(problem.OptionInvalid, "The form has options after the file.").With(late...)
 	}
 	if _, err := io.Copy(io.Discard, f.bounded); err != nil {
 		return f.failure(err)
@@ -149,23 +149,23 @@ func (f *form) finish() error {
 	return nil
 }
 
-// next gives the next part as it was sent: the library's NextPart would decode quoted-printable.
+// next returns the next part as it was sent: the library's NextPart would decode quoted-printable.
 func (f *form) next() (*multipart.Part, error) {
 	part, err := f.parts.NextRawPart()
-	if err == io.EOF && f.closing.seen { // the library gives that of a form that is cut off, too, or wraps it
+	if err == io.EOF && f.closing.seen { // the library also returns it, wrapped or not, for a truncated form
 		return nil, io.EOF
 	}
 	if err != nil {
 		return nil, f.failure(err)
 	}
 	if part.FormName() == "" {
-		return nil, formInvalid("A part has no Content-Disposition of the kind form-data with a name.")
+		return nil, formInvalid("A part has no Content-Disposition of type form-data with a name.")
 	}
 	return part, nil
 }
 
-// closing watches for the closing boundary: the library gives a plain io.EOF for a form that has one, and also for a form that
-// is cut off in the headers of a part.
+// closing looks for the closing boundary: the library returns a plain io.EOF for a form that has one, but also for a form
+// that is truncated in the headers of a part.
 type closing struct {
 	source io.Reader
 	mark   []byte
@@ -193,8 +193,8 @@ func (c *closing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failure says why the form could not be read on: the body's own problem when it has one, or else that the form is
-// none, which is what the library's errors come to.
+// failure returns why the form could not be read: the problem of the body if it has one, or else that the form is
+// invalid, which is the meaning of the library's errors.
 func (f *form) failure(err error) error {
 	if broken := f.body.broken(); broken != nil {
 		return broken

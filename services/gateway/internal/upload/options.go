@@ -8,23 +8,23 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
-// Options are what a client chose for its job.
+// Options are the client's choices for a job.
 type Options struct {
 	// To is the format to produce: the identifier of a target that at least one format has.
 	To string
-	// Tag is the client's own label: at most 128 characters, none of them a control character; may be empty.
+	// Tag is the client's own label: at most 128 characters, without control characters; may be empty.
 	Tag string
-	// Chosen are the conversion's own options: each is right by itself, goes with the others, and with To and at least one
+	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least one
 	// kind of document.
 	Chosen *option.Chosen
 
-	formats []capabilities.Format // that are offered
+	formats []capabilities.Format // that are supported
 }
 
 const (
@@ -32,17 +32,17 @@ const (
 	optionTag = "tag"
 
 	maxTag = 128
-	// maxValue bounds the value of any option, in bytes: a password of 255 characters of 4 bytes each.
+	// maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
 	maxValue = 4 * 255
-	// maxShown is how much of a client's own words an answer repeats.
+	// maxShown is the maximum length, in bytes, of client input that is repeated in a response.
 	maxShown = 64
 )
 
-// OfferedOptions lists the options that a submission may have.
+// OfferedOptions returns the options that a submission may have.
 func (l Limits) OfferedOptions() []option.Option {
 	offered := []option.Option{
-		{Name: optionTo, Kind: option.Choice, Description: "The format to convert into.", Default: "pdf", Allowed: l.targets()},
-		{Name: optionTag, Kind: option.Text, Description: "A label of your own, shown with the job.", MaxLength: maxTag},
+		{Name: optionTo, Kind: option.Choice, Description: "The format to convert to.", Default: "pdf", Allowed: l.targets()},
+		{Name: optionTag, Kind: option.Text, Description: "Your own label, shown with the job.", MaxLength: maxTag},
 	}
 	for _, o := range option.All() {
 		if o.Kind != option.Secret || l.Secrets {
@@ -52,11 +52,11 @@ func (l Limits) OfferedOptions() []option.Option {
 	return offered
 }
 
-// targets lists every format that some document can be converted into.
+// targets returns the formats that documents can be converted to.
 func (l Limits) targets() []string {
 	var ids []string
 	for _, format := range l.Formats {
-		for _, target := range format.Targets() {
+		for target := range format.Targets() {
 			if !slices.Contains(ids, target.ID) {
 				ids = append(ids, target.ID)
 			}
@@ -65,7 +65,7 @@ func (l Limits) targets() []string {
 	return ids
 }
 
-// collector gathers options one by one, and all that is wrong with them, so that the client reads it at once.
+// collector collects options and everything that is wrong with them, so that the client gets all errors together.
 type collector struct {
 	offered []option.Option
 	given   []string
@@ -80,17 +80,17 @@ func newCollector(limits Limits) *collector {
 func (c *collector) addQuery(raw string) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		c.fault("(query)", "cannot be read: parameters are separated by & and percent-encoded")
+		c.fault("(query)", "cannot be parsed: parameters must be separated by & and percent-encoded")
 	}
 	names := make([]string, 0, len(query))
 	for name := range query {
 		names = append(names, name)
 	}
-	slices.Sort(names) // a map has no order, and answers should not differ by chance
+	slices.Sort(names) // responses should not depend on the order of a map
 	for _, name := range names[:min(len(names), maxFields)] {
-		for _, value := range query[name][:min(len(query[name]), 2)] { // two are enough to be repeated
+		for _, value := range query[name][:min(len(query[name]), 2)] { // two are enough for an error
 			if offered, found := c.find(name); found && offered.Kind == option.Secret {
-				c.fault(name, "is a secret, which has no place in an address; send it as a field of a form")
+				c.fault(name, "must not be sent in the URL; send it as a form field")
 				continue
 			}
 			c.add(name, value)
@@ -107,7 +107,7 @@ func (c *collector) find(name string) (option.Option, bool) {
 
 func (c *collector) add(name, value string) {
 	if slices.Contains(c.given, name) {
-		c.fault(name, "is given more than once")
+		c.fault(name, "is set more than once")
 		return
 	}
 	c.given = append(c.given, name)
@@ -116,12 +116,12 @@ func (c *collector) add(name, value string) {
 	}
 }
 
-// take keeps an option's value, or says what is wrong with it.
+// take stores an option's value, or returns what is wrong with it.
 func (c *collector) take(name, value string) (fault string) {
 	offered, found := c.find(name)
 	switch {
 	case !found:
-		return "is no option; GET /v1/formats lists those that are"
+		return "unknown option; see GET /v1/formats"
 	case len(value) > maxValue:
 		return fmt.Sprintf("is longer than %d bytes", maxValue)
 	case name == optionTo && !slices.Contains(offered.Allowed, value):
@@ -144,7 +144,7 @@ func faultOfTag(tag string) string {
 	case utf8.RuneCountInString(tag) > maxTag:
 		return fmt.Sprintf("must have at most %d characters", maxTag)
 	case strings.ContainsFunc(tag, unicode.IsControl):
-		return "must have no control characters"
+		return "must not contain control characters"
 	default:
 		return ""
 	}
@@ -154,9 +154,9 @@ func (c *collector) fault(name, detail string) {
 	c.faults = append(c.faults, problem.Field{Name: shorten(name), Detail: detail})
 }
 
-// finish gives the options with defaults for those that were not given, or everything that is wrong with them.
+// finish returns the options, with defaults for those that are not set, or everything that is wrong with them.
 func (c *collector) finish() (Options, error) {
-	var families []document.Family
+	var families []format.Family
 	for _, format := range c.values.formats {
 		if _, offered := format.Target(c.values.To); offered {
 			families = append(families, format.Family)
@@ -166,31 +166,31 @@ func (c *collector) finish() (Options, error) {
 		c.fault(fault.Name, fault.Detail)
 	}
 	if len(c.faults) > 0 {
-		return Options{}, problem.New(problem.OptionInvalid, "The request has options that are not valid.").With(c.faults...)
+		return Options{}, problem.New(problem.OptionInvalid, "The request has invalid options.").With(c.faults...)
 	}
 	return c.values, nil
 }
 
-// Suit tells why a document of the format cannot be converted with these options, now that it is known, or nil.
-func (o Options) Suit(format document.Format) error {
-	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == format.ID })
+// Suit returns nil if a document of the format can be converted with these options, or the reason why not.
+func (o Options) Suit(found format.Format) error {
+	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == found.ID })
 	if i < 0 {
-		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot be read by the converters that are at work.", format.ID)
+		return problem.New(problem.FormatUnsupported, "The running converters do not support documents of the format %s.", found.ID)
 	}
 	if _, offered := o.formats[i].Target(o.To); !offered {
-		return problem.New(problem.FormatUnsupported, "A document of the kind %s cannot become %s.", format.ID, o.To)
+		return problem.New(problem.FormatUnsupported, "Documents of the format %s cannot be converted to %s.", found.ID, o.To)
 	}
 	var fields []problem.Field
-	for _, fault := range o.Chosen.Unsuitable(o.To, format.Family) {
+	for _, fault := range o.Chosen.Unsuitable(o.To, found.Family) {
 		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})
 	}
 	if len(fields) == 0 {
 		return nil
 	}
-	return problem.New(problem.OptionInvalid, "The document is a %s, and the request has options that are not for such.", format.Title).With(fields...)
+	return problem.New(problem.OptionInvalid, "The request has options that do not apply to a %s.", found.Title).With(fields...)
 }
 
-// shorten makes a client's word fit to be repeated in an answer.
+// shorten shortens client input so that it can be repeated in a response.
 func shorten(word string) string {
 	word = strings.ToValidUTF8(word, "\ufffd")
 	if len(word) <= maxShown {

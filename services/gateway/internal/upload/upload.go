@@ -1,39 +1,46 @@
-// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more of it
-// than a few KiB, and whatever is wrong with the request, down to a field that comes after the file, ends the reading of
-// the document with one [*problem.Error]: who has read to io.EOF has a request that is right as a whole.
+// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more than a
+// few KiB of it. Whatever is wrong with the request, down to a field that follows the file, ends the reading of the
+// document with one [*problem.Error]: a reader that has reached io.EOF has a request that is valid as a whole.
 package upload
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
-// UnknownSize is the size of a document whose end is not known beforehand: every one in a form.
+// UnknownSize is the size of a document whose length is not known in advance, such as any in a form.
 const UnknownSize int64 = -1
 
-// Limits bound what a client may send.
+// Limits limit what a client may send.
 type Limits struct {
 	// MaxSize is the largest document, in bytes.
 	MaxSize int64
-	// Idle is how long the client may send nothing at all.
+	// Idle is how long the client may send nothing.
 	Idle time.Duration
-	// Secrets says whether options that are secret are taken: there is a key to seal them with.
+	// MinRate is the minimum average rate in bytes per second, measured over a time of Idle; 0 is no minimum.
+	MinRate int64
+	// Secrets reports whether secret options are accepted, because there is a key to seal them with.
 	Secrets bool
-	// Formats are those that are offered.
+	// Formats are the supported formats.
 	Formats []capabilities.Format
+	// Gate limits concurrent uploads; nil is no limit.
+	Gate *admission.Gate
 }
 
-// Upload is one document on its way in. It is for one goroutine at a time.
+// Upload is a document that is being received. It must not be used concurrently.
 type Upload struct {
 	Options Options
-	// Filename is the client's name for the document, without any folder: UTF-8, 1 to 255 bytes, no control characters.
+	// Filename is the client's name for the document, without any directory: UTF-8, 1 to 255 bytes, no control characters.
 	Filename string
 	// Size is the document's exact size in bytes, or UnknownSize.
 	Size int64
@@ -42,14 +49,63 @@ type Upload struct {
 	rest    func() error
 	failure error
 	ended   bool
+	ticket  *admission.Ticket
 }
 
-// Receive reads the request up to the document's first byte. The document is read from the Upload, and from then on the
-// request's body belongs to it. Its errors are problems.
+// Retry-After of uploads that find no place.
+const busyRetryAfter = 2 * time.Second
+
+// Receive reads the request up to the document's first byte. The document is read from the Upload, which owns the
+// request's body from then on. The caller closes the Upload. Errors are problems.
 func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, error) {
-	body := newBody(w, r, limits.Idle)
+	body := newBody(w, r, limits)
+	if limits.Gate == nil {
+		return receiveBody(body, r, limits)
+	}
+	client, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		client = r.RemoteAddr // not a network connection
+	}
+	ticket, err := limits.Gate.Enter(client, body)
+	if err != nil {
+		return nil, problem.New(problem.Busy, "Too many uploads are open.").After(busyRetryAfter).Because(err)
+	}
+	upload, err := receiveBody(body, r, limits)
+	if err != nil {
+		ticket.Leave()
+		return nil, err
+	}
+	upload.ticket = ticket
+	return upload, nil
+}
+
+// Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes have
+// arrived and before it allocates much for the rest. The slot is held until Close. Errors are problems.
+func (u *Upload) Start(ctx context.Context) error {
+	if u.ticket == nil {
+		return nil
+	}
+	err := u.ticket.Start(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, admission.ErrNoSlot):
+		return problem.New(problem.Busy, "Too many uploads are being stored.").After(busyRetryAfter).Because(err)
+	default:
+		return problem.New(problem.UploadInterrupted, "The client disconnected while the upload waited for its turn.").Because(err)
+	}
+}
+
+// Close ends the upload, whether or not it was read to its end.
+func (u *Upload) Close() {
+	if u.ticket != nil {
+		u.ticket.Leave()
+	}
+}
+
+func receiveBody(body *body, r *http.Request, limits Limits) (*Upload, error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, headerInvalid("Content-Encoding", "must be left out: send the document as it is")
+		return nil, headerInvalid("Content-Encoding", "must be omitted: send the document without a content coding")
 	}
 	options := newCollector(limits)
 	options.addQuery(r.URL.RawQuery)
@@ -57,15 +113,15 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	if strings.HasPrefix(contentType, "multipart/") {
 		mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil {
-			return nil, problem.New(problem.FormInvalid, "The Content-Type of the request cannot be read.").Because(opaque(err))
+			return nil, problem.New(problem.FormInvalid, "The Content-Type of the request cannot be parsed.").Because(opaque(err))
 		}
 		return receiveForm(body, r.ContentLength, mediaType, params["boundary"], options, limits)
 	}
 	return receiveRaw(body, r, options, limits)
 }
 
-// Read gives the next bytes of the document. At its end it first reads what is left of the request and checks it:
-// io.EOF means that all of it is right. Every other error is a problem and final.
+// Read reads the next bytes of the document. At its end it first reads and checks the rest of the request: io.EOF means
+// that all of it is valid. Every other error is a problem and permanent.
 func (u *Upload) Read(p []byte) (int, error) {
 	if u.failure != nil {
 		return 0, u.failure
@@ -84,7 +140,7 @@ func (u *Upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// receiveRaw takes the whole body as the document, and its name from Content-Disposition.
+// receiveRaw uses the whole body as the document and takes its name from Content-Disposition.
 func receiveRaw(body *body, r *http.Request, options *collector, limits Limits) (*Upload, error) {
 	chosen, err := options.finish()
 	if err != nil {
@@ -92,11 +148,11 @@ func receiveRaw(body *body, r *http.Request, options *collector, limits Limits) 
 	}
 	disposition := r.Header.Values("Content-Disposition")
 	if len(disposition) == 0 {
-		return nil, problem.New(problem.FileMissing, "The request is neither a form nor names its body in a Content-Disposition header.").
+		return nil, problem.New(problem.FileMissing, "The request is not a form and has no Content-Disposition header that names the body.").
 			With(problem.Field{Name: "Content-Disposition", Detail: dispositionWanted})
 	}
 	if len(disposition) > 1 {
-		return nil, headerInvalid("Content-Disposition", "must be there once")
+		return nil, headerInvalid("Content-Disposition", "must occur once")
 	}
 	filename, err := filenameOf(disposition[0])
 	if err != nil {
@@ -113,5 +169,5 @@ func receiveRaw(body *body, r *http.Request, options *collector, limits Limits) 
 }
 
 func headerInvalid(name, detail string) *problem.Error {
-	return problem.New(problem.HeaderInvalid, "The header %s cannot be used.", name).With(problem.Field{Name: name, Detail: detail})
+	return problem.New(problem.HeaderInvalid, "The header %s is invalid.", name).With(problem.Field{Name: name, Detail: detail})
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docmill/docmill/contract/document"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/status/job"
@@ -103,7 +103,7 @@ func resultName(s job.Submission, mediaType string) string {
 	if extension := path.Ext(name); isExtension(extension) && extension != name {
 		name = strings.TrimSuffix(name, extension)
 	}
-	if extension, known := document.ResultExtension(mediaType); known {
+	if extension, known := format.ResultExtension(mediaType); known {
 		return name + "." + extension
 	}
 	return name + "." + s.TargetFormat
@@ -113,7 +113,7 @@ func resultName(s job.Submission, mediaType string) string {
 // Gallen".
 func isExtension(text string) bool {
 	const maxLength = 5 // with the dot: ".docx" and the like
-	if document.KnowsExtension(strings.ToLower(strings.TrimPrefix(text, "."))) {
+	if _, known := format.ByExtension(strings.ToLower(strings.TrimPrefix(text, "."))); known {
 		return true
 	}
 	if len(text) < 2 || len(text) > maxLength || text[1] >= '0' && text[1] <= '9' {

@@ -11,6 +11,22 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
+const getFiles = `-- name: GetFiles :one
+SELECT source_key, result_key FROM jobs WHERE id = ?
+`
+
+type GetFilesRow struct {
+	SourceKey string
+	ResultKey string
+}
+
+func (q *Queries) GetFiles(ctx context.Context, id []byte) (GetFilesRow, error) {
+	row := q.db.QueryRowContext(ctx, getFiles, id)
+	var i GetFilesRow
+	err := row.Scan(&i.SourceKey, &i.ResultKey)
+	return i, err
+}
+
 const getJob = `-- name: GetJob :one
 SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs WHERE id = ?
 `
@@ -93,6 +109,69 @@ func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
 		&i.Report,
 	)
 	return i, err
+}
+
+const listJobsAfter = `-- name: ListJobsAfter :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+`
+
+type ListJobsAfterParams struct {
+	ID    []byte
+	Limit int64
+}
+
+func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listJobsAfter, arg.ID, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listOverdue = `-- name: ListOverdue :many

@@ -1,0 +1,128 @@
+package officefile
+
+import (
+	"bufio"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Costs in units of a [Budget]. A unit is some 10 ns of a core; the numbers are for the worst input that we know.
+const (
+	// costFetch is charged for each read from the source of a window, beside the bytes.
+	costFetch = 100
+	// costCall is charged for each read from a window.
+	costCall = 10
+	// costOpen is charged for each entry of a package that is opened.
+	costOpen = 200
+	// costPacked is charged for each byte that is inflated. Deflate blocks that define codes and hold nothing take
+	// compress/flate 200 ns for each byte; ordinary ones 10.
+	costPacked = 20
+	// costRecord is charged for each byte of a package's directory: 46 bytes are a record, which takes 0.5 µs.
+	costRecord = 1
+	// costTag is charged for each tag of XML, and a unit for so many bytes of it: each attribute is searched for by
+	// name.
+	costTag         = 15
+	tagBytesPerUnit = 2
+	// costEntry is charged for each directory entry of a compound file.
+	costEntry = 30
+	// bytesPerUnit is how many bytes are copied, or searched for one other byte, for a unit.
+	bytesPerUnit = 16
+)
+
+// ErrBudget means that reading a document took more work than its [Budget] allows.
+var ErrBudget = errors.New("the document takes too much work to read")
+
+// Budget bounds the work of reading one document, over all the containers in it and whatever they claim about
+// themselves, and ends it when a context does. It is for one goroutine at a time.
+//
+// Work is counted in units of some 10 ns rather than measured as time, so that the same document is always read
+// equally far.
+type Budget struct {
+	ended func() error
+	total int64
+	left  int64
+	err   error
+	// inflaters are those not in use: each has 40 KiB.
+	inflaters []*inflater
+	// buffer is what tags are read into.
+	buffer []byte
+}
+
+// NewBudget returns a budget of units that ends with ctx.
+func NewBudget(ctx context.Context, units int64) *Budget {
+	ended := func() error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+	return &Budget{ended: ended, total: units, left: units}
+}
+
+// Spend takes units from the budget. It returns [ErrBudget] when there are too few left, or the cause of the end of
+// the context. Both are final: every later call returns the same error.
+func (b *Budget) Spend(units int64) error {
+	if b.err != nil {
+		return b.err
+	}
+	b.left -= units
+	if b.left < 0 {
+		b.err = ErrBudget
+		return b.err
+	}
+	if err := b.ended(); err != nil {
+		b.err = fmt.Errorf("read the document: %w", err)
+	}
+	return b.err
+}
+
+// Err returns the error that ended the budget, or nil.
+func (b *Budget) Err() error { return b.err }
+
+// Spent returns how many units have been spent.
+func (b *Budget) Spent() int64 { return b.total - b.left }
+
+// inflater is a reusable decompressor.
+type inflater struct {
+	source charged
+	input  *bufio.Reader
+	output io.ReadCloser
+}
+
+// inflate returns a decompressor of source. It must be returned by release.
+func (b *Budget) inflate(source io.Reader) *inflater {
+	var i *inflater
+	if n := len(b.inflaters); n > 0 {
+		i, b.inflaters = b.inflaters[n-1], b.inflaters[:n-1]
+	} else {
+		i = &inflater{}
+		i.input = bufio.NewReaderSize(&i.source, 1<<10)
+		i.output = flate.NewReader(i.input)
+	}
+	i.source = charged{source, b}
+	i.input.Reset(&i.source)
+	_ = i.output.(flate.Resetter).Reset(i.input, nil) //nolint:forcetypeassert // promised; and Reset never fails
+	return i
+}
+
+func (b *Budget) release(i *inflater) {
+	i.source = charged{}
+	b.inflaters = append(b.inflaters, i)
+}
+
+// charged charges a budget for the packed bytes read from a source.
+type charged struct {
+	source io.Reader
+	budget *Budget
+}
+
+func (c *charged) Read(p []byte) (int, error) {
+	n, err := c.source.Read(p)
+	if spent := c.budget.Spend(int64(n) * costPacked); spent != nil {
+		return 0, spent
+	}
+	return n, err
+}

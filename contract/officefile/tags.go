@@ -1,0 +1,217 @@
+package officefile
+
+import (
+	"bytes"
+	"errors"
+	"html"
+	"io"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+const (
+	// maxTag is the length of the longest tag that is understood, in bytes.
+	maxTag = 256 << 10
+	// firstTag is the size of the buffer for tags until one does not fit.
+	firstTag = 16 << 10
+)
+
+var (
+	errLongTag = errors.New("a tag is too long")
+	errTagCut  = errors.New("the text ends within a tag")
+)
+
+// Tag is the start of an element as it is written, without brackets: style:text-properties style:font-name="Arial".
+// Prefixes of names are ignored.
+type Tag []byte
+
+// ScanTags visits the start tags of an XML stream, in UTF-8 or in UTF-16 with a byte order mark, until visit returns
+// false. A tag is only valid during the visit.
+//
+// This is not a parser and need not be one: it serves to find a few names. encoding/xml reads 10 MB/s, which made the
+// scan of a document take as long as its conversion; this reads up to 500. What is not XML at all has no tags, and
+// text between tags is not checked.
+func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
+	text := transform.NewReader(r, unicode.BOMOverride(transform.Nop)) // UTF-16 becomes UTF-8
+	if budget.buffer == nil {
+		budget.buffer = make([]byte, firstTag)
+	}
+	buffer := budget.buffer[:0]
+	budget.buffer = nil // a visitor may scan, too
+	defer func() { budget.buffer = buffer[:cap(buffer)] }()
+	for {
+		n, err := io.ReadFull(text, buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		rest, cost, more := visitTags(buffer, visit)
+		if spent := budget.Spend(cost + int64(n)/bytesPerUnit); spent != nil || !more {
+			return spent
+		}
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			if len(rest) > 0 {
+				return errTagCut
+			}
+			return nil
+		case err != nil:
+			return err
+		case len(rest) == cap(buffer) && len(rest) >= maxTag:
+			return errLongTag
+		case len(rest) == cap(buffer):
+			buffer = append(make([]byte, 0, 4*cap(buffer)), rest...)
+		default:
+			buffer = buffer[:copy(buffer[:cap(buffer)], rest)]
+		}
+	}
+}
+
+// visitTags visits the complete tags of a text until visit returns false. It returns the beginning of the incomplete
+// one, and what the visits cost in units of a budget.
+func visitTags(text []byte, visit func(Tag) bool) (rest []byte, cost int64, more bool) {
+	for {
+		start := bytes.IndexByte(text, '<')
+		if start < 0 {
+			return nil, cost, true
+		}
+		text = text[start:]
+		end := tagEnd(text)
+		if end < 0 {
+			return text, cost, true
+		}
+		cost += costTag
+		if c := text[1]; c != '/' && c != '!' && c != '?' {
+			cost += int64(end) / tagBytesPerUnit
+			if !visit(Tag(text[1 : end-1])) {
+				return nil, cost, false
+			}
+		}
+		text = text[end:]
+	}
+}
+
+// tagEnd returns the length of the tag, comment or section that a text begins with, or -1 if the text ends before it.
+func tagEnd(text []byte) int {
+	if len(text) > 1 && (text[1] == '!' || text[1] == '?') {
+		if end, special := specialEnd(text); special {
+			return end
+		}
+	}
+	// Nearly always the first bracket ends the tag, and this check takes a tenth of the time.
+	first := bytes.IndexByte(text, '>')
+	if first < 0 {
+		return -1
+	}
+	if bytes.IndexByte(text[:first], '\'') < 0 && bytes.Count(text[:first], []byte{'"'})%2 == 0 {
+		return first + 1
+	}
+	for at := 1; ; {
+		i := bytes.IndexAny(text[at:], `>"'`)
+		if i < 0 {
+			return -1
+		}
+		at += i + 1
+		if text[at-1] == '>' {
+			return at
+		}
+		closing := bytes.IndexByte(text[at:], text[at-1])
+		if closing < 0 {
+			return -1
+		}
+		at += closing + 1
+	}
+}
+
+// specials are what looks like a tag and has another end.
+var specials = []struct{ begin, end []byte }{
+	{[]byte("<!--"), []byte("-->")}, {[]byte("<![CDATA["), []byte("]]>")}, {[]byte("<?"), []byte("?>")},
+}
+
+func specialEnd(text []byte) (end int, special bool) {
+	for _, s := range specials {
+		if bytes.HasPrefix(text, s.begin) {
+			if i := bytes.Index(text, s.end); i >= 0 {
+				return i + len(s.end), true
+			}
+			return -1, true
+		}
+	}
+	return 0, false
+}
+
+// Name returns the element's local name.
+func (t Tag) Name() []byte {
+	end := bytes.IndexAny(t, " \t\r\n/")
+	if end < 0 {
+		end = len(t)
+	}
+	return local(t[:end])
+}
+
+func local(name []byte) []byte {
+	return name[bytes.LastIndexByte(name, ':')+1:]
+}
+
+// Attributes visits the attributes with their local names. The values are as they are written: see [Unescape].
+func (t Tag) Attributes(visit func(name, value []byte)) {
+	t.attributes(func(name, value []byte) bool {
+		visit(local(name), value)
+		return true
+	})
+}
+
+func (t Tag) attributes(visit func(name, value []byte) bool) {
+	rest := []byte(t)
+	for {
+		equals := bytes.IndexByte(rest, '=')
+		if equals < 0 {
+			return
+		}
+		name := bytes.TrimSpace(rest[:equals])
+		name = name[bytes.LastIndexAny(name, " \t\r\n")+1:]
+		rest = bytes.TrimLeft(rest[equals+1:], " \t\r\n")
+		if len(rest) == 0 || rest[0] != '"' && rest[0] != '\'' {
+			return
+		}
+		end := bytes.IndexByte(rest[1:], rest[0])
+		if end < 0 || !visit(name, rest[1:end+1]) {
+			return
+		}
+		rest = rest[end+2:]
+	}
+}
+
+// Get returns the value of an attribute by its local name; empty if there is none.
+func (t Tag) Get(wanted string) (found string) {
+	t.attributes(func(name, value []byte) bool {
+		if string(local(name)) == wanted {
+			found = Unescape(value)
+			return false
+		}
+		return true
+	})
+	return found
+}
+
+// GetPrefixed returns the value of an attribute whose name has a prefix, such as r:id beside id; empty if there is
+// none.
+func (t Tag) GetPrefixed(wanted string) (found string) {
+	t.attributes(func(name, value []byte) bool {
+		if l := local(name); len(l) < len(name) && string(l) == wanted {
+			found = Unescape(value)
+			return false
+		}
+		return true
+	})
+	return found
+}
+
+// Mentions reports whether a word occurs anywhere in the tag.
+func (t Tag) Mentions(word string) bool { return bytes.Contains(t, []byte(word)) }
+
+// Unescape resolves the entities of a value. Those that a document declares itself remain as they are.
+func Unescape(value []byte) string {
+	if bytes.IndexByte(value, '&') < 0 {
+		return string(value)
+	}
+	return html.UnescapeString(string(value))
+}

@@ -1,0 +1,103 @@
+package sqlitequeue
+
+import (
+	"context"
+	"sync"
+
+	"github.com/docmill/docmill/contract/message"
+)
+
+// maxMail bounds the announcements that wait for one consumer. Beyond it the oldest is dropped: a newer one of the same
+// converter says the same or better.
+const maxMail = 1024
+
+// fanOut gives each announcement to everybody who listens. It is kept in memory only.
+type fanOut struct {
+	mu        sync.Mutex
+	mailboxes map[*mailbox]bool
+}
+
+// listen returns a mailbox that receives announcements until leave is called.
+func (f *fanOut) listen() (m *mailbox, leave func()) {
+	m = &mailbox{arrived: make(chan struct{}, 1)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mailboxes == nil {
+		f.mailboxes = map[*mailbox]bool{}
+	}
+	f.mailboxes[m] = true
+	return m, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.mailboxes, m)
+	}
+}
+
+// announce reports whether anybody listened.
+func (f *fanOut) announce(e message.Envelope) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for m := range f.mailboxes {
+		m.put(delivery{Delivery: &message.Delivery{Envelope: e}})
+	}
+	return len(f.mailboxes) > 0
+}
+
+// mailbox holds the announcements of one consumer.
+type mailbox struct {
+	mu      sync.Mutex
+	mail    []delivery
+	arrived chan struct{} // has a value while there may be mail
+}
+
+func (m *mailbox) put(deliveries ...delivery) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mail = append(m.mail, deliveries...)
+	if excess := len(m.mail) - maxMail; excess > 0 {
+		m.mail = m.mail[excess:]
+	}
+	m.signal()
+}
+
+func (m *mailbox) signal() {
+	if len(m.mail) == 0 {
+		return
+	}
+	select {
+	case m.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// claim implements source.
+func (m *mailbox) claim(ctx context.Context, limit int) ([]delivery, error) {
+	for ctx.Err() == nil {
+		select {
+		case <-m.arrived:
+		case <-ctx.Done():
+			return nil, nil
+		}
+		m.mu.Lock()
+		n := min(limit, len(m.mail))
+		claimed := m.mail[:n:n]
+		m.mail = m.mail[n:]
+		m.signal()
+		m.mu.Unlock()
+		if n > 0 {
+			return claimed, nil
+		}
+	}
+	return nil, nil
+}
+
+// settle implements source: only what is requeued comes again.
+func (m *mailbox) settle(_ context.Context, settlements []settlement) error {
+	for _, s := range settlements {
+		if s.outcome == message.Requeue {
+			s.DeliveryCount++
+			m.put(s.delivery)
+		}
+	}
+	return nil
+}

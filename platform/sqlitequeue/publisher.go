@@ -1,0 +1,227 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/retry"
+	"github.com/docmill/docmill/platform/sqlite"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+// The defaults of message.PublisherOptions.
+const (
+	defaultWait           = 5 * time.Second
+	defaultConfirmTimeout = 30 * time.Second
+)
+
+// Delays between the tries to publish while the disk is full.
+const (
+	firstSpaceDelay = 100 * time.Millisecond
+	maxSpaceDelay   = time.Second
+)
+
+type publisher struct {
+	queue   *Queue
+	app     string
+	options message.PublisherOptions
+	metrics publisherMetrics
+
+	started chan struct{} // closed when it runs
+	mu      sync.RWMutex  // guards stopped, and adding to unsettled
+	stopped bool
+	// unsettled counts calls of Publish.
+	unsettled sync.WaitGroup
+}
+
+func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
+	if options.Wait == 0 {
+		options.Wait = defaultWait
+	}
+	if options.ConfirmTimeout == 0 {
+		options.ConfirmTimeout = defaultConfirmTimeout
+	}
+	return &publisher{
+		queue: b.queue, app: b.name, options: options, metrics: newPublisherMetrics(b.registry), started: make(chan struct{}),
+	}
+}
+
+// Run implements [message.Runner]. When drain is closed, it waits for the calls of Publish that have begun.
+func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	close(p.started)
+	p.metrics.connected.Set(1)
+	ready()
+	select {
+	case <-drain:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
+	p.metrics.connected.Set(0)
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		p.unsettled.Wait()
+	}()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Check implements [message.Runner].
+func (p *publisher) Check(ctx context.Context) error {
+	select {
+	case <-p.started:
+	default:
+		return fmt.Errorf("%w: the publisher does not run yet", message.ErrNotConnected)
+	}
+	p.mu.RLock()
+	stopped := p.stopped
+	p.mu.RUnlock()
+	if stopped {
+		return fmt.Errorf("%w: the publisher has stopped", message.ErrNotConnected)
+	}
+	err := p.queue.db.Check(ctx)
+	p.metrics.setBlocked(err != nil)
+	if errors.Is(err, sqlite.ErrFull) {
+		return fmt.Errorf("%w: %w", message.ErrBlocked, err)
+	}
+	return err
+}
+
+// Publish implements [message.Publisher].
+func (p *publisher) Publish(ctx context.Context, m message.Message) error {
+	began := time.Now()
+	p.metrics.inFlight.Inc()
+	defer p.metrics.inFlight.Dec()
+	err := p.publish(ctx, m)
+	p.metrics.duration.WithLabelValues(outcomeOf(err)).Observe(time.Since(began).Seconds())
+	return err
+}
+
+func (p *publisher) publish(ctx context.Context, m message.Message) error {
+	envelope, err := message.Encode(ctx, m, p.app)
+	if err != nil {
+		return failure(m, message.ErrUnpublishable, err, true)
+	}
+	if err := p.enter(ctx); err != nil {
+		return failure(m, message.ErrNotConnected, err, true)
+	}
+	defer p.unsettled.Done()
+	queues, _ := message.QueuesOf(m.Body)
+	if m.Delay > 0 {
+		queues = []message.Queue{message.Commands}
+	}
+	if len(queues) == 1 && queues[0] == message.Announcements {
+		if ctx.Err() != nil {
+			return failure(m, message.ErrBusy, context.Cause(ctx), true)
+		}
+		if !p.queue.announcements.announce(envelope) {
+			return failure(m, message.ErrUnroutable, nil, true)
+		}
+		return nil
+	}
+	return p.store(ctx, m, envelope, queues)
+}
+
+// enter waits until the publisher runs, and keeps it running until unsettled.Done is called.
+func (p *publisher) enter(ctx context.Context) error {
+	select {
+	case <-p.started:
+	default:
+		timeout := time.NewTimer(p.options.Wait)
+		defer timeout.Stop()
+		select {
+		case <-p.started:
+		case <-timeout.C:
+			return errors.New("the publisher does not run yet")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.stopped {
+		return errors.New("the publisher has stopped")
+	}
+	p.unsettled.Add(1)
+	return nil
+}
+
+// store stores a message, and tries again while the disk is full and Wait has not passed.
+func (p *publisher) store(ctx context.Context, m message.Message, e message.Envelope, queues []message.Queue) error {
+	confirming, cancel := context.WithTimeout(ctx, p.options.ConfirmTimeout)
+	defer cancel()
+	durability := durabilityOf(m)
+	// The database itself logs that the disk is full.
+	policy := retry.Policy{Initial: firstSpaceDelay, Max: maxSpaceDelay, GiveUp: p.options.Wait}
+	var err error
+	_ = retry.Loop(confirming, policy, zap.NewNop(), "publish", func(ctx context.Context) error {
+		err = p.queue.enqueue(ctx, durability, e, m.Delay, queues...)
+		if errors.Is(err, sqlite.ErrFull) {
+			return err
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errQueueFull):
+		return failure(m, message.ErrNacked, err, true)
+	case errors.Is(err, sqlite.ErrFull):
+		return failure(m, message.ErrBlocked, err, true)
+	case errors.Is(err, sqlite.ErrClosed):
+		return failure(m, message.ErrNotConnected, err, true)
+	case errors.Is(err, sqlite.ErrUnknownOutcome):
+		return failure(m, message.ErrUnconfirmed, err, false)
+	case confirming.Err() != nil: // it never had its turn
+		return failure(m, message.ErrBusy, err, true)
+	default: // an error of a statement: the transaction was rolled back
+		return failure(m, message.ErrBlocked, err, true)
+	}
+}
+
+func failure(m message.Message, kind, cause error, notEnqueued bool) error {
+	return &message.PublishError{Message: m.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
+}
+
+// durabilityOf returns what a message must survive: a job needs its commands and its end, but not the reports between.
+func durabilityOf(m message.Message) sqlite.Durability {
+	switch m.Body.(type) {
+	case *conversionv1.ConvertRequested, *conversionv1.ConversionSucceeded, *conversionv1.ConversionFailed:
+		return sqlite.Durable
+	default:
+		return sqlite.Relaxed
+	}
+}
+
+// outcomeOf returns the value of the metric's label.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return "confirmed"
+	case errors.Is(err, message.ErrNotConnected):
+		return "not_connected"
+	case errors.Is(err, message.ErrBlocked):
+		return "blocked"
+	case errors.Is(err, message.ErrBusy):
+		return "busy"
+	case errors.Is(err, message.ErrUnroutable):
+		return "unroutable"
+	case errors.Is(err, message.ErrNacked):
+		return "nacked"
+	case errors.Is(err, message.ErrUnconfirmed):
+		return "unconfirmed"
+	default:
+		return "unpublishable"
+	}
+}

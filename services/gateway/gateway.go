@@ -1,0 +1,135 @@
+// Package gateway is Docmill's public HTTP API: it accepts uploaded documents as jobs, and serves job states and results.
+//
+// [New] assembles the service from its dependencies; cmd/docmill-gateway runs it with RabbitMQ and S3.
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/health"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/seal"
+	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/gateway/internal/capabilities"
+	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/statusclient"
+	"github.com/docmill/docmill/services/gateway/internal/submit"
+	"github.com/docmill/docmill/services/gateway/internal/upload"
+)
+
+// Name is the name of the service in logs, traces and messages.
+const Name = "docmill-gateway"
+
+// Config are the settings of the service that do not depend on its servers.
+//
+//nolint:lll // kong's tags cannot be wrapped
+type Config struct {
+	MaxUploadSize     config.Size   `default:"512MiB" help:"Maximum size of a document."`
+	UploadIdleTimeout time.Duration `default:"30s" help:"Time after which an upload that receives nothing is ended."`
+	MinUploadRate     config.Size   `default:"8KiB" help:"Minimum average rate of an upload per second, measured over the upload-idle-timeout; slower uploads are ended. 0 is no minimum."`
+	MaxUploads        int           `default:"64" help:"Maximum number of uploads that are stored at once; each takes up to 6 MiB of memory."`
+	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
+	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
+	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the service status to record the job."`
+}
+
+// Validate checks the limits.
+func (c Config) Validate() error {
+	var faults []error
+	require := func(ok bool, name, what string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("setting %s: it must be %s", name, what))
+		}
+	}
+	require(c.MaxUploadSize >= 1, "max-upload-size", "at least one byte")
+	require(c.MinUploadRate >= 0, "min-upload-rate", "0 or more")
+	require(c.MaxUploads >= 1, "max-uploads", "at least 1")
+	require(c.MaxOpenUploads >= c.MaxUploads, "max-open-uploads", "at least max-uploads")
+	require(c.UploadIdleTimeout > 0, "upload-idle-timeout", "more than 0s")
+	require(c.PublishTimeout > 0, "publish-timeout", "more than 0s")
+	require(c.RecordWait >= 0, "record-wait", "0s or more")
+	return errors.Join(faults...)
+}
+
+// slotWait is how long an upload waits for one of max-uploads. With 207 connections that trickled bytes on 8 slots the
+// first good upload waited 3 s, on a busy machine.
+const slotWait = 10 * time.Second
+
+// Status is where the status service is.
+type Status = statusclient.Config
+
+// Deps are what the service depends on. All but Seal and StatusTransport are required.
+type Deps struct {
+	// Messages is where jobs go and the announcements of converters come from.
+	Messages message.Broker
+	// Sources receives the uploaded documents, Results holds the results.
+	Sources, Results blob.Bucket
+	// Status is the address of the status service, which StatusTransport reaches. Nil means over the network.
+	Status          Status
+	StatusTransport http.RoundTripper
+	// Seal encrypts passwords. Nil means that there is no key: options that are secret are not accepted.
+	Seal    *seal.Box
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+// New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the publisher
+// must outlive the server, so that the last uploads are accepted.
+func New(config Config, deps Deps) (service.Assembly, error) {
+	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{
+		Wait: config.PublishTimeout / 2, ConfirmTimeout: config.PublishTimeout,
+	})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	status, err := statusclient.New(deps.Status, deps.StatusTransport)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	announced := &capabilities.Capabilities{}
+	listener, err := deps.Messages.NewConsumer(message.Announcements, announced.Handler(), message.ConsumerOptions{})
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
+	httpapi.Register(engine, config.api(deps), httpapi.Deps{
+		Submitter: &submit.Submitter{
+			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout,
+			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
+		},
+		Status: status, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Metrics: deps.Metrics,
+	})
+	return service.Assembly{
+		Handler: engine,
+		Components: []host.Component{
+			{Name: "publisher", Run: publisher.Run},
+			{Name: "announcements", Run: listener.Run},
+		},
+		// The status service is not checked: without it documents are still accepted and converted.
+		Checks: []health.Check{
+			{Name: "messages", Probe: publisher.Check},
+			{Name: "blobs", Probe: deps.Sources.Check},
+		},
+	}, nil
+}
+
+func (c Config) api(deps Deps) httpapi.Settings {
+	return httpapi.Settings{
+		Upload: upload.Limits{
+			MaxSize: int64(c.MaxUploadSize), Idle: c.UploadIdleTimeout, MinRate: int64(c.MinUploadRate), Secrets: deps.Seal != nil,
+		},
+		MaxUploads: c.MaxUploads, MaxOpenUploads: c.MaxOpenUploads, SlotWait: slotWait, RecordWait: c.RecordWait,
+	}
+}

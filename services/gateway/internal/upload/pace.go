@@ -1,0 +1,92 @@
+package upload
+
+import (
+	"sync"
+	"time"
+)
+
+// pace measures whether a client keeps to the minimum rate. The client has a credit of time, at first and at most idle. It
+// is spent while the client is waited for, and earned with each byte at the minimum rate. So a client that sends at that
+// rate or faster never runs out of it, neither does one that pauses for less than idle between bursts, and one that
+// sends nothing does after idle. Time in which the body is not read is not the client's and does not count.
+type pace struct {
+	idle time.Duration
+	rate int64 // in bytes per second; 0 is no minimum
+
+	mutex       sync.Mutex
+	credit      time.Duration
+	since       time.Time // when the client began to be waited for; zero while it is not
+	ended       bool
+	interrupted bool
+}
+
+func newPace(idle time.Duration, rate int64) *pace {
+	return &pace{idle: idle, rate: rate, credit: idle}
+}
+
+// wait begins to wait for the client and calls setDeadline with the time until which that may take. It reports whether
+// the upload may go on.
+func (p *pace) wait(setDeadline func(time.Time)) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.interrupted {
+		return false
+	}
+	p.since = time.Now()
+	setDeadline(p.since.Add(p.credit))
+	return true
+}
+
+// received ends the wait for the client, which has sent n bytes.
+func (p *pace) received(n int) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.credit -= time.Since(p.since)
+	p.since = time.Time{}
+	if p.rate > 0 {
+		p.credit += time.Duration(float64(n) / float64(p.rate) * float64(time.Second))
+	} else if n > 0 {
+		p.credit = p.idle
+	}
+	p.credit = min(p.credit, p.idle)
+}
+
+// end makes interrupt do nothing, and calls last, unless the upload was interrupted before.
+func (p *pace) end(last func()) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.ended = true
+	if !p.interrupted {
+		last()
+	}
+}
+
+// lag returns how much of the client's credit is spent.
+func (p *pace) lag() time.Duration {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	switch {
+	case p.ended:
+		return 0
+	case p.since.IsZero():
+		return p.idle - p.credit
+	default:
+		return p.idle - p.credit + time.Since(p.since)
+	}
+}
+
+// interrupt ends the wait for the client with expire, and those to come.
+func (p *pace) interrupt(expire func()) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if !p.ended {
+		p.interrupted = true
+		expire()
+	}
+}
+
+func (p *pace) wasInterrupted() bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.interrupted
+}
