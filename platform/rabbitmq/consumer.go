@@ -82,7 +82,8 @@ func (c *consumer) awaitReady(s *session, stop context.Context) error {
 	}
 	waiting, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
-	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
+	unwatch := context.AfterFunc(s.ctx, func() { cancel(s.lost()) }) //nolint:contextcheck // the wait ends with both
+	defer unwatch()
 	policy := retry.Policy{Initial: firstReadyDelay, Max: maxReadyDelay}
 	const what = "consumer paused: handler not ready"
 	return retry.Loop(waiting, policy, c.supervisor.log, what, func(ctx context.Context) error {
