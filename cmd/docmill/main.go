@@ -26,10 +26,11 @@ func main() {
 	var given commands
 	parser := kong.Must(&given, kong.Name("docmill"), kong.UsageOnError(),
 		kong.Description("Docmill converts office documents to PDF and other formats."))
-	if len(os.Args) < 2 {
-		os.Args = append(os.Args, "--help")
+	args := os.Args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(os.Args[1:])
+	parsed, err := parser.Parse(args)
 	parser.FatalIfErrorf(err)
 	switch command := parsed.Selected().Name; command {
 	case "serve":

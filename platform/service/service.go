@@ -3,6 +3,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,10 @@ type Configured interface{ Common() *Settings }
 
 // About describes a service.
 type About struct {
-	// Name is the name of the program, such as docmill-gateway.
+	// Name is the name of the service in logs and traces, such as docmill-gateway.
 	Name string
+	// Command is how the program is called, if not by the name.
+	Command string
 	// Description is one or two sentences for --help.
 	Description string
 	// AdminAddress is the default of the setting admin-address.
@@ -78,17 +81,18 @@ func Main(about About, settings Configured, src config.Source, stderr io.Writer,
 	if healthcheck {
 		src.Args = src.Args[1:]
 	}
-	err := config.Parse(about.Name, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
+	command := cmp.Or(about.Command, about.Name)
+	err := config.Parse(command, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
 	if err != nil {
-		return report(stderr, about.Name, err, exitSettings)
+		return report(stderr, command, err, exitSettings)
 	}
 	common := settings.Common()
 	if healthcheck {
-		return report(stderr, about.Name, health.CheckReady(context.Background(), common.Admin.Address), exitFailed)
+		return report(stderr, command, health.CheckReady(context.Background(), common.Admin.Address), exitFailed)
 	}
 	log, err := logging.New(common.Log, about.Name)
 	if err != nil {
-		return report(stderr, about.Name, err, exitSettings)
+		return report(stderr, command, err, exitSettings)
 	}
 	defer log.Sync() //nolint:errcheck // standard error cannot always be synced, and an error cannot be reported anymore
 	if err := run(about, common, log, assemble); err != nil {

@@ -275,7 +275,7 @@ type consumer struct {
 
 // session is a consumer's connection.
 type session struct {
-	ctx  context.Context //nolint:containedctx // the session is this lifetime
+	ctx  context.Context
 	lose context.CancelCauseFunc
 }
 
@@ -301,7 +301,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 // stopping is a context that ends with drain, too. It has ended in the moment in which drain is closed: a consumer that
 // merely learns of it soon after may take one more delivery.
 type stopping struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	drain <-chan struct{}
 }

@@ -32,9 +32,9 @@ var (
 type Store interface {
 	// Notify registers an audience for the changes that any replica makes. It must be called before Run.
 	Notify(audience Audience)
-	// Run makes the store ready, and keeps it open until drain is closed. It calls ready at once, even if the database
-	// does not answer yet: until it does, Check and all other methods return ErrNotReady. Run is called once; it is a
-	// component of package host.
+	// Run makes the store ready, and keeps it open until drain is closed. It calls ready once, even if the database does
+	// not answer yet; until that answers, and after Run has returned, the other methods return an error, which is an
+	// ErrNotReady before the store was ready. Run is called once; it is a component of package host.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
 	// Check returns nil if the store can work now.
 	Check(ctx context.Context) error

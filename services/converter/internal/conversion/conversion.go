@@ -57,7 +57,8 @@ type Converter struct{ deps Deps }
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps} }
 
-// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that ends the job, or the command for its next attempt. It returns the command to the queue if ctx ends before.
+// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that ends
+// the job, or the command for its next attempt, is confirmed. It returns the command to the queue if ctx ends before.
 func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -9,6 +10,9 @@ import (
 // They are those of the first page: LibreOffice (7.4 and 25.2) gives all pages the same list. pdffonts takes 5 ms for it, and
 // 300 ms for the same answer about each of 430 pages. A file that is not a complete PDF, or is encrypted, is ErrNotPDF.
 func (t *Tools) Fonts(ctx context.Context, path string) ([]string, error) {
+	if tagged, err := withPlain(path, (*plain).fonts); err == nil {
+		return withoutTags(tagged), nil
+	}
 	output, err := inspect(ctx, t.pdffonts, path, "-f", "1", "-l", "1")
 	if err != nil {
 		return nil, err
@@ -21,7 +25,6 @@ func (t *Tools) Fonts(ctx context.Context, path string) ([]string, error) {
 // which matches no font.
 func parseFonts(output string) []string {
 	var names []string
-	known := map[string]bool{}
 	body := false
 	for line := range strings.Lines(output) {
 		if !body {
@@ -29,12 +32,20 @@ func parseFonts(output string) []string {
 			continue
 		}
 		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		names = append(names, name)
+	}
+	return withoutTags(names)
+}
+
+// withoutTags removes the tags of subsets, and then duplicates.
+func withoutTags(tagged []string) []string {
+	var names []string
+	for _, name := range tagged {
 		const tag = len("BAAAAA+")
 		if len(name) > tag && name[tag-1] == '+' {
 			name = name[tag:]
 		}
-		if name != "" && !known[name] {
-			known[name] = true
+		if name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -14,6 +14,12 @@ func (t *Tools) Pages(ctx context.Context, path string) (int, error) {
 	if err := checkHeader(path); err != nil {
 		return 0, err
 	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if count, err := withPlain(path, (*plain).pages); err == nil {
+		return count, nil
+	}
 	output, err := inspect(ctx, t.qpdf, path, "--warning-exit-0", "--show-npages")
 	if err != nil {
 		return 0, err

@@ -34,8 +34,8 @@ func (f *finder) compound(r io.ReaderAt, size int64) {
 // charset is a font's character set, as Windows numbers them.
 type charset byte
 
-// script returns what a font with this character set is for: symbols, Japanese, Korean, Chinese, Hebrew, Arabic and Thai
-// are secondary.
+// script returns what a font with this character set is for: symbols, Japanese, Korean, Chinese, Hebrew, Arabic and
+// Thai are secondary.
 func (c charset) script() script {
 	switch c {
 	case 2, 128, 129, 130, 134, 136, 177, 178, 222:
@@ -75,8 +75,8 @@ func (f *finder) wordFonts(file *officefile.Compound) {
 	f.wordTable(table[start+4:])
 }
 
-// wordTable reads entries: the length without itself, six bytes of which the fifth is the character set, 34 bytes on the
-// appearance, and the name.
+// wordTable reads entries: the length without itself, six bytes of which the fifth is the character set, 34 bytes on
+// the appearance, and the name.
 func (f *finder) wordTable(table []byte) {
 	const charsetPlace, namePlace = 4, 40
 	for len(table) > namePlace {
@@ -108,7 +108,8 @@ func (f *finder) excelFonts(stream []byte) {
 	}
 }
 
-// excelName reads a length in characters, since Excel 97 a flag that says whether they have 16 bits, and the characters.
+// excelName reads a length in characters, since Excel 97 a flag that says whether they have 16 bits, and the
+// characters.
 func excelName(text []byte, unicode bool) string {
 	length, text := int(text[0]), text[1:]
 	if unicode {

@@ -8,7 +8,8 @@ import (
 	"github.com/docmill/docmill/contract/officefile"
 )
 
-// openDocument scans a package of OpenDocument. Its parts may be encrypted; then they are not XML, and nothing is found.
+// openDocument scans a package of OpenDocument. Its parts may be encrypted; then they are not XML, and nothing is
+// found.
 func (f *finder) openDocument(parts []part, scan scanner) {
 	for _, p := range parts {
 		directory, name := path.Split(p.key)
@@ -76,8 +77,8 @@ func (f *finder) openDocumentElement(flat bool) func(officefile.Tag) {
 	}
 }
 
-// leadsOutside reports whether an address is outside the document. Relative addresses of a package are inside, unless they
-// climb out.
+// leadsOutside reports whether an address is outside the document. Relative addresses of a package are inside, unless
+// they climb out.
 func leadsOutside(address string, flat bool) bool {
 	address = strings.TrimSpace(address)
 	if address == "" || address[0] == '#' {

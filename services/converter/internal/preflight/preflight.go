@@ -1,7 +1,8 @@
 // Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and macros.
 //
-// It reads hostile input while the document is being converted: how much is read, decompressed and remembered is bounded,
-// entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never fails.
+// It reads hostile input while the document is being converted: how much is read, decompressed and remembered is
+// bounded, entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never
+// fails.
 package preflight
 
 import (
@@ -28,8 +29,8 @@ const (
 	maxLinkLength = 256
 	// maxDistinct bounds the memory for names that are told apart.
 	maxDistinct = 2000
-	// maxScanned bounds how many bytes of a document are scanned: a tenth of a second, or half of one for nothing but tags. A
-	// novel has 5 MiB.
+	// maxScanned bounds how many bytes of a document are scanned: a tenth of a second, or half of one for nothing but
+	// tags. A novel has 5 MiB.
 	maxScanned = 32 << 20
 	// maxPart bounds how many bytes of one part are scanned.
 	maxPart = 16 << 20
@@ -41,8 +42,8 @@ const (
 type Findings struct {
 	// Fonts are sorted by name: at most 100.
 	Fonts []Font
-	// Links are the addresses that the document would fetch, each once, without user names and passwords, of at most 256
-	// characters: the first 20 of LinksTotal. Hyperlinks are not among them.
+	// Links are the addresses that the document would fetch, each once, without user names and passwords, of at most
+	// 256 characters: the first 20 of LinksTotal. Hyperlinks are not among them.
 	Links      []string
 	LinksTotal int
 	// Macros reports whether the document has macros.
@@ -54,8 +55,8 @@ type Font struct {
 	Name string
 	// Embedded reports whether the document contains the font.
 	Embedded bool
-	// Secondary reports whether the font is named only for Asian or complex scripts, or for bullets. Most documents name fonts
-	// for those and have no such text.
+	// Secondary reports whether the font is named only for Asian or complex scripts, or for bullets. Most documents
+	// name fonts for those and have no such text.
 	Secondary bool
 }
 
@@ -87,7 +88,7 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Fi
 
 // finder collects what is found.
 type finder struct {
-	// budget bounds the work of reading containers, and ends when nobody waits any more.
+	// budget bounds the work of reading containers, and ends with the context.
 	budget *officefile.Budget
 	// left is how many bytes may still be scanned.
 	left int64
@@ -200,8 +201,8 @@ func clean(text string) string {
 	}, strings.ToValidUTF8(text, "")))
 }
 
-// withoutUser removes the user name and password of an address: what is between the scheme or the slashes and the last @
-// of the authority. Backslashes count as slashes, as they do for programs that follow such addresses.
+// withoutUser removes the user name and password of an address: what is between the scheme or the slashes and the
+// last @ of the authority. Backslashes count as slashes, as they do for programs that follow such addresses.
 func withoutUser(address string) string {
 	scheme := strings.IndexByte(address, ':')
 	if scheme < 2 || strings.ContainsAny(address[:scheme], `/\?#@`) { // none, or the letter of a drive

@@ -137,7 +137,7 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 		return nil, false, err
 	case !whole:
 		// A slow client is not kept sending what is refused anyway.
-		if err := detect.DetectPrefix(head, upload.Filename); err != nil { //nolint:contextcheck // with a full prefix it does not read
+		if err := detect.DetectPrefix(ctx, head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
 	}

@@ -39,7 +39,11 @@ type record struct {
 }
 
 func newMemory(bugs ...bug) storetest.Implementation {
-	return storetest.Implementation{Replicas: true, New: func(testing.TB) storetest.Database {
+	var within time.Duration // the default
+	if len(bugs) > 0 {
+		within = time.Second
+	}
+	return storetest.Implementation{Replicas: true, NotifyWithin: within, New: func(testing.TB) storetest.Database {
 		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}}
 		for _, b := range bugs {
 			d.bugs[b] = true

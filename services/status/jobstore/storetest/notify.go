@@ -16,6 +16,7 @@ type listener struct {
 	store  jobstore.Store
 	heard  chan notification
 	missed chan struct{}
+	within time.Duration
 }
 
 // notification is a wake-up, and the version of the job that was read then. The version is 0 if none could be read.
@@ -41,27 +42,27 @@ func (l *listener) next(t testingT) notification {
 	select {
 	case n := <-l.heard:
 		return n
-	case <-time.After(notifyPatience):
+	case <-time.After(l.within):
 		require.Fail(t, "there was no notification")
 		return notification{}
 	}
 }
-
-// notifyPatience is shorter than Patience: it passes whenever a notification is missing.
-const notifyPatience = 10 * time.Second
 
 // listen starts a store with a listener, and waits until notification has begun. The other store, on which tests make
 // changes, is a replica of it if the implementation has replicas.
 func (t *suite) listen() (l *listener, other jobstore.Store) {
 	t.Helper()
 	store := t.database.Open(t)
-	l = &listener{store: store, heard: make(chan notification, 10_000), missed: make(chan struct{}, 100)}
+	l = &listener{
+		store: store, heard: make(chan notification, 10_000), missed: make(chan struct{}, 100),
+		within: t.implementation.NotifyWithin,
+	}
 	store.Notify(l)
 	Run(t, store.Run)
 	WaitReady(t, store)
 	select {
 	case <-l.missed:
-	case <-time.After(notifyPatience):
+	case <-time.After(l.within):
 		require.Fail(t, "notification did not begin")
 	}
 	if t.implementation.Replicas {

@@ -28,6 +28,8 @@ type Implementation struct {
 	New func(tb testing.TB) Database
 	// Replicas is set if several stores may run on one database at the same time.
 	Replicas bool
+	// NotifyWithin is how long the suite waits for a notification before it concludes that there is none. Default 10 s.
+	NotifyWithin time.Duration
 }
 
 // Patience is how long tests wait for an expected event: long, because a machine that runs all tests at once is slow.
@@ -36,6 +38,9 @@ const Patience = time.Minute
 // Test runs the suite. Every case has a database of its own.
 func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // the caller calls t.Parallel
 	t.Helper()
+	if implementation.NotifyWithin == 0 {
+		implementation.NotifyWithin = 10 * time.Second
+	}
 	cases := map[string]func(t *suite){
 		"NotReadyBeforeRun":     testNotReadyBeforeRun,
 		"RunEndsWithDrain":      testRunEndsWithDrain,

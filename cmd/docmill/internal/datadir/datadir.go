@@ -1,0 +1,181 @@
+// Package datadir is the data directory of `docmill serve`: one database, the files of the jobs, and the key that seals
+// passwords.
+//
+//	docmill.db    messages and jobs (SQLite, with -wal and -shm beside it while it is open)
+//	sources/      uploaded documents
+//	results/      results
+//	work/         files of running conversions
+//	seal.key      the key for passwords, created at the first start
+//	lock          locked while the directory is in use
+package datadir
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/directory"
+	"github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/platform/sqlitequeue"
+	jobs "github.com/docmill/docmill/services/status/sqlite"
+)
+
+// Dir is an open data directory. Only one process can have it open.
+type Dir struct {
+	// Messages, Jobs, Sources and Results are what is in it.
+	Messages *sqlitequeue.Queue
+	Jobs     *jobs.Store
+	Sources  *directory.Bucket
+	Results  *directory.Bucket
+
+	path     string
+	lock     *lock
+	database *sqlite.DB
+}
+
+const private = 0o700
+
+// Open locks the directory, which is created if it does not exist, and opens what is in it. It returns [ErrInUse] if
+// another process has it open, and sqlite.ErrNewerVersion if a newer version of the program has written to it. After a
+// process that died, files that belong to no job are deleted.
+func Open(ctx context.Context, path string, log *zap.Logger, metrics prometheus.Registerer) (*Dir, error) {
+	return open(ctx, path, log, metrics, (*Dir).recover)
+}
+
+// OpenToRead opens a directory that must exist, and changes nothing in it but what its last process left unfinished in the
+// database.
+func OpenToRead(ctx context.Context, path string) (*Dir, error) {
+	if _, err := os.Stat(filepath.Join(path, databaseName)); err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	return open(ctx, path, zap.NewNop(), prometheus.NewRegistry(), func(d *Dir, ctx context.Context, _ *zap.Logger) error {
+		if !d.lock.wasClean {
+			d.lock.keepMark() // the next start still has to look for orphans
+		}
+		return d.Jobs.Migrate(ctx)
+	})
+}
+
+const databaseName = "docmill.db"
+
+func open(
+	ctx context.Context, path string, log *zap.Logger, metrics prometheus.Registerer,
+	prepare func(*Dir, context.Context, *zap.Logger) error,
+) (*Dir, error) {
+	if err := os.MkdirAll(path, private); err != nil {
+		return nil, fmt.Errorf("create the data directory: %w", err)
+	}
+	held, err := acquire(filepath.Join(path, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	d := &Dir{path: path, lock: held}
+	err = d.open(ctx, log, metrics)
+	if err == nil {
+		err = prepare(d, ctx, log)
+	}
+	if err != nil {
+		held.keepMark() // nothing was cleaned up
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+func (d *Dir) open(ctx context.Context, log *zap.Logger, metrics prometheus.Registerer) (err error) {
+	d.database, err = sqlite.Open(ctx, filepath.Join(d.path, databaseName), sqlite.Options{Log: log, Metrics: metrics})
+	if err != nil {
+		return err
+	}
+	if d.Messages, err = sqlitequeue.Open(ctx, d.database, sqlitequeue.Options{Log: log, Metrics: metrics}); err != nil {
+		return err
+	}
+	d.Jobs = jobs.New(d.database)
+	if d.Sources, err = directory.Open(filepath.Join(d.path, "sources")); err != nil {
+		return err
+	}
+	d.Results, err = directory.Open(filepath.Join(d.path, "results"))
+	return err
+}
+
+// recover brings the tables up to date, and deletes what a process that died has left behind.
+func (d *Dir) recover(ctx context.Context, log *zap.Logger) error {
+	if err := d.Jobs.Migrate(ctx); err != nil {
+		return err
+	}
+	if d.lock.wasClean {
+		return nil
+	}
+	log.Info("the last process did not stop cleanly; looking for files that belong to no job")
+	orphans, err := d.deleteOrphans(ctx)
+	if err != nil {
+		return fmt.Errorf("delete files that belong to no job: %w", err)
+	}
+	log.Info("deleted files that belonged to no job", zap.Int("files", orphans))
+	return nil
+}
+
+// Close closes everything and unlocks the directory.
+func (d *Dir) Close() error {
+	var failures []error
+	for _, bucket := range []*directory.Bucket{d.Sources, d.Results} {
+		if bucket != nil {
+			failures = append(failures, bucket.Close())
+		}
+	}
+	if d.database != nil {
+		failures = append(failures, d.database.Close())
+	}
+	return errors.Join(append(failures, d.lock.release())...)
+}
+
+// WorkDir is the directory for the files of running conversions. It need not exist.
+func (d *Dir) WorkDir() string { return filepath.Join(d.path, "work") }
+
+// Check returns nil while the database can be used.
+func (d *Dir) Check(ctx context.Context) error { return d.database.Check(ctx) }
+
+// SealKey returns the key for passwords. It is created at the first call, so that passwords work without any setting.
+func (d *Dir) SealKey() (config.Secret, error) {
+	const keySize = 32
+	path := filepath.Join(d.path, "seal.key")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key := make([]byte, keySize)
+		_, _ = rand.Read(key) // never fails
+		text = []byte(base64.StdEncoding.EncodeToString(key) + "\n")
+		err = writeFile(path, text)
+	}
+	if err != nil {
+		return config.Secret{}, fmt.Errorf("key for passwords: %w", err)
+	}
+	return config.NewSecret(string(text)), nil
+}
+
+// writeFile writes a private file durably and in one step: a key of which half is lost opens nothing.
+func writeFile(path string, content []byte) error {
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}

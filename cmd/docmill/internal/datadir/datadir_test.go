@@ -1,0 +1,220 @@
+package datadir_test
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/directory"
+	"github.com/docmill/docmill/platform/sqlite"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/job"
+)
+
+func open(t *testing.T, path string) (*datadir.Dir, error) {
+	t.Helper()
+	return datadir.Open(t.Context(), path, zap.NewNop(), prometheus.NewRegistry())
+}
+
+// kill does what the death of the process does to the directory: the lock is free, and still has its mark.
+func kill(t *testing.T, dir *datadir.Dir, path string) {
+	t.Helper()
+	mark, err := os.ReadFile(filepath.Join(path, "lock"))
+	require.NoError(t, err)
+	require.NoError(t, dir.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(path, "lock"), mark, 0o600))
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", "data")
+	dir, err := open(t, path)
+	require.NoError(t, err)
+	_, err = open(t, path)
+	require.ErrorIs(t, err, datadir.ErrInUse)
+	require.ErrorContains(t, err, path)
+	require.NoError(t, dir.Close())
+	dir, err = open(t, path)
+	require.NoError(t, err)
+	require.NoError(t, dir.Close())
+}
+
+func TestNewerVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, component := range []string{"jobs", "messages"} {
+		t.Run(component, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			dir, err := open(t, path)
+			require.NoError(t, err)
+			require.NoError(t, dir.Close())
+			database, err := sql.Open("sqlite", filepath.Join(path, "docmill.db"))
+			require.NoError(t, err)
+			_, err = database.ExecContext(t.Context(), "UPDATE schema_versions SET version = 99 WHERE component = ?", component)
+			require.NoError(t, err)
+			require.NoError(t, database.Close())
+
+			_, err = open(t, path)
+			require.ErrorIs(t, err, sqlite.ErrNewerVersion)
+			require.ErrorContains(t, err, "version 99")
+		})
+	}
+}
+
+func TestSealKeyIsCreatedOnce(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	dir, err := open(t, path)
+	require.NoError(t, err)
+	first, err := dir.SealKey()
+	require.NoError(t, err)
+	require.NoError(t, dir.Close())
+	info, err := os.Stat(filepath.Join(path, "seal.key"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	dir, err = open(t, path)
+	require.NoError(t, err)
+	second, err := dir.SealKey()
+	require.NoError(t, err)
+	require.Equal(t, first.Reveal(), second.Reveal())
+	require.NoError(t, dir.Close())
+}
+
+// TestOrphansOfADeadProcess has every kind of file that a process can die with. Those that a job or a message refers to stay;
+// the others are deleted, but only after a death.
+func TestOrphansOfADeadProcess(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	dir, err := open(t, path)
+	require.NoError(t, err)
+	finished, pending, reported := uuid.New(), uuid.New(), uuid.New()
+	keep := map[*directory.Bucket][]string{
+		dir.Sources: {finished.String(), pending.String(), reported.String()},
+		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/told.pdf"},
+	}
+	orphans := map[*directory.Bucket][]string{
+		dir.Sources: {uuid.NewString(), "what.is.this"},
+		dir.Results: {finished.String() + "/lost.pdf", pending.String() + "/cut-off.pdf", uuid.NewString() + "/x.pdf"},
+	}
+	for _, files := range []map[*directory.Bucket][]string{keep, orphans} {
+		for bucket, keys := range files {
+			for _, key := range keys {
+				require.NoError(t, bucket.Put(t.Context(), key, strings.NewReader("content"), 7, blob.PutOptions{}))
+			}
+		}
+	}
+	apply(t, dir, submitted(finished), job.Ended{
+		ID: job.ID(finished), Status: job.Succeeded, FinishedAt: time.Now(),
+		Result: &job.Result{ObjectKey: finished.String() + "/won.pdf", Size: 7, SHA256: make([]byte, 32)},
+	}, submitted(reported))
+	publish(t, dir, pending, &conversionv1.ConvertRequested{
+		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: pending.String()},
+	})
+	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
+		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/told.pdf"},
+	})
+	report, err := dir.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Problems, 5)
+	require.Equal(t, 3, report.Messages, "the command twice, and the event")
+
+	require.NoError(t, dir.Close())
+	dir, err = open(t, path)
+	require.NoError(t, err)
+	report, err = dir.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Problems, 5, "nothing is deleted after a clean stop")
+
+	kill(t, dir, path)
+	reading, err := datadir.OpenToRead(t.Context(), path)
+	require.NoError(t, err)
+	report, err = reading.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Problems, 5, "reading deletes nothing")
+	require.NoError(t, reading.Close())
+
+	dir, err = open(t, path)
+	require.NoError(t, err)
+	report, err = dir.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, report.Problems)
+	for _, key := range []string{finished.String(), pending.String(), reported.String()} {
+		_, err := dir.Sources.Stat(t.Context(), key)
+		require.NoError(t, err)
+	}
+	require.NoError(t, dir.Close())
+}
+
+func TestInspectFindsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	dir, err := open(t, t.TempDir())
+	require.NoError(t, err)
+	id := uuid.New()
+	require.NoError(t, dir.Sources.Put(t.Context(), id.String(), strings.NewReader("cont"), 4, blob.PutOptions{}))
+	apply(t, dir, submitted(id), job.Ended{
+		ID: job.ID(id), Status: job.Succeeded, FinishedAt: time.Now(),
+		Result: &job.Result{ObjectKey: id.String() + "/gone.pdf", Size: 7, SHA256: make([]byte, 32)},
+	})
+	report, err := dir.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[job.Status]int{job.Succeeded: 1}, report.Jobs)
+	require.Len(t, report.Problems, 2)
+	require.Contains(t, report.Problems[0], "has 4 bytes instead of 7")
+	require.Contains(t, report.Problems[1], "gone.pdf is missing")
+	require.NoError(t, dir.Close())
+}
+
+func TestReadingNeedsADirectory(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "none")
+	_, err := datadir.OpenToRead(t.Context(), path)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoDirExists(t, path)
+}
+
+func submitted(id uuid.UUID) job.Event {
+	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
+		RequestedAt: time.Now(), ObjectKey: id.String(), Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
+	}}
+}
+
+func apply(t *testing.T, dir *datadir.Dir, events ...job.Event) {
+	t.Helper()
+	during(t, dir.Jobs.Run, func() {
+		_, err := dir.Jobs.Apply(t.Context(), events)
+		require.NoError(t, err)
+	})
+}
+
+func publish(t *testing.T, dir *datadir.Dir, id uuid.UUID, body proto.Message) {
+	t.Helper()
+	publisher, err := dir.Messages.Broker("test", zap.NewNop(), nil).NewPublisher(message.PublisherOptions{})
+	require.NoError(t, err)
+	during(t, publisher.Run, func() {
+		require.NoError(t, publisher.Publish(t.Context(), message.Message{Body: body, JobID: id.String()}))
+	})
+}
+
+// during calls f while a component runs.
+func during(t *testing.T, run func(context.Context, func(), <-chan struct{}) error, f func()) {
+	t.Helper()
+	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() { ended <- run(t.Context(), func() { close(ready) }, drain) }()
+	<-ready
+	f()
+	close(drain)
+	require.NoError(t, <-ended)
+}

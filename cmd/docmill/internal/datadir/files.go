@@ -1,0 +1,174 @@
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/platform/directory"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/job"
+)
+
+// deleteOrphans deletes the files that belong to no job and returns their number: uploads that were never accepted, and
+// results of attempts that were cut off. It must run before anything else uses the directory.
+func (d *Dir) deleteOrphans(ctx context.Context) (int, error) {
+	orphans := 0
+	for orphan, err := range d.orphans(ctx) {
+		if err != nil {
+			return orphans, err
+		}
+		if err := orphan.bucket.Delete(ctx, orphan.key); err != nil {
+			return orphans, err
+		}
+		orphans++
+	}
+	return orphans, nil
+}
+
+// file is a file of a bucket.
+type file struct {
+	bucket *directory.Bucket
+	key    string
+}
+
+// orphans returns the files that neither a job nor a stored message refers to. A document belongs to the job of the same
+// id. A result belongs to the job that names it, or to the message that will make a job name it.
+func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
+	return func(yield func(file, error) bool) {
+		pending, err := d.pending(ctx)
+		if err != nil {
+			yield(file{}, err)
+			return
+		}
+		for _, bucket := range []*directory.Bucket{d.Sources, d.Results} {
+			for key, err := range bucket.Keys(ctx) {
+				belongs := pending[key]
+				if err == nil && !belongs {
+					belongs, err = d.belongs(ctx, key)
+				}
+				if belongs && err == nil {
+					continue
+				}
+				if !yield(file{bucket, key}, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// belongs reports whether a job refers to a file.
+func (d *Dir) belongs(ctx context.Context, key string) (bool, error) {
+	id, _, _ := strings.Cut(key, "/")
+	jobID, err := uuid.Parse(strings.TrimSuffix(id, path.Ext(id)))
+	if err != nil {
+		return false, nil //nolint:nilerr // no job has such a file
+	}
+	source, result, err := d.Jobs.Files(ctx, jobID)
+	return key == source || key == result, err
+}
+
+// pending returns the keys of the files that stored messages refer to.
+func (d *Dir) pending(ctx context.Context) (map[string]bool, error) {
+	keys := map[string]bool{}
+	for d, err := range d.Messages.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		body, err := d.Message()
+		if err != nil {
+			continue // of another version; its job refers to its files, too
+		}
+		switch m := body.(type) {
+		case *conversionv1.ConvertRequested:
+			keys[m.GetSource().GetObjectKey()] = true
+		case *conversionv1.ConversionSucceeded:
+			keys[m.GetResult().GetObjectKey()] = true
+		}
+	}
+	return keys, nil
+}
+
+// Report is what is in a data directory.
+type Report struct {
+	// Jobs counts the jobs by their status; Messages counts the stored messages.
+	Jobs     map[job.Status]int
+	Messages int
+	// Problems are what is wrong. There should be none.
+	Problems []string
+}
+
+// maxProblems bounds a report.
+const maxProblems = 100
+
+func (r *Report) problem(format string, args ...any) {
+	if len(r.Problems) < maxProblems {
+		r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// Inspect checks that the database is intact, that every job has the files that it refers to, and that no file belongs to no
+// job. It reads the whole database.
+func (d *Dir) Inspect(ctx context.Context) (Report, error) {
+	report := Report{Jobs: map[job.Status]int{}}
+	if err := d.database.IntegrityCheck(ctx); err != nil {
+		report.problem("%v", err)
+	}
+	for _, err := range d.Messages.All(ctx) {
+		if err != nil {
+			return report, err
+		}
+		report.Messages++
+	}
+	for j, err := range d.Jobs.All(ctx) {
+		if err != nil {
+			return report, err
+		}
+		report.Jobs[j.Status]++
+		if err := d.inspectJob(ctx, j, &report); err != nil {
+			return report, err
+		}
+	}
+	for orphan, err := range d.orphans(ctx) {
+		if err != nil {
+			return report, err
+		}
+		report.problem("file %s belongs to no job", orphan.key)
+	}
+	return report, nil
+}
+
+// inspectJob checks the files of a job.
+func (d *Dir) inspectJob(ctx context.Context, j job.Job, report *Report) error {
+	if s := j.Submission; s != nil {
+		if err := inspectFile(ctx, d.Sources, j.ID, s.ObjectKey, s.Size, report); err != nil {
+			return err
+		}
+	} else if j.Status.Terminal() {
+		report.problem("job %s has ended, but its submission is unknown", j.ID)
+	}
+	if r := j.Result; r != nil {
+		return inspectFile(ctx, d.Results, j.ID, r.ObjectKey, r.Size, report)
+	}
+	return nil
+}
+
+func inspectFile(ctx context.Context, bucket *directory.Bucket, id uuid.UUID, key string, want int64, report *Report) error {
+	size, err := bucket.Stat(ctx, key)
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		report.problem("job %s: file %s is missing", id, key)
+	case err != nil:
+		return err
+	case size != want:
+		report.problem("job %s: file %s has %d bytes instead of %d", id, key, size, want)
+	}
+	return nil
+}

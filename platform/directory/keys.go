@@ -1,0 +1,41 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+)
+
+// pageOfNames is how many names Keys reads at a time.
+const pageOfNames = 1024
+
+// Keys returns the keys of all blobs, in no particular order. Blobs that are added or deleted meanwhile may be missing.
+func (b *Bucket) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		listing, err := b.root.Open(".")
+		if err != nil {
+			yield("", fmt.Errorf("list the blobs: %w", err))
+			return
+		}
+		defer listing.Close()
+		for ctx.Err() == nil {
+			entries, err := listing.ReadDir(pageOfNames)
+			for _, entry := range entries {
+				if entry.Type().IsRegular() && !yield(strings.ReplaceAll(entry.Name(), "+", "/"), nil) {
+					return
+				}
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield("", fmt.Errorf("list the blobs: %w", err))
+				return
+			}
+		}
+		yield("", ctx.Err())
+	}
+}
