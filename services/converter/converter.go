@@ -69,9 +69,9 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
-// New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or start
-// anything. The components stop in reverse order: first the consumer, which finishes what it has started, then the publisher,
-// which reports that.
+// New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
+// start anything. The components stop in reverse order: first the consumer, which finishes what it has started, then
+// the publisher, which reports that.
 func New(config Config, deps Deps) (service.Assembly, error) {
 	tools, err := pdf.FindTools()
 	if err != nil {

@@ -1,4 +1,5 @@
-// Docmill-converter takes commands to convert documents from RabbitMQ, converts them with LibreOffice and stores the results.
+// Docmill-converter takes commands to convert documents from RabbitMQ, converts them with LibreOffice and stores the
+// results.
 package main
 
 import (

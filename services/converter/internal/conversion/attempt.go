@@ -36,14 +36,16 @@ type attempt struct {
 	log    *zap.Logger
 }
 
-// The progress of an attempt, in percent, when the engine starts and when it has ended: it takes nearly all of the time.
+// The progress of an attempt, in percent, when the engine starts and when it has ended: it takes nearly all of the
+// time.
 const (
 	percentLoading = 10
 	percentStoring = 90
 )
 
-// transferTimeout bounds the transfer of a document or a result: a store that hangs must not occupy a slot forever. 512 MiB
-// need 1 MiB/s. Two transfers and a conversion stay below the 30 minutes after which RabbitMQ takes a delivery back.
+// transferTimeout bounds the transfer of a document or a result: a store that hangs must not occupy a slot forever. 512
+// MiB need 1 MiB/s. Two transfers and a conversion stay below the 30 minutes after which RabbitMQ takes a delivery
+// back.
 const transferTimeout = 10 * time.Minute
 
 // make converts the document and stores the result. A problem of the catalog that is not retryable is the document's own

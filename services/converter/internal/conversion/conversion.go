@@ -1,5 +1,5 @@
-// Package conversion processes convert commands: it runs an attempt, publishes the outcome, and acknowledges the command only
-// after that publication is confirmed.
+// Package conversion processes convert commands: it runs an attempt, publishes the outcome, and acknowledges the
+// command only after that publication is confirmed.
 package conversion
 
 import (
@@ -45,7 +45,8 @@ type Deps struct {
 	PDF   *pdf.Tools
 	// Sources is the bucket of the uploaded documents, and Results that of the results.
 	Sources, Results blob.Bucket
-	// Seal decrypts passwords. Nil means that there is no key; jobs with passwords then wait for a converter that has it.
+	// Seal decrypts passwords. Nil means that there is no key; jobs with passwords then wait for a converter that has
+	// it.
 	Seal    *seal.Box
 	Metrics *Metrics
 	Log     *zap.Logger
@@ -57,8 +58,8 @@ type Converter struct{ deps Deps }
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps} }
 
-// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that ends
-// the job, or the command for its next attempt, is confirmed. It returns the command to the queue if ctx ends before.
+// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that
+// ends the job, or the command for its next attempt, is durable. It returns the command to the queue if ctx ends before.
 func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
@@ -165,8 +166,8 @@ func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
-// retry schedules the next attempt, or fails the job if this was the last one. A transient cause is never the document's fault,
-// and so logged as a warning.
+// retry schedules the next attempt, or fails the job if this was the last one. A transient cause is never the
+// document's fault, and so logged as a warning.
 func (a *attempt) retry(ctx context.Context, cause error) error {
 	delay, again := message.DelayAfter(a.number)
 	if !again {

@@ -254,8 +254,8 @@ func TestLostConnectionRedeliversTheCommand(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestOutcomeIsPublishedBeforeTheAck interrupts the publisher's connection when the conversion ends: the command must stay
-// unacknowledged until the outcome is published.
+// TestOutcomeIsPublishedBeforeTheAck interrupts the publisher's connection when the conversion ends: the command must
+// stay unacknowledged until the outcome is published.
 func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -55,8 +55,8 @@ func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Err
 	}))
 }
 
-// retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the command
-// exists twice, which costs a conversion and loses nothing.
+// retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the
+// command exists twice, which costs a conversion and loses nothing.
 func (e *events) retried(
 	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
 ) error {
@@ -79,8 +79,8 @@ func failure(cause *problem.Error) *conversionv1.Failure {
 	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
-// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation was lost
-// is harmless: the status service ignores duplicates.
+// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation
+// was lost is harmless: the status service ignores duplicates.
 func (e *events) publish(ctx context.Context, m message.Message) error {
 	err := retry.Loop(ctx, republish, e.log, "cannot publish an event; retrying", func(ctx context.Context) error {
 		err := e.publisher.Publish(ctx, m)
@@ -95,12 +95,12 @@ func (e *events) publish(ctx context.Context, m message.Message) error {
 	return nil
 }
 
-// progressInterval is the minimum time between two reports, and until the first: clients that poll see no more, each one is
-// written to the database, and a short conversion needs none.
+// progressInterval is the minimum time between two reports, and until the first: clients that poll see no more, each
+// one is written to the database, and a short conversion needs none.
 const progressInterval = 250 * time.Millisecond
 
-// progress publishes the progress of an attempt in the background: what cannot be published at once is replaced by what is
-// newer.
+// progress publishes the progress of an attempt in the background: what cannot be published at once is replaced by what
+// is newer.
 type progress struct {
 	events *events
 	cancel context.CancelFunc
@@ -164,8 +164,8 @@ func (p *progress) report(phase conversionv1.Phase, percent int32) {
 	p.newest <- p.last
 }
 
-// engine records the progress of the engine. Opening and writing were observed to take about as long as each other: 1.2 and
-// 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with images, 1.5 and 1.5 s for a book.
+// engine records the progress of the engine. Opening and writing were observed to take about as long as each other: 1.2
+// and 0.3 s for 100 slides, 0.5 and 1.1 s for 19 with images, 1.5 and 1.5 s for a book.
 func (p *progress) engine(reported engine.Progress) {
 	const half = (percentStoring - percentLoading) / 2
 	done := int32(reported.Percent * half / 100)

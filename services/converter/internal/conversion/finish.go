@@ -29,7 +29,7 @@ func forEngine(request engine.Request) engine.Request {
 	}
 	options := without(request.Options, pdf.ImageOptions)
 	if request.Target.Kind == format.Thumbnail {
-		options.Pages = proto.String(firstPage)
+		options.Pages = new(firstPage)
 	}
 	request.Target, _ = request.Format.Target(format.TargetPDF) // every format has it
 	request.Options = options
@@ -51,8 +51,8 @@ func without(options *conversionv1.Options, names []option.Name) *conversionv1.O
 	return left
 }
 
-// half reports the progress of the first or second half of the phase Saving: drawing the images of LibreOffice's PDF was
-// observed to take about as long as writing it.
+// half reports the progress of the first or second half of the phase Saving: drawing the images of LibreOffice's PDF
+// was observed to take about as long as writing it.
 func half(whole func(engine.Progress), from int) func(engine.Progress) {
 	return func(p engine.Progress) {
 		if p.Phase == engine.Saving {

@@ -16,8 +16,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
-// consumers are the translators of options and secrets, by name, for one target. What a renderer applies is removed before
-// the request reaches LibreOffice.
+// consumers are the translators of options and secrets, by name, for one target. What a renderer applies is removed
+// before the request reaches LibreOffice.
 func consumers(target format.Target) map[string][]option.Name {
 	all := map[string][]option.Name{
 		"load": slices.Concat(libreoffice.LoadOptions, libreoffice.LoadSecrets), "page setup": libreoffice.PageSetupOptions,
@@ -35,8 +35,9 @@ func consumers(target format.Target) map[string][]option.Name {
 	return all
 }
 
-// TestEveryOptionHasOneConsumer checks that no option is ignored or applied twice, for each document and target that it applies
-// to. A new option fails here until a translator declares it, and in that translator's tests until it has an effect.
+// TestEveryOptionHasOneConsumer checks that no option is ignored or applied twice, for each document and target that it
+// applies to. A new option fails here until a translator declares it, and in that translator's tests until it has an
+// effect.
 func TestEveryOptionHasOneConsumer(t *testing.T) {
 	t.Parallel()
 	for source := range format.All() {
@@ -103,10 +104,10 @@ func allOptions() *conversionv1.Options {
 // TestEngineDoesNotGetImageOptions checks the request for the PDF of which images are made.
 func TestEngineDoesNotGetImageOptions(t *testing.T) {
 	t.Parallel()
-	pptx, _ := format.ByID("pptx")
-	for target := range pptx.Targets() {
+	source, _ := format.ByID("pptx")
+	for target := range source.Targets() {
 		options := allOptions()
-		request := forEngine(engine.Request{Format: pptx, Target: target, Options: options})
+		request := forEngine(engine.Request{Format: source, Target: target, Options: options})
 		require.True(t, proto.Equal(allOptions(), options), "the client's options are not changed")
 		if target.Kind == format.Written {
 			require.Equal(t, target, request.Target)
@@ -117,7 +118,7 @@ func TestEngineDoesNotGetImageOptions(t *testing.T) {
 		want := allOptions()
 		want.Width, want.Dpi, want.ImageQuality = nil, nil, nil
 		if target.Kind == format.Thumbnail {
-			want.Pages = proto.String("1")
+			want.Pages = new("1")
 		}
 		require.True(t, proto.Equal(want, request.Options), target.ID)
 	}

@@ -19,15 +19,16 @@ type scan struct {
 	installed map[string]bool
 	// substitutes are the fonts that fontconfig chooses for those that are not installed, by the names in the document.
 	substitutes map[string]string
-	// lastResort is the key of the family that is chosen for an unknown name. It also has the characters that others lack.
+	// lastResort is the key of the family that is chosen for an unknown name. It also has the characters that others
+	// lack.
 	lastResort string
 }
 
 // maxSubstitutes bounds what a document with many invented font names can cost: each new one takes 5 ms.
 const maxSubstitutes = 40
 
-// startPreflight scans the document while the engine converts it, and sends one value. What cannot be found out is omitted: no
-// conversion fails because of its report.
+// startPreflight scans the document while the engine converts it, and sends one value. What cannot be found out is
+// omitted: no conversion fails because of its report.
 func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-chan scan {
 	result := make(chan scan, 1)
 	file, err := os.Open(request.Source)

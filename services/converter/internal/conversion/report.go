@@ -13,8 +13,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
-// report collects what the event that ends an attempt says about it. A step that failed has a duration, too: it is the last
-// one that has.
+// report collects what the event that ends an attempt says about it. A step that failed has a duration, too: it is the
+// last one that has.
 type report struct {
 	message *conversionv1.Report
 	// since is when the current step began.
@@ -43,7 +43,8 @@ func (r *report) lap(now time.Time) *durationpb.Duration {
 
 func (r *report) fetched() { r.message.Fetch = r.lap(time.Now()) }
 
-// progressed records the engine's progress. A conversion that is tried again loads again; the lost time counts as loading.
+// progressed records the engine's progress. A conversion that is tried again loads again; the lost time counts as
+// loading.
 func (r *report) progressed(p engine.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package engine defines the seam between the work on a job and the program that converts documents: what is asked of an
-// engine, what it returns, and the limits within which it works.
+// Package engine defines the seam between the work on a job and the program that converts documents: what is asked of
+// an engine, what it returns, and the limits within which it works.
 package engine
 
 import (
@@ -13,9 +13,10 @@ import (
 type Engine interface {
 	// Convert converts one document into its target format, within the engine's limits of time, memory and disk.
 	//
-	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why. ctx's
-	// error means that the conversion was abandoned; nothing of it is still running. Any other error is the engine's, and
-	// the same document may be converted later or elsewhere. The Output of a failure has the field Engine, if that is known.
+	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why.
+	// ctx's error means that the conversion was abandoned; nothing of it is still running. Any other error is the
+	// engine's, and the same document may be converted later or elsewhere. The Output of a failure has the field
+	// Engine, if that is known.
 	Convert(ctx context.Context, request Request) (Output, error)
 }
 
@@ -33,8 +34,8 @@ type Request struct {
 	Options *conversionv1.Options
 	// Password opens an encrypted document. Nil means none, as opposed to an empty one. It is never logged.
 	Password *string
-	// Progress, if not nil, is called with the progress of the conversion, from another goroutine but never concurrently. It
-	// starts again from the beginning when the conversion does.
+	// Progress, if not nil, is called with the progress of the conversion, from another goroutine but never
+	// concurrently. It starts again from the beginning when the conversion does.
 	Progress func(Progress)
 }
 

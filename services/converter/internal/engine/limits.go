@@ -42,8 +42,8 @@ func (l Limits) Sandbox() sandbox.Limits {
 	return sandbox.Limits{Time: l.Timeout, Memory: int64(l.Memory), Disk: int64(l.Disk)}
 }
 
-// LimitExceeded turns the limit at which a sandboxed program was killed into the document's problem. It returns any other
-// error unchanged.
+// LimitExceeded turns the limit at which a sandboxed program was killed into the document's problem. It returns any
+// other error unchanged.
 func LimitExceeded(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrTime):

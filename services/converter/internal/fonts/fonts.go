@@ -1,5 +1,5 @@
-// Package fonts determines which fonts LibreOffice finds on this machine, and which ones it uses instead of those that are not
-// installed.
+// Package fonts determines which fonts LibreOffice finds on this machine, and which ones it uses instead of those that
+// are not installed.
 //
 // It asks fontconfig, as LibreOffice does: fc-list every few minutes, fc-match once for each name. Each took 5 ms.
 package fonts
@@ -25,7 +25,8 @@ const (
 	maxAge = 10 * time.Minute
 	// maxKnown bounds the memory for font names that documents contain.
 	maxKnown = 10_000
-	// maxName is the length of the longest name that is looked up, in bytes. The longest of Google's 2,900 families has 37.
+	// maxName is the length of the longest name that is looked up, in bytes. The longest of Google's 2,900 families has
+	// 37.
 	maxName = 128
 	// maxList bounds what is read of fc-list's output: a line takes 60 bytes, so 100,000 fonts.
 	maxList = 8 << 20
@@ -87,8 +88,8 @@ func Open(directory string, log *zap.Logger, own ...string) (*Library, error) {
 	return l, nil
 }
 
-// Key returns what all spellings of a family's name have in common: fontconfig ignores case and spaces, and PostScript names
-// have no spaces.
+// Key returns what all spellings of a family's name have in common: fontconfig ignores case and spaces, and PostScript
+// names have no spaces.
 func Key(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -103,8 +104,8 @@ func (l *Library) Has(ctx context.Context, family string) bool {
 	return l.current(ctx).families[Key(family)]
 }
 
-// Family returns the family of a font by its PostScript name. For a font that is not installed it is the part of the name
-// before the style.
+// Family returns the family of a font by its PostScript name. For a font that is not installed it is the part of the
+// name before the style.
 func (l *Library) Family(postScript string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,8 +116,8 @@ func (l *Library) Family(postScript string) string {
 	return family
 }
 
-// symbols are the keys of the fonts whose characters LibreOffice takes from its own symbol font if they are not installed,
-// regardless of fontconfig (unotools/source/misc/fontcvt.cxx).
+// symbols are the keys of the fonts whose characters LibreOffice takes from its own symbol font if they are not
+// installed, regardless of fontconfig (unotools/source/misc/fontcvt.cxx).
 var symbols = map[string]bool{
 	"symbol": true, "wingdings": true, "wingdings2": true, "wingdings3": true, "webdings": true, "zapfdingbats": true,
 	"itczapfdingbats": true, "monotypesorts": true, "starsymbol": true, "starbats": true, "starmath": true, "mtextra": true,
@@ -175,7 +176,8 @@ func (l *Library) current(ctx context.Context) catalog {
 	return l.fonts
 }
 
-// parse parses lines of a family's names, separated by commas, a tab and a PostScript name. The first name is the family's.
+// parse parses lines of a family's names, separated by commas, a tab and a PostScript name. The first name is the
+// family's.
 func parse(lines []string) catalog {
 	c := catalog{families: map[string]bool{}, byPostScript: map[string]string{}}
 	for _, line := range lines {

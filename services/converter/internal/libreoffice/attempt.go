@@ -48,8 +48,8 @@ type ending struct {
 	explanation string
 }
 
-// prepare creates the child's directory and its order. Each attempt has a directory of its own, and cannot see what an earlier
-// one left behind.
+// prepare creates the child's directory and its order. Each attempt has a directory of its own, and cannot see what an
+// earlier one left behind.
 func prepare(request engine.Request, source detect.Result, limits engine.Limits, number int) (attempt, error) {
 	directory := filepath.Join(request.Directory, fmt.Sprintf("attempt-%d", number))
 	if err := os.Mkdir(directory, 0o700); err != nil {
@@ -77,8 +77,8 @@ func prepare(request engine.Request, source detect.Result, limits engine.Limits,
 	}, nil
 }
 
-// run runs the child to its end. When it returns, nothing of the attempt is still running. The error is ctx's, or means that
-// the zygote failed and that the attempt does not count.
+// run runs the child to its end. When it returns, nothing of the attempt is still running. The error is ctx's, or means
+// that the zygote failed and that the attempt does not count.
 func (a attempt) run(ctx context.Context) (ending, error) {
 	reports, pipe, err := os.Pipe()
 	if err != nil {

@@ -40,8 +40,8 @@ func samples() []sample {
 	}
 }
 
-// BenchmarkAgainstSoffice takes both times in turns, in one run, and reports how many conversions the engine does in the time
-// of one by `soffice --convert-to`. Counting the pages of the result is part of the engine's time.
+// BenchmarkAgainstSoffice takes both times in turns, in one run, and reports how many conversions the engine does in
+// the time of one by `soffice --convert-to`. Counting the pages of the result is part of the engine's time.
 func BenchmarkAgainstSoffice(b *testing.B) {
 	common, err := shared()
 	require.NoError(b, err)
@@ -90,8 +90,8 @@ func soffice(b *testing.B, program, profile string, request engine.Request) (too
 	return took, command.ProcessState.UserTime() + command.ProcessState.SystemTime()
 }
 
-// BenchmarkThroughput converts a short text with as many children at a time as there are cores, and in turns with that in one
-// process that converts in a loop, without isolation.
+// BenchmarkThroughput converts a short text with as many children at a time as there are cores, and in turns with that
+// in one process that converts in a loop, without isolation.
 func BenchmarkThroughput(b *testing.B) {
 	common, err := shared()
 	require.NoError(b, err)
@@ -109,7 +109,8 @@ func BenchmarkThroughput(b *testing.B) {
 	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
 }
 
-// round is how many documents are converted in a turn: as many as a zygote accepts at its start, besides the warm-up documents.
+// round is how many documents are converted in a turn: as many as a zygote accepts at its start, besides the warm-up
+// documents.
 const round = 48
 
 func convertAll(b *testing.B, e *Engine, content []byte, format string) {
@@ -129,8 +130,8 @@ func convertAll(b *testing.B, e *Engine, content []byte, format string) {
 	wait.Wait()
 }
 
-// oneProcess returns how long one LibreOffice takes for a round of documents, after its warm-up: a zygote converts them itself
-// before its greeting, one after another. It has the priority of children.
+// oneProcess returns how long one LibreOffice takes for a round of documents, after its warm-up: a zygote converts them
+// itself before its greeting, one after another. It has the priority of children.
 func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duration {
 	b.Helper()
 	directory := b.TempDir()
@@ -165,8 +166,8 @@ func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duratio
 	return last.ModTime().Sub(first.ModTime())
 }
 
-// BenchmarkSandbox measures sandboxed children and unconfined ones in turns. It compares medians, and the processor time of the
-// children: other load on the machine affects both less than a mean.
+// BenchmarkSandbox measures sandboxed children and unconfined ones in turns. It compares medians, and the processor
+// time of the children: other load on the machine affects both less than a mean.
 func BenchmarkSandbox(b *testing.B) {
 	sandboxed, err := shared()
 	require.NoError(b, err)

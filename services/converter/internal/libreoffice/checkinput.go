@@ -18,8 +18,8 @@ type input struct {
 }
 
 // checkInput detects what the document is, which decides how LibreOffice is told to open it. It refuses, with a
-// *problem.Error, what LibreOffice would convert into garbage: it makes a PDF of an empty file or of random bytes without
-// complaint.
+// *problem.Error, what LibreOffice would convert into garbage: it makes a PDF of an empty file or of random bytes
+// without complaint.
 func checkInput(ctx context.Context, request engine.Request) (input, error) {
 	file, err := os.Open(request.Source)
 	if err != nil {

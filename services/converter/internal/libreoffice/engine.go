@@ -1,9 +1,9 @@
-// Package libreoffice converts documents with LibreOffice, which stays loaded in a process, the zygote; each document is
-// converted in a child that the zygote forks. A child starts in a millisecond, is sandboxed before it opens the document, and
-// leaves nothing behind.
+// Package libreoffice converts documents with LibreOffice, which stays loaded in a process, the zygote; each document
+// is converted in a child that the zygote forks. A child starts in a millisecond, is sandboxed before it opens the
+// document, and leaves nothing behind.
 //
-// Compared with one LibreOffice per document, that saves the start of LibreOffice, about 0.8 s. Compared with one LibreOffice
-// for many documents, a document that hangs, grows or crashes affects only itself.
+// Compared with one LibreOffice per document, that saves the start of LibreOffice, about 0.8 s. Compared with one
+// LibreOffice for many documents, a document that hangs, grows or crashes affects only itself.
 //
 // Where to find what:
 //
@@ -81,9 +81,9 @@ func (e *Engine) FontDirectory() string {
 	return filepath.Join(filepath.Dir(e.program), "share", "fonts", "truetype")
 }
 
-// Run keeps LibreOffice loaded until drain is closed; then running conversions are finished, and new ones are refused. When
-// ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns an error if that
-// fails; after later failures it starts LibreOffice again. It is the Run of a host.Component.
+// Run keeps LibreOffice loaded until drain is closed; then running conversions are finished, and new ones are refused.
+// When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns an
+// error if that fails; after later failures it starts LibreOffice again. It is the Run of a host.Component.
 func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return e.pool.run(ctx, e.tryOut, ready, drain)
 }
@@ -92,9 +92,11 @@ func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) e
 func (e *Engine) Check(context.Context) error { return e.pool.check() }
 
 const (
-	// maxCrashes is how many children a document may crash: not every crash is the document's fault, but two in a row are.
+	// maxCrashes is how many children a document may crash: not every crash is the document's fault, but two in a row
+	// are.
 	maxCrashes = 2
-	// maxLosses is how many zygotes a conversion may lose before it is left to another converter, or to a later attempt.
+	// maxLosses is how many zygotes a conversion may lose before it is left to another converter, or to a later
+	// attempt.
 	maxLosses = 3
 )
 
@@ -142,8 +144,8 @@ func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in
 	}
 }
 
-// missingPages finds out whether pages could not be written because the document does not have them: LibreOffice does not say.
-// It converts the whole document for that, at the expense of clients that asked for too much.
+// missingPages finds out whether pages could not be written because the document does not have them: LibreOffice does
+// not say. It converts the whole document for that, at the expense of clients that asked for too much.
 func (e *Engine) missingPages(ctx context.Context, request engine.Request, in input, failure error) error {
 	request.Directory = filepath.Join(request.Directory, "whole")
 	if err := os.Mkdir(request.Directory, 0o700); err != nil {

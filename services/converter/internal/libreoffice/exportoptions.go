@@ -17,8 +17,8 @@ var ExportOptions = []option.Name{
 	option.Pages, option.Notes, option.HiddenSlides, option.SinglePageSheets,
 }
 
-// exportOptions returns the options of the filter that writes the request's target, in the form that LibreOfficeKit's saveAs
-// takes; empty if there are none.
+// exportOptions returns the options of the filter that writes the request's target, in the form that LibreOfficeKit's
+// saveAs takes; empty if there are none.
 func exportOptions(request engine.Request) string {
 	if request.Target.ID == format.TargetPDF {
 		return pdfOptions(request.Options)
@@ -55,8 +55,8 @@ func (f filterData) number(name string, value int32) {
 	f[name] = property{"long", strconv.Itoa(int(value))}
 }
 
-// pdfOptions returns the options of an export as PDF, in JSON. Passwords and permissions are not among them: LibreOffice 7.4
-// encrypts with RC4 and 128 bits.
+// pdfOptions returns the options of an export as PDF, in JSON. Passwords and permissions are not among them:
+// LibreOffice 7.4 encrypts with RC4 and 128 bits.
 func pdfOptions(options *conversionv1.Options) string {
 	f := filterData{}
 	// Otherwise a relative link becomes a link to the directory that the document was converted in.

@@ -13,13 +13,14 @@ import (
 	"github.com/docmill/docmill/contract/format"
 )
 
-// errNoFilters means that the files in which LibreOffice lists its filters are not where every known installation has them.
+// errNoFilters means that the files in which LibreOffice lists its filters are not where every known installation has
+// them.
 var errNoFilters = errors.New("no list of filters found")
 
 // installedFormats returns those of format.All that the LibreOffice in a directory "program" can read. Distributions
-// split it into packages, each with its applications, their filters and the file that lists these: without libreoffice-draw
-// it reads no Visio, Publisher or image files. (LibreOfficeKit's getFilterTypes does not help: it lists types of files, which
-// are all defined in the common package, whether or not there is a filter for them.)
+// split it into packages, each with its applications, their filters and the file that lists these: without
+// libreoffice-draw it reads no Visio, Publisher or image files. (LibreOfficeKit's getFilterTypes does not help: it
+// lists types of files, which are all defined in the common package, whether or not there is a filter for them.)
 func installedFormats(program string) ([]format.Format, error) {
 	filters, err := importFilters(filepath.Join(filepath.Dir(program), "share", "registry"))
 	if err != nil {

@@ -21,7 +21,8 @@ func TestInstalledFormats(t *testing.T) {
 	require.Equal(t, slices.Collect(format.All()), formats)
 }
 
-// TestInstalledFormatsOfAnIncompleteInstallation removes from the registry what belongs to one of the distribution's packages.
+// TestInstalledFormatsOfAnIncompleteInstallation removes from the registry what belongs to one of the distribution's
+// packages.
 func TestInstalledFormatsOfAnIncompleteInstallation(t *testing.T) {
 	t.Parallel()
 	program, err := findProgram("")

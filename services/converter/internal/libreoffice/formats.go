@@ -12,8 +12,8 @@ import (
 // Formats returns what LibreOffice can read: those of format.All whose filters are installed.
 func (e *Engine) Formats() []format.Format { return slices.Clone(e.formats) }
 
-// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it is assumed to read all
-// of them: then only documents without a filter fail, instead of all.
+// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it is assumed to read
+// all of them: then only documents without a filter fail, instead of all.
 func readFormats(program string, log *zap.Logger) []format.Format {
 	all := slices.Collect(format.All())
 	formats, err := installedFormats(program)

@@ -17,8 +17,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// This file is all that Docmill knows about hidden slides. LibreOffice omits them from a PDF unless told otherwise. Where its
-// behavior differs from what clients expect:
+// This file is all that Docmill knows about hidden slides. LibreOffice omits them from a PDF unless told otherwise.
+// Where its behavior differs from what clients expect:
 //
 //   - It counts hidden slides when it is told which pages to export. A client that asks for page 1 of a deck whose first slide
 //     is hidden means the first page of the PDF.
@@ -28,8 +28,8 @@ import (
 type slides struct {
 	officefile.SlideCount
 
-	// counted is false if the slides cannot be counted before LibreOffice has opened the document: in the binary format, in an
-	// encrypted document and in one that is not a presentation.
+	// counted is false if the slides cannot be counted before LibreOffice has opened the document: in the binary
+	// format, in an encrypted document and in one that is not a presentation.
 	counted bool
 }
 
@@ -42,8 +42,8 @@ func countSlides(ctx context.Context, file *os.File, size int64, family format.F
 	return slides{count, err == nil}
 }
 
-// omitsHiddenSlides reports whether the request's result has no hidden slides: a PDF has none unless the client wants them,
-// but a presentation in another format keeps them.
+// omitsHiddenSlides reports whether the request's result has no hidden slides: a PDF has none unless the client wants
+// them, but a presentation in another format keeps them.
 func omitsHiddenSlides(request engine.Request) bool {
 	return request.Format.Family == format.Presentation && request.Target.ID == format.TargetPDF && !request.Options.GetHiddenSlides()
 }
@@ -88,8 +88,8 @@ func (e *Engine) convertVisible(ctx context.Context, request engine.Request, in 
 	}
 }
 
-// convertAndSelect converts all pages and then selects the requested ones from the PDF, because it is not known which slides
-// are hidden. That takes longer: exporting 19 slides with many images took 1.1 s, opening them 0.5 s.
+// convertAndSelect converts all pages and then selects the requested ones from the PDF, because it is not known which
+// slides are hidden. That takes longer: exporting 19 slides with many images took 1.1 s, opening them 0.5 s.
 func (e *Engine) convertAndSelect(ctx context.Context, request engine.Request, in input) (engine.Output, error) {
 	wanted := request.Options.GetPages()
 	request.Options = withPages(request.Options, nil)
@@ -150,8 +150,8 @@ func (s slides) visibleNumbers() []int {
 	return numbers
 }
 
-// selectNumbers returns the pages of a page range that a document of total pages has, each once and in order, as LibreOffice
-// exports them.
+// selectNumbers returns the pages of a page range that a document of total pages has, each once and in order, as
+// LibreOffice exports them.
 func selectNumbers(pages string, total int) []int {
 	ranges, _ := option.ParsePages(pages) // the gateway has checked it
 	var numbers []int

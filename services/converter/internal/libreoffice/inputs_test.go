@@ -145,7 +145,8 @@ func flat(kind, body string) []byte {
 		` office:mimetype="application/vnd.oasis.opendocument.` + kind + `"><office:body>` + body + `</office:body></office:document>`)
 }
 
-// openDocument returns a package with a body. LibreOffice 25.2 considers entries that are not in the manifest as damage.
+// openDocument returns a package with a body. LibreOffice 25.2 considers entries that are not in the manifest as
+// damage.
 func openDocument(t *testing.T, kind, body string) []byte {
 	t.Helper()
 	mediaType := "application/vnd.oasis.opendocument." + kind

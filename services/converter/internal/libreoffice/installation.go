@@ -13,8 +13,8 @@ import (
 var ErrMissing = errors.New("LibreOffice is missing: install libreoffice-writer, libreoffice-calc and libreoffice-impress " +
 	"(on Debian their -nogui variants are sufficient), or set soffice to its program")
 
-// libraries are the libraries with LibreOfficeKit's entry point, of which an installation has at least one. zygote/office.c
-// loads them in the same order.
+// libraries are the libraries with LibreOfficeKit's entry point, of which an installation has at least one.
+// zygote/office.c loads them in the same order.
 var libraries = []string{"libsofficeapp.so", "libmergedlo.so"}
 
 // installPatterns are where distributions and The Document Foundation's own packages install the program.
@@ -22,9 +22,9 @@ var installPatterns = []string{
 	"/usr/lib*/libreoffice/program/soffice", "/opt/libreoffice*/program/soffice", "/usr/local/lib*/libreoffice/program/soffice",
 }
 
-// findProgram returns LibreOffice's directory "program", as an absolute path without links. The configured program may be the
-// script soffice, a link to it, or anything else in that directory. If it is empty, the search path and the usual places are
-// searched.
+// findProgram returns LibreOffice's directory "program", as an absolute path without links. The configured program may
+// be the script soffice, a link to it, or anything else in that directory. If it is empty, the search path and the
+// usual places are searched.
 func findProgram(configured string) (string, error) {
 	if configured != "" {
 		directory, ok := programDirectory(configured)

@@ -105,8 +105,8 @@ func checkVersion(office string) error {
 	return nil // with any other kind of version, the canary decides
 }
 
-// versionOf returns the name and version from LibreOfficeKit's version information: {"ProductName": "LibreOffice", "ProductVersion": "7.4",
-// "ProductExtension": ".7.2", "BuildId": …}.
+// versionOf returns the name and version from LibreOfficeKit's version information: {"ProductName": "LibreOffice",
+// "ProductVersion": "7.4", "ProductExtension": ".7.2", "BuildId": …}.
 func versionOf(office string) string {
 	var info struct {
 		Name      string `json:"ProductName"`

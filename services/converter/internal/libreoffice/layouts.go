@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// layouts are descriptions of windows that LibreOffice opens for some documents even without a screen, by their paths below
-// layoutRoot. The packages for machines without a screen (Debian's -nogui) lack them, and loading a text with comments fails
-// without its layout. LibreOffice's own program is not affected: it loads documents "hidden", which LibreOfficeKit cannot.
+// layouts are descriptions of windows that LibreOffice opens for some documents even without a screen, by their paths
+// below layoutRoot. The packages for machines without a screen (Debian's -nogui) lack them, and loading a text with
+// comments fails without its layout. LibreOffice's own program is not affected: it loads documents "hidden", which
+// LibreOfficeKit cannot.
 //
 //go:embed layouts
 var layouts embed.FS
@@ -20,8 +21,8 @@ var layouts embed.FS
 // layoutRoot is the directory of an installation's layouts.
 const layoutRoot = "share/config/soffice.cfg"
 
-// completeInstallation returns an installation with all layouts: the given one if it has them, and otherwise one in directory
-// that consists of links to it and the missing files.
+// completeInstallation returns an installation with all layouts: the given one if it has them, and otherwise one in
+// directory that consists of links to it and the missing files.
 func completeInstallation(installation, directory string) (string, error) {
 	missing, err := missingLayouts(installation)
 	if err != nil || len(missing) == 0 {
@@ -63,8 +64,8 @@ func missingLayouts(installation string) ([]string, error) {
 	return missing, nil
 }
 
-// linkSiblings creates the directories of path below to, and in each of them links to everything in the same directory below
-// from, except the next element of path.
+// linkSiblings creates the directories of path below to, and in each of them links to everything in the same directory
+// below from, except the next element of path.
 func linkSiblings(from, to, path string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err

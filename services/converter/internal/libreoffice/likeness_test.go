@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi: LibreOfficeKit, which
-// is made for editors, draws some things differently unless told otherwise.
+// TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi:
+// LibreOfficeKit, which is made for editors, draws some things differently unless told otherwise.
 func TestPagesLookLikeSoffice(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -50,8 +50,8 @@ func libreOffices(t *testing.T, documents map[string]string) map[string]string {
 		"-env:UserInstallation=file://" + t.TempDir(), "--headless", "--convert-to", "pdf", "--outdir", directory,
 	}, sources...)...)
 	command.Env = []string{"HOME=" + directory, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}
-	said, err := command.CombinedOutput()
-	require.NoError(t, err, string(said))
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, string(output))
 	return paths
 }
 
@@ -59,8 +59,8 @@ func libreOffices(t *testing.T, documents map[string]string) map[string]string {
 func draw(t *testing.T, pdf string) []image.Image {
 	t.Helper()
 	directory := t.TempDir()
-	said, err := exec.Command("pdftoppm", "-r", "50", "-gray", "-png", pdf, filepath.Join(directory, "page")).CombinedOutput()
-	require.NoError(t, err, string(said))
+	output, err := exec.Command("pdftoppm", "-r", "50", "-gray", "-png", pdf, filepath.Join(directory, "page")).CombinedOutput()
+	require.NoError(t, err, string(output))
 	entries, err := os.ReadDir(directory)
 	require.NoError(t, err)
 	var pages []image.Image

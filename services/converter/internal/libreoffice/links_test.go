@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLinksInHTMLAndSVG checks that nothing is fetched: HTML and SVG have more ways than documents to refer to other files. The
-// listener must get no request, and no other file's text or image may be in the PDF. (LibreOffice 25.2 shows an image file in
-// SVG, which in a child can only be one of its own gallery.)
+// TestLinksInHTMLAndSVG checks that nothing is fetched: HTML and SVG have more ways than documents to refer to other
+// files. The listener must get no request, and no other file's text or image may be in the PDF. (LibreOffice 25.2 shows
+// an image file in SVG, which in a child can only be one of its own gallery.)
 func TestLinksInHTMLAndSVG(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

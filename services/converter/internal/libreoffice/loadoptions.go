@@ -36,15 +36,16 @@ func loadCommand(options *conversionv1.Options) string {
 
 // loadOptions returns the options of LibreOfficeKit's load: a language, no macros, and a filter's options, if any.
 //
-// The language is English without a country: with en-US, LibreOfficeKit's own choice, a document without a page size gets US
-// Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US with both.
+// The language is English without a country: with en-US, LibreOfficeKit's own choice, a document without a page size
+// gets US Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US
+// with both.
 //
-// LibreOffice 7.4 takes everything besides Language and Batch for the filter's options (desktop/source/lib/init.cxx), and
-// fails on a security level there. The formats that have such options are texts, which have no macros; nor do macros run
-// anywhere unless EnableMacrosExecution=true is given here.
+// LibreOffice 7.4 takes everything besides Language and Batch for the filter's options (desktop/source/lib/init.cxx),
+// and fails on a security level there. The formats that have such options are texts, which have no macros; nor do
+// macros run anywhere unless EnableMacrosExecution=true is given here.
 //
-// Batch=true, which suppresses dialogs, is only used for the warm-up documents: it applies to the whole process, and with it
-// LibreOffice 25.2 does not ask for the document's password either.
+// Batch=true, which suppresses dialogs, is only used for the warm-up documents: it applies to the whole process, and
+// with it LibreOffice 25.2 does not ask for the document's password either.
 func loadOptions(source format.Import, locale string) string {
 	if locale == "" {
 		locale = "en"

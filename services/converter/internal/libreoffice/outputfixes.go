@@ -15,8 +15,9 @@ import (
 	"github.com/docmill/docmill/contract/format"
 )
 
-// fixOutput removes from a result what LibreOffice cannot be told to omit, and returns the path of the new file: the macros of
-// OpenDocument, its document type for web pages, and the byte order mark that every text begins with, even an empty one.
+// fixOutput removes from a result what LibreOffice cannot be told to omit, and returns the path of the new file: the
+// macros of OpenDocument, its document type for web pages, and the byte order mark that every text begins with, even an
+// empty one.
 func fixOutput(target format.Target, path string) (string, error) {
 	switch target.ID {
 	case "odt", "ods", "odp", "odg":
@@ -28,7 +29,8 @@ func fixOutput(target format.Target, path string) (string, error) {
 	}
 }
 
-// rewriteFile writes a new file beside an old one and returns its path. If write returns errUnchanged, it returns the old one.
+// rewriteFile writes a new file beside an old one and returns its path. If write returns errUnchanged, it returns the
+// old one.
 func rewriteFile(path string, write func(out io.Writer, in *os.File) error) (string, error) {
 	in, err := os.Open(path)
 	if err != nil {
@@ -71,8 +73,8 @@ const (
 	webText  = openText + "-web"
 )
 
-// fixPackage copies an OpenDocument package without its libraries of macros and scripts (ODF 1.3, part 3, 16.3.2). References
-// to them then lead nowhere. The document type for web pages becomes that of texts.
+// fixPackage copies an OpenDocument package without its libraries of macros and scripts (ODF 1.3, part 3, 16.3.2).
+// References to them then lead nowhere. The document type for web pages becomes that of texts.
 func fixPackage(out io.Writer, in *os.File) error {
 	info, err := in.Stat()
 	if err != nil {

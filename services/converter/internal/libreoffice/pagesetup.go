@@ -18,9 +18,9 @@ import (
 // PageSetupOptions are the options that change a spreadsheet's page styles.
 var PageSetupOptions = []option.Name{option.Paper, option.Orientation, option.FitWidth}
 
-// pageSetup is the page setup that a client wants for every sheet. LibreOffice's PDF export has no options for it: the paper
-// belongs to the document. So the document is first converted to an OpenDocument spreadsheet, whose page styles are then
-// rewritten; that one becomes the PDF.
+// pageSetup is the page setup that a client wants for every sheet. LibreOffice's PDF export has no options for it: the
+// paper belongs to the document. So the document is first converted to an OpenDocument spreadsheet, whose page styles
+// are then rewritten; that one becomes the PDF.
 type pageSetup struct {
 	paper       conversionv1.Paper
 	orientation conversionv1.Orientation

@@ -15,13 +15,15 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// stylesName is the entry of a package with the page styles. LibreOffice writes some 10 KiB; no more than maxStyles is read.
+// stylesName is the entry of a package with the page styles. LibreOffice writes some 10 KiB; no more than maxStyles is
+// read.
 const (
 	stylesName = "styles.xml"
 	maxStyles  = 64 << 20
 )
 
-// rewriteStyles copies an OpenDocument spreadsheet with other page styles. The other entries are copied compressed as they are.
+// rewriteStyles copies an OpenDocument spreadsheet with other page styles. The other entries are copied compressed as
+// they are.
 func rewriteStyles(from, to string, setup pageSetup) (err error) {
 	in, err := zip.OpenReader(from)
 	if err != nil {
@@ -119,8 +121,8 @@ func (p pageSetup) setSize(properties *etree.Element) {
 	properties.CreateAttr("style:print-orientation", map[bool]string{false: "portrait", true: "landscape"}[landscape])
 }
 
-// size returns the size that a page should have, in millimeters, in the orientation that it has in the document; 0 if it
-// should not change.
+// size returns the size that a page should have, in millimeters, in the orientation that it has in the document; 0 if
+// it should not change.
 func (p pageSetup) size(properties *etree.Element) (width, height float64) {
 	ownWidth := length(properties.SelectAttrValue("fo:page-width", ""))
 	ownHeight := length(properties.SelectAttrValue("fo:page-height", ""))

@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapio"
 
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 )
@@ -22,9 +23,12 @@ const (
 	startTimeout = 2 * time.Minute
 	// recycleInterval is how often age and size are checked, in addition to after each conversion.
 	recycleInterval = 5 * time.Second
-	firstDelay      = 200 * time.Millisecond
-	maxDelay        = 15 * time.Second
+	// maxDelay is the longest time between two attempts to start LibreOffice.
+	maxDelay = 15 * time.Second
 )
+
+// startPolicy is for a LibreOffice that ended.
+var startPolicy = retry.Policy{Initial: 200 * time.Millisecond, Max: maxDelay}
 
 // errStopped means that the engine is no longer running.
 var errStopped = errors.New("the conversion engine has stopped")
@@ -192,8 +196,8 @@ func (s *supervisor) recycleReason(i *instance) string {
 	}
 }
 
-// replace replaces an instance by a new one, which is warm before the old one gets its last conversion. If no new one can be
-// started, the old one stays.
+// replace replaces an instance by a new one, which is warm before the old one gets its last conversion. If no new one
+// can be started, the old one stays.
 func (s *supervisor) replace(ctx context.Context, old *instance, reason string) *instance {
 	next, err := s.open(ctx)
 	if err != nil || next == nil {
@@ -218,43 +222,26 @@ func (s *supervisor) reopen(ctx context.Context, dead *instance) (*instance, err
 	if err := dead.close(); err != nil {
 		s.log.Warn("cannot clean up after LibreOffice", zap.Error(err))
 	}
-	delays := &backoff.ExponentialBackOff{InitialInterval: firstDelay, Multiplier: 2, MaxInterval: maxDelay, RandomizationFactor: 0.5}
-	for {
-		next, err := s.open(ctx)
-		if err == nil {
-			if next != nil {
-				s.publish(next)
-			}
-			return next, nil
-		}
-		pause := delays.NextBackOff()
-		s.log.Error("LibreOffice does not start", zap.Error(err), zap.Duration("next", pause))
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-s.drain:
-			timer.Stop()
-			return nil, nil //nolint:nilnil // asked to stop
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, nil //nolint:nilnil // asked to stop
-		}
+	serving, stop := host.Context(ctx, s.drain)
+	defer stop()
+	var next *instance
+	err := retry.Loop(serving, startPolicy, s.log, "cannot start LibreOffice; retrying", func(context.Context) (err error) {
+		next, err = s.open(ctx)
+		return err
+	})
+	if err != nil || next == nil {
+		return nil, nil //nolint:nilnil // told to stop: no other error ends the loop
 	}
+	s.publish(next)
+	return next, nil
 }
 
 // open starts an instance and has it convert the canary. It returns nil and no error if it was told to stop meanwhile.
 func (s *supervisor) open(ctx context.Context) (*instance, error) {
-	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	timed, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	opened := make(chan struct{})
-	defer close(opened)
-	go func() {
-		select {
-		case <-s.drain:
-			cancel()
-		case <-opened:
-		}
-	}()
+	starting, stop := host.Context(timed, s.drain)
+	defer stop()
 	began := time.Now()
 	i, err := s.start(starting)
 	if err == nil {
@@ -329,8 +316,8 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 var errNoLandlock = errors.New("this kernel has no Landlock, so documents could read this machine's files: " +
 	"use Linux 5.13 or newer with landlock among its security modules, or set allow-unconfined")
 
-// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and fields can
-// read the environment (CVE-2024-12426).
+// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and
+// fields can read the environment (CVE-2024-12426).
 func environment(installation string) []string {
 	return []string{
 		"PATH=/usr/bin:/bin", "LANG=C.UTF-8",

@@ -13,14 +13,15 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 )
 
-// settings disable what a document could do besides being converted; each item says what. Without them an image linked in a
-// presentation was read from disk into the PDF, and one linked in a text was fetched from the network (LibreOffice 7.4).
+// settings disable what a document could do besides being converted; each item says what. Without them an image linked
+// in a presentation was read from disk into the PDF, and one linked in a text was fetched from the network (LibreOffice
+// 7.4).
 //
 //go:embed registrymodifications.xcu
 var settings []byte
 
-// warmUpDocuments are tiny documents of the three families, in the formats that are sent most. What LibreOffice loads for them
-// is in memory in every child from its start.
+// warmUpDocuments are tiny documents of the three families, in the formats that are sent most. What LibreOffice loads
+// for them is in memory in every child from its start.
 //
 //go:embed warm
 var warmUpDocuments embed.FS
@@ -40,7 +41,8 @@ func writeProfile(directory string) (profile string, warm []wire.Warm, err error
 	if err := os.WriteFile(filepath.Join(profile, "user", "registrymodifications.xcu"), settings, 0o600); err != nil {
 		return "", nil, fmt.Errorf("write LibreOffice's settings: %w", err)
 	}
-	// LibreOffice unpacks embedded fonts into the profile, which children cannot write to; this link leads to their own directory.
+	// LibreOffice unpacks embedded fonts into the profile, which children cannot write to; this link leads to their own
+	// directory.
 	if err := os.Symlink("/proc/self/cwd", filepath.Join(profile, "user", "temp")); err != nil {
 		return "", nil, fmt.Errorf("link LibreOffice's directory for embedded fonts: %w", err)
 	}

@@ -41,12 +41,12 @@ func TestSandbox(t *testing.T) {
 		answers[name] = answer
 	}
 	allowed := map[string]string{
-		"write inside": "done", "read a font folder": "done", "thread": "done", "read a limit": "done",
-		"kill itself with nothing": "done",
-		"descriptors":              "4", // three for /dev/null, and the reports
-		"nice":                     "10",
-		"no new privileges":        "1",
-		"dumpable":                 "0",
+		"write inside": "done", "read a font directory": "done", "thread": "done", "read a limit": "done",
+		"send itself no signal": "done",
+		"descriptors":           "4", // three for /dev/null, and the reports
+		"nice":                  "10",
+		"no new privileges":     "1",
+		"dumpable":              "0",
 	}
 	for name, answer := range answers {
 		if want, found := allowed[name]; found {

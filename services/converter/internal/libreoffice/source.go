@@ -16,15 +16,16 @@ import (
 // byteOrderMark makes the character set of a text unambiguous.
 const byteOrderMark = "\uFEFF"
 
-// decoders decode the character sets that plain texts are detected to have. UTF-16 needs none: it has a byte order mark.
+// decoders decode the character sets that plain texts are detected to have. UTF-16 needs none: it has a byte order
+// mark.
 var decoders = map[string]encoding.Encoding{"UTF8": encoding.Nop, "MS_1252": charmap.Windows1252}
 
 // placeSource puts the document into directory, where LibreOffice is to open it, and returns its path.
 //
-// A plain text is copied in a form whose character set LibreOffice cannot mistake: LibreOfficeKit picks the filter "Text",
-// which takes no options and guesses; it read four words of Windows-1252 as Chinese. A document that is changed before it is
-// written is copied as well, because LibreOffice opens what it cannot write to as read-only. Any other document is a link:
-// relative addresses in it then stay correct in a result that lies beside it.
+// A plain text is copied in a form whose character set LibreOffice cannot mistake: LibreOfficeKit picks the filter
+// "Text", which takes no options and guesses; it read four words of Windows-1252 as Chinese. A document that is changed
+// before it is written is copied as well, because LibreOffice opens what it cannot write to as read-only. Any other
+// document is a link: relative addresses in it then stay correct in a result that lies beside it.
 func placeSource(path string, source detect.Result, directory string, changes bool) (string, error) {
 	if source.Import.Filter != "Text (encoded)" {
 		own := filepath.Join(directory, filepath.Base(path))

@@ -111,7 +111,8 @@ func TestTextualTargets(t *testing.T) {
 	require.Equal(t, strings.Count(page, "src="), strings.Count(page, `src="data:`), "all images are in the page")
 }
 
-// TestWebPagesBecomeTexts checks that OpenDocument files made from HTML are texts: LibreOffice has a type of its own for them.
+// TestWebPagesBecomeTexts checks that OpenDocument files made from HTML are texts: LibreOffice has a type of its own
+// for them.
 func TestWebPagesBecomeTexts(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
@@ -150,7 +151,8 @@ func edit(t *testing.T, archive []byte, change func(name string, content []byte)
 	return out.Bytes()
 }
 
-// store adds an entry uncompressed and without the data descriptor of CreateHeader, as LibreOffice 25.2 requires it of mimetype.
+// store adds an entry uncompressed and without the data descriptor of CreateHeader, as LibreOffice 25.2 requires it of
+// mimetype.
 func store(t *testing.T, to *zip.Writer, name string, content []byte) {
 	t.Helper()
 	size := uint64(len(content))
@@ -185,8 +187,8 @@ func partsOf(t *testing.T, archive []byte) []string {
 	return names
 }
 
-// TestMacrosAreRemoved checks that no macros of Microsoft's formats are in results: LibreOffice would translate them to Basic and
-// keep the original, too.
+// TestMacrosAreRemoved checks that no macros of Microsoft's formats are in results: LibreOffice would translate them to
+// Basic and keep the original, too.
 func TestMacrosAreRemoved(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

@@ -22,8 +22,8 @@ var errNotSaved = errors.New("not saved")
 // errRefused means that the zygote could not fork: the machine is short of memory or processes.
 var errRefused = errors.New("refused")
 
-// judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed in its
-// chain is not final.
+// judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed
+// in its chain is not final.
 func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, finished ending) (engine.Output, error) {
 	details := fmt.Errorf("the child exited with %d (signal %d, %d MiB, %s of processor time); LibreOffice's message: %q",
 		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.explanation)

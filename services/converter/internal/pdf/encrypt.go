@@ -34,8 +34,8 @@ func WantsEncryption(options *conversionv1.Options, secrets *conversionv1.Secret
 
 // Encrypter encrypts PDFs and restricts what may be done with them. It is safe for concurrent use.
 //
-// It runs qpdf, for AES with 256 bits (ISO 32000-2, 7.6). LibreOffice 7.4 would use RC4 with 128 bits, and its conversions are
-// forks of one process, which share the state of its random generator: no key may come from there.
+// It runs qpdf, for AES with 256 bits (ISO 32000-2, 7.6). LibreOffice 7.4 would use RC4 with 128 bits, and its
+// conversions are forks of one process, which share the state of its random generator: no key may come from there.
 type Encrypter struct {
 	tools  *Tools
 	limits sandbox.Limits
@@ -104,8 +104,8 @@ type permissions struct {
 	Extract string `json:"extract"`
 }
 
-// jobFile writes qpdf's job into an anonymous file in memory: a password must not be in arguments, which every user of the
-// machine can read, nor on a disk, where it could be found later.
+// jobFile writes qpdf's job into an anonymous file in memory: a password must not be in arguments, which every user of
+// the machine can read, nor on a disk, where it could be found later.
 func jobFile(request EncryptRequest, path string) (*os.File, error) {
 	owner := request.Secrets.GetOwnerPassword()
 	if owner == "" {

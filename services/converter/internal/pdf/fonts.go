@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Fonts returns the fonts of a file of LibreOffice's by their PostScript names, such as "LiberationSans-Bold", each once.
-// They are those of the first page: LibreOffice (7.4 and 25.2) gives all pages the same list. pdffonts takes 5 ms for it, and
-// 300 ms for the same answer about each of 430 pages. A file that is not a complete PDF, or is encrypted, is ErrNotPDF.
+// Fonts returns the fonts of a file of LibreOffice's by their PostScript names, such as "LiberationSans-Bold", each
+// once. They are those of the first page: LibreOffice (7.4 and 25.2) gives all pages the same list. pdffonts takes 5 ms
+// for it, and 300 ms for the same answer about each of 430 pages. A file that is not a complete PDF, or is encrypted,
+// is ErrNotPDF.
 func (t *Tools) Fonts(ctx context.Context, path string) ([]string, error) {
 	if tagged, err := withPlain(path, (*plain).fonts); err == nil {
 		return withoutTags(tagged), nil
@@ -20,9 +21,9 @@ func (t *Tools) Fonts(ctx context.Context, path string) ([]string, error) {
 	return parseFonts(output), nil
 }
 
-// parseFonts reads the first column of a table: two header lines, then one line per font, whose name may begin with the tag
-// of a subset: "BAAAAA+Carlito      TrueType …". A name with spaces is not a PostScript name; its first word is returned,
-// which matches no font.
+// parseFonts reads the first column of a table: two header lines, then one line per font, whose name may begin with the
+// tag of a subset: "BAAAAA+Carlito      TrueType …". A name with spaces is not a PostScript name; its first word is
+// returned, which matches no font.
 func parseFonts(output string) []string {
 	var names []string
 	body := false

@@ -15,8 +15,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// archive draws all pages into one zip file. Each image is removed from the disk once it is in the archive, so that the disk
-// never holds both in full.
+// archive draws all pages into one zip file. Each image is removed from the disk once it is in the archive, so that the
+// disk never holds both in full.
 func (d *drawing) archive(ctx context.Context, images []pageImage) (path string, err error) {
 	file, err := os.OpenFile(filepath.Join(d.Directory, "pages.zip"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -48,8 +48,8 @@ func (c ImageConfig) Validate() error {
 
 // Renderer makes images of a PDF's pages. It is safe for concurrent use.
 //
-// Poppler draws them, in one process per page. A page costs 10 ms more than in one process for all pages, but no more memory
-// and disk than the page itself.
+// Poppler draws them, in one process per page. A page costs 10 ms more than in one process for all pages, but no more
+// memory and disk than the page itself.
 type Renderer struct {
 	tools  *Tools
 	pixels int
@@ -107,8 +107,8 @@ var imageFormats = map[string]imageFormat{
 // ErrNoImageFormat means that a target is not an image target.
 var ErrNoImageFormat = errors.New("the target is not an image format")
 
-// Render draws the pages. It returns what the resulting file is: an image of the target's kind, or an archive of several. A
-// *problem.Error in the error's chain is the document's own fault.
+// Render draws the pages. It returns what the resulting file is: an image of the target's kind, or an archive of
+// several. A *problem.Error in the error's chain is the document's own fault.
 func (r *Renderer) Render(ctx context.Context, request RenderRequest) (engine.Output, format.Target, error) {
 	image, known := imageFormats[request.Target.ID]
 	if !known {

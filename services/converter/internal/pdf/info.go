@@ -58,8 +58,8 @@ func checkHeader(path string) error {
 	return nil
 }
 
-// parseSizes reads pairs of lines: "Page    2 size:  793.701 x 595.276 pts (A4)" and "Page    2 rot:   90". Lines that look
-// the same in the document's own texts come before them.
+// parseSizes reads pairs of lines: "Page    2 size:  793.701 x 595.276 pts (A4)" and "Page    2 rot:   90". Lines that
+// look the same in the document's own texts come before them.
 func parseSizes(output string, count int) ([]Size, error) {
 	all := make([]Size, count)
 	for line := range strings.Lines(output) {

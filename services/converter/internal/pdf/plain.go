@@ -10,11 +10,13 @@ import (
 	"strconv"
 )
 
-// plain reads the few facts that every conversion needs from a PDF whose structure is as simple as LibreOffice writes it: one
-// uncompressed cross-reference table, a flat page tree, no encryption (ISO 32000-2, 7.5). Anything else is errNotPlain, and
-// then qpdf or poppler has to look at the file. It reads a few KiB of any file, and expects hostile content.
+// plain reads the few facts that every conversion needs from a PDF whose structure is as simple as LibreOffice writes
+// it: one uncompressed cross-reference table, a flat page tree, no encryption (ISO 32000-2, 7.5). Anything else is
+// errNotPlain, and then qpdf or poppler has to look at the file. It reads a few KiB of any file, and expects hostile
+// content.
 //
-// A process per fact took 6 to 8 ms for the pages and 7 to 10 ms for the fonts, of a conversion of 3 pages that takes 90 ms.
+// A process per fact took 6 to 8 ms for the pages and 7 to 10 ms for the fonts, of a conversion of 3 pages that takes
+// 90 ms.
 type plain struct {
 	file io.ReaderAt
 	size int64

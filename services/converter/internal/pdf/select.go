@@ -12,8 +12,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// Select writes a PDF that has only some pages of the PDF at path, beside it, and returns its path. The pages are counted
-// from 1, in the order in which they are wanted. A file that is not a complete PDF is ErrNotPDF.
+// Select writes a PDF that has only some pages of the PDF at path, beside it, and returns its path. The pages are
+// counted from 1, in the order in which they are wanted. A file that is not a complete PDF is ErrNotPDF.
 func (t *Tools) Select(ctx context.Context, path string, pages []int, limits sandbox.Limits) (string, error) {
 	numbers := make([]string, len(pages))
 	for i, page := range pages {

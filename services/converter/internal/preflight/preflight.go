@@ -1,8 +1,8 @@
-// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and macros.
+// Package preflight extracts what affects, or is missing from, a document's conversion: fonts, external links and
+// macros.
 //
 // It reads hostile input while the document is being converted: how much is read, decompressed and remembered is
-// bounded, entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never
-// fails.
+// bounded, entities are never expanded and nothing is fetched. Whatever cannot be read is omitted; a scan never fails.
 package preflight
 
 import (
@@ -201,8 +201,8 @@ func clean(text string) string {
 	}, strings.ToValidUTF8(text, "")))
 }
 
-// withoutUser removes the user name and password of an address: what is between the scheme or the slashes and the
-// last @ of the authority. Backslashes count as slashes, as they do for programs that follow such addresses.
+// withoutUser removes the user name and password of an address: what is between the scheme or the slashes and the last
+// @ of the authority. Backslashes count as slashes, as they do for programs that follow such addresses.
 func withoutUser(address string) string {
 	scheme := strings.IndexByte(address, ':')
 	if scheme < 2 || strings.ContainsAny(address[:scheme], `/\?#@`) { // none, or the letter of a drive

@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Access is what a sandboxed process may use. It gets no new privileges, no sockets, no other processes, and of the file
-// system only the listed paths and /dev/null. On a kernel without Landlock (before Linux 5.13) its file access is not
-// restricted; whether that is acceptable is decided once, at the start of the converter.
+// Access is what a sandboxed process may use. It gets no new privileges, no sockets, no other processes, and of the
+// file system only the listed paths and /dev/null. On a kernel without Landlock (before Linux 5.13) its file access is
+// not restricted; whether that is acceptable is decided once, at the start of the converter.
 //
-// The restrictions apply to a single thread, the one that forks the process. That is why libraries are not used for them:
-// landlock-lsm/go-landlock and elastic/go-seccomp-bpf restrict all threads of the calling process, here the converter.
+// The restrictions apply to a single thread, the one that forks the process. That is why libraries are not used for
+// them: landlock-lsm/go-landlock and elastic/go-seccomp-bpf restrict all threads of the calling process, here the
+// converter.
 type Access struct {
 	// Readable lists files and directories that may be read, and programs that may be run. Paths that do not exist are
 	// ignored.
@@ -24,8 +25,9 @@ type Access struct {
 	Writable []string
 }
 
-// systemFiles lists what every program needs to read, LibreOffice included: libraries, fonts, locales and color profiles,
-// where distributions install them. None of it is secret, and nothing else in /etc nor any home directory is on the list.
+// systemFiles lists what every program needs to read, LibreOffice included: libraries, fonts, locales and color
+// profiles, where distributions install them. None of it is secret, and nothing else in /etc nor any home directory is
+// on the list.
 var systemFiles = []string{
 	"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache",
 	"/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/fontconfig", "/etc/fonts", "/var/cache/fontconfig",
@@ -64,7 +66,8 @@ func (a *Access) restrictThread() error {
 	return nil
 }
 
-// The access rights of Landlock. LibreOffice's processes are confined in C, with the same rights: libreoffice/zygote/sandbox.c.
+// The access rights of Landlock. LibreOffice's processes are confined in C, with the same rights:
+// libreoffice/zygote/sandbox.c.
 const (
 	readFiles = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR | unix.LANDLOCK_ACCESS_FS_EXECUTE
 	// fileRights are the rights that a rule for a file, as opposed to a directory, can have.

@@ -9,8 +9,8 @@ import (
 )
 
 // forbiddenCalls are system calls that no image or PDF program needs and that an attacker in one would want first: the
-// network, other processes, and rarely used parts of the kernel. An allow list, as LibreOffice's processes have it, would
-// have to contain everything that Go does on the thread that starts the program.
+// network, other processes, and rarely used parts of the kernel. An allow list, as LibreOffice's processes have it,
+// would have to contain everything that Go does on the thread that starts the program.
 var forbiddenCalls = []uint32{
 	unix.SYS_SOCKET, unix.SYS_SOCKETPAIR, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT, unix.SYS_ACCEPT4,
 	unix.SYS_KILL, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD,

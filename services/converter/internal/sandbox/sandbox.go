@@ -1,6 +1,6 @@
 // Package sandbox runs one program that is not trusted to end, to stay small or to clean up after itself: in a process
-// group of its own, within limits of time, memory and disk, optionally confined to a few files and system calls; when Run
-// returns, the program and everything that it started are dead.
+// group of its own, within limits of time, memory and disk, optionally confined to a few files and system calls; when
+// Run returns, the program and everything that it started are dead.
 package sandbox
 
 import (
@@ -58,15 +58,16 @@ type Exit struct {
 	Code int
 	// Signal is the signal that ended it, or 0.
 	Signal syscall.Signal
-	// Output is the beginning of what it wrote to standard error, and to standard output unless Command.MaxStdout is set:
-	// at most maxOutput bytes.
+	// Output is the beginning of what it wrote to standard error, and to standard output unless Command.MaxStdout is
+	// set: at most maxOutput bytes.
 	Output string
 	// Stdout is the beginning of its standard output if Command.MaxStdout is set.
 	Stdout string
 }
 
 // watchInterval is how often memory and disk usage are measured. A zip bomb of 1 GiB was stopped at 2,112 MiB when its
-// limit was 2,048. A measurement takes a few milliseconds, mostly to read the state of every process of the machine (150).
+// limit was 2,048. A measurement takes a few milliseconds, mostly to read the state of every process of the machine
+// (150).
 const watchInterval = 150 * time.Millisecond
 
 // pipeGrace is how long a process that has left the group may keep its output pipe open before the pipe is closed.
@@ -99,7 +100,8 @@ func Run(ctx context.Context, command Command) (Exit, error) {
 	return exit, err
 }
 
-// process is a running process group. Its leader stays a zombie until end is called, so that the group's id is not reused.
+// process is a running process group. Its leader stays a zombie until end is called, so that the group's id is not
+// reused.
 type process struct {
 	cmd *exec.Cmd
 	// output keeps messages, stdout the standard output if that is kept apart; otherwise stdout is nil.
@@ -138,16 +140,16 @@ func start(command Command) (*process, error) {
 	return p, nil
 }
 
-// supervise starts the process and waits for its end, on one OS thread for all that time: the kernel sends Pdeathsig when
-// the *thread* that forked ends, and Go ends idle threads (golang/go#27505).
+// supervise starts the process and waits for its end, on one OS thread for all that time: the kernel sends Pdeathsig
+// when the *thread* that forked ends, and Go ends idle threads (golang/go#27505).
 func (p *process) supervise(access *Access, started chan<- error) {
 	runtime.LockOSThread()
 	var err error
 	if access == nil {
 		defer runtime.UnlockOSThread()
 	} else {
-		// The process inherits the restrictions of the thread that forks it. The thread cannot undo them: it ends with this
-		// goroutine, which stays locked to it.
+		// The process inherits the restrictions of the thread that forks it. The thread cannot undo them: it ends with
+		// this goroutine, which stays locked to it.
 		if unix.Gettid() == os.Getpid() { // the main thread cannot end
 			go p.supervise(access, started)
 			<-p.exited
@@ -166,8 +168,8 @@ func (p *process) supervise(access *Access, started chan<- error) {
 	close(p.exited)
 }
 
-// restrict sets the limits that the kernel enforces. It happens after the start, because Go cannot do it between fork and
-// exec; it takes less time than a program needs to load.
+// restrict sets the limits that the kernel enforces. It happens after the start, because Go cannot do it between fork
+// and exec; it takes less time than a program needs to load.
 func (p *process) restrict(limits Limits) error {
 	pid := p.cmd.Process.Pid
 	none := &unix.Rlimit{}
@@ -181,8 +183,8 @@ func (p *process) restrict(limits Limits) error {
 			return fmt.Errorf("limit the size of files: %w", err)
 		}
 	}
-	// If the machine runs out of memory, this process is killed first and not the one that supervises it. Best effort: some
-	// containers do not allow it.
+	// If the machine runs out of memory, this process is killed first and not the one that supervises it. Best effort:
+	// some containers do not allow it.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0)
 	return nil
 }

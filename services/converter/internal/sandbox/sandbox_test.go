@@ -135,8 +135,8 @@ func TestNoSuchProgram(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestManyAtOnce runs many processes at once, on threads that come and go: the end of the thread that forked must not kill
-// its process.
+// TestManyAtOnce runs many processes at once, on threads that come and go: the end of the thread that forked must not
+// kill its process.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	const many = 16

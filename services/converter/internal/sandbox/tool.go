@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 )
 
 // Tool is an external program that a package depends on.
@@ -51,8 +52,8 @@ func (p Program) Run(ctx context.Context, command Command) (Exit, error) {
 	return exit, nil
 }
 
-// Output runs the program with its standard output kept apart, up to limit bytes, and returns that. A program that exits
-// with a code other than 0 is an [*ExitError].
+// Output runs the program with its standard output kept apart, up to limit bytes, and returns that. A program that
+// exits with a code other than 0 is an [*ExitError].
 func (p Program) Output(ctx context.Context, limit int, command Command) (string, error) {
 	command.MaxStdout = limit
 	exit, err := p.Run(ctx, command)
@@ -64,10 +65,8 @@ func (p Program) Output(ctx context.Context, limit int, command Command) (string
 
 // Failure returns nil for the exit code 0, or one of codes, and otherwise an [*ExitError].
 func (p Program) Failure(exit Exit, codes ...int) error {
-	for _, code := range append(codes, 0) {
-		if exit.Code == code {
-			return nil
-		}
+	if exit.Code == 0 || slices.Contains(codes, exit.Code) {
+		return nil
 	}
 	return &ExitError{Program: p.name, Exit: exit}
 }

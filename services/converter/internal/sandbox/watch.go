@@ -30,8 +30,8 @@ func newWatch(command Command) (*watch, error) {
 	return w, nil
 }
 
-// memory returns ErrMemory if the group exceeds its limit. Pages that its processes share count once for each, which errs
-// on the safe side; the programs that are run here are single processes.
+// memory returns ErrMemory if the group exceeds its limit. Pages that its processes share count once for each, which
+// errs on the safe side; the programs that are run here are single processes.
 func (w *watch) memory(group int) error {
 	if w.limits.Memory == 0 {
 		return nil

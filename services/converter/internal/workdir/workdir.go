@@ -1,7 +1,8 @@
 // Package workdir provides a directory on the local disk for each job, and removes what killed processes left behind.
 //
-// Several converters may share a work directory. Each has a directory of its own in it, and holds a lock there for as long as
-// it lives: the kernel releases the lock when the process ends for any reason, so a directory with a free lock is abandoned.
+// Several converters may share a work directory. Each has a directory of its own in it, and holds a lock there for as
+// long as it lives: the kernel releases the lock when the process ends for any reason, so a directory with a free lock
+// is abandoned.
 package workdir
 
 import (
@@ -26,9 +27,9 @@ type Dir struct {
 	lock *os.File
 }
 
-// Open creates a directory for this process below dir, or below the system's directory for temporary files if dir is empty, and
-// removes the abandoned directories of this user's converters. Other users may be able to write to dir: what is created in it
-// is accessible only to this user.
+// Open creates a directory for this process below dir, or below the system's directory for temporary files if dir is
+// empty, and removes the abandoned directories of this user's converters. Other users may be able to write to dir: what
+// is created in it is accessible only to this user.
 func Open(dir string) (*Dir, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -77,8 +78,8 @@ func (d *Dir) Close() error {
 	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
 }
 
-// ownRoot creates root and checks that it is a directory of this user that no other user can write to: where everyone can
-// create files, as in /tmp, another user may have taken its name.
+// ownRoot creates root and checks that it is a directory of this user that no other user can write to: where everyone
+// can create files, as in /tmp, another user may have taken its name.
 func ownRoot(root string) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return fmt.Errorf("create the work directory: %w", err)

@@ -1,22 +1,22 @@
-// Package protocol is the conversation between the converter and the parent of its conversions, a process that has
-// LibreOffice loaded and forks a child for each document. The parent's end is written in C, in package parent.
+// Package wire is the protocol between the converter and a zygote, a process that has LibreOffice loaded and forks a
+// child for each document. The zygote's end is written in C, in package zygote.
 //
-// Both ends are processes of one binary on one machine, so the version only guards against a binary that was replaced
-// while it ran. The packets of a SOCK_SEQPACKET socket keep their bounds. Each begins with a byte that says what it is;
-// numbers are little-endian; a string is its length as 4 bytes and its bytes, without NUL. A packet is at most MaxPacket
-// long. A malformed packet is never skipped: whoever gets one ends the conversation.
+// Both ends are processes of one program on one machine, so the version is only a precaution. The socket is a
+// SOCK_SEQPACKET, which keeps packets apart. Each packet begins with a byte for its kind; numbers are little-endian; a
+// string is its length as 4 bytes and its bytes, without NUL. A packet is at most MaxPacket bytes long. A malformed
+// packet is never skipped: its receiver closes the socket.
 //
-//	to the parent    Configure  once, first: where LibreOffice is, what children may read, what to warm up on
+//	to the zygote    Configure  once, first: where LibreOffice is, what children may read, the warm-up documents
 //	                 Convert    with one descriptor, the end of a pipe into which the child writes its reports
-//	                 Kill       end a child at once
-//	from the parent  Hello      once: it is warm
-//	                 Started    a child works
+//	                 Kill       kill a child
+//	from the zygote  Hello      once: it is warm
+//	                 Started    a child was forked
 //	                 Refused    no child could be forked
 //	                 Done       a child has ended, and how
-//	                 Fault      why it ends; the last packet
+//	                 Fault      why the zygote ends; the last packet
 //
-// The end of the socket ends the parent, and the end of the parent, however it comes, ends its children: each asks the
-// kernel for SIGKILL at that moment (PR_SET_PDEATHSIG).
+// The zygote ends when the socket is closed, and its children end when the zygote does, for whatever reason: each asks
+// the kernel for SIGKILL at that moment (PR_SET_PDEATHSIG).
 package wire
 
 import (
@@ -27,10 +27,10 @@ import (
 	"time"
 )
 
-// Version is what both ends must speak.
+// Version is the version of the protocol.
 const Version = 2
 
-// MaxPacket is the length of the longest packet, in bytes.
+// MaxPacket is the maximum length of a packet, in bytes.
 const MaxPacket = 64 << 10
 
 const (
@@ -44,49 +44,49 @@ const (
 	kindFault     = 69
 )
 
-// ErrMalformed says that a packet or a report is not what this package describes, or too large.
+// ErrMalformed means that a packet or a report is not as this package describes, or too large.
 var ErrMalformed = errors.New("malformed packet")
 
-// Configure prepares a parent.
+// Configure configures a zygote.
 type Configure struct {
-	// Program is LibreOffice's folder "program".
+	// Program is LibreOffice's directory "program".
 	Program string
-	// ProfileURL is the folder of its settings, as a URL.
+	// ProfileURL is the directory of its settings, as a URL.
 	ProfileURL string
-	// Confined says whether children are locked in. Without it only resource limits hold.
+	// Confined reports whether children are sandboxed. Otherwise only resource limits apply.
 	Confined bool
-	// Readable lists the files and folders that children may read. What does not exist is passed over.
+	// Readable lists the files and directories that children may read. Paths that do not exist are ignored.
 	Readable []string
-	// Warm lists the documents to convert before the first child.
+	// Warm lists the documents to convert before the first fork.
 	Warm []Warm
 }
 
-// Warm is a document that the parent converts itself.
+// Warm is a document that the zygote converts itself.
 type Warm struct{ SourceURL, LoadOptions, TargetURL, Format string }
 
-// Convert asks for a child.
+// Convert requests a child.
 type Convert struct {
 	ID     uint64
 	Limits Limits
-	// Folder is the only one that the child can write to; its working folder. Source is the path of the document, the only
-	// file beside the configured ones that it can read.
+	// Directory is the only one that the child can write to, and its working directory. Source is the path of the
+	// document, the only file besides the configured ones that it can read.
 	Directory, Source string
 	// SourceURL and TargetURL are what LibreOffice opens and writes; LoadOptions and SaveOptions go with them.
 	SourceURL, LoadOptions string
 	TargetURL, Format      string
 	SaveOptions            string
-	// Command is what LibreOffice does with the document before it writes it, such as ".uno:UpdateAllIndexes"; may be empty.
+	// Command is run on the document before it is written, such as ".uno:UpdateAllIndexes"; may be empty.
 	Command string
-	// Password opens the document, if it asks for one. Nil is none, which an empty one is not.
+	// Password opens an encrypted document. Nil means none, as opposed to an empty one.
 	Password *string
-	// Type is what the document must turn out to be.
+	// Type is the kind that the document must have.
 	Type Type
 }
 
-// Type is a kind of document, by LibreOfficeKit's numbers.
+// Type is a kind of document, with LibreOfficeKit's numbers.
 type Type uint8
 
-// The types. AnyType is for a document that may be anything.
+// The types. AnyType accepts any document.
 const (
 	Text         Type = 0
 	Spreadsheet  Type = 1
@@ -97,54 +97,54 @@ const (
 
 // Limits bound a child; the kernel enforces them.
 type Limits struct {
-	// Memory is how much it may use beyond what it was born with, in bytes.
+	// Memory is how much the child may use beyond what it has at the fork, in bytes.
 	Memory uint64
 	// FileSize is the size of its largest file, in bytes.
 	FileSize uint64
-	// CPU is processor time of all its threads, in seconds.
+	// CPU is the processor time of all its threads, in seconds.
 	CPU       uint32
 	OpenFiles uint32
 }
 
-// Hello says that a parent is warm.
+// Hello means that a zygote is warm.
 type Hello struct {
 	// Landlock is the version of the kernel's Landlock, 0 without it.
 	Landlock uint32
-	// Threads is how many threads the parent has at rest.
+	// Threads is the number of threads of the idle zygote.
 	Threads uint32
-	// Office is LibreOffice's version, as JSON of LibreOfficeKit's getVersionInfo.
+	// Office is the JSON of LibreOfficeKit's getVersionInfo.
 	Office string
 }
 
-// Started says that a child works.
+// Started means that a child was forked.
 type Started struct {
 	ID  uint64
 	PID int
 }
 
-// Refused says that a child could not be forked.
+// Refused means that no child could be forked.
 type Refused struct {
 	ID     uint64
 	Reason string
 }
 
-// Done says how a child has ended.
+// Done is how a child ended.
 type Done struct {
 	ID uint64
-	// Outcome is the child's own word. It only counts when Signal is 0.
+	// Outcome is the child's exit status. It is only meaningful if Signal is 0.
 	Outcome Outcome
-	// Signal is what killed it, or 0.
+	// Signal is the signal that killed the child, or 0.
 	Signal int
-	// PeakMemory is its largest resident memory in bytes, what it shares with the parent included.
+	// PeakMemory is its largest resident memory in bytes, including what it shares with the zygote.
 	PeakMemory int64
-	// CPU is the processor time that it took.
+	// CPU is the processor time that it used.
 	CPU time.Duration
 }
 
-// Fault is why a parent ends.
+// Fault is why a zygote ends.
 type Fault struct{ Reason string }
 
-// Outcome is how a conversion came out, by the child's exit status. Any other value is a crash.
+// Outcome is the outcome of a conversion, as the child's exit status. Any other value is a crash.
 type Outcome uint32
 
 // The outcomes.
@@ -179,12 +179,12 @@ func (b builder) flag(value bool) builder {
 
 func (b builder) packet() ([]byte, error) {
 	if len(b) > MaxPacket {
-		return nil, fmt.Errorf("%w: %d bytes, the most is %d", ErrMalformed, len(b), MaxPacket)
+		return nil, fmt.Errorf("%w: %d bytes, the maximum is %d", ErrMalformed, len(b), MaxPacket)
 	}
 	return b, nil
 }
 
-// Marshal makes the packet.
+// Marshal encodes the packet.
 func (c Configure) Marshal() ([]byte, error) {
 	b := builder{kindConfigure}.number32(Version).texts(c.Program, c.ProfileURL).flag(c.Confined)
 	b = b.number32(uint32(len(c.Readable))).texts(c.Readable...)
@@ -195,7 +195,7 @@ func (c Configure) Marshal() ([]byte, error) {
 	return b.packet()
 }
 
-// Marshal makes the packet. A string with a NUL in it is ErrMalformed: C would see half of it.
+// Marshal encodes the packet. A string that contains NUL is ErrMalformed: C would truncate it.
 func (c Convert) Marshal() ([]byte, error) {
 	password := ""
 	if c.Password != nil {
@@ -203,17 +203,17 @@ func (c Convert) Marshal() ([]byte, error) {
 	}
 	texts := []string{c.Directory, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command}
 	if strings.Contains(strings.Join(texts, ""), "\x00") {
-		return nil, fmt.Errorf("%w: a NUL in a string", ErrMalformed)
+		return nil, fmt.Errorf("%w: NUL in a string", ErrMalformed)
 	}
 	b := builder{kindConvert}.number64(c.ID).number64(c.Limits.Memory).number64(c.Limits.FileSize)
 	b = b.number32(c.Limits.CPU).number32(c.Limits.OpenFiles).texts(texts...).flag(c.Password != nil)
 	return append(b, byte(c.Type)).packet()
 }
 
-// Kill makes the packet that ends a child.
+// Kill encodes the packet that kills a child.
 func Kill(id uint64) []byte { return builder{kindKill}.number64(id) }
 
-// Parse reads a packet of the parent's: a [Hello], [Started], [Refused], [Done] or [Fault].
+// Parse decodes a packet of the zygote's: a [Hello], [Started], [Refused], [Done] or [Fault].
 func Parse(packet []byte) (any, error) {
 	r := &reader{rest: packet}
 	kind := r.take(1)
@@ -222,7 +222,7 @@ func Parse(packet []byte) (any, error) {
 	case r.bad:
 	case kind[0] == kindHello:
 		if version := r.number32(); version != Version {
-			return nil, fmt.Errorf("%w: the parent speaks version %d instead of %d", ErrMalformed, version, Version)
+			return nil, fmt.Errorf("%w: the zygote has version %d instead of %d", ErrMalformed, version, Version)
 		}
 		message = Hello{Landlock: r.number32(), Threads: r.number32(), Office: r.text()}
 	case kind[0] == kindStarted:

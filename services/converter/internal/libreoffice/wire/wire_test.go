@@ -56,7 +56,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestMarshalRefusesWhatCannotBeSent(t *testing.T) {
+func TestMarshalRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	_, err := Convert{Directory: "a\x00b"}.Marshal()
 	require.ErrorIs(t, err, ErrMalformed)
@@ -77,14 +77,14 @@ func TestReports(t *testing.T) {
 		percent int
 	}
 	for name, c := range map[string]struct {
-		pipe  string
-		steps []step
-		said  string
-		bad   bool
+		pipe        string
+		steps       []step
+		explanation string
+		bad         bool
 	}{
 		"nothing":        {},
 		"progress":       {pipe: "\x01\x00\x00\x00\x02\x32\x00\x00\x02\xff\x00\x00", steps: []step{{Loading, 0}, {Saving, 50}, {Saving, 100}}},
-		"an explanation": {pipe: "\x03\x00\x02\x00no", said: "no"},
+		"an explanation": {pipe: "\x03\x00\x02\x00no", explanation: "no"},
 		"half a head":    {pipe: "\x01\x00", bad: true},
 		"half a text":    {pipe: "\x03\x00\x02\x00n", bad: true},
 		"another kind":   {pipe: "\x09\x00\x00\x00", bad: true},
@@ -92,8 +92,8 @@ func TestReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var steps []step
-			said, err := Reports(strings.NewReader(c.pipe), func(phase Phase, percent int) { steps = append(steps, step{phase, percent}) })
-			require.Equal(t, c.said, said)
+			explanation, err := Reports(strings.NewReader(c.pipe), func(phase Phase, percent int) { steps = append(steps, step{phase, percent}) })
+			require.Equal(t, c.explanation, explanation)
 			require.Equal(t, c.steps, steps)
 			if c.bad {
 				require.ErrorIs(t, err, ErrMalformed)
@@ -104,7 +104,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-func TestReportsDoNotGoOnForEver(t *testing.T) {
+func TestReportsAreLimited(t *testing.T) {
 	t.Parallel()
 	_, err := Reports(bytes.NewReader(bytes.Repeat([]byte{1, 0, 0, 0}, maxReports+1)), func(Phase, int) {})
 	require.ErrorIs(t, err, ErrMalformed)

@@ -13,12 +13,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Only the test binaries that import package probe have it: it tries what the sandbox must refuse. */
-__attribute__((weak)) int docmill_probe(const char *folder);
+/* Only test binaries that import package probe define it: it tries what the sandbox must prevent. */
+__attribute__((weak)) int docmill_probe(const char *directory);
 
 static int report_fd = -1;
 
-/* One record: kind, value, length of the text, text. It is smaller than PIPE_BUF, so it arrives in one piece or not at all. */
+/*
+ * One record: kind, value, length of the text, text. It is smaller than PIPE_BUF, so it arrives in one piece or not at
+ * all.
+ */
 static void report(uint8_t kind, uint8_t value, const char *text)
 {
     uint8_t record[1024];
@@ -27,7 +30,7 @@ static void report(uint8_t kind, uint8_t value, const char *text)
         length = sizeof record - 4;
     record[0] = kind, record[1] = value, record[2] = (uint8_t)length, record[3] = (uint8_t)(length >> 8);
     memcpy(record + 4, text, length);
-    ssize_t written = write(report_fd, record, length + 4); /* a full pipe loses a percentage, which nobody will miss */
+    ssize_t written = write(report_fd, record, length + 4); /* a full pipe loses a percentage, which does not matter */
     (void)written;
 }
 
@@ -45,7 +48,7 @@ enum { EXPLANATION = 3 };
 
 static _Noreturn void out_of_memory(void) { _exit(OUT_OF_MEMORY); }
 
-/* std::set_new_handler: a document at its limit is told apart from one that crashes. */
+/* std::set_new_handler: distinguishes a document at its memory limit from one that crashes. */
 static void watch_memory(void)
 {
     void *(*set_new_handler)(void (*)(void)) = (void *(*)(void (*)(void)))dlsym(RTLD_DEFAULT, "_ZSt15set_new_handlerPFvvE");
@@ -54,14 +57,14 @@ static void watch_memory(void)
 }
 
 /*
- * LibreOffice fixed its temporary folder's name when it started: $TMPDIR/lu….tmp. With TMPDIR=/proc/self/cwd that name leads
- * into whatever folder the child stands in.
+ * LibreOffice chose the name of its temporary directory when it started: $TMPDIR/lu….tmp. With TMPDIR=/proc/self/cwd
+ * that is in the current directory of the child.
  */
-static bool enter(const char *folder)
+static bool enter(const char *directory)
 {
     glob_t temporary;
     int found = glob("lu*.tmp", GLOB_ONLYDIR, NULL, &temporary);
-    if ((found != 0 && found != GLOB_NOMATCH) || chdir(folder))
+    if ((found != 0 && found != GLOB_NOMATCH) || chdir(directory))
         return false;
     for (size_t i = 0; found == 0 && i < temporary.gl_pathc; i++)
         if (mkdir(temporary.gl_pathv[i], 0700))
@@ -71,19 +74,19 @@ static bool enter(const char *folder)
     return true;
 }
 
-/* Keeps 0 to 2, which lead nowhere, and the report. */
+/* Keeps 0 to 2, which become /dev/null, and the report. */
 static bool keep_own_descriptors(int report)
 {
     if (dup2(report, 3) != 3 || fcntl(3, F_SETFL, O_NONBLOCK))
         return false;
     report_fd = 3;
-    int nowhere = open("/dev/null", O_RDWR);
-    if (nowhere < 0 || dup2(nowhere, 0) != 0 || dup2(nowhere, 1) != 1 || dup2(nowhere, 2) != 2)
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, 0) != 0 || dup2(null, 1) != 1 || dup2(null, 2) != 2)
         return false;
     return syscall(SYS_close_range, 4U, ~0U, 0) == 0;
 }
 
-/* A signal that ends a process ends this one, and tells why: LibreOffice ignores some and reports others to nobody. */
+/* Signals end this process, so that its parent sees which one: LibreOffice ignores some and handles others. */
 static void restore_signals(void)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ, SIGTERM, SIGINT,
@@ -104,7 +107,7 @@ static const char *confine(const struct task *task, const struct confinement *co
     if (!drop_privileges())
         return "drop privileges";
     if (confinement->landlock
-        && !confine_files(confinement->landlock, confinement->readable, confinement->readable_count, task->folder, task->source))
+        && !confine_files(confinement->landlock, confinement->readable, confinement->readable_count, task->directory, task->source))
         return "confine files";
     return NULL;
 }
@@ -117,15 +120,15 @@ static _Noreturn void fail(const char *what)
     _exit(NOT_CONFINED);
 }
 
-_Noreturn void child_main(struct office *office, const struct task *task, const struct confinement *confinement, int parent)
+_Noreturn void child_main(struct office *office, const struct task *task, const struct confinement *confinement, int zygote)
 {
     report_fd = task->report;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
-        fail("die with the parent");
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != zygote)
+        fail("set the parent-death signal");
     restore_signals();
     umask(077);
-    if (!enter(task->folder))
-        fail("enter the folder");
+    if (!enter(task->directory))
+        fail("enter the directory");
     watch_memory();
     const char *failed = confine(task, confinement); /* uses descriptors that the next line closes */
     if (failed)
@@ -135,7 +138,7 @@ _Noreturn void child_main(struct office *office, const struct task *task, const 
     if (confinement->wanted && !confine_calls())
         fail("confine calls");
     if (docmill_probe && strcmp(task->conversion.format, "probe") == 0)
-        _exit(docmill_probe(task->folder));
+        _exit(docmill_probe(task->directory));
 
     struct conversion conversion = task->conversion;
     conversion.progress = report_progress;

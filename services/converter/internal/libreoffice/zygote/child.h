@@ -7,9 +7,9 @@
 
 struct task {
     struct conversion conversion;
-    const char *folder, *source; /* paths */
+    const char *directory, *source; /* paths */
     struct limits limits;
-    int report; /* where progress and explanations go, as records */
+    int report; /* where records of progress and explanations go */
 };
 
 struct confinement {
@@ -19,7 +19,7 @@ struct confinement {
     size_t readable_count;
 };
 
-/* Runs in a process that was just forked, and ends it. */
-_Noreturn void child_main(struct office *office, const struct task *task, const struct confinement *confinement, int parent);
+/* Runs in a process that was just forked, and does not return. */
+_Noreturn void child_main(struct office *office, const struct task *task, const struct confinement *confinement, int zygote);
 
 #endif

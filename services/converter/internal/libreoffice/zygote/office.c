@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 /*
- * The tables of functions as LibreOfficeKit.h has them: each begins with its size, and new functions are only added at the
- * end. What stands here is the same in LibreOffice 7.4 and 25.2.
+ * The tables of functions as in LibreOfficeKit.h: each begins with its size, and new functions are only added at the
+ * end. These parts are the same in LibreOffice 7.4 and 25.2.
  */
 typedef void (*event_callback)(int type, const char *payload, void *data);
 
@@ -59,7 +59,8 @@ static void (*set_kit_active)(bool active);
 struct text; /* rtl_uString */
 
 /*
- * LibreOffice 25.2 looks for its files beside the program that it was loaded from, whatever the environment says (7.4 obeys it).
+ * LibreOffice 25.2 looks for its files beside the program that it was loaded from, regardless of the environment, which
+ * 7.4 obeys.
  */
 static void use_installation(void *library)
 {
@@ -75,7 +76,7 @@ static void use_installation(void *library)
     set(name, value);
 }
 
-/* Like lok_init_2: the entry is in libsofficeapp.so, or in libmergedlo.so where that is a stub or missing. */
+/* Like lok_init_2: the entry point is in libsofficeapp.so, or in libmergedlo.so if that is a stub or missing. */
 static hook *find_hook(const char *program, void **library, char *explanation, size_t room)
 {
     static const char *const libraries[] = { "libsofficeapp.so", "libmergedlo.so" };
@@ -125,14 +126,14 @@ static struct {
 } steps;
 
 /*
- * LibreOffice calls this from its main loop whenever it has nothing to do, and again from inside load and save: hence the
- * guard. The first two times it is not yet through with its own start. After the warm-up it has things to finish (layouts of
- * the warm documents, timers): what is not finished before the first fork, every child would do again.
+ * LibreOffice calls this from its main loop whenever it is idle, and again from inside load and save: hence the guard.
+ * The first two times its own start is not finished. After the warm-up it still has work (layouts of the warm-up
+ * documents, timers): what is not done before the first fork, every child would do again.
  */
 static int on_idle(void *data, int timeout_us)
 {
     (void)data;
-    enum { LONG_PAUSE_US = 100 * 1000, SHORT_PAUSE_US = 5 * 1000, MOST_PAUSES = 1000 };
+    enum { LONG_PAUSE_US = 100 * 1000, SHORT_PAUSE_US = 5 * 1000, MAX_PAUSES = 1000 };
     static int calls, pauses;
     static bool inside, warm;
     if (inside || ++calls < 3)
@@ -144,7 +145,7 @@ static int on_idle(void *data, int timeout_us)
         warm = true;
         return 0;
     }
-    if (timeout_us >= 0 && timeout_us < LONG_PAUSE_US && pauses++ < MOST_PAUSES) {
+    if (timeout_us >= 0 && timeout_us < LONG_PAUSE_US && pauses++ < MAX_PAUSES) {
         usleep((useconds_t)(timeout_us < SHORT_PAUSE_US ? timeout_us : SHORT_PAUSE_US));
         return 0;
     }
@@ -158,7 +159,7 @@ static void on_wake(void *data) { (void)data; }
 void office_run(struct office *office, void (*warm_up)(void), void (*serve)(void))
 {
     steps.warm_up = warm_up, steps.serve = serve;
-    office->call->run(office, on_idle, on_wake, &steps); /* it never calls on_idle when data is NULL */
+    office->call->run(office, on_idle, on_wake, &steps); /* it does not call on_idle if data is NULL */
 }
 
 char *office_version(struct office *office) { return office->call->version(office); }
@@ -173,7 +174,7 @@ struct watch {
     struct office *office;
     const struct conversion *conversion;
     enum phase phase;
-    int passwords_asked;
+    int password_requests;
 };
 
 static void on_event(int type, const char *payload, void *data)
@@ -187,10 +188,10 @@ static void on_event(int type, const char *payload, void *data)
     case EVENT_PASSWORD:
     case EVENT_PASSWORD_TO_MODIFY: {
         /*
-         * It asks again after a wrong one, until the answer is none. What it waits for is known by the address that was opened; the
-         * payload is that for most filters, but the name alone for Word's, and a name that is not known is a crash.
+         * It asks again after a wrong password, until it gets none. The password belongs to the URL that was opened;
+         * the payload is that for most filters, but only the file's name for Word's, and an unknown URL is a crash.
          */
-        bool first = watch->passwords_asked++ == 0;
+        bool first = watch->password_requests++ == 0;
         watch->office->call->set_password(watch->office, watch->conversion->source_url,
             first && watch->conversion->has_password ? watch->conversion->password : NULL);
         break;
@@ -200,12 +201,12 @@ static void on_event(int type, const char *payload, void *data)
 
 static enum outcome load_failure(const struct watch *watch)
 {
-    if (watch->passwords_asked == 0)
+    if (watch->password_requests == 0)
         return LOAD_FAILED;
     return watch->conversion->has_password ? PASSWORD_WRONG : PASSWORD_REQUIRED;
 }
 
-/* Only the test binaries that import package probe have it, for a process that converts many documents itself. */
+/* Only test binaries that import package probe define it, for a process that converts many documents itself. */
 __attribute__((weak)) bool docmill_destroys(const char *target_url);
 
 enum outcome office_convert(struct office *office, const struct conversion *conversion)
@@ -219,7 +220,7 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
     if (!document) {
         outcome = load_failure(&watch);
     } else if (conversion->type != ANY_TYPE && document->call->type(document) != conversion->type) {
-        outcome = LOAD_FAILED; /* taken for a text, as LibreOffice does with what it does not understand */
+        outcome = LOAD_FAILED; /* opened as a text, as LibreOffice does with unknown content */
     } else {
         if (*conversion->command)
             document->call->command(document, conversion->command, NULL, false);
@@ -227,8 +228,8 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
         if (conversion->progress)
             conversion->progress(SAVING, 0);
         /*
-         * For the rest of LibreOffice it is no kit while it saves, but LibreOffice itself: as a kit it draws what is meant for
-         * the tiles of an editor, and in a spreadsheet does not clip pictures and charts at the edges of a page.
+         * While it saves, it must not act as a kit for editors: a kit draws for the tiles of an editor, and does not
+         * clip images and charts in a spreadsheet at the edges of a page.
          */
         if (set_kit_active)
             set_kit_active(false);
@@ -239,7 +240,7 @@ enum outcome office_convert(struct office *office, const struct conversion *conv
             set_kit_active(true);
     }
     office->call->on_event(office, NULL, NULL);
-    /* The document is not destroyed: in a child that is work for nothing, and in the parent its modules stay warm. */
+    /* The document is not destroyed: in a child that would be useless work, and in the zygote its modules stay warm. */
     if (document && docmill_destroys && docmill_destroys(conversion->target_url))
         document->call->destroy(document);
     return outcome;

@@ -1,4 +1,8 @@
-/* The few functions of LibreOfficeKit that are needed, without its headers. */
+/*
+ * The few functions of LibreOfficeKit that are needed. Its headers (Debian's libreofficekit-dev) are not used, so that
+ * a build does not need LibreOffice: office.c declares the tables of functions as LibreOfficeKit.h of LibreOffice 7.4
+ * has them.
+ */
 #ifndef DOCMILL_OFFICE_H
 #define DOCMILL_OFFICE_H
 
@@ -8,22 +12,22 @@
 struct office;
 struct document;
 
-/* Loads LibreOffice from its folder "program". Returns NULL and an explanation when that fails. */
+/* Loads LibreOffice from its directory "program". If that fails, returns NULL and sets explanation. */
 struct office *office_load(const char *program, const char *profile_url, char *explanation, size_t room);
 
-/* Runs LibreOffice's main loop on this thread, for ever. From inside it calls first warm_up, and then, once it has nothing left
- * to do, serve, which does not return but in a child. */
+/* Runs LibreOffice's main loop on this thread, forever. It calls warm_up first, and then, once the loop is idle, serve, which
+ * must not return. */
 void office_run(struct office *office, void (*warm_up)(void), void (*serve)(void));
 
 /* LibreOffice's version as JSON; the caller frees it. */
 char *office_version(struct office *office);
 
-/* LibreOffice's text on what went wrong last; never NULL, never freed. */
+/* LibreOffice's last error message; never NULL, never freed. */
 const char *office_error(struct office *office);
 
 enum phase { LOADING = 1, SAVING = 2 };
 
-/* How a conversion came out; also the exit status of a child. The values are those of package protocol. */
+/* The outcome of a conversion; also the exit status of a child. The values are those of package wire. */
 enum outcome {
     CONVERTED = 0,
     LOAD_FAILED = 10,
@@ -40,9 +44,9 @@ enum { ANY_TYPE = 255 };
 
 struct conversion {
     const char *source_url, *load_options, *password;
-    const char *command; /* what to do with the document before it is written; may be empty */
+    const char *command; /* to run on the document before it is written; may be empty */
     const char *target_url, *format, *save_options;
-    int type; /* what kind it must be, or ANY_TYPE */
+    int type; /* the required kind, or ANY_TYPE */
     bool has_password;
     /* Called with percentages as the work goes on; may be NULL. */
     void (*progress)(enum phase phase, int percent);

@@ -1,6 +1,6 @@
-/* The packets between the converter and the parent; package protocol documents them and is the other end. */
-#ifndef DOCMILL_WIRE_H
-#define DOCMILL_WIRE_H
+/* The packets between the converter and the zygote. Package wire documents them and is the other end. */
+#ifndef DOCMILL_PACKET_H
+#define DOCMILL_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@ enum { PROTOCOL_VERSION = 2, MAX_PACKET = 64 << 10 };
 
 enum packet { CONFIGURE = 1, CONVERT = 2, KILL = 3, HELLO = 65, STARTED = 66, DONE = 67, REFUSED = 68, FAULT = 69 };
 
-/* A packet that is being read. The first field that is not there makes it bad for good. */
+/* A packet that is being read. The first missing field makes it bad permanently. */
 struct reader {
     const uint8_t *at, *end;
     bool bad;
@@ -19,12 +19,12 @@ struct reader {
 uint8_t read_u8(struct reader *r);
 uint32_t read_u32(struct reader *r);
 uint64_t read_u64(struct reader *r);
-/* A copy of a string, which the caller frees; "" when the packet is bad. */
+/* Returns a copy of a string, which the caller frees; "" if the packet is bad. */
 char *read_string(struct reader *r);
-/* Whether all of the packet was read, and none of it was bad. */
+/* Reports whether all of the packet was read, and none of it was bad. */
 bool read_all(const struct reader *r);
 
-/* A packet that is being written; what does not fit is cut off. */
+/* A packet that is being written; what does not fit is truncated. */
 struct writer {
     uint8_t bytes[4096];
     size_t length;

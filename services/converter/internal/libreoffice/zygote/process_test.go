@@ -20,7 +20,7 @@ func start(t *testing.T) *Process {
 	return p
 }
 
-// fault waits for the parent's last word.
+// fault waits for the zygote's last packet.
 func fault(t *testing.T, p *Process) string {
 	t.Helper()
 	buffer := make([]byte, wire.MaxPacket)
@@ -36,7 +36,7 @@ func fault(t *testing.T, p *Process) string {
 	return message.(wire.Fault).Reason
 }
 
-func TestAMalformedConfigurationEndsTheParent(t *testing.T) {
+func TestMalformedConfigurationEndsTheZygote(t *testing.T) {
 	t.Parallel()
 	good, err := wire.Configure{Program: "/nonexistent", Readable: []string{"/"}, Warm: []wire.Warm{{Format: "pdf"}}}.Marshal()
 	require.NoError(t, err)
@@ -44,11 +44,11 @@ func TestAMalformedConfigurationEndsTheParent(t *testing.T) {
 		packet []byte
 		want   string
 	}{
-		"another kind":    {[]byte{99}, "the first packet is no configuration of version"},
-		"another version": {[]byte{1, wire.Version + 1, 0, 0, 0}, "the first packet is no configuration of version"},
-		"cut off":         {good[:len(good)-1], "a malformed configuration"},
-		"too long":        {append(bytes.Clone(good), 0), "a malformed configuration"},
-		"a huge string":   {[]byte{1, wire.Version, 0, 0, 0, 255, 255, 255, 255}, "a malformed configuration"},
+		"another kind":    {[]byte{99}, "the first packet is not a configuration of version"},
+		"another version": {[]byte{1, wire.Version + 1, 0, 0, 0}, "the first packet is not a configuration of version"},
+		"cut off":         {good[:len(good)-1], "malformed configuration"},
+		"too long":        {append(bytes.Clone(good), 0), "malformed configuration"},
+		"a huge string":   {[]byte{1, wire.Version, 0, 0, 0, 255, 255, 255, 255}, "malformed configuration"},
 		"no LibreOffice":  {good, "/nonexistent/libmergedlo.so"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAMalformedConfigurationEndsTheParent(t *testing.T) {
 	}
 }
 
-func TestTheParentEndsWithTheSocket(t *testing.T) {
+func TestZygoteEndsWithTheSocket(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	require.NoError(t, p.close())
@@ -68,13 +68,13 @@ func TestTheParentEndsWithTheSocket(t *testing.T) {
 	require.NoError(t, p.Err())
 }
 
-func TestOnlyTheConverterStartsAParent(t *testing.T) {
+func TestOnlyStartMakesAZygote(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), variable+"=1")
-	said, err := cmd.CombinedOutput()
+	output, err := cmd.CombinedOutput()
 	require.ErrorContains(t, err, "exit status 2")
-	require.Contains(t, string(said), "leave it to docmill-converter")
+	require.Contains(t, string(output), "it is set by docmill itself")
 }
 
 func TestKillMayBeRepeated(t *testing.T) {

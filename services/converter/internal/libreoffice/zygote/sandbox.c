@@ -17,7 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/landlock.h of the build machine may be older than the kernel that this runs on: its words, up to version 6. */
+/*
+ * The constants of linux/landlock.h up to version 6: the header of the build machine may be older than the kernel that
+ * this runs on. Package sandbox uses the same rights for other programs, in Go.
+ */
 enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446, RULE_PATH_BENEATH = 1, VERSION_FLAG = 1 };
 
 struct ruleset {
@@ -36,8 +39,8 @@ struct path_rule {
 #define READ_DIR RIGHT(3)
 #define TRUNCATE RIGHT(14)
 #define IOCTL_DEVICE RIGHT(15)
-#define OF_FILES (EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE)
-/* Character and block devices: nobody needs to make them. */
+#define FILE_RIGHTS (EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE)
+/* Creating character and block devices, which is never needed. */
 #define DEVICES (RIGHT(6) | RIGHT(11))
 
 unsigned landlock_version(void)
@@ -58,7 +61,7 @@ static bool allow(int ruleset, int path, uint64_t rights)
     if (fstat(path, &info))
         return false;
     if (!S_ISDIR(info.st_mode))
-        rights &= OF_FILES;
+        rights &= FILE_RIGHTS;
     struct path_rule rule = { .allowed = rights, .parent = path };
     return syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
 }
@@ -73,14 +76,14 @@ static bool allow_path(int ruleset, const char *path, uint64_t rights)
     return allowed;
 }
 
-bool confine_files(unsigned version, const int *readable, size_t count, const char *folder, const char *source)
+bool confine_files(unsigned version, const int *readable, size_t count, const char *directory, const char *source)
 {
     struct ruleset rules = { .files = handled_rights(version), .network = 3 /* bind, connect */, .scoped = 3 /* sockets, signals */ };
     size_t size = version >= 6 ? sizeof rules : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
     int ruleset = (int)syscall(CREATE_RULESET, &rules, size, 0);
     if (ruleset < 0)
         return false;
-    bool done = allow_path(ruleset, folder, rules.files & ~(EXECUTE | DEVICES)) && allow_path(ruleset, source, READ_FILE)
+    bool done = allow_path(ruleset, directory, rules.files & ~(EXECUTE | DEVICES)) && allow_path(ruleset, source, READ_FILE)
         && allow_path(ruleset, "/dev/null", (READ_FILE | WRITE_FILE | TRUNCATE) & rules.files);
     for (size_t i = 0; done && i < count; i++)
         done = allow(ruleset, readable[i], READ_FILE | READ_DIR);
@@ -97,13 +100,13 @@ static bool limit(int resource, uint64_t value)
     if (own.rlim_max != RLIM_INFINITY && value > own.rlim_max)
         value = own.rlim_max;
     struct rlimit wanted = { .rlim_cur = value, .rlim_max = value };
-    /* At the soft limit of processor time comes SIGXCPU, which tells what it was; at the hard one only SIGKILL. */
+    /* The soft limit of processor time sends SIGXCPU, which identifies it; the hard limit sends only SIGKILL. */
     if (resource == RLIMIT_CPU && value > 1)
         wanted.rlim_cur--;
     return setrlimit((unsigned)resource, &wanted) == 0;
 }
 
-/* Sizes of this process in bytes: all mappings, and the private writable ones. */
+/* Measures this process in bytes: all mappings, and the private writable ones. */
 static bool measure(uint64_t *mapped, uint64_t *data)
 {
     FILE *file = fopen("/proc/self/statm", "re");
@@ -121,9 +124,9 @@ static bool measure(uint64_t *mapped, uint64_t *data)
 bool limit_resources(const struct limits *limits)
 {
     /*
-     * RLIMIT_DATA counts what is private and writable, which is what a document can make grow. RLIMIT_AS, which also counts
-     * libraries, fonts, files and the address space that allocators reserve (64 MiB a thread), is only there for shared
-     * memory, which the other does not count.
+     * RLIMIT_DATA counts private writable memory, which is what a document can make grow. RLIMIT_AS, which also counts
+     * libraries, fonts, files and the address space that allocators reserve (64 MiB per thread), is only for shared
+     * memory, which RLIMIT_DATA does not count.
      */
     const uint64_t reserve = 2ULL << 30;
     uint64_t mapped, data;
@@ -158,8 +161,9 @@ bool drop_privileges(void)
 #endif
 
 /*
- * What LibreOffice, the C library, fontconfig and the loader need. Not on it, beside the obvious: whatever changes the
- * mode, owner, times or attributes of files, which Landlock does not govern; memory without a file system; watching files.
+ * What LibreOffice, the C library, fontconfig and the loader need. Not on the list, besides the obvious: calls that
+ * change the mode, owner, times or attributes of files, which Landlock does not cover; anonymous files in memory;
+ * watching files.
  */
 static const int allowed_calls[] = {
     /* files */
@@ -188,7 +192,7 @@ static const int allowed_calls[] = {
     SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_times, SYS_getitimer,
     SYS_setitimer, SYS_timer_create, SYS_timer_settime, SYS_timer_gettime, SYS_timer_getoverrun, SYS_timer_delete,
     SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime,
-    /* who and where it is */
+    /* information about the process and the system */
     SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getgroups, SYS_getresuid,
     SYS_getresgid, SYS_getpgid, SYS_getsid, SYS_getpriority, SYS_getrusage, SYS_sysinfo, SYS_uname, SYS_getrandom, SYS_capget,
 };
@@ -205,29 +209,29 @@ static void add(struct filter *f, struct sock_filter instruction)
 }
 
 static void load(struct filter *f, size_t offset) { add(f, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset)); }
-static void answer(struct filter *f, uint32_t what) { add(f, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, what)); }
+static void result(struct filter *f, uint32_t action) { add(f, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action)); }
 
-/* Goes on with the next instruction when the loaded word is value, and else skips some. */
+/* Continues with the next instruction if the loaded word is value, and otherwise skips count instructions. */
 static void unless_equal_skip(struct filter *f, uint32_t value, uint8_t count)
 {
     add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count));
 }
 
-/* The low half of an argument; only used where the kernel itself looks at no more than 32 bits. */
+/* The low half of an argument; only used where the kernel itself uses no more than 32 bits. */
 #define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 #define CALL offsetof(struct seccomp_data, nr)
-#define REFUSE(error) (SECCOMP_RET_ERRNO | (error))
+#define DENY(error) (SECCOMP_RET_ERRNO | (error))
 
-/* Allows a call when an argument is one of some values. */
+/* Allows a call if an argument is one of some values. */
 static void allow_when(struct filter *f, int call, unsigned argument, const uint32_t *values, size_t count)
 {
     unless_equal_skip(f, (uint32_t)call, (uint8_t)(2 * count + 2));
     load(f, ARGUMENT(argument));
     for (size_t i = 0; i < count; i++) {
         unless_equal_skip(f, values[i], 1);
-        answer(f, SECCOMP_RET_ALLOW);
+        result(f, SECCOMP_RET_ALLOW);
     }
-    answer(f, REFUSE(EPERM));
+    result(f, DENY(EPERM));
 }
 
 static void allow_by_argument(struct filter *f)
@@ -244,23 +248,23 @@ static void allow_by_argument(struct filter *f)
         PR_GET_PDEATHSIG, PR_GET_NO_NEW_PRIVS, 0x53564d41 /* PR_SET_VMA: names of mappings */ };
     allow_when(f, SYS_prctl, 0, own_settings, sizeof own_settings / sizeof *own_settings);
 
-    /* clone: threads of this process, in no new namespace. */
+    /* clone: only threads of this process, without a new namespace. */
     const uint32_t namespaces = 0x7e020080;
     unless_equal_skip(f, SYS_clone, 5);
     load(f, ARGUMENT(0));
     add(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_THREAD | namespaces));
     unless_equal_skip(f, CLONE_THREAD, 1);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, REFUSE(EPERM));
+    result(f, SECCOMP_RET_ALLOW);
+    result(f, DENY(EPERM));
 
-    /* prlimit64: to read, both halves of the pointer to a new limit are zero. */
+    /* prlimit64: only to read, when both halves of the pointer to a new limit are zero. */
     unless_equal_skip(f, SYS_prlimit64, 6);
     load(f, ARGUMENT(2));
     unless_equal_skip(f, 0, 3);
     load(f, ARGUMENT(2) + 4);
     unless_equal_skip(f, 0, 1);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, REFUSE(EPERM));
+    result(f, SECCOMP_RET_ALLOW);
+    result(f, DENY(EPERM));
 }
 
 bool confine_calls(void)
@@ -269,21 +273,21 @@ bool confine_calls(void)
     load(&f, offsetof(struct seccomp_data, arch));
     unless_equal_skip(&f, ARCHITECTURE, 1);
     add(&f, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 1));
-    answer(&f, SECCOMP_RET_KILL_PROCESS);
+    result(&f, SECCOMP_RET_KILL_PROCESS);
     load(&f, CALL);
     for (size_t i = 0; i < sizeof allowed_calls / sizeof *allowed_calls; i++) {
         unless_equal_skip(&f, (uint32_t)allowed_calls[i], 1);
-        answer(&f, SECCOMP_RET_ALLOW);
+        result(&f, SECCOMP_RET_ALLOW);
     }
     allow_by_argument(&f);
     /*
-     * From 424 on all architectures count alike, and every call is younger than Linux 5.1: programs know how to do without,
-     * if they are told that it does not exist. clone3 is one, whose flags a filter cannot see. The calls of x32, which begin at
-     * 0x40000000, are refused by the same line.
+     * From 424 on all architectures use the same numbers, and every call is newer than Linux 5.1: programs can do
+     * without them if the error says that they do not exist. One of them is clone3, whose flags a filter cannot see.
+     * This line also denies the calls of x32, which begin at 0x40000000.
      */
     add(&f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 424, 0, 1));
-    answer(&f, REFUSE(ENOSYS));
-    answer(&f, REFUSE(EPERM));
+    result(&f, DENY(ENOSYS));
+    result(&f, DENY(EPERM));
     struct sock_fprog program = { .len = f.length, .filter = f.code };
     return f.length < sizeof f.code / sizeof *f.code && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }

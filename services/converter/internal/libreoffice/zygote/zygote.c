@@ -1,13 +1,13 @@
 /*
- * The parent: a process in which LibreOffice is loaded once, warmed on a few tiny documents, and forked for every
- * document. It is this binary, run again: a constructor, which runs before Go's runtime starts any thread, takes over when
- * the environment says so (runc's nsenter does the same). It works in one thread, because fork copies only one.
+ * The zygote: a process in which LibreOffice is loaded once, warmed up with a few tiny documents, and forked for every
+ * document. It is this program, run again: a constructor, which runs before Go's runtime starts any thread, takes over
+ * when the environment says so (runc's nsenter does the same). It works in one thread, because fork copies only one.
  */
 #define _GNU_SOURCE
 #include "child.h"
 #include "office.h"
-#include "sandbox.h"
 #include "packet.h"
+#include "sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,18 +37,18 @@ static struct {
         uint64_t id;
         pid_t pid;
     } children[MAX_CHILDREN];
-    struct pollfd sources[1 + MAX_CHILDREN]; /* the socket, and children[i]'s descriptor as number i + 1 */
+    struct pollfd sources[1 + MAX_CHILDREN]; /* the socket, and then the descriptor of children[i] at i + 1 */
     size_t children_count;
-} parent;
+} zygote;
 
 static void send_packet(const struct writer *w)
 {
     while (send(SOCKET, w->bytes, w->length, MSG_NOSIGNAL) < 0)
         if (errno != EINTR)
-            _exit(1); /* nobody listens any more */
+            _exit(1); /* the converter is gone */
 }
 
-/* Says why it cannot go on, and ends; the children end with it. */
+/* Reports why the zygote cannot go on, and ends; the children end with it. */
 static _Noreturn void fault(const char *format, ...)
 {
     char text[1024];
@@ -63,7 +63,7 @@ static _Noreturn void fault(const char *format, ...)
     _exit(1);
 }
 
-/* Reads a short file about a thread; text is empty when that cannot be done. */
+/* Reads a short file about a thread; text is empty if that fails. */
 static void read_about(const char *thread, const char *file, char *text, int room)
 {
     char path[64];
@@ -78,11 +78,11 @@ static void read_about(const char *thread, const char *file, char *text, int roo
 }
 
 /*
- * LibreOffice writes its configuration in a thread of its own about a second after a change. With 7.4 the thread then ends;
- * with 25.2 it waits for the next change, without a time limit and on a condition, so that it holds no lock. Only the C
- * library's conditions wait with FUTEX_WAIT_BITSET.
+ * LibreOffice writes its configuration in a thread of its own about a second after a change. In 7.4 the thread then
+ * ends; in 25.2 it waits for the next change, without a time limit and on a condition variable, so that it holds no
+ * lock. Only the C library's condition variables wait with FUTEX_WAIT_BITSET.
  */
-static bool rests(const char *thread)
+static bool is_idle(const char *thread)
 {
     char text[256];
     read_about(thread, "comm", text, sizeof text);
@@ -95,7 +95,7 @@ static bool rests(const char *thread)
         && (operation & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && limit == 0;
 }
 
-/* Counts all threads, and those that are at work beside this one. */
+/* Counts all threads, and the busy ones besides this one. */
 static void count_threads(unsigned *all, unsigned *busy)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -106,16 +106,16 @@ static void count_threads(unsigned *all, unsigned *busy)
         if (entry->d_name[0] == '.')
             continue;
         ++*all;
-        *busy += atoi(entry->d_name) != getpid() && !rests(entry->d_name);
+        *busy += atoi(entry->d_name) != getpid() && !is_idle(entry->d_name);
     }
     closedir(tasks);
 }
 
 /*
- * Waits until no other thread is at work, and returns how many threads there are. A lock that another thread holds at a fork
- * stays locked in the child for ever, and nobody does the work of threads that the child does not have.
+ * Waits until no other thread is busy, and returns the number of threads. A lock that another thread holds at a fork
+ * stays locked in the child forever, and the work of threads that the child does not have is never done.
  */
-static unsigned await_rest(unsigned milliseconds)
+static unsigned await_idle(unsigned milliseconds)
 {
     const struct timespec pause = { .tv_nsec = 1000 * 1000 };
     unsigned all, busy;
@@ -124,7 +124,7 @@ static unsigned await_rest(unsigned milliseconds)
         if (!busy)
             return all;
         if (waited == milliseconds)
-            fault("%u of %u threads are at work: no child can be forked", busy, all - 1);
+            fault("%u of %u threads are busy: cannot fork", busy, all - 1);
         nanosleep(&pause, NULL);
     }
 }
@@ -132,10 +132,10 @@ static unsigned await_rest(unsigned milliseconds)
 struct packet_in {
     uint8_t bytes[MAX_PACKET];
     size_t length;
-    int descriptor; /* the one that came with it, or -1 */
+    int descriptor; /* the one that was sent with it, or -1 */
 };
 
-/* Returns false at the end of the conversation. */
+/* Returns false if the converter has closed the socket. */
 static bool receive(struct packet_in *packet)
 {
     union {
@@ -163,16 +163,16 @@ static struct reader begin(const struct packet_in *packet)
     return (struct reader){ .at = packet->bytes, .end = packet->bytes + packet->length };
 }
 
-static void say_refused(uint64_t id, const char *why)
+static void send_refused(uint64_t id, const char *reason)
 {
     struct writer w = { .length = 0 };
     write_u8(&w, REFUSED);
     write_u64(&w, id);
-    write_string(&w, why);
+    write_string(&w, reason);
     send_packet(&w);
 }
 
-static void say_started(uint64_t id, pid_t pid)
+static void send_started(uint64_t id, pid_t pid)
 {
     struct writer w = { .length = 0 };
     write_u8(&w, STARTED);
@@ -183,21 +183,21 @@ static void say_started(uint64_t id, pid_t pid)
 
 static void start_child(uint64_t id, const struct task *task)
 {
-    if (parent.children_count == MAX_CHILDREN)
-        return say_refused(id, "too many children");
-    await_rest(100);
+    if (zygote.children_count == MAX_CHILDREN)
+        return send_refused(id, "too many children");
+    await_idle(100);
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
-        child_main(parent.office, task, &parent.confinement, self);
+        child_main(zygote.office, task, &zygote.confinement, self);
     if (pid < 0)
-        return say_refused(id, strerror(errno));
-    /* SIGCHLD would not do: LibreOffice 25.2 keeps a thread that does not block it, and that takes it away from a signalfd. */
+        return send_refused(id, strerror(errno));
+    /* Not SIGCHLD: LibreOffice 25.2 has a thread that does not block it, which would take it away from a signalfd. */
     int ending = (int)syscall(SYS_pidfd_open, pid, 0);
     if (ending < 0)
         fault("watch a child: %s", strerror(errno));
-    parent.children[parent.children_count++] = (struct child){ .id = id, .pid = pid };
-    parent.sources[parent.children_count] = (struct pollfd){ .fd = ending, .events = POLLIN };
-    say_started(id, pid);
+    zygote.children[zygote.children_count++] = (struct child){ .id = id, .pid = pid };
+    zygote.sources[zygote.children_count] = (struct pollfd){ .fd = ending, .events = POLLIN };
+    send_started(id, pid);
 }
 
 static void on_convert(const struct packet_in *packet, struct reader r)
@@ -214,13 +214,13 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     task.conversion.has_password = read_u8(&r);
     task.conversion.type = read_u8(&r);
     if (!read_all(&r) || packet->descriptor < 0)
-        fault("a malformed request to convert");
-    task.folder = texts[0], task.source = texts[1];
+        fault("malformed request to convert");
+    task.directory = texts[0], task.source = texts[1];
     task.conversion.source_url = texts[2], task.conversion.load_options = texts[3];
     task.conversion.target_url = texts[4], task.conversion.format = texts[5], task.conversion.save_options = texts[6];
     task.conversion.password = texts[7], task.conversion.command = texts[8];
     start_child(id, &task);
-    explicit_bzero(texts[7], strlen(texts[7])); /* no later child inherits a password */
+    explicit_bzero(texts[7], strlen(texts[7])); /* later children must not inherit a password */
     for (size_t i = 0; i < 9; i++)
         free(texts[i]);
 }
@@ -229,16 +229,16 @@ static void on_kill(struct reader r)
 {
     uint64_t id = read_u64(&r);
     if (!read_all(&r))
-        fault("a malformed request to kill");
-    for (size_t i = 0; i < parent.children_count; i++)
-        if (parent.children[i].id == id)
-            kill(parent.children[i].pid, SIGKILL); /* not yet reaped, so the number is still its own */
+        fault("malformed request to kill");
+    for (size_t i = 0; i < zygote.children_count; i++)
+        if (zygote.children[i].id == id)
+            kill(zygote.children[i].pid, SIGKILL); /* not yet reaped, so its id is not reused */
 }
 
 /* Returns false when the converter is gone. */
 static bool serve_packet(void)
 {
-    static struct packet_in packet; /* too large for the stack of a constructor's taste */
+    static struct packet_in packet; /* large for a stack */
     bool more = receive(&packet);
     if (more) {
         struct reader r = begin(&packet);
@@ -261,7 +261,7 @@ static bool serve_packet(void)
 
 static uint64_t microseconds(struct timeval t) { return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec; }
 
-static void say_done(uint64_t id, int status, const struct rusage *usage)
+static void send_done(uint64_t id, int status, const struct rusage *usage)
 {
     struct writer w = { .length = 0 };
     write_u8(&w, DONE);
@@ -277,30 +277,30 @@ static void reap(size_t i)
 {
     int status;
     struct rusage usage;
-    while (wait4(parent.children[i].pid, &status, 0, &usage) < 0)
+    while (wait4(zygote.children[i].pid, &status, 0, &usage) < 0)
         if (errno != EINTR)
             fault("wait for a child: %s", strerror(errno));
-    say_done(parent.children[i].id, status, &usage);
-    close(parent.sources[i + 1].fd);
-    parent.children_count--;
-    parent.children[i] = parent.children[parent.children_count];
-    parent.sources[i + 1] = parent.sources[parent.children_count + 1];
+    send_done(zygote.children[i].id, status, &usage);
+    close(zygote.sources[i + 1].fd);
+    zygote.children_count--;
+    zygote.children[i] = zygote.children[zygote.children_count];
+    zygote.sources[i + 1] = zygote.sources[zygote.children_count + 1];
 }
 
-/* Serves until the converter is gone; called from LibreOffice's main loop, and never returns to it. */
+/* Serves until the converter is gone. Called from LibreOffice's main loop, and does not return to it. */
 static _Noreturn void serve(void)
 {
-    parent.sources[0] = (struct pollfd){ .fd = SOCKET, .events = POLLIN };
+    zygote.sources[0] = (struct pollfd){ .fd = SOCKET, .events = POLLIN };
     for (;;) {
-        if (poll(parent.sources, 1 + parent.children_count, -1) < 0) {
+        if (poll(zygote.sources, 1 + zygote.children_count, -1) < 0) {
             if (errno != EINTR)
                 fault("poll: %s", strerror(errno));
             continue;
         }
-        for (size_t i = parent.children_count; i-- > 0;) /* from the end: the last takes a dead one's place */
-            if (parent.sources[i + 1].revents)
+        for (size_t i = zygote.children_count; i-- > 0;) /* from the end, because the last one takes a dead one's place */
+            if (zygote.sources[i + 1].revents)
                 reap(i);
-        if (parent.sources[0].revents && !serve_packet())
+        if (zygote.sources[0].revents && !serve_packet())
             _exit(0);
     }
 }
@@ -311,19 +311,19 @@ static struct {
     size_t warm_count;
 } start;
 
-/* Filters, fonts and configuration that a warm document has loaded are there in every child. */
+/* Filters, fonts and configuration that a warm-up document loads are in memory in every child. */
 static void warm_up(void)
 {
     for (size_t i = 0; i < start.warm_count; i++) {
-        enum outcome outcome = office_convert(parent.office, &start.warm[i]);
+        enum outcome outcome = office_convert(zygote.office, &start.warm[i]);
         if (outcome != CONVERTED)
-            fault("warm up on %s: outcome %d: %s", start.warm[i].source_url, outcome, office_error(parent.office));
+            fault("warm up with %s: outcome %d: %s", start.warm[i].source_url, outcome, office_error(zygote.office));
     }
 }
 
-static void say_hello(unsigned threads)
+static void send_hello(unsigned threads)
 {
-    char *version = office_version(parent.office);
+    char *version = office_version(zygote.office);
     struct writer w = { .length = 0 };
     write_u8(&w, HELLO);
     write_u32(&w, PROTOCOL_VERSION);
@@ -334,9 +334,9 @@ static void say_hello(unsigned threads)
     send_packet(&w);
 }
 
-static void on_rest(void)
+static void on_idle(void)
 {
-    say_hello(await_rest(10000)); /* the configuration is written 1 s after the last change */
+    send_hello(await_idle(10000)); /* LibreOffice writes its configuration 1 s after the last change */
     serve();
 }
 
@@ -345,11 +345,11 @@ static void read_readable(struct reader *r)
     uint32_t count = read_u32(r);
     for (uint32_t i = 0; i < count && !r->bad; i++) {
         char *path = read_string(r);
-        if (parent.confinement.readable_count == MAX_READABLE)
+        if (zygote.confinement.readable_count == MAX_READABLE)
             fault("more than %d readable paths", MAX_READABLE);
         int fd = open(path, O_PATH | O_CLOEXEC);
-        if (fd >= 0) /* most are only there on some distributions */
-            parent.readable[parent.confinement.readable_count++] = fd;
+        if (fd >= 0) /* most exist only in some distributions */
+            zygote.readable[zygote.confinement.readable_count++] = fd;
         free(path);
     }
 }
@@ -358,7 +358,7 @@ static void read_warm(struct reader *r)
 {
     uint32_t count = read_u32(r);
     if (count > 64 || !(start.warm = calloc(count + 1, sizeof *start.warm)))
-        fault("too many documents to warm up on");
+        fault("too many warm-up documents");
     for (; start.warm_count < count && !r->bad; start.warm_count++) {
         struct conversion *c = &start.warm[start.warm_count];
         c->source_url = read_string(r);
@@ -377,40 +377,41 @@ static void configure(void)
         _exit(0);
     struct reader r = begin(&packet);
     if (read_u8(&r) != CONFIGURE || read_u32(&r) != PROTOCOL_VERSION)
-        fault("the first packet is no configuration of version %d", PROTOCOL_VERSION);
+        fault("the first packet is not a configuration of version %d", PROTOCOL_VERSION);
     start.program = read_string(&r);
     start.profile_url = read_string(&r);
-    parent.confinement.wanted = read_u8(&r);
-    parent.confinement.landlock = landlock_version();
-    parent.confinement.readable = parent.readable;
+    zygote.confinement.wanted = read_u8(&r);
+    zygote.confinement.landlock = landlock_version();
+    zygote.confinement.readable = zygote.readable;
     read_readable(&r);
     read_warm(&r);
     if (!read_all(&r))
-        fault("a malformed configuration");
+        fault("malformed configuration");
 }
 
 static _Noreturn void run(void)
 {
     char explanation[1024] = "";
-    prctl(PR_SET_NAME, "docmill-office");
+    prctl(PR_SET_NAME, "docmill-zygote");
     configure();
-    parent.office = office_load(start.program, start.profile_url, explanation, sizeof explanation);
-    if (!parent.office)
+    zygote.office = office_load(start.program, start.profile_url, explanation, sizeof explanation);
+    if (!zygote.office)
         fault("%s", explanation);
-    office_run(parent.office, warm_up, on_rest);
+    office_run(zygote.office, warm_up, on_idle);
     fault("LibreOffice's main loop ended");
 }
 
 __attribute__((constructor)) static void take_over(void)
 {
-    static const char variable[] = "DOCMILL_OFFICE_PARENT";
+    static const char variable[] = "DOCMILL_ZYGOTE";
     if (!getenv(variable))
         return;
     unsetenv(variable);
     int type = 0;
     socklen_t size = sizeof type;
     if (getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_SEQPACKET) {
-        fprintf(stderr, "%s is set, but descriptor %d is no socket of packets: leave it to docmill-converter\n", variable, SOCKET);
+        fprintf(stderr, "%s is set, but descriptor %d is not a packet socket: unset the variable, it is set by docmill itself\n",
+            variable, SOCKET);
         _exit(2);
     }
     fcntl(SOCKET, F_SETFD, FD_CLOEXEC);

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Pages returns a PDF with a page for each size: width and height in points, separated by a space. The lower half of each
-// page is black.
+// Pages returns a PDF with a page for each size: width and height in points, separated by a space. The lower half of
+// each page is black.
 func Pages(sizes ...string) []byte {
 	var out, kids strings.Builder
 	var offsets []int
