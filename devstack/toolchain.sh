@@ -9,8 +9,9 @@ own=${XDG_CACHE_HOME:-$HOME/.cache}/docmill/go # the Makefile puts its bin first
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v go >/dev/null || missing+=(golang-go)
+[ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates) # to fetch modules
 if [ ${#missing[@]} -gt 0 ]; then
-  install=(apt-get install -y --no-install-recommends "${missing[@]}" ca-certificates)
+  install=(apt-get install -y --no-install-recommends "${missing[@]}")
   if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2>/dev/null; then as_root=(sudo); else
     echo "Docmill needs ${missing[*]}. Install them with: sudo ${install[*]}" >&2
     exit 1
