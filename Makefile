@@ -24,6 +24,9 @@ RUN      ?=
 COUNT    ?= 5000
 DEVSTACK := bin/devstack
 
+# Where devstack/toolchain.sh puts Go if the installed one is too old.
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/go/bin:$(PATH)
+
 # Tools are built once for each version, by Go's own means, into the user's cache: .../VERSION/NAME.
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/tools
 BUF           := $(CACHE)/v1.68.0/buf

@@ -15,9 +15,9 @@ import (
 // maxAppleHead is enough of the first part of an iWork document to see which program wrote it.
 const maxAppleHead = 4 << 10
 
-// apple returns the iWork program of Apple that wrote a package, if one did. Until 2009 the document was one XML file;
-// since 2013 it is a directory of archives in a format of Apple's own, packed once or, if somebody else packed the
-// directory, twice. No entry is opened more than once, and at most one of each kind.
+// apple returns the iWork program of Apple that wrote a package, if one did. Until 2009 the document was one XML
+// file; since 2013 it is a directory of archives in a format of Apple's own, packed once or, if somebody else packed
+// the directory, twice. No entry is opened more than once, and at most one of each kind.
 func apple(p *officefile.Package) (content, bool) {
 	id, encrypted := "", false
 	rootSeen, archiveSeen := false, false
@@ -63,9 +63,9 @@ func appleRoot(p *officefile.Package, f *zip.File) (id string) {
 	return id
 }
 
-// appleArchive distinguishes a text from a spreadsheet by the type of the first message of the archive: 10000 in Pages, 1
-// in Numbers (and in Keynote, which has slides). The archive is a block of Snappy, which leaves the first bytes as they
-// are.
+// appleArchive distinguishes a text from a spreadsheet by the type of the first message of the archive: 10000 in
+// Pages, 1 in Numbers (and in Keynote, which has slides). The archive is a block of Snappy, which leaves the first
+// bytes as they are.
 func appleArchive(p *officefile.Package, f *zip.File) string {
 	r, err := p.Open(f, maxAppleHead)
 	if err != nil {

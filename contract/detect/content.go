@@ -120,8 +120,8 @@ func formatBySignature(head []byte) (format.Format, bool) {
 
 func isRichText(head []byte) bool { return bytes.HasPrefix(head, []byte(`{\rtf`)) }
 
-// isWordPerfect distinguishes a text of WordPerfect from its macros, drawings and others, which begin alike: product 1,
-// file type 10.
+// isWordPerfect distinguishes a text of WordPerfect from its macros, drawings and others, which begin alike: product
+// 1, file type 10.
 func isWordPerfect(head []byte) bool {
 	return len(head) >= 10 && bytes.HasPrefix(head, []byte("\xffWPC")) && head[8] == 1 && head[9] == 10
 }
@@ -247,8 +247,8 @@ func identifyOpenXML(p *officefile.Package, head []byte) (content, error) {
 	return content{title: "Office Open XML package of another kind", mediaType: "application/zip"}, nil
 }
 
-// otherArchive names a zip archive that is not a document. The names of entries that mimetype goes by must not make it one
-// again.
+// otherArchive names a zip archive that is not a document. The names of entries that mimetype goes by must not make
+// it one again.
 func otherArchive(head []byte) content {
 	kind := mimetype.Detect(head[:min(len(head), signatureBytes)])
 	_, isDocument := format.ByMediaType(kind.String())
@@ -326,8 +326,8 @@ func encryptedText(c *officefile.Compound) bool {
 	return len(head) == 12 && binary.LittleEndian.Uint16(head[10:])&encryptedBit != 0
 }
 
-// encryptedWorkbook reports whether a workbook needs a password. It looks for the record FILEPASS (MS-XLS 2.4.117), which
-// is among the first ones of the workbook because all that follow it are encrypted.
+// encryptedWorkbook reports whether a workbook needs a password. It looks for the record FILEPASS (MS-XLS 2.4.117),
+// which is among the first ones of the workbook because all that follow it are encrypted.
 func encryptedWorkbook(c *officefile.Compound, stream string) bool {
 	for id, body := range officefile.Records(c.Head(stream, maxWorkbookHead)) {
 		if id == officefile.RecordFilePass {
@@ -341,8 +341,8 @@ func damaged(what string, cause error) error {
 	return &Refusal{Reason: Damaged, Content: what, cause: cause}
 }
 
-// elements visits the elements of a short XML stream in their order until visit returns false. Entities that the document
-// itself declares are an error, so they are never expanded, and nothing outside the stream is ever fetched.
+// elements visits the elements of a short XML stream in their order until visit returns false. Entities that the
+// document itself declares are an error, so they are never expanded, and nothing outside the stream is ever fetched.
 func elements(r io.Reader, visit func(xml.StartElement) bool) error {
 	decoder := xml.NewDecoder(transform.NewReader(r, unicode.BOMOverride(transform.Nop)))
 	// Everything that is looked for is ASCII, which all other character sets of XML in use have in common.

@@ -48,7 +48,7 @@ func TestDetectSamples(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.format, got.Format.ID)
 			require.Equal(t, c.encrypted, got.Encrypted)
-			require.NoError(t, DetectPrefix(data[:min(len(data), PrefixSize)], c.file))
+			require.NoError(t, DetectPrefix(t.Context(), data[:min(len(data), PrefixSize)], c.file))
 		})
 	}
 }
@@ -162,17 +162,17 @@ func TestDetect(t *testing.T) {
 		{"HTML without a beginning", []byte("Hello <b>world</b>"), "page.html", "html", 0},
 		{"XHTML", []byte(`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/>`), "page.xhtml", "html", 0},
 		{"a drawing named as page", svg, "page.html", "", Contradiction},
-		{"an SVG picture", svg, "picture.svg", "svg", 0},
-		{"an SVG picture of Illustrator", []byte(illustrator), "picture.svg", "svg", 0},
-		{"an SVG picture without a name", svg, "", "svg", 0},
-		{"an SVG picture named as text", svg, "picture.txt", "txt", 0},
+		{"an SVG image", svg, "image.svg", "svg", 0},
+		{"an SVG image of Illustrator", []byte(illustrator), "image.svg", "svg", 0},
+		{"an SVG image without a name", svg, "", "svg", 0},
+		{"an SVG image named as text", svg, "image.txt", "txt", 0},
 		{"XML of another kind", []byte(`<?xml version="1.0"?><feed/>`), "feed.xml", "", Unsupported},
 		{"a drawing of Visio in one file", []byte(`<VisioDocument xmlns="http://schemas.microsoft.com/visio/2003/core"/>`), "a.vdx", "vdx", 0},
 
-		{"a picture", png, "picture.png", "png", 0},
-		{"a picture of another kind", png, "picture.jpg", "png", 0},
-		{"a picture named as deck", png, "deck.pptx", "", Contradiction},
-		{"a picture named as text", png, "text.txt", "", Contradiction},
+		{"an image", png, "image.png", "png", 0},
+		{"an image of another kind", png, "image.jpg", "png", 0},
+		{"an image named as deck", png, "deck.pptx", "", Contradiction},
+		{"an image named as text", png, "text.txt", "", Contradiction},
 		{"noise", noise, "deck.pptx", "", Unrecognized},
 		{"noise named as text", noise, "text.txt", "", Unrecognized},
 		{"noise without a name", noise, "", "", Unrecognized},
@@ -196,14 +196,14 @@ func TestDetect(t *testing.T) {
 		{"a Keynote of 2009", zipOf(t, part{"index.apxl", "<x/>"}), "deck.key", "key", 0},
 		{"a Keynote", zipOf(t, part{"Index/Document.iwa", iwa("\x01")}, part{"Index/Slide-1.iwa", "x"}), "deck.key", "key", 0},
 		{"a Keynote, slides first", zipOf(t, part{"Index/MasterSlide.iwa", "x"}, part{"Index/Document.iwa", iwa("\x01")}), "", "key", 0},
-		{"a Keynote in a folder", zipOf(t, part{"Deck.key/Index.zip", "x"}), "Deck.zip", "key", 0},
+		{"a Keynote in a directory", zipOf(t, part{"Deck.key/Index.zip", "x"}), "Deck.zip", "key", 0},
 		{"a Keynote named as text", zipOf(t, part{"index.apxl", "<x/>"}), "text.docx", "", Contradiction},
 		{"Numbers of 2009", zipOf(t, part{"index.xml", `<ls:document xmlns:ls="http://developer.apple.com/namespaces/ls"/>`}), "a.numbers", "numbers", 0},
 		{"Numbers", zipOf(t, part{"Index/Document.iwa", iwa("\x01")}), "a.numbers", "numbers", 0},
 		{"Pages of 2009", zipOf(t, part{"index.xml", `<sl:document xmlns:sl="http://developer.apple.com/namespaces/sl"/>`}), "a.pages", "pages", 0},
 		{"Pages", zipOf(t, part{"Index/Document.iwa", iwa("\x90\x4e")}), "a.pages", "pages", 0},
 		{"an index of something else", zipOf(t, part{"index.xml", "<x/>"}), "a.pages", "", Contradiction},
-		{"an index in a folder of another name", zipOf(t, part{"a.exe/Index.zip", "x"}), "a.zip", "", Unsupported},
+		{"an index in a directory of another name", zipOf(t, part{"a.exe/Index.zip", "x"}), "a.zip", "", Unsupported},
 		{"a package of another kind", zipOf(t, openXMLParts("main.xml", "application/x-other")...), "deck.pptx", "", Contradiction},
 		{"a package without types", zipOf(t, openXMLParts("main.xml", "")[1]), "deck.pptx", "", Contradiction},
 
@@ -217,7 +217,7 @@ func TestDetect(t *testing.T) {
 			got, err := examine(t, c.data, c.filename)
 			requireReason(t, c.reason, err)
 			require.Equal(t, c.format, got.Format.ID)
-			if prefix := DetectPrefix(c.data[:min(len(c.data), PrefixSize)], c.filename); c.reason == 0 {
+			if prefix := DetectPrefix(t.Context(), c.data[:min(len(c.data), PrefixSize)], c.filename); c.reason == 0 {
 				require.NoError(t, prefix)
 			}
 		})
@@ -254,7 +254,7 @@ func TestDetectEncryption(t *testing.T) {
 		{"a plain text", []stream{{Name: "WordDocument", Data: fib(0)}}, false},
 		{"an encrypted text", []stream{{Name: "WordDocument", Data: fib(0x0100)}}, true},
 		{"an encrypted text of some length", []stream{{Name: "WordDocument", Data: fib(0x0100) + long}}, true},
-		{"a text too short to tell", []stream{{Name: "WordDocument", Data: fib(0x0100)[:8]}}, false},
+		{"a text that is too short", []stream{{Name: "WordDocument", Data: fib(0x0100)[:8]}}, false},
 		{"a plain workbook", []stream{{Name: "Workbook", Data: bof + eof}}, false},
 		{"an encrypted workbook", []stream{{Name: "Workbook", Data: bof + filePass + eof}}, true},
 		{"an encrypted workbook of some length", []stream{{Name: "Workbook", Data: bof + filePass + long}}, true},
@@ -349,7 +349,7 @@ func TestDetectReadsPackagesAsOfficeDoes(t *testing.T) {
 	}
 }
 
-// TestDetectBounds gives documents that cost a naive reader much. The bounds themselves are in examine.
+// TestDetectBounds detects documents that are expensive for a naive reader. The bounds themselves are in examine.
 func TestDetectBounds(t *testing.T) {
 	t.Parallel()
 
@@ -445,8 +445,8 @@ func TestDetectPrefix(t *testing.T) {
 		{"text named as deck", long, "deck.pptx", Contradiction},
 		{"rich text", `{\rtf1` + long, "text.rtf", 0},
 		{"rich text named as deck", `{\rtf1` + long, "deck.pptx", Contradiction},
-		{"a picture named as deck", "\x89PNG\r\n\x1a\n" + long, "deck.pptx", Contradiction},
-		{"a picture", "\x89PNG\r\n\x1a\n" + long, "picture.png", 0},
+		{"an image named as deck", "\x89PNG\r\n\x1a\n" + long, "deck.pptx", Contradiction},
+		{"an image", "\x89PNG\r\n\x1a\n" + long, "image.png", 0},
 		{"a film", "\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska" + long, "film.mkv", Unsupported},
 		{"noise", string(randomBytes(PrefixSize)), "deck.pptx", Unrecognized},
 		{"zeros", strings.Repeat("\x00", PrefixSize), "deck.pptx", Unrecognized},
@@ -458,7 +458,7 @@ func TestDetectPrefix(t *testing.T) {
 	} {
 		t.Run(c.does, func(t *testing.T) {
 			t.Parallel()
-			requireReason(t, c.reason, DetectPrefix([]byte(c.head), c.filename))
+			requireReason(t, c.reason, DetectPrefix(t.Context(), []byte(c.head), c.filename))
 		})
 	}
 }
@@ -517,7 +517,7 @@ func flat(mediaType string) []byte {
 		`<office:document xmlns:office="` + officeSpace + `" office:mimetype="` + mediaType + `"/>`)
 }
 
-// endlessDirectory gives an archive of nothing but a directory, of 65,536 entries without a name.
+// endlessDirectory returns an archive of nothing but a directory, of 65,536 entries without a name.
 func endlessDirectory() []byte {
 	entry := append([]byte("PK\x01\x02"), make([]byte, 42)...)
 	end := append([]byte("PK\x05\x06"), make([]byte, 18)...)
@@ -528,22 +528,22 @@ func endlessDirectory() []byte {
 	return append(data, end...)
 }
 
-// brokenCompound gives a compound file with one number of its header changed.
+// brokenCompound returns a compound file with one number of its header changed.
 func brokenCompound(offset int, value uint32) []byte {
 	data := compoundOf(stream{Name: "WordDocument", Data: "…"})
 	binary.LittleEndian.PutUint32(data[offset:], value)
 	return data
 }
 
-// loopingCompound gives a compound file whose directory goes on with itself.
+// loopingCompound returns a compound file whose directory goes on with itself.
 func loopingCompound() []byte {
 	data := compoundOf(stream{Name: "WordDocument", Data: "…"})
 	binary.LittleEndian.PutUint32(data[512+4:], 1)
 	return data
 }
 
-// farCompound gives a compound file of 7 MB whose directory lies behind all that the header's table covers. The table of
-// tables is sector 1 if first is 1; otherwise it is what first says.
+// farCompound returns a compound file of 7 MB whose directory lies behind all that the header's table covers. The table
+// of tables is sector 1 if first is 1; otherwise it is what first says.
 func farCompound(tb testing.TB, first uint32) []byte {
 	tb.Helper()
 	le := binary.LittleEndian

@@ -13,8 +13,8 @@ import (
 // ErrBusy means that a detection did not get its turn in time: too many others were waiting.
 var ErrBusy = errors.New("too many documents are being examined")
 
-// Detector bounds how many detections compute at a time, so that a flood of documents that are costly to examine takes its
-// turn behind the polls and downloads of others. It is safe for concurrent use.
+// Detector bounds how many detections compute at a time, so that a flood of documents that are costly to examine
+// takes its turn behind the polls and downloads of others. It is safe for concurrent use.
 type Detector struct {
 	limits Limits
 	slots  chan struct{}
@@ -24,16 +24,16 @@ type Detector struct {
 // maxWait bounds the wait for a turn: 50 detections at their worst, on one core.
 const maxWait = 5 * time.Second
 
-// NewDetector returns a Detector with the [DefaultLimits] in which one detection per core computes at a time, and others
-// wait up to 5 s for their turn.
+// NewDetector returns a Detector with the [DefaultLimits] in which one detection per core computes at a time, and
+// others wait up to 5 s for their turn.
 func NewDetector() *Detector { return newDetector(runtime.GOMAXPROCS(0), maxWait) }
 
 func newDetector(slots int, wait time.Duration) *Detector {
 	return &Detector{limits: DefaultLimits(), slots: make(chan struct{}, slots), wait: wait}
 }
 
-// Detect is the function [Detect] once it is the document's turn. It returns [ErrBusy] when it has waited too long. While
-// it reads from r it makes way for others.
+// Detect is the function [Detect] once it is the document's turn. It returns [ErrBusy] when it has waited too long.
+// While it reads from r it makes way for others.
 func (d *Detector) Detect(ctx context.Context, r io.ReaderAt, size int64, filename string) (Result, error) {
 	waiting, cancel := context.WithTimeoutCause(ctx, d.wait, ErrBusy)
 	defer cancel()

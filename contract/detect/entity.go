@@ -19,12 +19,12 @@ const (
 	notInNames = blank + `"'<>&%;#`
 )
 
-// mayDeclareEntities reports whether a head is that of XML whose root is still to come, in UTF-8 or in UTF-16 with its
-// mark: entities are declared before the root.
+// mayDeclareEntities reports whether a head is that of XML whose root is still to come, in UTF-8 or in UTF-16 with
+// its mark: entities are declared before the root.
 func mayDeclareEntities(head []byte) bool {
-	text := inUTF8(head)
+	text := bytes.TrimPrefix(inUTF8(head), byteOrderMark)
 	for {
-		text = bytes.TrimLeft(text, "\ufeff"+blank)
+		text = bytes.TrimLeft(text, blank)
 		if !bytes.HasPrefix(text, []byte("<?")) {
 			break
 		}
@@ -37,6 +37,8 @@ func mayDeclareEntities(head []byte) bool {
 	return bytes.HasPrefix(text, []byte("<!")) || len(text) == 0 && len(head) > 0
 }
 
+var byteOrderMark = []byte("\ufeff")
+
 func inUTF8(head []byte) []byte {
 	if decoded, ok := decodeUTF16(head, true); ok {
 		return decoded
@@ -44,15 +46,15 @@ func inUTF8(head []byte) []byte {
 	return head
 }
 
-// prolog refuses XML whose entities grow: those that refer to other entities, and so grow with each step, and long ones,
-// which grow with each use. References to what is outside the document are ignored: nothing reads that. Unless data is the
-// last, enough is false when the prolog does not end in it.
+// prolog refuses XML whose entities grow: those that refer to other entities, and so grow with each step, and long
+// ones, which grow with each use. References to what is outside the document are ignored: nothing reads that. Unless
+// data is the last, enough is false when the prolog does not end in it.
 func (i *inspection) prolog(data []byte, last bool) (enough bool, err error) {
 	if i.limits.Entity <= 0 {
 		return true, nil
 	}
 	text, _ := io.ReadAll(transform.NewReader(bytes.NewReader(data), unicode.BOMOverride(transform.Nop)))
-	if i.budget.Spend(int64(len(text))/4) != nil {
+	if !i.afford(int64(len(text))) {
 		return true, nil
 	}
 	subset, complete := internalSubset(text)
@@ -69,7 +71,7 @@ func (i *inspection) prolog(data []byte, last bool) (enough bool, err error) {
 	if i.declared += size; i.declared > maxDeclarations {
 		return true, tooComplex("more than %d KiB of entity declarations", maxDeclarations>>10)
 	}
-	if i.budget.Spend(int64(len(declared))*costDeclaration+int64(size)*costDeclared) != nil {
+	if !i.afford(int64(len(declared))*costDeclaration + int64(size)*costDeclared) {
 		return true, nil
 	}
 	if largest(declared, i.limits.Entity) > i.limits.Entity {
@@ -78,8 +80,8 @@ func (i *inspection) prolog(data []byte, last bool) (enough bool, err error) {
 	return true, nil
 }
 
-// internalSubset returns what is in the brackets of a document type; nothing if there are none. It is complete unless the
-// text ends before the document type, or before the root of a document without one.
+// internalSubset returns what is in the brackets of a document type; nothing if there are none. It is complete unless
+// the text ends before the document type, or before the root of a document without one.
 func internalSubset(text []byte) (subset []byte, complete bool) {
 	text, complete = documentType(text)
 	for at := 0; at < len(text); at++ {
@@ -104,12 +106,13 @@ func internalSubset(text []byte) (subset []byte, complete bool) {
 	return nil, complete
 }
 
-// documentType returns a text from its document type on; nothing if it has none. It is complete if it has one, or if the
-// root is there.
+// documentType returns a text from its document type on; nothing if it has none. It is complete if it has one, or if
+// the root is there.
 func documentType(text []byte) (rest []byte, complete bool) {
+	text = bytes.TrimPrefix(text, byteOrderMark)
 	for {
-		text = bytes.TrimLeft(text, "\ufeff"+blank)
-		length := 0
+		text = bytes.TrimLeft(text, blank)
+		var length int
 		switch {
 		case bytes.HasPrefix(text, []byte("<!DOCTYPE")):
 			return text, false
@@ -127,8 +130,8 @@ func documentType(text []byte) (rest []byte, complete bool) {
 	}
 }
 
-// subsetEnd returns the length of an internal subset: up to the first bracket outside of comments, instructions and the
-// strings of declarations, or -1 if there is none.
+// subsetEnd returns the length of an internal subset: up to the first bracket outside of comments, instructions and
+// the strings of declarations, or -1 if there is none.
 func subsetEnd(text []byte) int {
 	for at := 0; at < len(text); {
 		length := 1
@@ -262,8 +265,8 @@ func (s sizer) size(name entityName) int {
 	return s.sizes[name]
 }
 
-// reference finds the first reference in a value: its name, its length, and what comes after it. The length is 0 if there
-// is none.
+// reference finds the first reference in a value: its name, its length, and what comes after it. The length is 0 if
+// there is none.
 func reference(value string) (name string, length int, rest string) {
 	for {
 		start := strings.IndexAny(value, "&%")

@@ -7,9 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/internal/officetest"
 )
 
-// seed gives small documents of all kinds: real ones of 10 KB and more keep the fuzzer busy with making them smaller.
+// seed returns small documents of all kinds: real ones of 10 KB and more keep the fuzzer busy with making them smaller.
 func seed(f *testing.F) {
 	f.Helper()
 	f.Add(compoundOf(stream{Name: "WordDocument", Data: "…"}, stream{Name: "Workbook", Nested: true}), "text.doc")
@@ -29,10 +30,14 @@ func seed(f *testing.F) {
 	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!ENTITY a "a"><!ENTITY b '&a;'>]><a>&b;</a>`}), "deck.pptx")
 	f.Add([]byte("\xffWPC\x10\x00\x00\x00\x01\x0a\x02\x01"), "text.wpd")
 	f.Add(compoundOf(stream{Name: "MN0"}), "text.wps")
-	f.Add([]byte(illustrator), "picture.svg")
+	f.Add([]byte(illustrator), "image.svg")
 	f.Add([]byte("<!DOCTYPE html><html><body>Hello</body></html>"), "page.htm")
 	f.Add(zipOf(f, part{"Index/Document.iwa", iwa("\x90\x4e")}), "text.pages")
-	f.Add(deckOf(f, nest(f, 2, part{"picture", webpOf(100, 100)})), "deck.pptx")
+	f.Add(append([]byte("PK\x03\x04"), officetest.Zip64(1<<40, 102)...), "deck.pptx")
+	f.Add(officetest.RawZip(20, officetest.Entry{Name: "a.zip", Method: 8, Packed: officetest.Blocks(200, true), Size: 9000}), "")
+	f.Add(deckOf(f, part{"a.xml", `<!DOCTYPE a [<!-- ] --><!ENTITY % a "]>&#x26;b;"><?a ]?><!ENTITY b '&#38;a;'>]><a/>`}), "deck.pptx")
+	f.Add([]byte("<?xml version='1.0'?><!-- a --><!DOCTYPE a SYSTEM '>' [<!ENTITY a SYSTEM \"b\">]><a>&a;</a>"), "image.svg")
+	f.Add(deckOf(f, nest(f, 2, part{"image", webpOf(100, 100)})), "deck.pptx")
 }
 
 // FuzzDetect looks for panics, for reading without end, and for documents that their first bytes refuse although they
@@ -48,6 +53,6 @@ func FuzzDetect(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, slices.Collect(got.Format.Targets()))
-		require.NoError(t, DetectPrefix(data[:min(len(data), PrefixSize)], filename))
+		require.NoError(t, DetectPrefix(t.Context(), data[:min(len(data), PrefixSize)], filename))
 	})
 }

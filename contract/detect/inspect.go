@@ -14,12 +14,12 @@ import (
 const (
 	// inspectFetches bounds what an inspection reads beyond what the detection has read: 512 KiB in 8 round trips.
 	inspectFetches = 8
-	// signature is how much of an entry shows what it is, and signaturePacked how many packed bytes are inflated for it:
-	// about half of those define codes.
+	// signature is how much of an entry shows what it is, and signaturePacked how many packed bytes are inflated for
+	// it: about half of those define codes.
 	signature       = 512
 	signaturePacked = 160
-	// firstPacked is how many packed bytes are inflated of images and of XML with a document type before all that matters
-	// is. It suffices for nearly all.
+	// firstPacked is how many packed bytes are inflated of images and of XML with a document type before all that
+	// matters is. It suffices for nearly all.
 	firstPacked = 2 << 10
 	// maxImageHead bounds what is inflated of an image to find its size: in a JPEG that comes after all metadata.
 	maxImageHead = 256 << 10
@@ -27,21 +27,26 @@ const (
 	maxNested = 4 << 20
 	// maxHeld bounds what is held of packages in packages at a time: two large ones.
 	maxHeld = 2 * maxNested
-	// maxDeclarations bounds the declarations of entities in all of a document. Adobe Illustrator writes up to 2 KiB of them
-	// per image.
-	maxDeclarations = 512 << 10
+	// maxDeclarations bounds the declarations of entities in all of a document. Adobe Illustrator writes up to 2 KiB
+	// of them per image.
+	maxDeclarations = 256 << 10
 )
 
-// Costs in units of an officefile.Budget, for each byte.
+// Costs in units of an officefile.Budget.
 const (
-	costImage  = 2 // image/jpeg searches garbage for markers at 15 ns a byte
-	costNested = 1 // per four bytes: memory for a package that is held
+	// costImage is charged for each byte of an image: image/jpeg searches garbage for markers at 15 ns a byte.
+	costImage = 2
+	// costDecoder is charged for each image: the decoder of image/jpeg has 15 KiB.
+	costDecoder = 3000
+	// nestedPerUnit is how many bytes of memory a package that is held may claim for a unit.
+	nestedPerUnit = 4
 )
 
 // inspection holds a document to limits. It looks at the directory of a package and then at the beginnings of its
 // entries, those packed best first, as bombs are; in a large document first at those that are in memory, and then at
-// some others. What it does not get to see, because that would take too many reads or more work than the budget allows,
-// passes: the limits of the conversion apply to it, and a good document must not be refused for what was not looked at.
+// some others. What it does not get to see, because that would take too many reads or more work than the budget
+// allows, passes: the limits of the conversion apply to it, and a good document must not be refused for what was not
+// looked at.
 type inspection struct {
 	limits  Limits
 	budget  *officefile.Budget
@@ -117,8 +122,8 @@ func (i *inspection) look(
 	p *officefile.Package, w *officefile.Window, entries []*zip.File, depth int,
 ) (absent []*zip.File, err error) {
 	for _, f := range entries {
-		if i.budget.Err() != nil {
-			return nil, nil
+		if !i.afford(0) {
+			break
 		}
 		if err := i.entry(p, f, depth); err != nil {
 			return nil, err
@@ -129,6 +134,9 @@ func (i *inspection) look(
 	}
 	return absent, nil
 }
+
+// afford reports whether the budget allows more work.
+func (i *inspection) afford(units int64) bool { return i.budget.Spend(units) == nil }
 
 // directory judges by what the directory says. LibreOffice takes no more out of an entry than the directory says, and
 // refuses one that holds more.
@@ -190,8 +198,11 @@ func (i *inspection) entry(p *officefile.Package, f *zip.File, depth int) error 
 		return i.beginning(p, f, maxProlog, i.prolog)
 	case imageDecoder(head) != nil:
 		return i.beginning(p, f, maxImageHead, func(data []byte, _ bool) (bool, error) {
-			if i.budget.Spend(int64(len(data))*costImage) != nil {
+			if !i.afford(costDecoder + int64(len(data))*costImage) {
 				return true, nil
+			}
+			if isTIFF(data) && !tiffIsHere(data) {
+				return false, nil
 			}
 			return i.image(data, bytes.NewReader(data))
 		})
@@ -213,11 +224,11 @@ func (i *inspection) beginning(
 	}
 	r, err := p.Open(f, limit)
 	if err != nil {
-		return nil //nolint:nilerr // as in entry
+		return nil // as in entry
 	}
 	defer r.Close()
 	data, _ = io.ReadAll(r) // as much as can be read
-	if i.budget.Err() != nil {
+	if !i.afford(0) {
 		return nil
 	}
 	_, err = examine(data, true)
@@ -230,21 +241,24 @@ func (i *inspection) inner(p *officefile.Package, f *zip.File, depth int) error 
 		return tooComplex("packages nested more than %d deep", i.limits.Depth)
 	}
 	size := int64(min(f.UncompressedSize64, maxNested))
-	if i.held+size > maxHeld || i.budget.Spend(size/4*costNested) != nil {
+	if i.held+size > maxHeld { // at the earliest in the third level
+		return tooComplex("packages nested in packages with more than %d MiB", maxHeld>>20)
+	}
+	if !i.afford(size / nestedPerUnit) {
 		return nil
 	}
 	r, err := p.Open(f, maxNested)
 	if err != nil {
-		return nil //nolint:nilerr // as in entry
+		return nil // as in entry
 	}
 	data, err := io.ReadAll(r)
 	_ = r.Close()
 	if err != nil {
-		return nil //nolint:nilerr // as in entry
+		return nil // as in entry
 	}
 	inner, err := officefile.OpenPackage(bytes.NewReader(data), int64(len(data)), i.budget)
 	if err != nil {
-		return nil //nolint:nilerr // as in entry, or it is longer than that
+		return nil // as in entry, or it is longer than that
 	}
 	i.held += size
 	defer func() { i.held -= size }()

@@ -118,7 +118,7 @@ func TestInspectionReadsLittle(t *testing.T) {
 	c := &counter{ReaderAt: bytes.NewReader(data)}
 	_, err := limits.Detect(t.Context(), c, int64(len(data)), "deck.pptx")
 	requireReason(t, TooComplex, err)
-	require.EqualValues(t, 3, c.Reads.Load(), "the head, the tail and the picture")
+	require.EqualValues(t, 3, c.Reads.Load(), "the head, the tail and the image")
 
 	data = deckOf(t, parts...)
 	c = &counter{ReaderAt: bytes.NewReader(data)}
@@ -165,7 +165,8 @@ func whiteBitmap() []byte {
 	return head
 }
 
-// overlapping gives a deck whose directory lists its largest file ten times, as zip bombs do that are not packed in themselves.
+// overlapping returns a deck whose directory lists its largest file ten times, as zip bombs do that are not packed in
+// themselves.
 func overlapping(t *testing.T) []byte {
 	t.Helper()
 	data := deckOf(t, part{"z", string(randomBytes(4 << 10))})
@@ -181,11 +182,11 @@ func overlapping(t *testing.T) []byte {
 	return longer
 }
 
-func encoded(tb testing.TB, encode func(io.Writer, image.Image) error, picture image.Image) part {
+func encoded(tb testing.TB, encode func(io.Writer, image.Image) error, m image.Image) part {
 	tb.Helper()
 	var out bytes.Buffer
-	require.NoError(tb, encode(&out, picture))
-	return part{"picture", out.String()}
+	require.NoError(tb, encode(&out, m))
+	return part{"image", out.String()}
 }
 
 func jpegEncode(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, nil) }
@@ -196,14 +197,14 @@ func gifEncode(w io.Writer, m image.Image) error {
 func tiffEncode(w io.Writer, m image.Image) error { return tiff.Encode(w, m, nil) }
 
 // longJPEG puts 120 KiB of metadata before the size.
-func longJPEG(t *testing.T, picture image.Image) string {
+func longJPEG(t *testing.T, m image.Image) string {
 	t.Helper()
-	text := encoded(t, jpegEncode, picture)[1]
+	text := encoded(t, jpegEncode, m)[1]
 	segment := "\xff\xe1\xf0\x00" + string(bytes.Repeat([]byte("x"), 0xf000-2))
 	return text[:2] + segment + segment + text[2:]
 }
 
-// webpOf gives the head of a lossless WebP.
+// webpOf returns the head of a lossless WebP.
 func webpOf(width, height uint32) string {
 	chunk := append([]byte("VP8L\x05\x00\x00\x00\x2f"), make([]byte, 5)...)
 	binary.LittleEndian.PutUint32(chunk[9:], (width-1)|(height-1)<<14)
@@ -211,7 +212,7 @@ func webpOf(width, height uint32) string {
 	return "RIFF" + string(size) + "WEBP" + string(chunk)
 }
 
-// illustrator is how Adobe Illustrator begins an SVG picture.
+// illustrator is how Adobe Illustrator begins an SVG image.
 const illustrator = `<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [
 	<!ENTITY ns_extend "http://ns.adobe.com/Extensibility/1.0/">

@@ -17,15 +17,16 @@ import (
 	"unicode/utf16"
 )
 
-// builtInPassword is what Excel encrypts with when a workbook is only protected from changes, and what LibreOffice tries by
-// itself with every encrypted Office Open XML package and binary workbook (oox/source/core/filterdetect.cxx and
-// sc/source/filter/excel/xicontent.cxx). PowerPoint's, "/01Hannes Ruescher/01", is not tried: LibreOffice does not read
-// encrypted binary presentations at all.
+// builtInPassword is what Excel encrypts with when a workbook is only protected from changes, and what LibreOffice
+// tries by itself with every encrypted Office Open XML package and binary workbook (oox/source/core/filterdetect.cxx
+// and sc/source/filter/excel/xicontent.cxx). PowerPoint's, "/01Hannes Ruescher/01", is not tried: LibreOffice does
+// not read encrypted binary presentations at all.
 const builtInPassword = "VelvetSweatshop"
 
 const (
-	// maxSpins bounds the work on a password to 30 to 65 ms. Office takes 50,000 rounds (2007) or 100,000 (since 2010), and so
-	// do LibreOffice and Excelize; MS-OFFCRYPTO 2.3.4.10 allows up to 10,000,000. What takes more counts as not opened.
+	// maxSpins bounds the work on a password to 30 to 65 ms. Office takes 50,000 rounds (2007) or 100,000 (since
+	// 2010), and so do LibreOffice and Excelize; MS-OFFCRYPTO 2.3.4.10 allows up to 10,000,000. What takes more
+	// counts as not opened.
 	maxSpins = 100_000
 	// costPassword is what that is in units of an officefile.Budget.
 	costPassword = 5_000_000
@@ -247,8 +248,8 @@ func sameDigest(stream *rc4.Cipher, h hash.Hash, input, digest []byte) bool {
 	return bytes.Equal(h.Sum(nil), plainDigest)
 }
 
-// opensWorkbook reports whether a password opens a binary workbook, by the body of its record FILEPASS (MS-XLS 2.4.117;
-// before Excel 97 it is always the XOR obfuscation).
+// opensWorkbook reports whether a password opens a binary workbook, by the body of its record FILEPASS (MS-XLS
+// 2.4.117; before Excel 97 it is always the XOR obfuscation).
 func opensWorkbook(filePass []byte, excel97 bool, password string) bool {
 	const xor, simple = 0, 1
 	number := func(i int) uint16 { return binary.LittleEndian.Uint16(filePass[2*i:]) }
@@ -291,7 +292,7 @@ func opensSimple(salt, input, digest []byte, password string) bool {
 		h.Write(salt)
 	}
 	spun := h.Sum(nil)[:bits40]
-	key := md5.Sum(append(spun, 0, 0, 0, 0))                          //nolint:gosec // the format's; the number of the block is 0
+	key := md5.Sum(append(spun, 0, 0, 0, 0))                          //nolint:gosec // the format's; block 0
 	stream, err := rc4.NewCipher(key[:])                              //nolint:gosec // the format's
 	return err == nil && sameDigest(stream, md5.New(), input, digest) //nolint:gosec // the format's
 }

@@ -42,15 +42,15 @@ func (r Reason) String() string {
 }
 
 // Refusal is the error for a document that will not be converted, through no fault of the service. Any other error of
-// this package means that the document could not be read. Its text is fit for the person who sent the document; how to
-// remedy the problem is the API's to say.
+// this package means that the document could not be read. Its text is fit for the person who sent the document; how
+// to remedy the problem is the API's to say.
 type Refusal struct {
 	// Reason is what callers decide by.
 	Reason Reason
 	// Extension is the extension of the document's name, in lower case and without a dot; empty if there is none.
 	Extension string
-	// Content is the English name of what the content looks like; empty if it has none. For TooComplex it is what there is
-	// too much of.
+	// Content is the English name of what the content looks like; empty if it has none. For TooComplex it is what
+	// there is too much of.
 	Content string
 	// MediaType is the media type of what the content looks like; empty if there is none.
 	MediaType string

@@ -21,8 +21,8 @@ const (
 	ansiText
 )
 
-// The names of the character sets: LibreOffice's for texts (sw/source/filter/ascii), where UCS2 is UTF-16 of either byte
-// order, decided by the mark, and its numbers for CSV, where 76 is UTF-8, 65535 is UTF-16 and 1 is Windows-1252.
+// The names of the character sets: LibreOffice's for texts (sw/source/filter/ascii), where UCS2 is UTF-16 of either
+// byte order, decided by the mark, and its numbers for CSV, where 76 is UTF-8, 65535 is UTF-16 and 1 is Windows-1252.
 var (
 	textSets = map[encoding]string{utf8Text: "UTF8", utf16Text: "UCS2", ansiText: "MS_1252"}
 	csvSets  = map[encoding]string{utf8Text: "76", utf16Text: "65535", ansiText: "1"}
@@ -33,8 +33,8 @@ func textImport(e encoding) format.Import {
 	return format.Import{Filter: "Text (encoded)", Options: textSets[e]}
 }
 
-// csvImport returns how LibreOffice is to read values with a separator. The tokens of its options are the separator, the
-// quote, the character set and the first line, as in LibreOffice's help on CSV filters.
+// csvImport returns how LibreOffice is to read values with a separator. The tokens of its options are the separator,
+// the quote, the character set and the first line, as in LibreOffice's help on CSV filters.
 func csvImport(e encoding, separator byte) format.Import {
 	return format.Import{
 		Filter:  "Text - txt - csv (StarCalc)",
@@ -42,8 +42,8 @@ func csvImport(e encoding, separator byte) format.Import {
 	}
 }
 
-// textEncoding reports whether the beginning of a document is text, and returns its character set: UTF-8, UTF-16 with a
-// byte order mark, or eight bits that look like Windows-1252. cut means that the document continues after the head.
+// textEncoding reports whether the beginning of a document is text, and returns its character set: UTF-8, UTF-16 with
+// a byte order mark, or eight bits that look like Windows-1252. cut means that the document continues after the head.
 func textEncoding(head []byte, cut bool) (encoding, bool) {
 	if decoded, ok := decodeUTF16(head, cut); ok {
 		return utf16Text, plain(decoded)
@@ -106,8 +106,8 @@ func trimPartialRune(head []byte) []byte {
 	return head
 }
 
-// separator returns what separates the values of a CSV document: the candidate that occurs most often in its first line,
-// outside of quotes. For a line without any it is a comma.
+// separator returns what separates the values of a CSV document: the candidate that occurs most often in its first
+// line, outside of quotes. For a line without any it is a comma.
 func separator(head []byte, e encoding) byte {
 	if e == utf16Text {
 		head, _ = decodeUTF16(head, true)

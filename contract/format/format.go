@@ -2,8 +2,8 @@
 // LibreOffice calls them.
 //
 // The table is immutable. Values of [Format] and [Target] may be copied freely, and everything here is safe for
-// concurrent use and allocates nothing unless documented otherwise: requests ask the table some hundred times each, and
-// a table made anew for each upload halved the rate of submissions.
+// concurrent use and allocates nothing unless documented otherwise: requests ask the table some hundred times each,
+// and a table made anew for each upload halved the rate of submissions.
 package format
 
 import (
@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Family groups the formats that one application of LibreOffice opens. A document whose name promises another format of
-// the same family is accepted as what its content is.
+// Family groups the formats that one application of LibreOffice opens. A document whose name promises another format
+// of the same family is accepted as what its content is.
 type Family string
 
 // The families of formats.
@@ -33,8 +33,8 @@ type Import struct {
 
 // Format is one kind of document.
 type Format struct {
-	// ID identifies the format in the API and in messages. It is the usual extension, in lower case and without a dot; the
-	// converter gives a document this extension, whatever its owner named it.
+	// ID identifies the format in the API and in messages. It is the usual extension, in lower case and without a
+	// dot; the converter gives a document this extension, whatever its owner named it.
 	ID string
 	// MediaType is the registered media type.
 	MediaType string
@@ -42,16 +42,17 @@ type Format struct {
 	Family Family
 	// Title is its English name for people.
 	Title string
-	// Import tells LibreOffice how to read the document. For texts it assumes UTF-8 and commas; package detect knows better.
+	// Import tells LibreOffice how to read the document. For texts it assumes UTF-8 and commas; package detect knows
+	// better.
 	Import Import
-	// ImportFilter is LibreOffice's internal name of the filter that reads the format. A LibreOffice without that filter,
-	// because a package of the distribution is not installed, cannot convert the format.
+	// ImportFilter is LibreOffice's internal name of the filter that reads the format. A LibreOffice without that
+	// filter, because a package of the distribution is not installed, cannot convert the format.
 	ImportFilter string
-	// MainType is the content type of the main part of an Office Open XML package; empty for other formats. It is the only
-	// difference between pptx, ppsx, potx and pptm.
+	// MainType is the content type of the main part of an Office Open XML package; empty for other formats. It is the
+	// only difference between pptx, ppsx, potx and pptm.
 	MainType string
-	// DetectOnly marks a format that is recognized but cannot be converted (yet): documents are refused as unsupported
-	// rather than as unknown.
+	// DetectOnly marks a format that is recognized but cannot be converted (yet): documents are refused as
+	// unsupported rather than as unknown.
 	DetectOnly bool
 
 	aliases aliases
@@ -78,14 +79,15 @@ func ByID(id string) (Format, bool) {
 	return f, ok && !f.DetectOnly
 }
 
-// AnyByID returns the format with an identifier, whether or not it can be converted. So do the other functions that look
-// up a single format.
+// AnyByID returns the format with an identifier, whether or not it can be converted. So do the other functions that
+// look up a single format.
 func AnyByID(id string) (Format, bool) { return lookup(indexByID, id) }
 
 // ByExtension returns the format whose documents have an extension, given in lower case and without a dot.
 func ByExtension(extension string) (Format, bool) { return lookup(indexByExtension, extension) }
 
-// ByMediaType returns the first format with a media type. The binary formats of Office share theirs with their templates.
+// ByMediaType returns the first format with a media type. The binary formats of Office share theirs with their
+// templates.
 func ByMediaType(mediaType string) (Format, bool) { return lookup(indexByMediaType, mediaType) }
 
 // ByMainType returns the format of an Office Open XML package whose main part has a content type.
@@ -105,7 +107,7 @@ func (f Format) Extensions() []string {
 
 // table is the one list of formats. To add one, add a row here and, unless it is a package of Office Open XML or
 // OpenDocument, a signature in detect/content.go. LibreOffice writes EPUB books but does not read them.
-var table = slices.Concat(presentations(), texts(), otherTexts(), spreadsheets(), drawings(), images())
+var table = slices.Concat(presentations(), otherPresentations(), texts(), otherTexts(), spreadsheets(), drawings(), images())
 
 // The indexes of the table. Where several formats share a key, the first one counts.
 var (
@@ -175,6 +177,11 @@ func presentations() []Format {
 			ImportFilter: "Impress MS PowerPoint 2007 XML AutoPlay",
 			MediaType:    openXML + "presentationml.slideshow", MainType: openXML + "presentationml.slideshow.main+xml",
 		},
+	}
+}
+
+func otherPresentations() []Format {
+	return []Format{
 		{
 			ID: "potx", Family: Presentation, Title: "PowerPoint template",
 			ImportFilter: "Impress MS PowerPoint 2007 XML Template",
@@ -245,9 +252,11 @@ func texts() []Format {
 			MediaType: "application/rtf",
 		},
 		{
-			// The filter is forced because LibreOffice would open a text that looks like HTML as HTML, and follow its links.
+			// The filter is forced because LibreOffice would open a text that looks like HTML as HTML, and follow its
+			// links.
 			ID: "txt", Family: Text, Title: "Plain text", ImportFilter: "Text (encoded)",
-			MediaType: "text/plain", Import: Import{Filter: "Text (encoded)", Options: "UTF8"}, aliases: aliases{"text", "log"},
+			MediaType: "text/plain", Import: Import{Filter: "Text (encoded)", Options: "UTF8"},
+			aliases: aliases{"text", "log"},
 		},
 		{
 			ID: "html", Family: Text, Title: "HTML page", ImportFilter: "HTML (StarWriter)",
@@ -322,7 +331,8 @@ func spreadsheets() []Format {
 		{
 			ID: "csv", Family: Spreadsheet, Title: "Comma-separated values",
 			ImportFilter: "Text - txt - csv (StarCalc)",
-			MediaType:    "text/csv", Import: Import{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76,1"}, aliases: aliases{"tsv", "tab"},
+			MediaType:    "text/csv", Import: Import{Filter: "Text - txt - csv (StarCalc)", Options: "44,34,76,1"},
+			aliases: aliases{"tsv", "tab"},
 		},
 		{
 			ID: "xltx", Family: Spreadsheet, Title: "Excel template", ImportFilter: "Calc MS Excel 2007 XML Template",
@@ -331,7 +341,8 @@ func spreadsheets() []Format {
 		{
 			ID: "xlsb", Family: Spreadsheet, Title: "Excel binary workbook",
 			ImportFilter: "Calc MS Excel 2007 Binary",
-			MediaType:    msExcel + "sheet.binary.macroEnabled.12", MainType: msExcel + "sheet.binary.macroEnabled.main",
+			MediaType:    msExcel + "sheet.binary.macroEnabled.12",
+			MainType:     msExcel + "sheet.binary.macroEnabled.main",
 		},
 		{
 			ID: "xlsm", Family: Spreadsheet, Title: "Excel workbook with macros",

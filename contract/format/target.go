@@ -21,8 +21,8 @@ const (
 
 // Target is what a document is converted into.
 type Target struct {
-	// ID identifies the target in the API and in messages. For Written targets it is also LibreOfficeKit's name of the
-	// format.
+	// ID identifies the target in the API and in messages. For Written targets it is also LibreOfficeKit's name of
+	// the format.
 	ID string
 	// Extension is the extension of one result, without a dot.
 	Extension string
@@ -32,17 +32,17 @@ type Target struct {
 	Title string
 	// Kind is how the result is made.
 	Kind Kind
-	// ExportOptions are the options of the LibreOffice filter that writes the result, such as the character set of a text.
-	// They may be empty. The options of PDF depend on the client's choices and are not listed here.
+	// ExportOptions are the options of the LibreOffice filter that writes the result, such as the character set of a
+	// text. They may be empty. The options of PDF depend on the client's choices and are not listed here.
 	ExportOptions string
 }
 
-// Archive returns the format that the images of several pages are delivered in: it supplies the extension and media type
-// of such a result.
+// Archive returns the format that the images of several pages are delivered in: it supplies the extension and media
+// type of such a result.
 func Archive() Target { return archive }
 
-// ResultExtension returns the extension, without a dot, of a result with a media type: a target may be delivered as one
-// image or as an archive of them. It returns false for a media type that no target has.
+// ResultExtension returns the extension, without a dot, of a result with a media type: a target may be delivered as
+// one image or as an archive of them. It returns false for a media type that no target has.
 func ResultExtension(mediaType string) (string, bool) {
 	base, _, _ := strings.Cut(mediaType, ";")
 	extension, known := resultExtensions[strings.ToLower(strings.TrimSpace(base))]
@@ -127,8 +127,8 @@ func writtenTexts() []Target {
 func writtenSpreadsheets() []Target {
 	return []Target{
 		pdf(), written("xlsx"), written("ods"),
-		// Commas, quotes where they are needed, UTF-8; values as they are displayed. LibreOfficeKit inserts a space after
-		// each comma of the options, which the later tokens do not tolerate.
+		// Commas, quotes where they are needed, UTF-8; values as they are displayed. LibreOfficeKit inserts a space
+		// after each comma of the options, which the later tokens do not tolerate.
 		textual("csv", "text/csv", "Comma-separated values of the first sheet", "44,34,76"),
 	}
 }

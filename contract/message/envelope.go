@@ -36,8 +36,8 @@ type Envelope struct {
 	Body []byte
 }
 
-// Encode returns the envelope of a message that app publishes, with the trace of ctx and a new id. An error means that the
-// message cannot be published; see [ErrUnpublishable].
+// Encode returns the envelope of a message that app publishes, with the trace of ctx and a new id. An error means
+// that the message cannot be published; see [ErrUnpublishable].
 func Encode(ctx context.Context, m Message, app string) (Envelope, error) {
 	if err := m.check(); err != nil {
 		return Envelope{}, err
@@ -107,8 +107,8 @@ type Delivery struct {
 
 	// DeliveryCount is how often the message was delivered before and returned to its queue.
 	DeliveryCount int
-	// Death is why the message is in a dead-letter queue; empty in any other queue. Values other than the constants are the
-	// broker's own.
+	// Death is why the message is in a dead-letter queue; empty in any other queue. Values other than the constants
+	// are the broker's own.
 	Death Death
 
 	deadLetter bool

@@ -7,9 +7,11 @@ import (
 
 // The kinds of a [PublishError], for errors.Is.
 var (
-	// ErrNotConnected means that there was no connection within the time given: the message was not sent. Check returns it too.
+	// ErrNotConnected means that there was no connection within the time given: the message was not sent. Check
+	// returns it too.
 	ErrNotConnected = errors.New("not connected to the message broker")
-	// ErrBlocked means that the broker accepts no messages at present, for lack of memory or disk: the message was not sent.
+	// ErrBlocked means that the broker accepts no messages at present, for lack of memory or disk: the message was
+	// not sent.
 	ErrBlocked = errors.New("the message broker is blocked by an alarm")
 	// ErrBusy means that too many earlier messages are still unconfirmed: the message was not sent.
 	ErrBusy = errors.New("too many unconfirmed messages")
@@ -18,8 +20,8 @@ var (
 	// ErrNacked means that a queue rejected the message, for example because it is full. If several queues receive the
 	// message, the others may hold it.
 	ErrNacked = errors.New("a queue rejected the message")
-	// ErrUnconfirmed means that the outcome is unknown: the message was sent, and then the connection was lost or the time
-	// was up. It may be in its queues, or arrive there later.
+	// ErrUnconfirmed means that the outcome is unknown: the message was sent, and then the connection was lost or the
+	// time was up. It may be in its queues, or arrive there later.
 	ErrUnconfirmed = errors.New("the message broker did not confirm the message")
 	// ErrUnpublishable means that the message itself is wrong, for example that its type has no route. It was not sent.
 	ErrUnpublishable = errors.New("the message cannot be published")
@@ -60,9 +62,9 @@ func (e *PublishError) Unwrap() []error {
 	return []error{e.Kind, e.Cause}
 }
 
-// NotEnqueued reports whether an error of Publish means that the message is certain not to be in any queue, now or later,
-// so that whatever belongs to it may be undone. It is false for nil, for ErrUnconfirmed, and for ErrNacked of a message
-// that several queues receive, because one of them may hold it.
+// NotEnqueued reports whether an error of Publish means that the message is certain not to be in any queue, now or
+// later, so that whatever belongs to it may be undone. It is false for nil, for ErrUnconfirmed, and for ErrNacked of
+// a message that several queues receive, because one of them may hold it.
 func NotEnqueued(err error) bool {
 	var failed *PublishError
 	return errors.As(err, &failed) && failed.NotEnqueued

@@ -1,5 +1,6 @@
 // Package message defines how the services exchange messages, independent of what carries them: a [Broker] opens
-// publishers, which return once a message is durable, and consumers, which acknowledge a message only after its effect is.
+// publishers, which return once a message is durable, and consumers, which acknowledge a message only after its
+// effect is.
 //
 // Package rabbitmq implements it for the three services, package sqlitequeue for the single-process edition. Every
 // implementation must pass the conformance suite in package messagetest.
@@ -16,15 +17,16 @@ import (
 type Queue int
 
 const (
-	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to one of them.
+	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to
+	// one of them.
 	Commands Queue = iota + 1
 	// Events receives every message about a job. The status service consumes it.
 	Events
-	// DeadCommands receives the commands that were given up: dead-lettered by a consumer, or returned to the queue more often
-	// than its delivery limit allows. The status service consumes it.
+	// DeadCommands receives the commands that were given up: dead-lettered by a consumer, or returned to the queue
+	// more often than its delivery limit allows. The status service consumes it.
 	DeadCommands
-	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is kept
-	// for a consumer that is away.
+	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is
+	// kept for a consumer that is away.
 	Announcements
 )
 
@@ -52,8 +54,8 @@ type Message struct {
 	JobID string
 	// Attempt is the attempt at the job that the message requests or reports, counted from 1. 0 means 1.
 	Attempt int
-	// Delay, if positive, makes the message a retry: it goes to the queue Commands alone, and is delivered after the delay.
-	// It must be one of the delays that [DelayAfter] returns.
+	// Delay, if positive, makes the message a retry: it goes to the queue Commands alone, and is delivered after the
+	// delay. It must be one of the delays that [DelayAfter] returns.
 	Delay time.Duration
 }
 
@@ -76,8 +78,8 @@ type Runner interface {
 type Publisher interface {
 	Runner
 	// Publish returns nil once every queue that receives the message holds it durably. Otherwise its error is a
-	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the latest
-	// when ctx ends.
+	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the
+	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
 }
 
@@ -91,15 +93,15 @@ type PublisherOptions struct {
 }
 
 // Consumer consumes one queue.
-type Consumer interface{ Runner }
+type Consumer = Runner
 
 // ConsumerOptions are the optional parts of a Consumer. Zero values select the defaults.
 type ConsumerOptions struct {
 	// RetryFor is how long a failing batch is held and retried before it is returned to its queue. Default 10 minutes.
 	RetryFor time.Duration
-	// Ready reports whether the handler could do its work now, for example whether its database answers. The consumer takes
-	// no deliveries before Ready returns nil, because every delivery that is taken and returned counts against the queue's
-	// delivery limit. It must obey ctx. Nil means always.
+	// Ready reports whether the handler could do its work now, for example whether its database answers. The consumer
+	// takes no deliveries before Ready returns nil, because every delivery that is taken and returned counts against
+	// the queue's delivery limit. It must obey ctx. Nil means always.
 	Ready func(ctx context.Context) error
 }
 
@@ -108,12 +110,13 @@ type Handler interface{ handler() }
 
 // Each handles deliveries one by one.
 type Each struct {
-	// Concurrency is how many deliveries are handled at once, and how many are taken from the queue: a delivery is only taken
-	// by a handler that starts on it, because each one that a dying consumer holds counts as delivered once more. At least 1.
+	// Concurrency is how many deliveries are handled at once, and how many are taken from the queue: a delivery is
+	// only taken by a handler that starts on it, because each one that a dying consumer holds counts as delivered
+	// once more. At least 1.
 	Concurrency int
-	// Handle handles one delivery. Its ctx carries the message's trace. It ends with [ErrConnectionLost] as its cause when
-	// the delivery is lost: the message is then delivered again, possibly while Handle still runs, so Handle should stop at
-	// once. It also ends when a drain has taken too long.
+	// Handle handles one delivery. Its ctx carries the message's trace. It ends with [ErrConnectionLost] as its cause
+	// when the delivery is lost: the message is then delivered again, possibly while Handle still runs, so Handle
+	// should stop at once. It also ends when a drain has taken too long.
 	Handle func(ctx context.Context, d *Delivery) Outcome
 }
 
@@ -122,9 +125,10 @@ type Each struct {
 type Batches struct {
 	// Max is the largest batch. At least 1.
 	Max int
-	// Handle handles a batch in order. It returns nil once the effect of the whole batch is durable: deliveries that it
-	// marked with [Delivery.DeadLetter] are dead-lettered, the others acknowledged. On error the same batch is retried, with
-	// growing delays, for ConsumerOptions.RetryFor; so Handle must be idempotent. Each delivery carries its own trace.
+	// Handle handles a batch in order. It returns nil once the effect of the whole batch is durable: deliveries that
+	// it marked with [Delivery.DeadLetter] are dead-lettered, the others acknowledged. On error the same batch is
+	// retried, with growing delays, for ConsumerOptions.RetryFor; so Handle must be idempotent. Each delivery carries
+	// its own trace.
 	Handle func(ctx context.Context, batch []*Delivery) error
 }
 
@@ -135,9 +139,9 @@ func (Batches) handler() {}
 type Outcome int
 
 const (
-	// Requeue returns the delivery to its queue, for immediate redelivery to any consumer. It is for a consumer that cannot
-	// go on, not for a message that failed: publish a failed command with a Delay and acknowledge it instead. From
-	// RabbitMQ 4.3 on, requeued messages no longer count against the delivery limit.
+	// Requeue returns the delivery to its queue, for immediate redelivery to any consumer. It is for a consumer that
+	// cannot go on, not for a message that failed: publish a failed command with a Delay and acknowledge it instead.
+	// From RabbitMQ 4.3 on, requeued messages no longer count against the delivery limit.
 	Requeue Outcome = iota
 	// Ack removes the delivery from its queue: its effect is durable.
 	Ack

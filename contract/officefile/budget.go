@@ -22,8 +22,10 @@ const (
 	costPacked = 20
 	// costRecord is charged for each byte of a package's directory: 46 bytes are a record, which takes 0.5 µs.
 	costRecord = 1
-	// costTag is charged for each tag of XML.
-	costTag = 15
+	// costTag is charged for each tag of XML, and a unit for so many bytes of it: each attribute is searched for by
+	// name.
+	costTag         = 15
+	tagBytesPerUnit = 2
 	// costEntry is charged for each directory entry of a compound file.
 	costEntry = 30
 	// bytesPerUnit is how many bytes are copied, or searched for one other byte, for a unit.
@@ -36,8 +38,8 @@ var ErrBudget = errors.New("the document takes too much work to read")
 // Budget bounds the work of reading one document, over all the containers in it and whatever they claim about
 // themselves, and ends it when a context does. It is for one goroutine at a time.
 //
-// Work is counted in units of some 10 ns rather than measured as time, so that the same document is always read equally
-// far.
+// Work is counted in units of some 10 ns rather than measured as time, so that the same document is always read
+// equally far.
 type Budget struct {
 	ended func() error
 	total int64
@@ -60,8 +62,8 @@ func NewBudget(ctx context.Context, units int64) *Budget {
 	return &Budget{ended: ended, total: units, left: units}
 }
 
-// Spend takes units from the budget. It returns [ErrBudget] when there are too few left, or the cause of the end of the
-// context. Both are final: every later call returns the same error.
+// Spend takes units from the budget. It returns [ErrBudget] when there are too few left, or the cause of the end of
+// the context. Both are final: every later call returns the same error.
 func (b *Budget) Spend(units int64) error {
 	if b.err != nil {
 		return b.err
@@ -102,7 +104,7 @@ func (b *Budget) inflate(source io.Reader) *inflater {
 	}
 	i.source = charged{source, b}
 	i.input.Reset(&i.source)
-	_ = i.output.(flate.Resetter).Reset(i.input, nil) // compress/flate promises the interface, and Reset never fails
+	_ = i.output.(flate.Resetter).Reset(i.input, nil) //nolint:forcetypeassert // promised; and Reset never fails
 	return i
 }
 

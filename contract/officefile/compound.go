@@ -89,8 +89,8 @@ func (c *Compound) Has(name string) bool {
 	return ok
 }
 
-// Head returns up to limit bytes of the beginning of a stream of the top level: of a broken one what could be read, of a
-// missing one nothing.
+// Head returns up to limit bytes of the beginning of a stream of the top level: of a broken one what could be read,
+// of a missing one nothing.
 func (c *Compound) Head(name string, limit int) []byte {
 	entry, ok := c.top[strings.ToUpper(name)]
 	if !ok || entry.kind != streamEntry {
@@ -275,8 +275,8 @@ func (c *Compound) next(sector uint32) (uint32, error) {
 	return c.number(c.offset(fat) + int64(sector)%perSector*4)
 }
 
-// fatSector returns the i-th sector of the allocation table. Those beyond the header's are listed by a chain of their own,
-// which is read as far as needed.
+// fatSector returns the i-th sector of the allocation table. Those beyond the header's are listed by a chain of their
+// own, which is read as far as needed.
 func (c *Compound) fatSector(i int64) (uint32, error) {
 	if i >= c.sectors {
 		return 0, fmt.Errorf("%w: its allocation table is larger than itself", errCompound)

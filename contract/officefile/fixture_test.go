@@ -16,13 +16,11 @@ const (
 var (
 	sample       = officetest.Sample
 	zipOf        = officetest.Zip
-	openXMLParts = officetest.OpenXMLParts
 	packageOf    = officetest.Package
 	openDocument = officetest.OpenDocument
 	compoundOf   = officetest.Compound
 	half         = officetest.Half
 	deck         = officetest.Deck
-	mainTypeOf   = officetest.MainType
 	randomBytes  = officetest.RandomBytes
 	utf16LE      = officetest.UTF16LE
 )

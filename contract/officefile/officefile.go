@@ -1,9 +1,9 @@
 // Package officefile reads the containers of office documents: packages of Office Open XML and OpenDocument (zip),
 // compound files (OLE2), and what both hold: parts, streams, XML tags, records and slides.
 //
-// Everything here reads hostile input. All readers of one document share a [Budget], so that the work is bounded however
-// deep containers are nested and whatever they claim about themselves. Entities are never expanded and nothing outside
-// the document is ever fetched.
+// Everything here reads hostile input. All readers of one document share a [Budget], so that the work is bounded
+// however deep containers are nested and whatever they claim about themselves. Entities are never expanded and
+// nothing outside the document is ever fetched.
 package officefile
 
 import (
@@ -32,8 +32,8 @@ const (
 	RecordBOF      = 0x0809
 )
 
-// Records returns the records of a binary workbook's stream, by number, up to the first [RecordEOF]: the globals of the
-// workbook. The last record may be cut short by the end of the stream.
+// Records returns the records of a binary workbook's stream, by number, up to the first [RecordEOF]: the globals of
+// the workbook. The last record may be cut short by the end of the stream.
 func Records(stream []byte) iter.Seq2[uint16, []byte] {
 	return func(yield func(uint16, []byte) bool) {
 		for len(stream) >= 4 {

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// maxDirectory bounds the directory of a package to some 30,000 entries of a real document, and 55,000 of a hostile one,
-	// and 16 MiB of memory.
+	// maxDirectory bounds the directory of a package to some 30,000 entries of a real document, and 55,000 of a
+	// hostile one, and 16 MiB of memory.
 	maxDirectory = 5 << 19
-	// maxRecords bounds the number of entries that a directory may claim: package archive/zip allocates a pointer for each
-	// before it reads the first one, if the file is large enough to hold them (143 MB for a file of 512 MiB). Only zip64
-	// can claim more.
+	// maxRecords bounds the number of entries that a directory may claim: package archive/zip allocates a pointer for
+	// each before it reads the first one, if the file is large enough to hold them (143 MB for a file of 512 MiB).
+	// Only zip64 can claim more.
 	maxRecords = 1 << 16
 	// maxTypes bounds what is inflated of [Content_Types].xml and of a manifest. A deck of 1000 slides and 500 charts
 	// has 1.1 MiB of content types.
@@ -85,8 +85,8 @@ func (d *directoryReader) ReadAt(p []byte, off int64) (int, error) {
 	return d.r.ReadAt(p, off)
 }
 
-// records returns how many entries a zip file claims to have, in the way in which package archive/zip finds that number;
-// 0 if it cannot be found.
+// records returns how many entries a zip file claims to have, in the way in which package archive/zip finds that
+// number; 0 if it cannot be found.
 func records(r io.ReaderAt, size int64) uint64 {
 	const endSize, locatorSize, end64Size = 22, 20, 56
 	for _, n := range []int64{1 << 10, 65 << 10} { // first without a long comment
@@ -94,8 +94,11 @@ func records(r io.ReaderAt, size int64) uint64 {
 		if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
 			return 0
 		}
-		place := bytes.LastIndex(tail, []byte("PK\x05\x06"))
-		if place < 0 || len(tail)-place < endSize {
+		if len(tail) < endSize {
+			return 0
+		}
+		place := bytes.LastIndex(tail[:len(tail)-endSize+4], []byte("PK\x05\x06")) // the comment may hold another one
+		if place < 0 {
 			continue
 		}
 		claimed := uint64(binary.LittleEndian.Uint16(tail[place+10:]))
@@ -123,9 +126,9 @@ func (p *Package) Open(f *zip.File, limit int64) (io.ReadCloser, error) {
 	return e, nil
 }
 
-// Head returns up to n bytes of the beginning of an entry: those that its first packed bytes yield. compress/flate inflates
-// up to 32 KiB before it returns the first byte, which is too much work for a look at each of thousands of entries. whole
-// reports whether there is no more.
+// Head returns up to n bytes of the beginning of an entry: those that its first packed bytes yield. compress/flate
+// inflates up to 32 KiB before it returns the first byte, which is too much work for a look at each of thousands of
+// entries. whole reports whether there is no more.
 func (p *Package) Head(f *zip.File, n, packed int64) (head []byte, whole bool, err error) {
 	if f.Method == zip.Store {
 		packed = n
@@ -206,9 +209,9 @@ func (e *entry) Close() error {
 	return nil
 }
 
-// Part opens the part with a name, of which it returns no more than limit bytes. Like LibreOffice it ignores the case of
-// names, as the packaging rules demand, and accepts the backslashes that some writers leave. A part that does not exist
-// is [ErrMissingPart].
+// Part opens the part with a name, of which it returns no more than limit bytes. Like LibreOffice it ignores the case
+// of names, as the packaging rules demand, and accepts the backslashes that some writers leave. A part that does not
+// exist is [ErrMissingPart].
 func (p *Package) Part(name string, limit int64) (io.ReadCloser, error) {
 	if p.byKey == nil {
 		p.byKey = make(map[string]*zip.File, len(p.File))
@@ -256,10 +259,10 @@ func (p *Package) MediaType() (string, error) {
 // (OpenDocument 1.4; LibreOffice 25.2 writes it).
 const sealedPackage = "encrypted-package"
 
-// Manifest returns the media type that the manifest of an OpenDocument package declares, and whether a password is needed
-// to read the package. As in LibreOffice (package/source/zippackage/ZipPackage.cxx) that is so when its content is
-// encrypted: a document of which only the macros are encrypted opens without a password. An unreadable manifest yields
-// nothing; LibreOffice then decides what to make of the rest.
+// Manifest returns the media type that the manifest of an OpenDocument package declares, and whether a password is
+// needed to read the package. As in LibreOffice (package/source/zippackage/ZipPackage.cxx) that is so when its
+// content is encrypted: a document of which only the macros are encrypted opens without a password. An unreadable
+// manifest yields nothing; LibreOffice then decides what to make of the rest.
 func (p *Package) Manifest() (mediaType string, encrypted bool) {
 	entry, sealedType := "", ""
 	_ = p.Tags("META-INF/manifest.xml", maxTypes, func(t Tag) bool {
@@ -326,8 +329,8 @@ func (p *Package) ContentType(part string) (string, error) {
 	return byExtension, err
 }
 
-// Tags visits the start tags of a part until visit returns false. It inflates no more than limit bytes; a longer part is
-// an error.
+// Tags visits the start tags of a part until visit returns false. It inflates no more than limit bytes; a longer part
+// is an error.
 func (p *Package) Tags(part string, limit int64, visit func(Tag) bool) error {
 	r, err := p.Part(part, limit+1)
 	if err != nil {

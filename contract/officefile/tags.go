@@ -43,8 +43,8 @@ func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
 	for {
 		n, err := io.ReadFull(text, buffer[len(buffer):cap(buffer)])
 		buffer = buffer[:len(buffer)+n]
-		rest, tags, more := visitTags(buffer, visit)
-		if spent := budget.Spend(int64(tags)*costTag + int64(n)/bytesPerUnit); spent != nil || !more {
+		rest, cost, more := visitTags(buffer, visit)
+		if spent := budget.Spend(cost + int64(n)/bytesPerUnit); spent != nil || !more {
 			return spent
 		}
 		switch {
@@ -65,21 +65,25 @@ func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
 	}
 }
 
-// visitTags visits the complete tags of a text until visit returns false, and returns the beginning of the incomplete one.
-func visitTags(text []byte, visit func(Tag) bool) (rest []byte, tags int, more bool) {
+// visitTags visits the complete tags of a text until visit returns false. It returns the beginning of the incomplete
+// one, and what the visits cost in units of a budget.
+func visitTags(text []byte, visit func(Tag) bool) (rest []byte, cost int64, more bool) {
 	for {
 		start := bytes.IndexByte(text, '<')
 		if start < 0 {
-			return nil, tags, true
+			return nil, cost, true
 		}
 		text = text[start:]
 		end := tagEnd(text)
 		if end < 0 {
-			return text, tags, true
+			return text, cost, true
 		}
-		tags++
-		if c := text[1]; c != '/' && c != '!' && c != '?' && !visit(Tag(text[1:end-1])) {
-			return nil, tags, false
+		cost += costTag
+		if c := text[1]; c != '/' && c != '!' && c != '?' {
+			cost += int64(end) / tagBytesPerUnit
+			if !visit(Tag(text[1 : end-1])) {
+				return nil, cost, false
+			}
 		}
 		text = text[end:]
 	}
@@ -188,7 +192,8 @@ func (t Tag) Get(wanted string) (found string) {
 	return found
 }
 
-// GetPrefixed returns the value of an attribute whose name has a prefix, such as r:id beside id; empty if there is none.
+// GetPrefixed returns the value of an attribute whose name has a prefix, such as r:id beside id; empty if there is
+// none.
 func (t Tag) GetPrefixed(wanted string) (found string) {
 	t.attributes(func(name, value []byte) bool {
 		if l := local(name); len(l) < len(name) && string(l) == wanted {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// BlockSize is how much one fetch of a [Window] brings: as much as a round trip to an object store carries at no extra
-	// cost, and enough for the first parts of a package, or for its whole directory.
+	// BlockSize is how much one fetch of a [Window] brings: as much as a round trip to an object store carries at no
+	// extra cost, and enough for the first parts of a package, or for its whole directory.
 	BlockSize = 64 << 10
 	// pageSize is what blocks are aligned to, so that scattered reads do not overlap by a few bytes.
 	pageSize = 4 << 10
@@ -19,8 +19,8 @@ const (
 // errScattered ends a parser that the document led to too many places.
 var errScattered = errors.New("the parts of the document are too far apart to be found")
 
-// Window reads a document in few, large, counted pieces, so that a parser may read it in many small ones, and a hostile
-// document cannot make it read without end. It is for one goroutine at a time.
+// Window reads a document in few, large, counted pieces, so that a parser may read it in many small ones, and a
+// hostile document cannot make it read without end. It is for one goroutine at a time.
 type Window struct {
 	source io.ReaderAt
 	size   int64
@@ -67,7 +67,8 @@ func (w *Window) Refused() bool {
 	return refused
 }
 
-// Head returns the beginning of the document: one block, or all of a smaller document. The slice must not be modified.
+// Head returns the beginning of the document: one block, or all of a smaller document. The slice must not be
+// modified.
 func (w *Window) Head() ([]byte, error) {
 	b, err := w.at(0)
 	if err != nil {

@@ -132,7 +132,7 @@ func TestUnfinishedFilesAreRemovedAtOpen(t *testing.T) {
 		return
 	}
 	root := t.TempDir()
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this test
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	command.Env = append(os.Environ(), variable+"="+root)
 	output, err := command.CombinedOutput()
 	require.ErrorContains(t, err, "killed", string(output))
@@ -156,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 		fullDisk(t, root)
 		return
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // this test
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	command.Env = append(os.Environ(), variable+"="+t.TempDir())
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

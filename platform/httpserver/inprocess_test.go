@@ -292,7 +292,7 @@ type closerFunc func() error
 
 func (f closerFunc) Close() error { return f() }
 
-// TestEnginesShareARegistry is how services in one process are told apart.
+// TestEnginesShareARegistry is how services in one process are distinguished.
 func TestEnginesShareARegistry(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()

@@ -11,8 +11,8 @@ import (
 	"github.com/docmill/docmill/platform/retry"
 )
 
-// Delays between the tries of a failing batch: after an outage of what the handler writes to, the batch is applied within
-// seconds, not minutes.
+// Delays between the tries of a failing batch: after an outage of what the handler writes to, the batch is applied
+// within seconds, not minutes.
 const (
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 2500 * time.Millisecond
@@ -20,10 +20,10 @@ const (
 
 // batches handles deliveries in batches.
 //
-// A failing batch is held and retried for ConsumerOptions.RetryFor. Only then is the connection dropped, and everything
-// that was not acknowledged is delivered again. Dropping it at the first failure would count one delivery for the failed
-// messages and for all that wait behind them: a database outage of a few minutes would exhaust the queue's delivery limit
-// and dead-letter events that are fine.
+// A failing batch is held and retried for ConsumerOptions.RetryFor. Only then is the connection dropped, and
+// everything that was not acknowledged is delivered again. Dropping it at the first failure would count one delivery
+// for the failed messages and for all that wait behind them: a database outage of a few minutes would exhaust the
+// queue's delivery limit and dead-letter events that are fine.
 type batches struct{ message.Batches }
 
 func newBatches(h message.Batches) batches {
@@ -128,7 +128,7 @@ func (s *subscription) settleBatch(batch []delivery) {
 	if accepted == 0 {
 		return
 	}
-	// Everything up to the last accepted one: earlier batches and the dead-lettered ones are settled already. Its own tag
-	// must be unsettled, or the broker closes the channel.
+	// Everything up to the last accepted one: earlier batches and the dead-lettered ones are settled already. Its own
+	// tag must be unsettled, or the broker closes the channel.
 	s.count(message.Ack, s.session.channel.Ack(last, true), accepted)
 }

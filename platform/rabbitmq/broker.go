@@ -9,8 +9,8 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
-// defaultInFlight bounds the messages of a publisher that are sent and unconfirmed, including those that their callers have
-// given up on.
+// defaultInFlight bounds the messages of a publisher that are sent and unconfirmed, including those that their
+// callers have given up on.
 const defaultInFlight = 1024
 
 // Broker opens publishers and consumers on RabbitMQ for one service.

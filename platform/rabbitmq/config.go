@@ -17,15 +17,16 @@ type Config struct {
 	Password config.Secret `name:"password-file" help:"File with the password at the broker." placeholder:"FILE"`
 }
 
-// Validate returns an error if the URL is not that of a broker, or contains credentials: URLs end up in logs and process
-// lists.
+// Validate returns an error if the URL is not that of a broker, or contains credentials: URLs end up in logs and
+// process lists.
 func (c Config) Validate() error {
 	parsed, err := url.Parse(c.URL)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "amqp" && parsed.Scheme != "amqps" {
 		return errors.New("setting broker-url: not a URL such as amqp://127.0.0.1:5672/")
 	}
 	if parsed.User != nil {
-		return fmt.Errorf("setting broker-url: %s contains credentials; use broker-username and broker-password instead", parsed.Redacted())
+		return fmt.Errorf("setting broker-url: %s contains credentials; use broker-username and broker-password instead",
+			parsed.Redacted())
 	}
 	if _, err := amqp.ParseURI(c.URL); err != nil {
 		return fmt.Errorf("setting broker-url: %w", err)

@@ -47,9 +47,9 @@ func newConsumer(b *Broker, queue message.Queue, from source, work work, options
 	}
 }
 
-// Run implements [message.Runner]. It takes no further delivery once drain is closed, lets the handlers finish what they
-// have in hand, and settles that. It calls ready at once and not when there is a connection: a service does whatever it can
-// without the broker, and Check reports the rest.
+// Run implements [message.Runner]. It takes no further delivery once drain is closed, lets the handlers finish what
+// they have in hand, and settles that. It calls ready at once and not when there is a connection: a service does
+// whatever it can without the broker, and Check reports the rest.
 func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	stop, cancel := host.Context(ctx, drain)
 	defer cancel()
@@ -80,11 +80,13 @@ func (c *consumer) awaitReady(s *session, stop context.Context) error {
 	if c.options.Ready == nil {
 		return nil
 	}
-	waiting, cancel := context.WithCancelCause(s.ctx)
+	waiting, cancel := context.WithCancelCause(stop) //nolint:contextcheck // Run's ctx ends stop
 	defer cancel(nil)
-	defer context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })()
+	unwatch := context.AfterFunc(s.ctx, func() { cancel(s.lost()) }) //nolint:contextcheck // the wait ends with both
+	defer unwatch()
 	policy := retry.Policy{Initial: firstReadyDelay, Max: maxReadyDelay}
-	return retry.Loop(waiting, policy, c.supervisor.log, "consumer paused: handler not ready", func(ctx context.Context) error {
+	const what = "consumer paused: handler not ready"
+	return retry.Loop(waiting, policy, c.supervisor.log, what, func(ctx context.Context) error {
 		asking, cancel := context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 		return c.options.Ready(asking)
@@ -148,8 +150,8 @@ type subscription struct {
 	metrics    consumerMetrics
 }
 
-// context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and with
-// context.Canceled when it is abandoned.
+// context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and
+// with context.Canceled when it is abandoned.
 func (s *subscription) context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
 	stop := context.AfterFunc(s.session.ctx, func() {
@@ -162,8 +164,8 @@ func (s *subscription) context() (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel(context.Canceled) }
 }
 
-// draining reports whether a drain has started. It is checked before a delivery is started: a select with both ready picks
-// either.
+// draining reports whether a drain has started. It is checked before a delivery is started: a select with both ready
+// picks either.
 func (s *subscription) draining() bool {
 	select {
 	case <-s.drain:
@@ -193,8 +195,8 @@ func (s *subscription) settle(d delivery, outcome message.Outcome) {
 	case message.DeadLetter:
 		err = channel.Reject(d.tag, false)
 	default:
-		// The end of the session returns it already. Returning it before that could deliver it once more to this session, and
-		// count twice.
+		// The end of the session returns it already. Returning it before that could deliver it once more to this
+		// session, and count twice.
 		if err = context.Cause(s.session.ctx); err == nil {
 			err = channel.Nack(d.tag, false, true)
 		}

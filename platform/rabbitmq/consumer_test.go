@@ -25,8 +25,8 @@ type taken struct {
 	decide chan message.Outcome
 }
 
-// byHand returns a handler that lets the test decide about each delivery. When its connection is lost it returns Ack, as one
-// would that has finished in that very moment; when it is abandoned, Requeue.
+// byHand returns a handler that lets the test decide about each delivery. When its connection is lost it returns Ack,
+// as one would that has finished in that very moment; when it is abandoned, Requeue.
 func byHand() (func(context.Context, *message.Delivery) message.Outcome, <-chan taken) {
 	hand := make(chan taken)
 	return func(ctx context.Context, d *message.Delivery) message.Outcome {
@@ -193,9 +193,10 @@ func TestForcedCloseBringsDeliveriesAgain(t *testing.T) {
 	require.Equal(t, lost.ID, next(t, hand).ID)
 }
 
-// TestCanceledSubscriptionIsRestored: the broker cancels a subscription when its queue is deleted; connection and channel
-// stay open. The test does not publish meanwhile: RabbitMQ 3.10 confirms what a channel publishes to a queue that was deleted
-// and declared again in the meantime, and drops it (seen in 5 of 6 trials); a new channel does not have that problem.
+// TestCanceledSubscriptionIsRestored: the broker cancels a subscription when its queue is deleted; connection and
+// channel stay open. The test does not publish meanwhile: RabbitMQ 3.10 confirms what a channel publishes to a queue
+// that was deleted and declared again in the meantime, and drops it (seen in 5 of 6 trials); a new channel does not
+// have that problem.
 func TestCanceledSubscriptionIsRestored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

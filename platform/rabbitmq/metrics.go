@@ -9,8 +9,8 @@ import (
 
 const subsystem = "broker"
 
-// labeled returns a factory whose metrics have the connection's role as a label, so that several connections of a service
-// can be registered together. A nil registry registers nothing.
+// labeled returns a factory whose metrics have the connection's role as a label, so that several connections of a
+// service can be registered together. A nil registry registers nothing.
 func labeled(registry prometheus.Registerer, role string) promauto.Factory {
 	if registry == nil {
 		return promauto.With(nil)

@@ -21,9 +21,9 @@ type outbound struct {
 
 	unsettled sync.WaitGroup
 	mu        sync.Mutex
-	// returns receives the messages that the broker returned. A return precedes the confirm of its message, and each message
-	// that is on its way holds a slot, so a buffer with as many entries as there are slots is never full. That matters: the
-	// library drops a notice that is not received within 5 s, and reads nothing in the meantime.
+	// returns receives the messages that the broker returned. A return precedes the confirm of its message, and each
+	// message that is on its way holds a slot, so a buffer with as many entries as there are slots is never full.
+	// That matters: the library drops a notice that is not received within 5 s, and reads nothing in the meantime.
 	returns <-chan amqp.Return
 	pending map[string]*flight // by message id, which a return contains
 }
@@ -92,8 +92,8 @@ func (o *outbound) await(f *flight) {
 	}
 }
 
-// takeReturn returns the message's return, or nil if the broker did not return it. It is in the channel before the confirm
-// is resolved, because one goroutine of the library reads both.
+// takeReturn returns the message's return, or nil if the broker did not return it. It is in the channel before the
+// confirm is resolved, because one goroutine of the library reads both.
 func (o *outbound) takeReturn(f *flight) *amqp.Return {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -17,18 +17,18 @@ const (
 	defaultConfirmTimeout = 30 * time.Second
 )
 
-// publisher publishes messages and knows their outcome. It is meant to be used by many goroutines at once: each waits for
-// its own confirm.
+// publisher publishes messages and knows their outcome. It is meant to be used by many goroutines at once: each waits
+// for its own confirm.
 type publisher struct {
 	app        string
 	options    message.PublisherOptions
 	supervisor *supervisor
 	metrics    publisherMetrics
-	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on keeps
-	// its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
+	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on
+	// keeps its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
 	slots chan struct{}
-	// outbox leads to the current connection. It is unbuffered: a connection has taken every message that was sent to it,
-	// and no message that was not.
+	// outbox leads to the current connection. It is unbuffered: a connection has taken every message that was sent to
+	// it, and no message that was not.
 	outbox  chan *flight
 	stopped chan struct{}
 }
@@ -53,9 +53,9 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 	}
 }
 
-// Run implements [message.Runner]. It keeps the publisher connected until drain is closed; then it sends nothing more and
-// waits for the confirms that are still due. It calls ready at once and not when there is a connection: a service does
-// whatever it can without the broker, and Check reports the rest.
+// Run implements [message.Runner]. It keeps the publisher connected until drain is closed; then it sends nothing more
+// and waits for the confirms that are still due. It calls ready at once and not when there is a connection: a service
+// does whatever it can without the broker, and Check reports the rest.
 func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	defer close(p.stopped)
 	stop, cancel := host.Context(ctx, drain)
@@ -189,8 +189,8 @@ type flight struct {
 	settled     chan struct{}
 }
 
-// notEnqueued reports whether the outcome means that no queue has the message. A nack means that not all queues have it:
-// only the default exchange leads to at most one.
+// notEnqueued reports whether the outcome means that no queue has the message. A nack means that not all queues have
+// it: only the default exchange leads to at most one.
 func (f *flight) notEnqueued() bool {
 	return errors.Is(f.kind, message.ErrUnroutable) || errors.Is(f.kind, message.ErrNacked) && f.exchange != ExchangeJobs
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
@@ -78,6 +77,7 @@ func TestUnroutableMessagesAreDistinguished(t *testing.T) {
 	_, err := b.channel().QueueDelete(rabbitmq.RetryQueue(message.RetryDelays()[0]), false, false, false)
 	require.NoError(t, err)
 	const n = 200
+	var outcomes [n]error
 	var publishing sync.WaitGroup
 	for i := range n {
 		publishing.Go(func() {
@@ -85,16 +85,18 @@ func TestUnroutableMessagesAreDistinguished(t *testing.T) {
 			if i%2 == 0 {
 				m = delayed(m.JobID)
 			}
-			err := p.Publish(t.Context(), m)
-			if i%2 != 0 {
-				assert.NoError(t, err)
-				return
-			}
-			assert.ErrorIs(t, err, message.ErrUnroutable)
-			assert.True(t, message.NotEnqueued(err))
+			outcomes[i] = p.Publish(t.Context(), m)
 		})
 	}
 	publishing.Wait()
+	for i, err := range outcomes {
+		if i%2 != 0 {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, message.ErrUnroutable)
+		require.True(t, message.NotEnqueued(err))
+	}
 	require.Len(t, b.take(rabbitmq.QueueEvents), n/2)
 }
 

@@ -16,8 +16,8 @@ const (
 	dialTimeout = 10 * time.Second
 	// heartbeat: a broker that is silent for three of them (30 s) is considered dead.
 	heartbeat = 10 * time.Second
-	// writeTimeout bounds each write to the socket: the library's publish ignores contexts while it writes, and TCP takes
-	// about 15 minutes to detect that a peer is gone.
+	// writeTimeout bounds each write to the socket: the library's publish ignores contexts while it writes, and TCP
+	// takes about 15 minutes to detect that a peer is gone.
 	writeTimeout = 10 * time.Second
 	// closeTimeout bounds the closing handshake.
 	closeTimeout = 2 * time.Second
@@ -48,8 +48,8 @@ func (c deadlineConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// dial connects with a name that the broker's management page shows, opens a channel and declares the topology. When ctx
-// ends, the session is abandoned without a closing handshake.
+// dial connects with a name that the broker's management page shows, opens a channel and declares the topology. When
+// ctx ends, the session is abandoned without a closing handshake.
 func dial(ctx context.Context, config Config, name string) (*session, error) {
 	s := &session{gone: make(chan struct{})}
 	s.ctx, s.lose = context.WithCancelCause(ctx)
@@ -97,8 +97,9 @@ func (s *session) dial(ctx context.Context, network, address string) (net.Conn, 
 	return s.socket, nil
 }
 
-// watch ends the session at the first sign of trouble and then closes its connection, which returns what is unacknowledged
-// on it to its queue. Until then it calls alarm with why the broker blocks, or with "" when it no longer does.
+// watch ends the session at the first sign of trouble and then closes its connection, which returns what is
+// unacknowledged on it to its queue. Until then it calls alarm with why the broker blocks, or with "" when it no
+// longer does.
 func (s *session) watch(alarm func(reason string)) {
 	connection := s.conn.NotifyClose(make(chan *amqp.Error, 1))
 	channel := s.channel.NotifyClose(make(chan *amqp.Error, 1))

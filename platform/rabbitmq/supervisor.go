@@ -42,8 +42,8 @@ func newSupervisor(b *Broker, role string, metrics connectionMetrics) *superviso
 	}
 }
 
-// run connects and serves, again and again, until stop ends or serve returns nil; sessions end with hard. serve prepares a
-// new session, calls up, uses it, and returns why it ended.
+// run connects and serves, again and again, until stop ends or serve returns nil; sessions end with hard. serve
+// prepares a new session, calls up, uses it, and returns why it ended.
 func (s *supervisor) run(hard, stop context.Context, serve func(session *session, up func()) error) {
 	const what = "no connection to the message broker; retrying"
 	_ = retry.Keep(stop, reconnect, s.log, what, func(_ context.Context, up func()) error { // it only ends on purpose

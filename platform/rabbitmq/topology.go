@@ -12,11 +12,11 @@ import (
 )
 
 // The topology is the one declaration of what Docmill has in RabbitMQ. Every service declares all of it whenever it
-// connects, so no service depends on another one having started before it, and a broker that has lost its disk is set up
-// again.
+// connects, so no service depends on another one having started before it, and a broker that has lost its disk is set
+// up again.
 //
-// It works on RabbitMQ 3.10 to 4.x. The broker rejects a queue that is declared again with a different argument (406), so
-// names carry a version, and a change of structure needs a new name.
+// It works on RabbitMQ 3.10 to 4.x. The broker rejects a queue that is declared again with a different argument
+// (406), so names carry a version, and a change of structure needs a new name.
 
 // Exchanges.
 const (
@@ -175,8 +175,8 @@ func (q queue) arguments() amqp.Table {
 	return arguments
 }
 
-// Declare declares everything on an open channel. It is idempotent. An error closes the channel: that is how AMQP answers
-// a declaration that contradicts what is there.
+// Declare declares everything on an open channel. It is idempotent. An error closes the channel: that is how AMQP
+// answers a declaration that contradicts what is there.
 func Declare(channel *amqp.Channel) error {
 	for _, e := range exchanges() {
 		if err := channel.ExchangeDeclare(e.name, e.kind, true, false, false, false, nil); err != nil {

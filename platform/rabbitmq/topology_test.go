@@ -10,8 +10,8 @@ import (
 	"github.com/docmill/docmill/platform/rabbitmq"
 )
 
-// TestEffectiveArguments reads back what the broker made of the declaration: it silently accepts arguments that it does not
-// know. The names and values are the contract with running brokers: they must not change.
+// TestEffectiveArguments reads back what the broker made of the declaration: it silently accepts arguments that it
+// does not know. The names and values are the contract with running brokers: they must not change.
 func TestEffectiveArguments(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -90,8 +90,8 @@ func testRestart(t *testing.T, private *testbench.Bench) {
 	require.Len(t, b.take(rabbitmq.QueueEvents), 2)
 }
 
-// testCrash kills the broker under 1,000 publishers. Messages that were confirmed must be in both queues afterwards; messages
-// that are certain not to be enqueued must be in neither.
+// testCrash kills the broker under 1,000 publishers. Messages that were confirmed must be in both queues afterwards;
+// messages that are certain not to be enqueued must be in neither.
 func testCrash(t *testing.T, private *testbench.Bench) {
 	const publishers = 1000
 	b := open(t, private)

@@ -7,8 +7,8 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
-// attemptHeader counts the attempts at a job. It is a header of our own because brokers from 4.0 on ignore an x-death that
-// a client sets.
+// attemptHeader counts the attempts at a job. It is a header of our own because brokers from 4.0 on ignore an x-death
+// that a client sets.
 const attemptHeader = "docmill-attempt"
 
 // publishingOf returns the envelope as AMQP carries it.

@@ -9,23 +9,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// Policy is how long to wait between tries. Delays double from Initial to Max, with full jitter: each is anything from zero
-// to twice its interval, so that the instances of a service do not all return in the same instant.
+// Policy is how long to wait between tries. Delays double from Initial to Max, with full jitter: each is anything
+// from zero to twice its interval, so that the instances of a service do not all return in the same instant.
 type Policy struct {
 	Initial, Max time.Duration
 	// GiveUp, if positive, is how long to try at all.
 	GiveUp time.Duration
-	// Stable is for [Keep]: how long serve must have run before the next delay is Initial again. What starts and fails over and
-	// over must not become a hot loop.
+	// Stable is for [Keep]: how long serve must have run before the next delay is Initial again. What starts and
+	// fails over and over must not become a hot loop.
 	Stable time.Duration
 }
 
 // Permanent wraps an error that is not worth another try. [Loop] and [Keep] return the error itself.
 func Permanent(err error) error { return backoff.Permanent(err) }
 
-// Loop calls op until it returns nil, and then returns nil. It returns the last error if that is permanent or the policy
-// gives up, and the cause of ctx if that ends first. Failures that are followed by another try are logged, once per
-// distinct reason in a row.
+// Loop calls op until it returns nil, and then returns nil. It returns the last error if that is permanent or the
+// policy gives up, and the cause of ctx if that ends first. Failures that are followed by another try are logged,
+// once per distinct reason in a row.
 func Loop(ctx context.Context, policy Policy, log *zap.Logger, what string, op func(ctx context.Context) error) error {
 	return Keep(ctx, policy, log, what, func(ctx context.Context, _ func()) error { return op(ctx) })
 }
@@ -39,6 +39,12 @@ func Keep(
 		InitialInterval: policy.Initial, MaxInterval: policy.Max, Multiplier: 2, RandomizationFactor: 1,
 	}
 	lastErr := ""
+	notify := func(err error, _ time.Duration) {
+		if text := err.Error(); text != lastErr {
+			lastErr = text
+			log.Warn(what, zap.Error(err))
+		}
+	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		began := time.Now()
 		err := serve(ctx, func() { lastErr = "" })
@@ -46,11 +52,6 @@ func Keep(
 			delays.Reset()
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(policy.GiveUp), backoff.WithNotify(func(err error, _ time.Duration) {
-		if text := err.Error(); text != lastErr {
-			lastErr = text
-			log.Warn(what, zap.Error(err))
-		}
-	}))
+	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(policy.GiveUp), backoff.WithNotify(notify))
 	return err
 }

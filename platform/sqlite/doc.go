@@ -45,8 +45,7 @@
 // -trimpath -ldflags="-s -w"; an empty program that imports only database/sql takes 16 s of CPU time and 1.8 MB.
 //
 //	                                   modernc 1.61.1   mattn 1.14.53   ncruces 0.35.0
-//	license                            BSD 3-clause     MIT             MIT
-//	implementation                     pure Go          cgo             pure Go
+//	license, implementation            BSD, pure Go     MIT, cgo        MIT, pure Go
 //	compile, CPU time / wall clock     54 s / 91 s      62 s / 147 s    55 s / 89 s
 //	binary                             6.7 MB           3.9 MB          8.9 MB
 //	modules to download                43 MB            3 MB            1.6 MB

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,8 +16,9 @@ const (
 	// log when few transactions write very much. What exceeds it is cut off when the log starts anew.
 	maxLogFrames = 4096
 	// forceLogFrames is from how many pages on a checkpoint waits for the readers that keep the log from starting anew: 64
-	// MiB. It waits for as long as busy_timeout, and then lets the log grow further.
+	// MiB. It waits for forceTimeout, during which nothing is written, and then lets the log grow further.
 	forceLogFrames = 16384
+	forceTimeout   = 500 * time.Millisecond
 	// vacuumFrom and vacuumPages: a database with more free pages than used ones, and at least vacuumFrom (4 MiB), is
 	// reduced by vacuumPages (2 MiB) at each checkpoint. Under a steady load the free pages are reused instead.
 	vacuumFrom  = 1024
@@ -35,7 +38,7 @@ func (w *writer) maintain() {
 	w.commits = 0
 	frames, err := w.checkpoint("PASSIVE")
 	if err == nil && frames >= forceLogFrames {
-		_, err = w.checkpoint("RESTART")
+		err = w.forceCheckpoint()
 	}
 	if err == nil && !full {
 		err = w.vacuum()
@@ -54,6 +57,18 @@ func (w *writer) checkpoint(mode string) (int, error) {
 	return frames, err
 }
 
+// forceCheckpoint waits for readers, so that the log can start anew.
+func (w *writer) forceCheckpoint() error {
+	ctx := context.Background()
+	_, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", forceTimeout.Milliseconds()))
+	if err != nil {
+		return err
+	}
+	_, err = w.checkpoint("RESTART")
+	_, reset := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
+	return errors.Join(err, reset)
+}
+
 // vacuum returns free pages to the file system.
 func (w *writer) vacuum() error {
 	var free, pages int
@@ -67,7 +82,7 @@ func (w *writer) vacuum() error {
 	if free < vacuumFrom || free < pages/2 {
 		return nil
 	}
-	rows, err := w.conn.QueryContext(ctx, "PRAGMA incremental_vacuum(512)") // each step of the query frees one page
+	rows, err := w.conn.QueryContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)) // each step of the query frees one page
 	if err != nil {
 		return err
 	}

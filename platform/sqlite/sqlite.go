@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -55,10 +56,16 @@ type DB struct {
 // pageSize is SQLite's default.
 const pageSize = 4096
 
-// The pragmas of every connection. There is no mmap_size: an I/O error on a mapped page kills the process with SIGBUS,
+// busyTimeout is how long to wait for a lock. Only other programs, such as the sqlite3 shell, hold any.
+const busyTimeout = 5 * time.Second
+
+// pragmas returns those of every connection. There is no mmap_size: an I/O error on a mapped page kills the process with SIGBUS,
 // while one of read(2) is an error. temp_store keeps temporary tables out of TMPDIR.
 func pragmas() []string {
-	return []string{"busy_timeout(5000)", "foreign_keys(1)", "cache_size(-16384)", "temp_store(memory)"}
+	return []string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"foreign_keys(1)", "cache_size(-16384)", "temp_store(memory)",
+	}
 }
 
 // Open opens the database file and creates it if there is none. The file is readable by its owner only.
@@ -81,7 +88,7 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 		return nil, fmt.Errorf("open the database %s: %w", path, errors.Join(Classify(err), db.writer.pool.Close()))
 	}
 	db.close = sync.OnceValue(db.shut)
-	go db.writer.run()
+	go db.writer.run() //nolint:contextcheck // it outlives Open
 	return db, nil
 }
 

@@ -311,7 +311,7 @@ func TestFilesStaySmall(t *testing.T) {
 		return info.Size()
 	}
 	const mebi = 1 << 20
-	for range 20 { // 80 MB
+	for range 8 { // 32 MB
 		turn()
 	}
 	require.Less(t, size(""), int64(8*mebi))

@@ -38,7 +38,7 @@ func (s *statements) get(ctx context.Context, query string) *sql.Stmt {
 	if len(s.prepared) >= maxStatements {
 		return nil
 	}
-	statement, err := s.on.PrepareContext(ctx, query)
+	statement, err := s.on.PrepareContext(ctx, query) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return nil // running it reports the error
 	}
@@ -48,7 +48,7 @@ func (s *statements) get(ctx context.Context, query string) *sql.Stmt {
 
 // ExecContext runs a statement that returns no rows.
 func (s *statements) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if statement := s.get(ctx, query); statement != nil {
+	if statement := s.get(ctx, query); statement != nil { //nolint:sqlclosecheck // it is kept
 		return statement.ExecContext(ctx, args...)
 	}
 	return s.on.ExecContext(ctx, query, args...)
@@ -56,15 +56,15 @@ func (s *statements) ExecContext(ctx context.Context, query string, args ...any)
 
 // QueryContext runs a query. The same query must not run again on the same writer before its rows are closed.
 func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if statement := s.get(ctx, query); statement != nil {
-		return statement.QueryContext(ctx, args...) //nolint:sqlclosecheck // the caller closes them
+	if statement := s.get(ctx, query); statement != nil { //nolint:sqlclosecheck // it is kept
+		return statement.QueryContext(ctx, args...)
 	}
-	return s.on.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
+	return s.on.QueryContext(ctx, query, args...)
 }
 
 // QueryRowContext runs a query that returns at most one row.
 func (s *statements) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if statement := s.get(ctx, query); statement != nil {
+	if statement := s.get(ctx, query); statement != nil { //nolint:sqlclosecheck // it is kept
 		return statement.QueryRowContext(ctx, args...)
 	}
 	return s.on.QueryRowContext(ctx, query, args...)

@@ -21,8 +21,11 @@ type Broker struct {
 var _ message.Broker = (*Broker)(nil)
 
 // Broker returns the queue as the service with this name uses it; the name becomes the messages' app. A nil registry
-// collects no metrics.
+// collects no metrics, a nil log logs nothing.
 func (q *Queue) Broker(name string, log *zap.Logger, registry prometheus.Registerer) *Broker {
+	if log == nil {
+		log = zap.NewNop()
+	}
 	return &Broker{queue: q, name: name, log: log, registry: registry}
 }
 

@@ -37,8 +37,8 @@ type consumer struct {
 	workers int
 	log     *zap.Logger
 	metrics consumerMetrics
-	// consuming is set while deliveries can arrive.
-	consuming atomic.Bool
+	// consuming is how many workers take deliveries.
+	consuming atomic.Int32
 }
 
 func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions) *consumer {
@@ -54,7 +54,7 @@ func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions
 
 // Check implements [message.Runner].
 func (c *consumer) Check(context.Context) error {
-	if !c.consuming.Load() {
+	if c.consuming.Load() == 0 {
 		return fmt.Errorf("%w: the consumer of %s does not run, or its handler is not ready", message.ErrNotConnected, c.queue)
 	}
 	return nil
@@ -70,11 +70,11 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	}
 	from, leave := c.open()
 	defer leave()
-	c.setConsuming(true)
-	defer c.setConsuming(false)
+	c.count(int32(c.workers))
+	defer c.count(-int32(c.workers))
 	var workers sync.WaitGroup
 	for range c.workers {
-		workers.Go(func() { c.consume(ctx, stop, from) })
+		workers.Go(func() { c.consume(ctx, stop, drain, from) })
 	}
 	workers.Wait()
 	return nil
@@ -88,9 +88,9 @@ func (c *consumer) open() (from source, leave func()) {
 	return stored{c.broker.queue, c.queue}, func() {}
 }
 
-func (c *consumer) setConsuming(on bool) {
-	c.consuming.Store(on)
-	c.metrics.connected.Set(gauge(on))
+// count adds workers to those that take deliveries.
+func (c *consumer) count(workers int32) {
+	c.metrics.connected.Set(gauge(c.consuming.Add(workers) > 0))
 }
 
 // Delays between the calls of Ready, and the limit of each call.
@@ -120,13 +120,13 @@ const (
 )
 
 // consume is one worker. It works until stop ends.
-func (c *consumer) consume(ctx, stop context.Context, from source) {
-	for {
+func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source) {
+	for !draining(stop, drain) {
 		deliveries := c.claim(stop, from)
 		if len(deliveries) == 0 {
 			return
 		}
-		if stop.Err() != nil { // the drain began in this very moment
+		if draining(stop, drain) { // it began in this very moment
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))
 			return
 		}
@@ -140,12 +140,22 @@ func (c *consumer) consume(ctx, stop context.Context, from source) {
 	}
 }
 
+// draining reports whether no delivery should be started. It asks the channel too, because stop ends a little later.
+func draining(stop context.Context, drain <-chan struct{}) bool {
+	select {
+	case <-drain:
+		return true
+	default:
+		return stop.Err() != nil
+	}
+}
+
 // claim takes deliveries. It returns none when stop ends.
 func (c *consumer) claim(stop context.Context, from source) (deliveries []delivery) {
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry}
 	_ = retry.Loop(stop, policy, c.log, "messages could not be claimed; retrying", func(stop context.Context) (err error) {
 		deliveries, err = from.claim(stop, c.work.limit())
-		return err
+		return permanentIfClosed(err)
 	})
 	return deliveries
 }
@@ -163,6 +173,8 @@ func (c *consumer) resume(stop context.Context) bool {
 	case <-stop.Done():
 		return false
 	}
+	c.count(-1)
+	defer c.count(1)
 	return c.awaitReady(stop)
 }
 
@@ -170,11 +182,7 @@ func (c *consumer) resume(stop context.Context) bool {
 func (c *consumer) settle(ctx context.Context, from source, settlements []settlement) {
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry}
 	err := retry.Loop(ctx, policy, c.log, "deliveries could not be settled; retrying", func(ctx context.Context) error {
-		err := from.settle(ctx, settlements)
-		if errors.Is(err, sqlite.ErrClosed) {
-			return retry.Permanent(err)
-		}
-		return err
+		return permanentIfClosed(from.settle(ctx, settlements))
 	})
 	if err != nil {
 		c.log.Warn("deliveries not settled; they will be redelivered after a restart", zap.Error(err))
@@ -186,6 +194,13 @@ func (c *consumer) settle(ctx context.Context, from source, settlements []settle
 		}
 		c.metrics.deliveries.WithLabelValues(label).Inc()
 	}
+}
+
+func permanentIfClosed(err error) error {
+	if errors.Is(err, sqlite.ErrClosed) {
+		return retry.Permanent(err)
+	}
+	return err
 }
 
 func settleAll(deliveries []delivery, outcome message.Outcome, counted bool) []settlement {

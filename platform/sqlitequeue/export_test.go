@@ -7,6 +7,9 @@ import (
 	"github.com/docmill/docmill/platform/sqlite"
 )
 
+// CrashLimit is crashLimit.
+const CrashLimit = crashLimit
+
 // Shorten shortens all delays by a factor.
 func (q *Queue) Shorten(factor float64) { q.delayFactor = 1 / factor }
 

@@ -46,26 +46,26 @@ func work(path string) {
 	broker := openBroker(path)
 	publisher, err := broker.NewPublisher(message.PublisherOptions{})
 	run(publisher, err)
-	run(broker.NewConsumer(message.Commands, message.Each{Concurrency: 1,
-		Handle: func(_ context.Context, d *message.Delivery) message.Outcome {
-			out.line("command %s", d.JobID)
-			return message.Ack
-		}}, message.ConsumerOptions{}))
-	run(broker.NewConsumer(message.Events, message.Batches{Max: 16,
-		Handle: func(_ context.Context, batch []*message.Delivery) error {
-			var jobs []string
-			for _, d := range batch {
-				jobs = append(jobs, d.JobID)
-			}
-			out.line("events %s", strings.Join(jobs, " "))
-			return nil
-		}}, message.ConsumerOptions{}))
+	commands := func(_ context.Context, d *message.Delivery) message.Outcome {
+		out.linef("command %s", d.JobID)
+		return message.Ack
+	}
+	events := func(_ context.Context, batch []*message.Delivery) error {
+		var jobs []string
+		for _, d := range batch {
+			jobs = append(jobs, d.JobID)
+		}
+		out.linef("events %s", strings.Join(jobs, " "))
+		return nil
+	}
+	run(broker.NewConsumer(message.Commands, message.Each{Concurrency: 1, Handle: commands}, message.ConsumerOptions{}))
+	run(broker.NewConsumer(message.Events, message.Batches{Max: 16, Handle: events}, message.ConsumerOptions{}))
 	for p := range publishers {
 		go func() {
 			for i := 0; ; i++ {
 				job := fmt.Sprintf("%d-%d-%d", os.Getpid(), p, i)
 				must(publisher.Publish(context.Background(), command(job)))
-				out.line("published %s", job)
+				out.linef("published %s", job)
 			}
 		}()
 	}
@@ -74,11 +74,11 @@ func work(path string) {
 
 // hang claims one command, prints its number of deliveries, and never returns.
 func hang(path string) {
-	run(openBroker(path).NewConsumer(message.Commands, message.Each{Concurrency: 1,
-		Handle: func(_ context.Context, d *message.Delivery) message.Outcome {
-			fmt.Println(d.JobID, d.DeliveryCount)
-			select {}
-		}}, message.ConsumerOptions{}))
+	handle := func(_ context.Context, d *message.Delivery) message.Outcome {
+		fmt.Println(d.JobID, d.DeliveryCount)
+		select {}
+	}
+	run(openBroker(path).NewConsumer(message.Commands, message.Each{Concurrency: 1, Handle: handle}, message.ConsumerOptions{}))
 	select {}
 }
 
@@ -144,6 +144,7 @@ func TestKill(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, h.db.Close()) })
 	require.NoError(t, h.db.IntegrityCheck(t.Context()))
 	f := newFixture(t, h)
+	commands.last, events.last = nil, nil
 	const end = "the end"
 	f.publish(command(end))
 	commands.handle(t, f.takeUntil(message.Commands, end))
@@ -163,7 +164,7 @@ func TestKilledDeliveriesAreCounted(t *testing.T) {
 	h := newHarness(t)
 	newFixture(t, h).publish(command("killer"), command("innocent"))
 	require.NoError(t, h.db.Close())
-	for i := range message.CommandsDeliveryLimit + 1 {
+	for i := range sqlitequeue.CrashLimit + 1 {
 		lines := startChild(t, "hang", h.path).killAfter(t, 1)
 		require.Equal(t, fmt.Sprint("killer ", i), lines[0])
 	}

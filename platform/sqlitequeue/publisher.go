@@ -7,10 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/docmill/docmill/contract/message"
-	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/sqlite"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -19,12 +16,6 @@ import (
 const (
 	defaultWait           = 5 * time.Second
 	defaultConfirmTimeout = 30 * time.Second
-)
-
-// Delays between the tries to publish while the disk is full.
-const (
-	firstSpaceDelay = 100 * time.Millisecond
-	maxSpaceDelay   = time.Second
 )
 
 type publisher struct {
@@ -157,21 +148,13 @@ func (p *publisher) enter(ctx context.Context) error {
 	return nil
 }
 
-// store stores a message, and tries again while the disk is full and Wait has not passed.
+// store stores a message.
 func (p *publisher) store(ctx context.Context, m message.Message, e message.Envelope, queues []message.Queue) error {
 	confirming, cancel := context.WithTimeout(ctx, p.options.ConfirmTimeout)
 	defer cancel()
 	durability := durabilityOf(m)
-	// The database itself logs that the disk is full.
-	policy := retry.Policy{Initial: firstSpaceDelay, Max: maxSpaceDelay, GiveUp: p.options.Wait}
-	var err error
-	_ = retry.Loop(confirming, policy, zap.NewNop(), "publish", func(ctx context.Context) error {
-		err = p.queue.enqueue(ctx, durability, e, m.Delay, queues...)
-		if errors.Is(err, sqlite.ErrFull) {
-			return err
-		}
-		return nil
-	})
+	// A full disk is reported at once: space rarely comes back within the time that a client waits.
+	err := p.queue.enqueue(confirming, durability, e, m.Delay, queues...)
 	switch {
 	case err == nil:
 		return nil

@@ -90,15 +90,15 @@ func Open(ctx context.Context, db *sqlite.DB, options Options) (*Queue, error) {
 	for _, queue := range storedQueues {
 		q.dispatchers[queue] = &dispatcher{}
 	}
-	if err := db.Write(ctx, sqlite.Relaxed, q.recover); err != nil {
+	if err := db.Write(ctx, sqlite.Relaxed, q.restore); err != nil {
 		return nil, fmt.Errorf("open the message queue: %w", err)
 	}
 	q.registerDepths(options.Metrics)
 	return q, nil
 }
 
-// recover brings the table into a state in which no consumer exists, and counts what is in it.
-func (q *Queue) recover(ctx context.Context, tx *sqlite.Tx) error {
+// restore brings the table into a state in which no consumer exists, and counts what is in it.
+func (q *Queue) restore(ctx context.Context, tx *sqlite.Tx) error {
 	if err := releaseAll(ctx, tx); err != nil {
 		return fmt.Errorf("release leases: %w", err)
 	}

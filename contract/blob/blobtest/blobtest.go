@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -464,7 +465,7 @@ func (s suite) overwriteWhileReading() {
 	s.put("key", contents[1])
 	rest, err := io.ReadAll(body)
 	if err == nil {
-		require.True(s.t, isOneOf(append(got, rest...), contents), "the stream is a mixture")
+		require.True(s.t, isOneOf(slices.Concat(got, rest), contents), "the stream is a mixture")
 	}
 	s.requireContent("key", contents[1])
 }

@@ -25,6 +25,7 @@ import (
 const (
 	magicCompound    = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 	headerSize       = 512
+	sectorSize       = 512
 	headerFATs       = 109
 	entrySize        = 128
 	miniSectorSize   = 64
@@ -103,73 +104,31 @@ type Stream struct {
 // Compound writes a compound file of version 3: a sector of allocation table, the directory, the table of the mini
 // stream, the mini stream, and then the streams of 4 KiB and more. It holds up to 62 KiB.
 func Compound(streams ...Stream) []byte {
-	const sector = 512
-	le := binary.LittleEndian
-	fat := []uint32{0xFFFFFFFD}
-	body := make([]byte, 0, 16*sector)
-	// add appends a chain of sectors and returns its first one.
-	add := func(data []byte) uint32 {
-		if len(data) == 0 {
-			return endOfChain
-		}
-		first := uint32(len(fat))
-		for len(data) > 0 {
-			n := min(sector, len(data))
-			body = append(body, append(data[:n:n], make([]byte, sector-n)...)...)
-			data = data[n:]
-			fat = append(fat, uint32(len(fat))+1)
-		}
-		fat[len(fat)-1] = endOfChain
-		return first
-	}
-
-	directory := make([]byte, (len(streams)+2+3)/4*4*entrySize)
-	put := func(i int, name string, kind byte, child, right, start uint32, size int) {
-		raw := directory[i*entrySize:]
-		for j, unit := range utf16.Encode([]rune(name)) {
-			le.PutUint16(raw[2*j:], unit)
-		}
-		le.PutUint16(raw[64:], uint16(2*len(name)+2))
-		raw[66] = kind
-		le.PutUint32(raw[68:], noEntry)
-		le.PutUint32(raw[72:], right)
-		le.PutUint32(raw[76:], child)
-		le.PutUint32(raw[116:], start)
-		le.PutUint32(raw[120:], uint32(size))
-	}
-	directoryStart := add(directory) // its place; filled in below
-	var mini []byte
-	var miniFAT []uint32
+	c := &compound{fat: []uint32{0xFFFFFFFD}}
+	c.directory = make([]byte, (len(streams)+2+3)/4*4*entrySize)
+	directoryStart := c.add(c.directory) // its place; filled in below
 	top, nested := uint32(noEntry), uint32(noEntry)
 	for i, s := range streams {
-		start := uint32(endOfChain)
-		if len(s.Data) >= miniStreamCutoff {
-			start = add([]byte(s.Data))
-		} else if len(s.Data) > 0 {
-			start = uint32(len(mini) / miniSectorSize)
-			for data := []byte(s.Data); len(data) > 0; {
-				n := min(miniSectorSize, len(data))
-				mini = append(mini, append(data[:n:n], make([]byte, miniSectorSize-n)...)...)
-				data = data[n:]
-				miniFAT = append(miniFAT, uint32(len(miniFAT))+1)
-			}
-			miniFAT[len(miniFAT)-1] = endOfChain
-		}
 		siblings := &top
 		if s.Nested {
 			siblings = &nested
 		}
-		put(i+2, s.Name, streamEntry, noEntry, *siblings, start, len(s.Data))
+		c.put(i+2, s.Name, entry{streamEntry, noEntry, *siblings, c.addStream([]byte(s.Data)), len(s.Data)})
 		*siblings = uint32(i + 2)
 	}
-	put(1, "Storage", 1, nested, top, 0, 0)
-	put(0, "Root Entry", rootEntry, 1, noEntry, add(mini), len(mini))
-	miniTable := make([]byte, 0, 4*len(miniFAT))
-	for _, next := range miniFAT {
-		miniTable = le.AppendUint32(miniTable, next)
+	c.put(1, "Storage", entry{1, nested, top, 0, 0})
+	c.put(0, "Root Entry", entry{rootEntry, 1, noEntry, c.add(c.mini), len(c.mini)})
+	miniStart := c.add(words(c.miniFAT))
+	copy(c.body, c.directory)
+	table := words(c.fat)
+	for len(table) < sectorSize {
+		table = binary.LittleEndian.AppendUint32(table, noEntry)
 	}
-	miniStart := add(miniTable)
+	return slices.Concat(compoundHeader(directoryStart, miniStart), table, c.body)
+}
 
+func compoundHeader(directoryStart, miniStart uint32) []byte {
+	le := binary.LittleEndian
 	header := make([]byte, headerSize)
 	copy(header, magicCompound)
 	le.PutUint16(header[26:], 3)
@@ -182,15 +141,69 @@ func Compound(streams ...Stream) []byte {
 		le.PutUint32(header[76+4*i:], noEntry)
 	}
 	le.PutUint32(header[76:], 0)
-	table := make([]byte, 0, sector)
-	for _, next := range fat {
-		table = le.AppendUint32(table, next)
+	return header
+}
+
+// compound is a compound file that is being written.
+type compound struct {
+	fat, miniFAT          []uint32
+	directory, mini, body []byte
+}
+
+type entry struct {
+	kind                byte
+	child, right, start uint32
+	size                int
+}
+
+// add appends a chain of sectors and returns its first one.
+func (c *compound) add(data []byte) uint32 {
+	return appendChain(&c.body, &c.fat, data, sectorSize)
+}
+
+func (c *compound) addStream(data []byte) uint32 {
+	if len(data) >= miniStreamCutoff {
+		return c.add(data)
 	}
-	for len(table) < sector {
-		table = le.AppendUint32(table, noEntry)
+	return appendChain(&c.mini, &c.miniFAT, data, miniSectorSize)
+}
+
+func appendChain(body *[]byte, fat *[]uint32, data []byte, size int) uint32 {
+	if len(data) == 0 {
+		return endOfChain
 	}
-	copy(body, directory)
-	return slices.Concat(header, table, body)
+	first := uint32(len(*fat))
+	for len(data) > 0 {
+		n := min(size, len(data))
+		*body = append(*body, append(data[:n:n], make([]byte, size-n)...)...)
+		data = data[n:]
+		*fat = append(*fat, uint32(len(*fat))+1)
+	}
+	(*fat)[len(*fat)-1] = endOfChain
+	return first
+}
+
+func (c *compound) put(i int, name string, e entry) {
+	le := binary.LittleEndian
+	raw := c.directory[i*entrySize:]
+	for j, unit := range utf16.Encode([]rune(name)) {
+		le.PutUint16(raw[2*j:], unit)
+	}
+	le.PutUint16(raw[64:], uint16(2*len(name)+2))
+	raw[66] = e.kind
+	le.PutUint32(raw[68:], noEntry)
+	le.PutUint32(raw[72:], e.right)
+	le.PutUint32(raw[76:], e.child)
+	le.PutUint32(raw[116:], e.start)
+	le.PutUint32(raw[120:], uint32(e.size))
+}
+
+func words(numbers []uint32) []byte {
+	var data []byte
+	for _, n := range numbers {
+		data = binary.LittleEndian.AppendUint32(data, n)
+	}
+	return data
 }
 
 // Counter counts what is read of a document.

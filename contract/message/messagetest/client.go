@@ -10,32 +10,33 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
-// The functions of this file are for tests of the services, which publish and consume messages without code of a service.
+// The functions of this file are for tests of the services, which publish and consume messages without code of a
+// service.
 
 // receiveTimeout is how long Take waits; the machine may be busy.
 const receiveTimeout = 2 * time.Minute
 
 // Publisher returns a running publisher. It is stopped when the test ends.
-func Publisher(t testing.TB, b message.Broker) message.Publisher {
-	t.Helper()
+func Publisher(tb testing.TB, b message.Broker) message.Publisher {
+	tb.Helper()
 	p, err := b.NewPublisher(message.PublisherOptions{Wait: receiveTimeout})
-	require.NoError(t, err)
-	background(t, p)
+	require.NoError(tb, err)
+	background(tb, p)
 	return p
 }
 
-// Receive returns the messages of a queue. Each is acknowledged when it is received from the channel. Consuming stops when
-// the test ends.
-func Receive(t testing.TB, b message.Broker, queue message.Queue) <-chan *message.Delivery {
-	t.Helper()
-	deliveries, _ := receive(t, b, queue)
+// Receive returns the messages of a queue. Each is acknowledged when it is received from the channel. Consuming stops
+// when the test ends.
+func Receive(tb testing.TB, b message.Broker, queue message.Queue) <-chan *message.Delivery {
+	tb.Helper()
+	deliveries, _ := receive(tb, b, queue)
 	return deliveries
 }
 
 // Take waits for a message of a queue, acknowledges it and stops consuming.
-func Take(t testing.TB, b message.Broker, queue message.Queue) *message.Delivery {
-	t.Helper()
-	deliveries, stop := receive(t, b, queue)
+func Take(tb testing.TB, b message.Broker, queue message.Queue) *message.Delivery {
+	tb.Helper()
+	deliveries, stop := receive(tb, b, queue)
 	defer stop()
 	timeout := time.NewTimer(receiveTimeout)
 	defer timeout.Stop()
@@ -43,13 +44,13 @@ func Take(t testing.TB, b message.Broker, queue message.Queue) *message.Delivery
 	case d := <-deliveries:
 		return d
 	case <-timeout.C:
-		require.FailNow(t, "no message arrived", "in %s", queue)
+		require.FailNow(tb, "no message arrived", "in %s", queue)
 		return nil
 	}
 }
 
-func receive(t testing.TB, b message.Broker, queue message.Queue) (deliveries <-chan *message.Delivery, stop func()) {
-	t.Helper()
+func receive(tb testing.TB, b message.Broker, queue message.Queue) (deliveries <-chan *message.Delivery, stop func()) {
+	tb.Helper()
 	received, stopped := make(chan *message.Delivery), make(chan struct{})
 	handler := message.Each{Concurrency: 1, Handle: func(ctx context.Context, d *message.Delivery) message.Outcome {
 		select {
@@ -62,8 +63,8 @@ func receive(t testing.TB, b message.Broker, queue message.Queue) (deliveries <-
 		}
 	}}
 	c, err := b.NewConsumer(queue, handler, message.ConsumerOptions{})
-	require.NoError(t, err)
-	drain := background(t, c)
+	require.NoError(tb, err)
+	drain := background(tb, c)
 	return received, func() {
 		close(stopped)
 		drain()
@@ -71,14 +72,14 @@ func receive(t testing.TB, b message.Broker, queue message.Queue) (deliveries <-
 }
 
 // background runs r until the test ends, or until drain, which waits for its end.
-func background(t testing.TB, r message.Runner) (drain func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+func background(tb testing.TB, r message.Runner) (drain func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	draining, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- r.Run(ctx, func() {}, draining) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
-		require.NoError(t, <-ended)
+		require.NoError(tb, <-ended)
 	})
 	return func() {
 		close(draining)

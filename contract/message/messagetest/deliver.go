@@ -166,8 +166,8 @@ func testCompetingConsumers(f *fixture) {
 	f.holdsOnly(p, message.Commands)
 }
 
-// testConnectionLost: the handler of a lost delivery returns Ack. It must settle neither that delivery, which comes again,
-// nor any other.
+// testConnectionLost: the handler of a lost delivery returns Ack. It must settle neither that delivery, which comes
+// again, nor any other.
 func testConnectionLost(f *fixture) {
 	p, _ := f.publisher()
 	f.publish(p, command("job-1"), command("job-2"))

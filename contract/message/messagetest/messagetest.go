@@ -1,4 +1,5 @@
-// Package messagetest is the conformance suite of package message: what every implementation of [message.Broker] must do.
+// Package messagetest is the conformance suite of package message: what every implementation of [message.Broker] must
+// do.
 //
 // An implementation runs it in a test of its own:
 //
@@ -6,12 +7,12 @@
 //		messagetest.Run(t, messagetest.Suite{Open: func(t testing.TB) messagetest.Harness { ... }})
 //	}
 //
-// Every case opens a store of its own, so that all of them run in parallel. No case sleeps: each one waits for deliveries.
-// To see that nothing arrives, a case publishes a marker behind what must not arrive, and requires that the marker is the
-// first to come.
+// Every case opens a store of its own, so that all of them run in parallel. No case sleeps: each one waits for
+// deliveries. To see that nothing arrives, a case publishes a marker behind what must not arrive, and requires that
+// the marker is the first to come.
 //
-// The package's own tests run the suite on a small correct broker and on copies of it with planted bugs, each of which a
-// case must detect.
+// The package's own tests run the suite on a small correct broker and on copies of it with planted bugs, each of
+// which a case must detect.
 package messagetest
 
 import (
@@ -25,8 +26,8 @@ import (
 type Suite struct {
 	// Open returns an empty store. It registers what must be cleaned up with t.Cleanup.
 	Open func(t testing.TB) Harness
-	// OpenPrivate is Open for the few cases that call Harness.Restart. It is for implementations whose ordinary stores share
-	// a server. Nil means Open.
+	// OpenPrivate is Open for the few cases that call Harness.Restart. It is for implementations whose ordinary
+	// stores share a server. Nil means Open.
 	OpenPrivate func(t testing.TB) Harness
 	// Lacks is what the implementation cannot do by design. The cases about it are skipped.
 	Lacks Lacks
@@ -36,8 +37,8 @@ type Suite struct {
 
 // Lacks is what an implementation cannot do by design.
 type Lacks struct {
-	// Connection is set if consumers have no connection that they could lose while their process lives. Harness.Disconnect
-	// is not used.
+	// Connection is set if consumers have no connection that they could lose while their process lives.
+	// Harness.Disconnect is not used.
 	Connection bool
 	// UncountedReturn is set if a delivery that a drain returns to its queue counts as delivered once more.
 	UncountedReturn bool
@@ -45,15 +46,16 @@ type Lacks struct {
 
 // Harness is a store of messages, empty at first, and what the suite does to it.
 type Harness struct {
-	// Open returns a broker on the store, as the service with this name would open it. It is called several times for one
-	// store. Brokers of one store need not be isolated from each other like processes, but their consumers compete for the
-	// same queues, and announcements reach the consumers of all of them. Required.
+	// Open returns a broker on the store, as the service with this name would open it. It is called several times for
+	// one store. Brokers of one store need not be isolated from each other like processes, but their consumers
+	// compete for the same queues, and announcements reach the consumers of all of them. Required.
 	Open func(t testing.TB, name string) message.Broker
 	// ShortestDelay is how long the shortest of message.RetryDelays takes in this store, for implementations that can
-	// shorten their delays for a test. All delays must be shortened by the same factor. 0 means that it is not shortened.
+	// shorten their delays for a test. All delays must be shortened by the same factor. 0 means that it is not
+	// shortened.
 	ShortestDelay time.Duration
-	// Restart stops what holds the messages, without warning if possible, and starts it again. Only what is durable survives.
-	// The suite calls it while nothing runs, and then calls Open again. Required.
+	// Restart stops what holds the messages, without warning if possible, and starts it again. Only what is durable
+	// survives. The suite calls it while nothing runs, and then calls Open again. Required.
 	Restart func(t testing.TB)
 	// Disconnect breaks the connections of all brokers and lets new ones through again at once. Required unless the
 	// implementation lacks connections.
@@ -61,8 +63,8 @@ type Harness struct {
 	// LimitCommands sets the number of messages beyond which the queue Commands rejects further ones, instead of
 	// message.MaxCommands. The limit may be a soft one. Required.
 	LimitCommands func(t testing.TB, n int)
-	// Inject puts a message into the queue Commands, bypassing Publish: what a foreign or newer program could have put there.
-	// Required.
+	// Inject puts a message into the queue Commands, bypassing Publish: what a foreign or newer program could have
+	// put there. Required.
 	Inject func(t testing.TB, e message.Envelope)
 }
 
@@ -95,10 +97,10 @@ func cases() []testCase {
 }
 
 // run opens a store and runs one case on it.
-func (s Suite) run(t testing.TB, c testCase) {
-	t.Helper()
+func (s Suite) run(tb testing.TB, c testCase) {
+	tb.Helper()
 	if c.disconnects && s.Lacks.Connection {
-		t.Skip("the implementation has no connections")
+		tb.Skip("the implementation has no connections")
 	}
 	if s.Patience == 0 {
 		s.Patience = time.Minute
@@ -107,7 +109,7 @@ func (s Suite) run(t testing.TB, c testCase) {
 	if c.restarts && s.OpenPrivate != nil {
 		open = s.OpenPrivate
 	}
-	f := &fixture{TB: t, suite: s, store: open(t)}
+	f := &fixture{TB: tb, suite: s, store: open(tb)}
 	if f.store.ShortestDelay == 0 {
 		f.store.ShortestDelay = message.RetryDelays()[0]
 	}

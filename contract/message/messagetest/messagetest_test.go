@@ -143,7 +143,7 @@ func observe(t *testing.T, suite Suite, c testCase) string {
 type recorder struct {
 	testing.TB
 
-	ctx      context.Context //nolint:containedctx // what Context returns
+	ctx      context.Context
 	mu       sync.Mutex
 	failures []string
 	cleanups []func()

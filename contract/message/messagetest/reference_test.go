@@ -275,7 +275,7 @@ type consumer struct {
 
 // session is a consumer's connection.
 type session struct {
-	ctx  context.Context //nolint:containedctx // the session is this lifetime
+	ctx  context.Context
 	lose context.CancelCauseFunc
 }
 
@@ -301,7 +301,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 // stopping is a context that ends with drain, too. It has ended in the moment in which drain is closed: a consumer that
 // merely learns of it soon after may take one more delivery.
 type stopping struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	drain <-chan struct{}
 }
@@ -438,7 +438,7 @@ func (m *memory) move(i *item, death message.Death) {
 }
 
 // get takes up to n items, and waits for the first. It returns none if stop or the session ended.
-func (c *consumer) get(stop stopping, s *session, n int) []*item {
+func (c *consumer) get(stop stopping, s *session, n int) []claimed {
 	for stop.Err() == nil {
 		c.mu.Lock()
 		changed := c.changed
@@ -458,7 +458,7 @@ func (c *consumer) get(stop stopping, s *session, n int) []*item {
 }
 
 // claim takes up to n items that are there. The store is locked.
-func (c *consumer) claim(s *session, n int) []*item {
+func (c *consumer) claim(s *session, n int) []claimed {
 	var got []*item
 	if s.ctx.Err() != nil {
 		return nil
@@ -476,21 +476,26 @@ func (c *consumer) claim(s *session, n int) []*item {
 	if h, ok := c.handler.(message.Batches); ok && c.bugs.batchWaits && len(got) < h.Max {
 		return nil
 	}
+	var all []claimed
 	for _, i := range got {
 		i.holder, i.seen = s, map[*session]bool{s: true}
 		if c.bugs.ackBeforeHandle {
 			c.remove(i)
 		}
+		all = append(all, claimed{i, &message.Delivery{Envelope: i.envelope, DeliveryCount: i.count, Death: i.death}})
 	}
-	return got
+	return all
 }
 
-func (i *item) delivery() *message.Delivery {
-	return &message.Delivery{Envelope: i.envelope, DeliveryCount: i.count, Death: i.death}
+// claimed is an item that a session has in hand, as it was when it was claimed.
+type claimed struct {
+	*item
+
+	delivery *message.Delivery
 }
 
 // settle ends a delivery, unless it is no longer this session's.
-func (c *consumer) settle(s *session, i *item, outcome message.Outcome) {
+func (c *consumer) settle(s *session, i claimed, outcome message.Outcome) {
 	c.update(func() {
 		if (i.holder != s || s.ctx.Err() != nil) && !c.bugs.lateAckCounts {
 			return
@@ -501,14 +506,14 @@ func (c *consumer) settle(s *session, i *item, outcome message.Outcome) {
 				i.holder = nil
 				return
 			}
-			c.remove(i)
+			c.remove(i.item)
 		case message.DeadLetter:
-			c.move(i, message.Rejected)
+			c.move(i.item, message.Rejected)
 		default:
 			if c.bugs.requeueDrops {
-				c.remove(i)
+				c.remove(i.item)
 			}
-			c.giveBack(i, false)
+			c.giveBack(i.item, false)
 		}
 	})
 }
@@ -540,8 +545,7 @@ func (c *consumer) each(stop stopping, s *session, h message.Each) {
 		handlers.Go(func() {
 			defer func() { <-slots }()
 			for _, i := range got {
-				d := i.delivery()
-				outcome := h.Handle(d.Context(s.ctx), d)
+				outcome := h.Handle(i.delivery.Context(s.ctx), i.delivery)
 				if c.bugs.drainDropsHand && stop.Err() != nil {
 					return
 				}
@@ -557,22 +561,22 @@ func (c *consumer) batches(stop stopping, s *session, h message.Batches) {
 		limit *= 2
 	}
 	for {
-		claimed := c.get(stop, s, 2*limit) // one batch is taken while the one before is handled
-		if len(claimed) == 0 {
+		got := c.get(stop, s, 2*limit) // one batch is taken while the one before is handled
+		if len(got) == 0 {
 			return
 		}
-		for len(claimed) > 0 && stop.Err() == nil {
-			n := min(limit, len(claimed))
-			if !c.batch(stop, s, h, claimed[:n]) {
+		for len(got) > 0 && stop.Err() == nil {
+			n := min(limit, len(got))
+			if !c.batch(stop, s, h, got[:n]) {
 				c.lost(s)
 				return
 			}
-			claimed = claimed[n:]
+			got = got[n:]
 		}
 		c.update(func() {
-			for _, i := range claimed {
+			for _, i := range got {
 				if i.holder == s {
-					c.giveBack(i, c.bugs.drainCountsRest)
+					c.giveBack(i.item, c.bugs.drainCountsRest)
 				}
 			}
 		})
@@ -580,10 +584,10 @@ func (c *consumer) batches(stop stopping, s *session, h message.Batches) {
 }
 
 // batch handles one batch until it succeeds. It returns false if it was given up.
-func (c *consumer) batch(stop stopping, s *session, h message.Batches, items []*item) bool {
+func (c *consumer) batch(stop stopping, s *session, h message.Batches, items []claimed) bool {
 	var batch []*message.Delivery
 	for _, i := range items {
-		batch = append(batch, i.delivery())
+		batch = append(batch, i.delivery)
 	}
 	if c.bugs.batchReversed {
 		slices.Reverse(items)

@@ -6,6 +6,7 @@ CREATE TABLE messages (
     state        INTEGER NOT NULL,
     available_at INTEGER NOT NULL, -- Unix time in milliseconds; 0 unless delayed
     deliveries   INTEGER NOT NULL, -- how often it was delivered and returned
+    crashes      INTEGER NOT NULL DEFAULT 0, -- how often the process died while it was leased
     death        TEXT NOT NULL,    -- why it is dead; empty unless it is
     type         TEXT NOT NULL,
     content_type TEXT NOT NULL,

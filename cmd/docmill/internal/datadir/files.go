@@ -108,7 +108,7 @@ type Report struct {
 // maxProblems bounds a report.
 const maxProblems = 100
 
-func (r *Report) problem(format string, args ...any) {
+func (r *Report) problemf(format string, args ...any) {
 	if len(r.Problems) < maxProblems {
 		r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 	}
@@ -119,7 +119,7 @@ func (r *Report) problem(format string, args ...any) {
 func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 	report := Report{Jobs: map[job.Status]int{}}
 	if err := d.database.IntegrityCheck(ctx); err != nil {
-		report.problem("%v", err)
+		report.problemf("%v", err)
 	}
 	for _, err := range d.Messages.All(ctx) {
 		if err != nil {
@@ -140,7 +140,7 @@ func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 		if err != nil {
 			return report, err
 		}
-		report.problem("file %s belongs to no job", orphan.key)
+		report.problemf("file %s belongs to no job", orphan.key)
 	}
 	return report, nil
 }
@@ -152,7 +152,7 @@ func (d *Dir) inspectJob(ctx context.Context, j job.Job, report *Report) error {
 			return err
 		}
 	} else if j.Status.Terminal() {
-		report.problem("job %s has ended, but its submission is unknown", j.ID)
+		report.problemf("job %s has ended, but its submission is unknown", j.ID)
 	}
 	if r := j.Result; r != nil {
 		return inspectFile(ctx, d.Results, j.ID, r.ObjectKey, r.Size, report)
@@ -164,11 +164,11 @@ func inspectFile(ctx context.Context, bucket *directory.Bucket, id uuid.UUID, ke
 	size, err := bucket.Stat(ctx, key)
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
-		report.problem("job %s: file %s is missing", id, key)
+		report.problemf("job %s: file %s is missing", id, key)
 	case err != nil:
 		return err
 	case size != want:
-		report.problem("job %s: file %s has %d bytes instead of %d", id, key, size, want)
+		report.problemf("job %s: file %s has %d bytes instead of %d", id, key, size, want)
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 // The messages about a job: the command that requests a conversion, and the events that follow.
 //
-// Compatibility: fields are only added; numbers and meanings never change (`make lint` runs buf's breaking-change check
-// against the released contract). A consumer ignores fields that it does not know, and treats a message type that it does
-// not know as a permanent error of that message, never of the queue.
+// Compatibility: fields are only added; numbers and meanings never change (`make lint` runs buf's breaking-change
+// check against the released contract). A consumer ignores fields that it does not know, and treats a message type
+// that it does not know as a permanent error of that message, never of the queue.
 //
 // In RabbitMQ, every message is one AMQP message: `type` is the full protobuf name, `content_type` is
 // `application/protobuf`, `message_id` is the message's own id, `correlation_id` is the job's id.
@@ -397,8 +397,8 @@ func (x *ConversionStarted) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// ConversionProgressed reports the progress of a running attempt. It is advisory: publishers may omit any of these events,
-// and a lost one only affects the progress that is shown in the meantime.
+// ConversionProgressed reports the progress of a running attempt. It is advisory: publishers may omit any of these
+// events, and a lost one only affects the progress that is shown in the meantime.
 //
 // Publisher: converter. Consumer: status.
 type ConversionProgressed struct {
@@ -482,8 +482,8 @@ func (x *ConversionProgressed) GetProgressedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// ConversionRetried reports that an attempt failed for a transient reason, such as an object store that does not answer,
-// and that the job waits for its next attempt.
+// ConversionRetried reports that an attempt failed for a transient reason, such as an object store that does not
+// answer, and that the job waits for its next attempt.
 //
 // Publisher: converter. Consumer: status.
 type ConversionRetried struct {
@@ -916,8 +916,8 @@ type Report struct {
 	Store *durationpb.Duration `protobuf:"bytes,6,opt,name=store,proto3" json:"store,omitempty"`
 	// The fonts that the document references, as far as its format reveals them, in alphabetical order. At most 100.
 	Fonts []*Font `protobuf:"bytes,7,rep,name=fonts,proto3" json:"fonts,omitempty"`
-	// The addresses of images, templates, data and the like that the document wanted to load and that were not loaded, without
-	// user names and passwords. Hyperlinks do not count: they stay. At most 20, each of at most 256 characters.
+	// The addresses of images, templates, data and the like that the document wanted to load and that were not loaded,
+	// without user names and passwords. Hyperlinks do not count: they stay. At most 20, each of at most 256 characters.
 	BlockedLinks []string `protobuf:"bytes,8,rep,name=blocked_links,json=blockedLinks,proto3" json:"blocked_links,omitempty"`
 	// How many such addresses there were in all.
 	BlockedLinksTotal int32 `protobuf:"varint,9,opt,name=blocked_links_total,json=blockedLinksTotal,proto3" json:"blocked_links_total,omitempty"`

@@ -491,13 +491,13 @@ func (Orientation) EnumDescriptor() ([]byte, []int) {
 	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{7}
 }
 
-// Options are what a client may choose for a conversion. The name of a field is the option's name in the API. The value of
-// an enum is the part after the enum's own name, in lower case and with hyphens: PDF_A_2B of PdfA is "2b". If a field is
-// not set, LibreOffice's default applies. Package option defines which options apply to which formats.
+// Options are what a client may choose for a conversion. The name of a field is the option's name in the API. The
+// value of an enum is the part after the enum's own name, in lower case and with hyphens: PDF_A_2B of PdfA is "2b".
+// If a field is not set, LibreOffice's default applies. Package option defines which options apply to which formats.
 type Options struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The language for reading the document, as a BCP 47 tag. It affects dates, numbers, and the paper size of documents that
-	// do not define one.
+	// The language for reading the document, as a BCP 47 tag. It affects dates, numbers, and the paper size of
+	// documents that do not define one.
 	Locale *string `protobuf:"bytes,1,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
 	// The pages to produce, counted from 1, such as "1-3,5,8-".
 	Pages *string `protobuf:"bytes,2,opt,name=pages,proto3,oneof" json:"pages,omitempty"`
@@ -765,8 +765,8 @@ func (x *Options) GetDpi() int32 {
 	return 0
 }
 
-// Secrets are options that only the converter may learn. They are sent as Target.sealed_secrets only. The name of a field
-// is the option's name in the API.
+// Secrets are options that only the converter may learn. They are sent as Target.sealed_secrets only. The name of a
+// field is the option's name in the API.
 type Secrets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The password that opens the document.

@@ -48,9 +48,10 @@ const (
 // back.
 const transferTimeout = 10 * time.Minute
 
-// make converts the document and stores the result. A problem of the catalog that is not retryable is the document's
-// own fault; any other error is transient.
-func (a *attempt) make(ctx context.Context) (*conversionv1.Result, error) {
+// make converts the document and stores the result. A problem of the catalog that is not retryable is the document's own
+// fault; any other error is transient.
+func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) {
+	defer a.recoverTo(&err)
 	format, target, err := a.formats()
 	if err != nil {
 		return nil, err

@@ -148,8 +148,36 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
-// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to
-// the gateways first.
+// TestPanicEndsOnlyItsJob checks that a bug that a document finds in this process is a transient failure of its job, and that the
+// converter goes on.
+func TestPanicEndsOnlyItsJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hostile := b.submit([]byte("a hostile document"), nil)
+	innocent := b.submit([]byte("another document"), nil)
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		content, err := os.ReadFile(request.Source)
+		require.NoError(t, err)
+		if string(content) == "a hostile document" {
+			panic("index out of range")
+		}
+		return copies(ctx, request)
+	})
+	outcomes := map[string]string{}
+	for len(outcomes) < 2 {
+		switch m := next(t, b.events).(type) {
+		case *conversionv1.ConversionRetried:
+			outcomes[m.GetJobId()] = "retried"
+		case *conversionv1.ConversionSucceeded:
+			outcomes[m.GetJobId()] = "succeeded"
+		}
+	}
+	require.Equal(t, map[string]string{hostile.GetJobId(): "retried", innocent.GetJobId(): "succeeded"}, outcomes)
+	b.settled(consumer)
+}
+
+// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to the
+// gateways first.
 func TestMissingKeyIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -20,12 +20,15 @@ func (a *attempt) startFontReport(
 ) <-chan []*conversionv1.Font {
 	result := make(chan []*conversionv1.Font, 1)
 	go func() {
+		var report []*conversionv1.Font
+		defer func() { result <- report }()
+		defer a.ignorePanic()
 		var used map[string]bool
 		isPDF := target.ID == format.TargetPDF || target.Kind != format.Written
 		if isPDF && output.Path != "" && len(found.substitutes) > 0 {
 			used = a.familiesIn(ctx, output.Path)
 		}
-		result <- reportFonts(found, used)
+		report = reportFonts(found, used)
 	}()
 	return result
 }

@@ -40,6 +40,8 @@ func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-
 	go func() {
 		defer file.Close()
 		found := scan{installed: map[string]bool{}, substitutes: map[string]string{}}
+		defer func() { result <- found }()
+		defer a.ignorePanic()
 		if info, err := file.Stat(); err == nil {
 			found.Findings = preflight.Scan(ctx, file, info.Size(), request.Format)
 		}
@@ -51,7 +53,6 @@ func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-
 			}
 		}
 		found.lastResort = fonts.Key(a.Fonts.LastResort(ctx))
-		result <- found
 	}()
 	return result
 }

@@ -88,7 +88,7 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Fi
 
 // finder collects what is found.
 type finder struct {
-	// budget bounds the work of reading containers, and ends when nobody waits any more.
+	// budget bounds the work of reading containers, and ends with the context.
 	budget *officefile.Budget
 	// left is how many bytes may still be scanned.
 	left int64

@@ -197,7 +197,7 @@ func TestCharacterSets(t *testing.T) {
 	require.Equal(t, []string{"Größe"}, names(look(t, packed(t, "content.xml", string(wide)), "odt")))
 }
 
-// TestBounds: what a document makes up is cut to what can be told, and costs no more.
+// TestBounds: invented names are cut to what a report can list, and cost no more.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	var many strings.Builder

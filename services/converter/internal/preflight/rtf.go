@@ -12,7 +12,8 @@ import (
 // maxRTF bounds how much is read of a rich text. Images, which are written as text, are most of a large one.
 const maxRTF = 16 << 20
 
-// rtf scans a rich text. Word lists dozens of fonts that are not used, so only those count that are selected somewhere.
+// rtf scans a rich text. Word lists dozens of fonts that are not used, so only those count that are selected
+// somewhere.
 func (f *finder) rtf(r io.Reader) {
 	content, err := io.ReadAll(io.LimitReader(r, maxRTF))
 	if err != nil {

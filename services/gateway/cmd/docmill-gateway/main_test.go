@@ -312,7 +312,7 @@ func TestHeapOfALargeUpload(t *testing.T) {
 	}
 }
 
-// peakHeap gives the largest heap in use, garbage included, that the process reports until done.
+// peakHeap returns the largest heap in use, garbage included, that the process reports until done.
 func (p *process) peakHeap(t *testing.T, done <-chan struct{}) float64 {
 	highest := 0.0
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -339,7 +339,7 @@ func (p *process) peakHeap(t *testing.T, done <-chan struct{}) float64 {
 	}
 }
 
-// largeDocument streams a Word document with a picture of size bytes.
+// largeDocument streams a Word document with an image of size bytes.
 func largeDocument(t *testing.T, size int64) io.Reader {
 	t.Helper()
 	reader, writer := io.Pipe()
@@ -389,6 +389,8 @@ func TestSettingsAreChecked(t *testing.T) {
 	require.NoError(t, err)
 	for flag, want := range map[string]string{
 		"--max-uploads=0":                            "max-uploads",
+		"--max-open-uploads=1":                       "max-open-uploads",
+		"--min-upload-rate=fast":                     "min-upload-rate",
 		"--max-upload-size=0":                        "max-upload-size",
 		"--upload-idle-timeout=0s":                   "upload-idle-timeout",
 		"--status-url=nowhere":                       "status-url",

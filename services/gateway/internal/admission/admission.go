@@ -37,11 +37,11 @@ type Config struct {
 }
 
 // MinLag is the lag from which an upload may be interrupted in favor of another one. Healthy clients pause for less, also
-// when a packet is lost and sent again. If more uploads wait than there are slots, it is shorter in proportion, so that
+// when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than there are slots, it is shorter in proportion, so that
 // also the last of them gets a slot after about MinLag, but not below minLagUnderPressure: a client that had to wait has
 // data on the way, so one that sends nothing for so long after that has probably none.
 const (
-	MinLag              = time.Second
+	MinLag              = 2 * time.Second
 	minLagUnderPressure = 100 * time.Millisecond
 )
 

@@ -87,7 +87,8 @@ func TestSlotOfTheUploadThatLagsMostIsReplaced(t *testing.T) {
 		require.NoError(t, f.ticket.Start(t.Context()))
 	}
 	started := make(chan error)
-	go func() { started <- enter(t, gate, "d", 0).ticket.Start(t.Context()) }()
+	waiting := enter(t, gate, "d", 0)
+	go func() { started <- waiting.ticket.Start(t.Context()) }()
 	requireInterrupted(t, slower)
 	requireUndisturbed(t, good, slow)
 	slower.ticket.Leave()

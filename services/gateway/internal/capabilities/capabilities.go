@@ -1,5 +1,5 @@
-// Package capabilities knows what can be converted now: what every converter that is at work supports. Converters announce
-// it, because it depends on their release and on the LibreOffice that is installed with them.
+// Package capabilities knows what can be converted now: what every converter that is at work supports. Converters
+// announce it, because it depends on their release and on the LibreOffice that is installed with them.
 package capabilities
 
 import (
@@ -38,7 +38,8 @@ var all = supported(nil)
 // All returns all formats with all targets. The slice must not be modified.
 func All() []Format { return all }
 
-// Capabilities is what the converters have announced. Its zero value has received nothing yet. It is safe for concurrent use.
+// Capabilities is what the converters have announced. Its zero value has received nothing yet. It is safe for
+// concurrent use.
 type Capabilities struct {
 	mu         sync.Mutex
 	converters map[string]converter
@@ -103,9 +104,10 @@ func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]strin
 	return targets
 }
 
-// unannouncedTargets are the targets of converters that announce source formats only: those of the last release without
-// ConverterAnnounced.capabilities, by family. The list is frozen. A target that is added to the table after that release
-// must not be added here: while such a converter is at work, jobs for the new target would reach it and fail for good.
+// unannouncedTargets are the targets of converters that announce source formats only: those of the last release
+// without ConverterAnnounced.capabilities, by family. The list is frozen. A target that is added to the table after
+// that release must not be added here: while such a converter is at work, jobs for the new target would reach it and
+// fail for good.
 //
 // It can be removed when no converter of that release can be part of a rolling update any more.
 var unannouncedTargets = map[format.Family][]string{

@@ -97,7 +97,7 @@ func TestBrokerBlocked(t *testing.T) {
 	bench := testbench.NewPrivate(t) // an alarm is the whole broker's
 	g := setup(t, func(c *choices) { c.bench, c.publishTimeout = bench, 400*time.Millisecond })
 	require.NoError(t, bench.Servers.RabbitMQ.Control(t.Context(), "set_vm_memory_high_watermark", "0"))
-	// The broker tells of the alarm when a connection first publishes, so the first message is not yet refused.
+	// The broker reports the alarm when a connection first publishes, so the first message is not yet refused.
 	require.Eventually(t, func() bool {
 		g.raw(t, deck, sample(t, deck))
 		return g.publisher.Check(context.Background()) != nil

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// uploads gives how many uploads ended with each code.
+// uploads returns the number of uploads that ended with each code.
 func (g *gateway) uploads(t testing.TB) map[string]float64 {
 	t.Helper()
 	families, err := prometheus.Gatherer(g.registry).Gather()

@@ -24,7 +24,7 @@ import (
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// finish stores a result of that many bytes and has status know of it. It gives the job's id.
+// finish stores a result of that many bytes, records it in status and returns the job's id.
 func (g *gateway) finish(t testing.TB, filename string, content []byte) string {
 	t.Helper()
 	id := uuid.NewString()
@@ -36,7 +36,7 @@ func (g *gateway) finish(t testing.TB, filename string, content []byte) string {
 	require.NoError(t, err)
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/internal/jobs/"+id+"/result" {
-			t.Errorf("status was asked for %s", r.URL.Path)
+			t.Errorf("status got a request for %s", r.URL.Path)
 		}
 		writeJSON(w, location)
 	})
@@ -125,12 +125,12 @@ func TestResultThatIsNotThere(t *testing.T) {
 			problem.Write(w, r, problem.New(code, "So it is.").After(7e9).Because(io.EOF))
 		})
 		answer := g.get(t, path, nil)
-		told := answer.problem(t, code)
-		require.Equal(t, "So it is.", told.Detail)
-		require.Equal(t, problem.Remedy(code), told.Remedy)
-		require.Equal(t, path, told.Instance)
+		answered := answer.problem(t, code)
+		require.Equal(t, "So it is.", answered.Detail)
+		require.Equal(t, problem.Remedy(code), answered.Remedy)
+		require.Equal(t, path, answered.Instance)
 		require.Equal(t, "7", answer.Header.Get("Retry-After"))
-		require.NotEmpty(t, told.TraceID)
+		require.NotEmpty(t, answered.TraceID)
 	}
 	g.status.handle(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no JSON", http.StatusBadGateway) })
 	g.get(t, path, nil).problem(t, problem.StatusUnavailable)
@@ -196,7 +196,7 @@ func TestSlowDownloadDoesNotHoldUpOthers(t *testing.T) {
 	for range 3 {
 		require.True(t, bytes.Equal(body, g.get(t, "/v1/jobs/"+id+"/result", nil).body))
 	}
-	require.Len(t, c.answer().body, len(body), "the slow one gets it all the same")
+	require.Len(t, c.answer().body, len(body), "the slow one gets everything, too")
 }
 
 func TestPoll(t *testing.T) {
@@ -214,7 +214,7 @@ func poll(t *testing.T, g *gateway) {
 	id := uuid.NewString()
 	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/jobs/"+id || r.URL.RawQuery != "" {
-			t.Errorf("status was asked for %s", r.URL)
+			t.Errorf("status got a request for %s", r.URL)
 		}
 		for _, name := range []string{"Cookie", "X-Forwarded-For", "X-Secret", "Authorization"} {
 			if r.Header.Get(name) != "" {
@@ -260,13 +260,13 @@ func TestPollOfProblems(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	g.get(t, "/v1/jobs/"+uuid.NewString(), nil).problem(t, problem.JobNotFound)
-	asked := false
-	g.status.handle(func(http.ResponseWriter, *http.Request) { asked = true })
+	called := false
+	g.status.handle(func(http.ResponseWriter, *http.Request) { called = true })
 	for _, id := range []string{"x", "01981C7E-0000-7000-8000-000000000000", "urn:uuid:01981c7e-0000-7000-8000-000000000000"} {
 		g.get(t, "/v1/jobs/"+id, nil).problem(t, problem.JobNotFound)
 	}
 	g.get(t, "/v1/jobs/..%2F..%2Finternal", nil).problem(t, problem.RouteNotFound)
-	require.False(t, asked)
+	require.False(t, called)
 
 	g = setup(t, func(c *choices) { c.statusURL = "http://127.0.0.1:1" })
 	for _, header := range []http.Header{nil, {"Prefer": {"wait=5"}}} {
@@ -291,13 +291,13 @@ func pollThatIsGivenUp(t *testing.T, inProcess bool) {
 	t.Helper()
 	log, logs := observer.New(zap.DebugLevel)
 	g := setup(t, func(c *choices) { c.log, c.statusInProcess = zap.New(log), inProcess })
-	asked := make(chan struct{})
+	called := make(chan struct{})
 	g.status.handle(func(_ http.ResponseWriter, r *http.Request) {
-		close(asked)
+		close(called)
 		<-r.Context().Done()
 	})
 	c := g.dial(t).send("GET /v1/jobs/" + uuid.NewString() + " HTTP/1.1\r\nHost: gateway\r\nPrefer: wait=60\r\n\r\n")
-	<-asked
+	<-called
 	require.NoError(t, c.Close())
 	require.Eventually(t, func() bool { return logs.FilterMessage("request").FilterField(zap.Int("status", 499)).Len() == 1 }, patience, 5*time.Millisecond)
 }

@@ -190,7 +190,7 @@ func publisher(t testing.TB, c choices) message.Publisher {
 	return p
 }
 
-// standIn answers in place of status. It knows no job until a test gives it a handler.
+// standIn is a substitute for status. It has no jobs until a test sets its handler.
 type standIn struct {
 	server  *httptest.Server
 	handler atomic.Pointer[http.Handler]
@@ -289,7 +289,7 @@ func (g *gateway) incomplete(t testing.TB) []string {
 	return keys
 }
 
-// requireNothingStored holds once the handler has returned, and a client that has left does not see that: so it waits.
+// requireNothingStored holds once the handler has returned, which a client that has disconnected cannot see, so it waits.
 func (g *gateway) requireNothingStored(t testing.TB) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(g.stored(t)) == 0 && len(g.incomplete(t)) == 0 }, patience, 20*time.Millisecond)

@@ -151,7 +151,7 @@ func TestSubmissionOfSizes(t *testing.T) {
 	require.Empty(t, g.incomplete(t))
 }
 
-// textOf gives a text of that many bytes without having it.
+// textOf returns a reader of a text of that many bytes.
 func textOf(size int64) io.Reader { return io.LimitReader(lines{}, size) }
 
 type lines struct{}
@@ -195,7 +195,7 @@ func TestRefusals(t *testing.T) {
 		"large contradiction":    {"deck.pptx", big(png), nil, problem.FileTypeContradicted},
 		"other family":           {"deck.docx", bytes.NewReader(deck), nil, problem.FileTypeContradicted},
 		"unsupported":            {"film", strings.NewReader("\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska"), nil, problem.FormatUnsupported},
-		"unrecognisable":         {"data", bytes.NewReader([]byte{1, 2, 3, 0, 0, 255, 254, 7}), nil, problem.FileUnrecognized},
+		"unrecognizable":         {"data", bytes.NewReader([]byte{1, 2, 3, 0, 0, 255, 254, 7}), nil, problem.FileUnrecognized},
 		"cut off":                {"deck.pptx", bytes.NewReader(deck[:len(deck)/2]), nil, problem.DocumentMalformed},
 		"large, not a container": {"deck.pptx", big(deck), nil, problem.DocumentMalformed},
 		"entities in entities":   {"text.fodt", strings.NewReader(`<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "&b;"><!ENTITY b "&a;">]>` + flatText), nil, problem.DocumentTooComplex},

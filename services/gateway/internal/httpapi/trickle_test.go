@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -114,14 +113,14 @@ func TestTricklersAreEnded(t *testing.T) {
 func TestSlowHonestClient(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(c *choices) {
-		c.settings.Upload.Idle, c.settings.MaxUploads, c.settings.SlotWait = 2*time.Second, 2, 2*time.Second
+		c.settings.Upload.Idle, c.settings.MaxUploads, c.settings.SlotWait = 4*time.Second, 2, 2*time.Second
 	})
 	const size = 160 << 10
 	var group sync.WaitGroup
 	for _, step := range []struct {
 		bytes int64
 		every time.Duration
-	}{{2 << 10, 100 * time.Millisecond}, {16 << 10, 800 * time.Millisecond}} {
+	}{{2 << 10, 100 * time.Millisecond}, {8 << 10, 400 * time.Millisecond}} {
 		c := g.dial(t).begin(size, named).sendBytes(5000)
 		group.Go(func() {
 			tick := time.NewTicker(step.every)
@@ -207,6 +206,6 @@ func (g *gateway) inFlight(t testing.TB) int {
 			return int(family.GetMetric()[0].GetGauge().GetValue())
 		}
 	}
-	require.Fail(t, fmt.Sprint("no gauge of uploads"))
+	require.Fail(t, "no gauge of uploads")
 	return 0
 }

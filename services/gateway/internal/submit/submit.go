@@ -131,19 +131,20 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
 	head = make([]byte, sizeOf(upload, detect.PrefixSize))
 	n, err := io.ReadFull(upload, head)
-	if err != nil && !ended(err) {
+	whole = ended(err)
+	switch {
+	case err != nil && !whole:
 		return nil, false, err
-	}
-	if err == nil {
+	case !whole:
 		// A slow client is not kept sending what is refused anyway.
-		if err := detect.DetectPrefix(head, upload.Filename); err != nil {
+		if err := detect.DetectPrefix(ctx, head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
 	}
 	if err := upload.Start(ctx); err != nil {
 		return nil, false, err
 	}
-	if err != nil {
+	if whole {
 		return head[:n], true, nil
 	}
 	head = append(make([]byte, 0, sizeOf(upload, headSize)), head...)

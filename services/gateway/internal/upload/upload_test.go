@@ -275,7 +275,7 @@ func TestRefusedRawBodies(t *testing.T) {
 		"repeated option":      {rawRequest("attachment; filename=a.txt", "to=pdf&to=pdf", "text"), problem.OptionInvalid, []string{"to"}},
 		"secret in an address": {rawRequest("attachment; filename=a.txt", "password=p", "text"), problem.OptionInvalid, []string{"password"}},
 		"unreadable query":     {rawRequest("attachment; filename=a.txt", "to=%zz", "text"), problem.OptionInvalid, []string{"(query)"}},
-		"only a folder":        {rawRequest(`attachment; filename="a/"`, "", "text"), problem.FileNameInvalid, nil},
+		"only a directory":     {rawRequest(`attachment; filename="a/"`, "", "text"), problem.FileNameInvalid, nil},
 		"dots":                 {rawRequest(`attachment; filename=".."`, "", "text"), problem.FileNameInvalid, nil},
 		"blank":                {rawRequest(`attachment; filename="  "`, "", "text"), problem.FileNameInvalid, nil},
 		"line feed":            {rawRequest(`attachment; filename*=UTF-8''a%0Ab.txt`, "", "text"), problem.FileNameInvalid, nil},
@@ -338,7 +338,7 @@ func TestAnswersRepeatLittleOfTheRequest(t *testing.T) {
 	require.Equal(t, strings.Repeat("ü", 32)+"…", p.Fields[0].Name)
 }
 
-// failing gives some bytes and then an error.
+// failing returns some bytes and then an error.
 type failing struct {
 	bytes.Reader
 	err error
