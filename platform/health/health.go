@@ -78,8 +78,8 @@ func probe(ctx context.Context, checks []Check) report {
 	return result
 }
 
-// CheckReady returns nil if the service that listens on the admin address of this machine is ready. It is the health check
-// of containers, which have no HTTP client.
+// CheckReady returns nil if the service that listens on the admin address of this machine is ready. It is the health
+// check of containers, which have no HTTP client.
 func CheckReady(ctx context.Context, adminAddress string) error {
 	host, port, err := net.SplitHostPort(adminAddress)
 	if err != nil {

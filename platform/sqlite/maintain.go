@@ -25,9 +25,9 @@ const (
 	vacuumPages = 512
 )
 
-// maintain does what keeps the files small, between transactions and after their results have been delivered. It runs on
-// the writer's goroutine because a checkpoint that runs beside writes never reaches the end of the log, which could then
-// never start anew.
+// maintain does what keeps the files small, between transactions and after their results have been delivered. It runs
+// on the writer's goroutine because a checkpoint that runs beside writes never reaches the end of the log, which could
+// then never start anew.
 //
 // On a full disk it checkpoints at once: then the log can start anew in the space that it has, and deleting works.
 func (w *writer) maintain() {

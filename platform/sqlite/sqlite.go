@@ -59,8 +59,8 @@ const pageSize = 4096
 // busyTimeout is how long to wait for a lock. Only other programs, such as the sqlite3 shell, hold any.
 const busyTimeout = 5 * time.Second
 
-// pragmas returns those of every connection. There is no mmap_size: an I/O error on a mapped page kills the process with SIGBUS,
-// while one of read(2) is an error. temp_store keeps temporary tables out of TMPDIR.
+// pragmas returns those of every connection. There is no mmap_size: an I/O error on a mapped page kills the process
+// with SIGBUS, while one of read(2) is an error. temp_store keeps temporary tables out of TMPDIR.
 func pragmas() []string {
 	return []string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
@@ -131,8 +131,8 @@ func (db *DB) Run(ctx context.Context, ready func(), drain <-chan struct{}) erro
 	return db.Close()
 }
 
-// Close waits for the writes that have begun or wait, copies the log into the database and closes it. Later writes return
-// ErrClosed.
+// Close waits for the writes that have begun or wait, copies the log into the database and closes it. Later writes
+// return ErrClosed.
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) shut() error {

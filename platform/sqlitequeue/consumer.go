@@ -160,8 +160,8 @@ func (c *consumer) claim(stop context.Context, from source) (deliveries []delive
 	return deliveries
 }
 
-// requeuePause is how long a worker waits after a delivery was returned: what could not be handled now would come again at
-// once.
+// requeuePause is how long a worker waits after a delivery was returned: what could not be handled now would come again
+// at once.
 const requeuePause = 100 * time.Millisecond
 
 // resume waits until it is worth to take deliveries again. It reports whether that was before stop ended.

@@ -35,8 +35,8 @@ func (d *dispatcher) add(n int) {
 	}
 }
 
-// take waits until messages are ready and returns how many, at most limit, the caller may claim. It returns 0 if ctx ends
-// first.
+// take waits until messages are ready and returns how many, at most limit, the caller may claim. It returns 0 if ctx
+// ends first.
 func (d *dispatcher) take(ctx context.Context, limit int) int {
 	if ctx.Err() != nil {
 		return 0

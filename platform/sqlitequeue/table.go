@@ -128,9 +128,9 @@ func bury(ctx context.Context, tx *sqlite.Tx, queue message.Queue, id int64, why
 	return err
 }
 
-// crashLimit is how often the process may die while a message is leased before the message is given up. It is far above the
-// delivery limit: documents are converted in processes of their own, so the death of this one is rarely a message's fault,
-// and whoever kills the process five times in a row must not fail the jobs that it had in hand.
+// crashLimit is how often the process may die while a message is leased before the message is given up. It is far above
+// the delivery limit: documents are converted in processes of their own, so the death of this one is rarely a message's
+// fault, and whoever kills the process five times in a row must not fail the jobs that it had in hand.
 const crashLimit = 20
 
 // releaseAll releases the leases of a process that died, counts the death, and gives up what has exceeded its limit.

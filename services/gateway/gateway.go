@@ -1,4 +1,5 @@
-// Package gateway is Docmill's public HTTP API: it accepts uploaded documents as jobs, and serves job states and results.
+// Package gateway is Docmill's public HTTP API: it accepts uploaded documents as jobs, and serves job states and
+// results.
 //
 // [New] assembles the service from its dependencies; cmd/docmill-gateway runs it with RabbitMQ and S3.
 package gateway
@@ -85,8 +86,8 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
-// New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the publisher
-// must outlive the server, so that the last uploads are accepted.
+// New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the
+// publisher must outlive the server, so that the last uploads are accepted.
 func New(config Config, deps Deps) (service.Assembly, error) {
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{
 		Wait: config.PublishTimeout / 2, ConfirmTimeout: config.PublishTimeout,

@@ -1,11 +1,11 @@
-// Package admission decides which uploads are received, so that clients that send little or nothing cannot keep out those
-// that send.
+// Package admission decides which uploads are received, so that clients that send little or nothing cannot keep out
+// those that send.
 //
 // An upload passes two limits. When its headers have arrived it enters, which costs little memory; there may be many of
 // these. When its document's first bytes have arrived it takes one of a few slots, because from there on it takes
 // memory and a connection to the store. An upload that lags behind the minimum rate is given up by its reader after a
-// while. If others wait for its place, it is interrupted much earlier: at a limit, the upload that lags most is replaced.
-// Among the clients, those with the most uploads lose theirs first and get slots last.
+// while. If others wait for its place, it is interrupted much earlier: at a limit, the upload that lags most is
+// replaced. Among the clients, those with the most uploads lose theirs first and get slots last.
 package admission
 
 import (
@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Upload is what a Gate knows of an upload. Its methods are called at any time between Enter and Leave, by any goroutine,
-// and must not call the Gate.
+// Upload is what a Gate knows of an upload. Its methods are called at any time between Enter and Leave, by any
+// goroutine, and must not call the Gate.
 type Upload interface {
 	// Lag returns for how long the client has sent less than the minimum rate: the time that it would need to send at the
 	// minimum rate what is missing. It is 0 while the client is not waited for.
@@ -36,10 +36,11 @@ type Config struct {
 	Wait time.Duration
 }
 
-// MinLag is the lag from which an upload may be interrupted in favor of another one. Healthy clients pause for less, also
-// when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than there are slots, it is shorter in proportion, so that
-// also the last of them gets a slot after about MinLag, but not below minLagUnderPressure: a client that had to wait has
-// data on the way, so one that sends nothing for so long after that has probably none.
+// MinLag is the lag from which an upload may be interrupted in favor of another one. Healthy clients pause for less,
+// also when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than
+// there are slots, it is shorter in proportion, so that also the last of them gets a slot after about MinLag, but not
+// below minLagUnderPressure: a client that had to wait has data on the way, so one that sends nothing for so long after
+// that has probably none.
 const (
 	MinLag              = 2 * time.Second
 	minLagUnderPressure = 100 * time.Millisecond
@@ -113,8 +114,8 @@ func (t *Ticket) Leave() {
 	}
 }
 
-// Start takes a slot. If there is none it waits, up to a limit, and interrupts uploads that lag. It returns ErrNoSlot or
-// the cause of ctx's end if it did not get one.
+// Start takes a slot. If there is none it waits, up to a limit, and interrupts uploads that lag. It returns ErrNoSlot
+// or the cause of ctx's end if it did not get one.
 func (t *Ticket) Start(ctx context.Context) error {
 	g := t.gate
 	if t.enqueue() {

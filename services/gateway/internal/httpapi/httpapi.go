@@ -66,13 +66,14 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
 }
 
-// clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the same.
+// clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the
+// same.
 const clientGone = 499
 
 // answer returns a handler for requests without a body. It answers with the handler's error unless the client has
-// disconnected: that is then the reason for the error, which must not look as if status or the store were down. Requests
-// with a body are different: net/http also cancels their context when the body's deadline passes, and then the client is
-// still connected.
+// disconnected: that is then the reason for the error, which must not look as if status or the store were down.
+// Requests with a body are different: net/http also cancels their context when the body's deadline passes, and then the
+// client is still connected.
 func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
 	return httpserver.Handle(func(c *gin.Context) error {
 		err := handler(c)

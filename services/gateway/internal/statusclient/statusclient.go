@@ -1,5 +1,5 @@
-// Package statusclient queries the service status about jobs, on its internal port. If status is down, that is a problem of
-// the current response, never of a job.
+// Package statusclient queries the service status about jobs, on its internal port. If status is down, that is a
+// problem of the current response, never of a job.
 package statusclient
 
 import (
@@ -63,7 +63,8 @@ func New(config Config, transport http.RoundTripper) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting status-url: %w", err)
 	}
-	// JoinPath on an empty path returns a relative one, which the reverse proxy would send as it is: "GET v1/jobs/… HTTP/1.1".
+	// JoinPath on an empty path returns a relative one, which the reverse proxy would send as it is: "GET v1/jobs/…
+	// HTTP/1.1".
 	base.Path = "/"
 	if transport == nil {
 		transport = newTransport()
@@ -91,8 +92,8 @@ type State struct {
 	ETag string
 }
 
-// Recorded waits up to the given time until status has recorded the job, and returns it. It returns an error if status does
-// not know the job in time or is down; if status refuses connections or answers 503, without waiting.
+// Recorded waits up to the given time until status has recorded the job, and returns it. It returns an error if status
+// does not know the job in time or is down; if status refuses connections or answers 503, without waiting.
 func (c *Client) Recorded(ctx context.Context, id string, wait time.Duration) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -102,8 +103,8 @@ func (c *Client) Recorded(ctx context.Context, id string, wait time.Duration) (S
 	return c.state(ctx, target, http.Header{})
 }
 
-// Changed waits up to the given time until the job is no longer in the version etag, and returns it, or ErrUnchanged if it
-// still is.
+// Changed waits up to the given time until the job is no longer in the version etag, and returns it, or ErrUnchanged if
+// it still is.
 func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duration) (State, error) {
 	seconds := int((wait + time.Second - 1) / time.Second)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+answerTimeout)
@@ -127,8 +128,8 @@ func (c *Client) state(ctx context.Context, target *url.URL, header http.Header)
 	return State{Job: known, ETag: response.Get("ETag")}, nil
 }
 
-// Result returns where the result of the job is stored. Its errors are problems: job-not-found, job-not-finished, job-failed, or
-// status-unavailable.
+// Result returns where the result of the job is stored. Its errors are problems: job-not-found, job-not-finished,
+// job-failed, or status-unavailable.
 func (c *Client) Result(ctx context.Context, id string) (jobapi.Location, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -192,9 +193,9 @@ func inject(ctx context.Context, header http.Header) {
 // errDraining is the cause of the end of a long poll when this process stops.
 var errDraining = errors.New("the gateway is draining")
 
-// Poll forwards a client's GET or HEAD of a job to status, which may hold its answer for wait, and forwards the answer to
-// the client. When drain is closed, it requests the job again, without a wait. If status does not answer it returns a
-// problem and has written nothing.
+// Poll forwards a client's GET or HEAD of a job to status, which may hold its answer for wait, and forwards the answer
+// to the client. When drain is closed, it requests the job again, without a wait. If status does not answer it returns
+// a problem and has written nothing.
 func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait time.Duration, drain <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(r.Context(), wait+answerTimeout)
 	defer cancel()

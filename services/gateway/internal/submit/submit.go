@@ -34,8 +34,8 @@ const (
 	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
 	// they are known to be right, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
-	// twice the time after which the store's client stops waiting for a response.
+	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It
+	// is twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
 	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	detectTimeout = 30 * time.Second
@@ -70,9 +70,9 @@ type Submitter struct {
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns an
-// error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it ends before
-// the job is published, because the client has disconnected, there is no job either.
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns
+// an error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it
+// ends before the job is published, because the client has disconnected, there is no job either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -125,9 +125,9 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there is
-// no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
-// form without a file, holds none, and less memory than 64 KiB.
+// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there
+// is no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing,
+// or a form without a file, holds none, and less memory than 64 KiB.
 func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
 	head = make([]byte, sizeOf(upload, detect.PrefixSize))
 	n, err := io.ReadFull(upload, head)
@@ -159,8 +159,8 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 	return head, false, nil
 }
 
-// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to see
-// its end.
+// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to
+// see its end.
 func sizeOf(upload *upload.Upload, limit int) int {
 	if upload.Size >= 0 && upload.Size < int64(limit) {
 		return int(upload.Size) + 1

@@ -164,8 +164,8 @@ func (f *form) next() (*multipart.Part, error) {
 	return part, nil
 }
 
-// closing looks for the closing boundary: the library returns a plain io.EOF for a form that has one, but also for a form
-// that is truncated in the headers of a part.
+// closing looks for the closing boundary: the library returns a plain io.EOF for a form that has one, but also for a
+// form that is truncated in the headers of a part.
 type closing struct {
 	source io.Reader
 	mark   []byte

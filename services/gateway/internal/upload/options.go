@@ -20,8 +20,8 @@ type Options struct {
 	To string
 	// Tag is the client's own label: at most 128 characters, without control characters; may be empty.
 	Tag string
-	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least one
-	// kind of document.
+	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least
+	// one kind of document.
 	Chosen *option.Chosen
 
 	formats []capabilities.Format // that are supported

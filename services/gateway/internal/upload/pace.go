@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// pace measures whether a client keeps to the minimum rate. The client has a credit of time, at first and at most idle. It
-// is spent while the client is waited for, and earned with each byte at the minimum rate. So a client that sends at that
-// rate or faster never runs out of it, neither does one that pauses for less than idle between bursts, and one that
-// sends nothing does after idle. Time in which the body is not read is not the client's and does not count.
+// pace measures whether a client keeps to the minimum rate. The client has a credit of time, at first and at most idle.
+// It is spent while the client is waited for, and earned with each byte at the minimum rate. So a client that sends at
+// that rate or faster never runs out of it, neither does one that pauses for less than idle between bursts, and one
+// that sends nothing does after idle. Time in which the body is not read is not the client's and does not count.
 type pace struct {
 	idle time.Duration
 	rate int64 // in bytes per second; 0 is no minimum

@@ -1,6 +1,6 @@
-// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more than a
-// few KiB of it. Whatever is wrong with the request, down to a field that follows the file, ends the reading of the
-// document with one [*problem.Error]: a reader that has reached io.EOF has a request that is valid as a whole.
+// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more
+// than a few KiB of it. Whatever is wrong with the request, down to a field that follows the file, ends the reading of
+// the document with one [*problem.Error]: a reader that has reached io.EOF has a request that is valid as a whole.
 package upload
 
 import (
@@ -79,8 +79,8 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	return upload, nil
 }
 
-// Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes have
-// arrived and before it allocates much for the rest. The slot is held until Close. Errors are problems.
+// Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes
+// have arrived and before it allocates much for the rest. The slot is held until Close. Errors are problems.
 func (u *Upload) Start(ctx context.Context) error {
 	if u.ticket == nil {
 		return nil
