@@ -50,7 +50,7 @@ type Defaults = kong.Vars
 
 // Parse fills settings, a pointer to a struct with kong's tags, from src. Fields of the type Secret are read from the
 // environment or from a file, never from the command line. The error says which setting is invalid and how to correct
-// it, and can be printed as it is.
+// it, and is meant to be printed.
 func Parse(name, description string, settings any, src Source, defaults ...Defaults) error {
 	top := file{}
 	vars := kong.Vars{}

@@ -140,7 +140,7 @@ func (b *Bucket) put(ctx context.Context, key string, content io.Reader, size in
 	}
 	if createOnce {
 		if _, err := b.root.Lstat(name); err == nil {
-			return blob.ErrExists // before the content is written in vain; publish decides
+			return blob.ErrExists // saves writing the content; publish decides
 		}
 	}
 	temporary := incoming + "/" + rand.Text()
@@ -168,7 +168,7 @@ func (b *Bucket) write(name string, content io.Reader) error {
 	return file.Close()
 }
 
-// publish gives a finished file its name. Unlike a rename, a link fails if the name is taken.
+// publish links a finished file to its final name. Unlike a rename, a link fails if the name is taken.
 func (b *Bucket) publish(temporary, name string, createOnce bool) error {
 	if !createOnce {
 		return b.root.Rename(temporary, name)

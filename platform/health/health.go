@@ -86,7 +86,7 @@ func CheckReady(ctx context.Context, adminAddress string) error {
 		return fmt.Errorf("setting admin-address: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens on all addresses
+		host = "127.0.0.1" // the service listens on all addresses
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
 	defer cancel()

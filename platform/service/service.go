@@ -43,7 +43,7 @@ type Configured interface{ Common() *Settings }
 type About struct {
 	// Name is the name of the service in logs and traces, such as docmill-gateway.
 	Name string
-	// Command is how the program is called, if not by the name.
+	// Command is how the program is called, if not by Name.
 	Command string
 	// Description is one or two sentences for --help.
 	Description string
@@ -51,7 +51,7 @@ type About struct {
 	AdminAddress string
 }
 
-// Process is what a service gets when it starts.
+// Process is what a service receives when it starts.
 type Process struct {
 	Log     *zap.Logger
 	Metrics *prometheus.Registry

@@ -1,11 +1,11 @@
-// Package sqlite opens the one database file of the embedded edition and shares it between its components: the message
-// queue and the job store.
+// Package sqlite opens the one database file of the single-process edition, which the message queue and the job store
+// share.
 //
 // # Writes
 //
-// SQLite allows one writer at a time. All writes therefore go through one connection, whose goroutine groups the writes
-// that wait into one transaction: with many writers, one commit and one fsync serve all of them. A write that finds
-// nobody else waiting is committed at once; nothing ever waits for company.
+// SQLite allows one writer at a time. All writes therefore go through one connection, whose goroutine groups waiting
+// writes into one transaction: with many writers, one commit and one fsync serve all of them. If no other write is
+// waiting, a write is committed at once; it is never delayed to form a larger group.
 //
 //	db, err := sqlite.Open(ctx, filepath.Join(dir, "docmill.db"), sqlite.Options{Log: log})
 //	...

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// checkpointEvery is after how many transactions the log is copied into the database. Usual ones write 2 to 10 pages.
+	// checkpointEvery is the number of transactions after which the log is copied into the database. Most transactions
+	// write 2 to 10 pages.
 	checkpointEvery = 256
 	// maxLogFrames is from how many pages in the log on SQLite itself checkpoints within a COMMIT: 16 MiB. It bounds the
 	// log when few transactions write very much. What exceeds it is cut off when the log starts anew.
@@ -44,7 +45,7 @@ func (w *writer) maintain() {
 		err = w.vacuum()
 	}
 	if err != nil && !full {
-		w.db.log.Warn("maintaining the database failed; it is tried again later", zap.Error(Classify(err)))
+		w.db.log.Warn("database maintenance failed; it will be retried", zap.Error(Classify(err)))
 	}
 }
 

@@ -42,7 +42,7 @@ func (d *dispatcher) take(ctx context.Context, limit int) int {
 		return 0
 	}
 	d.mu.Lock()
-	if d.ready > 0 { // so nobody else waits
+	if d.ready > 0 { // so no other request is waiting
 		promised := min(limit, d.ready)
 		d.ready -= promised
 		d.mu.Unlock()

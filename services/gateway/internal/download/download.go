@@ -16,9 +16,9 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// idle is how long a client may accept no data. Linux reports a socket as writable again only when a third of its send
-// buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read steadily.
-// This value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
+// idle is the maximum time that a client may accept no data. Linux reports a socket as writable only when a third of
+// its send buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read
+// steadily. This value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
 const idle = 2 * time.Minute
 
 // retryAfter is the Retry-After when the store is down.
@@ -95,7 +95,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It gives the client a new idle time for each piece.
+// Write implements http.ResponseWriter. The client's idle time starts again with each piece.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.refused != nil {
 		return 0, a.refused

@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 	testbench.Main(m)
 }
 
-// gateway is the API on real servers, with a stand-in for our own service status.
+// gateway is the API on real servers, with a stand-in for the status service.
 type gateway struct {
 	box       *seal.Box
 	url       string

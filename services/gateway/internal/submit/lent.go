@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// errTakenBack is what a borrower gets that reads after the end of the loan.
+// errTakenBack is the error of a read after the end of the loan.
 var errTakenBack = errors.New("the upload is over")
 
 // errStalled is the cause of a put that the store did not continue.

@@ -14,7 +14,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
-// Options are the client's choices for a job.
+// Options are the options that a client has set for a job.
 type Options struct {
 	// To is the format to produce: the identifier of a target that at least one format has.
 	To string
@@ -38,7 +38,7 @@ const (
 	maxShown = 64
 )
 
-// OfferedOptions returns the options that a submission may have.
+// OfferedOptions returns the options that a submission may have. Secret options are included only if Secrets is set.
 func (l Limits) OfferedOptions() []option.Option {
 	offered := []option.Option{
 		{Name: optionTo, Kind: option.Choice, Description: "The format to convert to.", Default: "pdf", Allowed: l.targets()},
