@@ -25,6 +25,9 @@ RUN      ?=
 COUNT    ?= 5000
 DEVSTACK := bin/devstack
 
+# devstack/toolchain.sh puts Go here if the installed one is too old.
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/go/bin:$(PATH)
+
 # Tools are built once per version with `go install`, into the user's cache: .../VERSION/NAME.
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/tools
 BUF           := $(CACHE)/v1.68.0/buf

@@ -1,30 +1,39 @@
 #!/usr/bin/env bash
-# Makes sure that Go and a C compiler (for the race detector) are installed; devstack, written in Go, installs the rest.
-# Installs them on Debian if it has the permission, and prints what to install otherwise.
+# Makes sure that Go and a C compiler (for LibreOffice's zygote and the race detector) are installed: all that is needed before
+# Docmill's own Go code can install the rest. On Debian it installs them if it may; elsewhere it says what to install.
 set -euo pipefail
 
-need=1.26 # keep in step with go.work
+need=1.26.0 # keep in step with go.work
+own=${XDG_CACHE_HOME:-$HOME/.cache}/docmill/go # the Makefile puts its bin first in PATH
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
-if command -v go >/dev/null; then
-  # With GOTOOLCHAIN=auto, Go 1.21 and later downloads the version that go.work requires.
-  go version >/dev/null || { echo "go version failed; install Go $need or later." >&2; exit 1; }
-else
-  missing+=(golang-go)
+command -v go >/dev/null || missing+=(golang-go)
+[ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates) # to fetch modules
+if [ ${#missing[@]} -gt 0 ]; then
+  install=(apt-get install -y --no-install-recommends "${missing[@]}")
+  if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2>/dev/null; then as_root=(sudo); else
+    echo "Docmill needs ${missing[*]}. Install them with: sudo ${install[*]}" >&2
+    exit 1
+  fi
+  command -v apt-get >/dev/null || { echo "Docmill needs ${missing[*]}; install them with this system's package manager." >&2; exit 1; }
+  echo "installing ${missing[*]}" >&2
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" "${install[@]}" >/dev/null
 fi
-[ ${#missing[@]} -gt 0 ] || exit 0
 
-install=(apt-get install -y --no-install-recommends "${missing[@]}")
-if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2>/dev/null; then as_root=(sudo); else
-  echo "Docmill needs ${missing[*]}. To install them, run: sudo ${install[*]}" >&2
-  exit 1
-fi
-command -v apt-get >/dev/null || { echo "Docmill needs ${missing[*]}; install them with the package manager of this system." >&2; exit 1; }
-echo "installing ${missing[*]}" >&2
-"${as_root[@]}" apt-get update -qq
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" "${install[@]}" >/dev/null
-if ! go version >/dev/null 2>&1; then
-  echo "The Go of this Debian release is too old to download Go $need; install Go $need or later from the Go website." >&2
-  exit 1
-fi
+# From 1.21 on, Go fetches the version that go.work asks for by itself. Debian 12 has 1.19, which can fetch it too, as the
+# module that later versions fetch; Go checks it against its checksum database.
+version=$(go env GOVERSION)
+minor=${version#go1.}
+[ "${minor%%.*}" -lt 21 ] || exit 0
+echo "fetching Go $need: $version is too old" >&2
+fetched=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-go$need.linux-$(go env GOARCH)" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+[ -d "$fetched" ] || { echo "Go $need could not be fetched; install Go $need or later." >&2; exit 1; }
+rm -rf "$own.new" "$own"
+mkdir -p "${own%/*}"
+cp -r "$fetched" "$own.new"
+chmod -R u+w "$own.new"
+chmod +x "$own.new"/bin/* "$own.new"/pkg/tool/*/*
+mv "$own.new" "$own"
+"$own/bin/go" version >&2
