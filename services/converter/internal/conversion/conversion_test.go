@@ -261,13 +261,14 @@ func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	b := setup(t)
 	link := testbench.Proxy(t, b.BrokerURL)
 	b.publisherBroker.URL = link.Through(b.BrokerURL)
-	tries := make(chan error, 100)
-	b.wrap = func(p conversion.Publisher) conversion.Publisher { return observed{p, tries} }
+	started, tries := make(chan error, 100), make(chan error, 100)
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return observed{p, started, tries} }
 	hand := newByHand()
 	b.submit([]byte("a document"), nil)
 	consumer := b.start(hand.convert)
 	expect[*conversionv1.ConversionStarted](b)
 	next(t, hand.calls)
+	require.NoError(t, next(t, started), "the outcome is only published after the start is confirmed")
 	link.Cut()
 	hand.answer <- nil
 	require.ErrorIs(t, next(t, tries), message.ErrNotConnected)
@@ -283,16 +284,21 @@ func TestOutcomeIsPublishedBeforeTheAck(t *testing.T) {
 	b.settled(consumer)
 }
 
-// observed sends the errors of publishing a success.
+// observed sends the results of publishing a start, and the errors of publishing a success.
 type observed struct {
 	conversion.Publisher
-	failed chan<- error
+	started, failed chan<- error
 }
 
 func (o observed) Publish(ctx context.Context, m message.Message) error {
 	err := o.Publisher.Publish(ctx, m)
-	if _, end := m.Body.(*conversionv1.ConversionSucceeded); end && err != nil {
-		o.failed <- err
+	switch m.Body.(type) {
+	case *conversionv1.ConversionStarted:
+		o.started <- err
+	case *conversionv1.ConversionSucceeded:
+		if err != nil {
+			o.failed <- err
+		}
 	}
 	return err
 }
