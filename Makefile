@@ -1,15 +1,16 @@
-# Docmill: `make` lists the targets.
+# The build of Docmill. `make` lists the targets.
 #
 #   make demo                 convert a sample deck to PDF
 #   make test                 run all tests, on real servers
 #
 # Variables:
-#   STACK     what up, down and demo run: embedded (default; everything in one process), devstack (three services on RabbitMQ,
-#             PostgreSQL and MinIO) or compose (the same in containers)
+#   STACK     what up, down and demo use: embedded (default; everything in one process), devstack (three services on
+#             RabbitMQ, PostgreSQL and MinIO) or compose (the three services in containers)
 #   PORT      public port (default 8080)
-#   BASE_URL  makes demo talk to a Docmill that already runs
-#   PACKAGES, RUN  narrow test
-#   COUNT     how many conversions soak runs, or kills crash
+#   BASE_URL  the URL of a running Docmill for demo to use
+#   PACKAGES  the packages that test covers (default all)
+#   RUN       the tests that test runs, as a regular expression (default all)
+#   COUNT     the number of conversions of soak, or of kills of crash
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
@@ -24,10 +25,10 @@ RUN      ?=
 COUNT    ?= 5000
 DEVSTACK := bin/devstack
 
-# Where devstack/toolchain.sh puts Go if the installed one is too old.
+# devstack/toolchain.sh puts Go here if the installed one is too old.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/go/bin:$(PATH)
 
-# Tools are built once for each version, by Go's own means, into the user's cache: .../VERSION/NAME.
+# Tools are built once per version with `go install`, into the user's cache: .../VERSION/NAME.
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/docmill/tools
 BUF           := $(CACHE)/v1.68.0/buf
 PROTOC_GEN_GO := $(CACHE)/v1.36.12/protoc-gen-go
@@ -42,7 +43,7 @@ help: ## List the targets
 .PHONY: up
 up: $(STACK)-up ## Start Docmill in the background and print its URL
 .PHONY: down
-down: $(STACK)-down ## Stop it
+down: $(STACK)-down ## Stop Docmill and keep its data
 .PHONY: embedded-up embedded-down devstack-up devstack-down compose-up compose-down
 embedded-up devstack-up: %-up: devstack
 	@PORT=$(PORT) $(DEVSTACK) up --stack=$*
@@ -64,12 +65,12 @@ test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real se
 	@$(DEVSTACK) run -- $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -timeout=20m $(if $(RUN),-run='$(RUN)') $(PACKAGES)
 
 .PHONY: bench
-bench: build ## Measure the whole system and its engine alone, as ratios taken in one run
+bench: build ## Measure both editions and the engine, as ratios taken in one run
 	@$(DEVSTACK) bench
 	@go test -run='^$$' -bench=. -benchtime=8x -timeout=1h ./services/converter/internal/libreoffice
 
 .PHONY: soak
-soak: devstack ## Convert COUNT documents (5000) and look for what is left of them
+soak: devstack ## Convert COUNT documents (5000) and check that nothing is left behind
 	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/libreoffice
 
 .PHONY: crash
@@ -91,7 +92,7 @@ lint-generated: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC)
 	@cd services/status && { $(SQLC) diff || { echo 'generated code is stale: run make generate' >&2; exit 1; }; }
 
 .PHONY: generate
-generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Make the generated code anew
+generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of messages and SQL queries
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@cd services/status && $(SQLC) generate
 

@@ -1,4 +1,5 @@
-// Package blob defines how files are stored: streamed in both directions, never held in memory as a whole.
+// Package blob defines the interface of the file storage. Blobs are streamed in both directions and never held in
+// memory as a whole.
 //
 // Package s3 implements it for S3-compatible object stores, package directory for a directory on the local disk. Every
 // implementation must pass the conformance suite in package blobtest.
@@ -10,7 +11,7 @@ import (
 	"io"
 )
 
-// Errors that callers decide by.
+// Errors that callers distinguish.
 var (
 	// ErrNotFound means that there is no such blob, or no such bucket.
 	ErrNotFound = errors.New("blob not found")
@@ -35,8 +36,8 @@ type PutOptions struct {
 	CreateOnce bool
 }
 
-// Bucket stores blobs by key. [ValidateKey] defines which keys are valid; every method returns ErrInvalidKey for others.
-// Buckets are safe for concurrent use.
+// Bucket stores blobs by key. [ValidateKey] defines which keys are valid; every method returns ErrInvalidKey for
+// others. Buckets are safe for concurrent use.
 type Bucket interface {
 	// Put streams content to key. size is in bytes or UnknownSize; content of any other size fails with ErrSize. The blob
 	// is complete, visible and durable when Put returns nil, and becomes visible all at once. If content fails, its error

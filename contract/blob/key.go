@@ -8,8 +8,8 @@ import (
 // maxKey is the longest key in bytes. It equals Linux's limit on file names, so that a key can be one.
 const maxKey = 255
 
-// ValidateKey returns ErrInvalidKey unless key is 1 to 255 bytes of ASCII letters, digits, "-", "_" and ".", in segments
-// separated by "/", of which none is empty, "." or "..". Implementations call it before they use a key.
+// ValidateKey returns ErrInvalidKey unless key is 1 to 255 bytes of ASCII letters, digits, "-", "_" and ".", in
+// segments separated by "/", of which none is empty, "." or "..". Implementations call it before they use a key.
 func ValidateKey(key string) error {
 	if key == "" || len(key) > maxKey {
 		return fmt.Errorf("%w: %d bytes, not 1 to %d", ErrInvalidKey, len(key), maxKey)

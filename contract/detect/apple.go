@@ -16,7 +16,7 @@ import (
 const maxAppleHead = 4 << 10
 
 // apple returns the iWork program of Apple that wrote a package, if one did. Until 2009 the document was one XML
-// file; since 2013 it is a directory of archives in a format of Apple's own, packed once or, if somebody else packed
+// file; since 2013 it is a directory of archives in a format of Apple's own, packed once or, if another program packed
 // the directory, twice. No entry is opened more than once, and at most one of each kind.
 func apple(p *officefile.Package) (content, bool) {
 	id, encrypted := "", false

@@ -26,7 +26,7 @@ const (
 type content struct {
 	// format is the format of the content; its ID is empty if it is not in the table.
 	format format.Format
-	// title and mediaType name what is not in the table.
+	// title and mediaType describe a type that is not in the table.
 	title, mediaType string
 	// encrypted reports whether the document looks encrypted.
 	encrypted bool
@@ -163,7 +163,7 @@ func formatByRoot(root xml.StartElement) format.Format {
 	return f
 }
 
-// descends reports whether a kind is another one or derived from it.
+// descends reports whether a kind equals another one or is derived from it.
 func descends(kind *mimetype.MIME, ancestor string) bool {
 	for ; kind != nil; kind = kind.Parent() {
 		if kind.Is(ancestor) {
@@ -247,8 +247,8 @@ func identifyOpenXML(p *officefile.Package, head []byte) (content, error) {
 	return content{title: "Office Open XML package of another kind", mediaType: "application/zip"}, nil
 }
 
-// otherArchive names a zip archive that is not a document. The names of entries that mimetype goes by must not make
-// it one again.
+// otherArchive names a zip archive that is not a document. mimetype decides by the names of entries, which must not
+// make a document of it again.
 func otherArchive(head []byte) content {
 	kind := mimetype.Detect(head[:min(len(head), signatureBytes)])
 	_, isDocument := format.ByMediaType(kind.String())
@@ -309,7 +309,7 @@ func encryptedPackage(c *officefile.Compound, budget *officefile.Budget) bool {
 }
 
 // encryptedPresentation looks for the token of an encrypted document in the current user's atom (MS-PPT 2.3.2). The
-// stream of the encrypted summary is what LibreOffice goes by.
+// stream of the encrypted summary is what LibreOffice looks for.
 func encryptedPresentation(c *officefile.Compound) bool {
 	const encryptedToken = 0xF3D1C4DF
 	if c.Has("EncryptedSummary") {
@@ -341,7 +341,7 @@ func damaged(what string, cause error) error {
 	return &Refusal{Reason: Damaged, Content: what, cause: cause}
 }
 
-// elements visits the elements of a short XML stream in their order until visit returns false. Entities that the
+// elements visits the elements of a short XML stream in order until visit returns false. Entities that the
 // document itself declares are an error, so they are never expanded, and nothing outside the stream is ever fetched.
 func elements(r io.Reader, visit func(xml.StartElement) bool) error {
 	decoder := xml.NewDecoder(transform.NewReader(r, unicode.BOMOverride(transform.Nop)))

@@ -1,9 +1,10 @@
-// Package detect finds out what a document is by its content, not by its name, and refuses what cannot or must not be
-// converted with a [*Refusal] whose [Reason] callers decide by.
+// Package detect decides the type of a document by its content, not by its name. A document that cannot or must not be
+// converted is refused with a [*Refusal], whose [Reason] is meant for the caller's decisions.
 //
-// It reads only the few parts of a document that say what it is. Everything here reads hostile input: how often and
-// how much is read, inflated and searched is bounded by one budget per document, so that none of up to 1 MiB takes
-// more than 0.1 s of processor time. Nothing is kept between calls, and everything is safe for concurrent use.
+// It reads only the few parts of a document that show its type. All input is considered hostile: the number of reads
+// and the bytes that are read, inflated and searched are bounded by one budget per document, so that no document of up
+// to 1 MiB takes more than 0.1 s of processor time. Nothing is kept between calls, and everything is safe for
+// concurrent use.
 package detect
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/officefile"
 )
 
-// PrefixSize is how many bytes [DetectPrefix] wants of a document.
+// PrefixSize is the number of bytes that [DetectPrefix] needs.
 const PrefixSize = 4 << 10
 
 const (
@@ -33,15 +34,15 @@ const (
 type Result struct {
 	// Format is the format of the content, whatever the name says.
 	Format format.Format
-	// Import tells LibreOffice how to read this very document: Format.Import, with the character set and the
-	// separator that were found in a text.
+	// Import tells LibreOffice how to read this document: it is Format.Import, with the character set and the
+	// separator that were detected in a text.
 	Import format.Import
 	// Encrypted reports whether the document needs a password. It is false for what is encrypted with the password
 	// that is built into Excel and LibreOffice and only protects from changes: that opens without asking.
 	Encrypted bool
 }
 
-// Detect finds out what a document of size bytes is, by its content. The name, of which only the extension counts,
+// Detect decides the type of a document of size bytes by its content. The name, of which only the extension counts,
 // chooses among formats that have the same content (ppt and pps; txt and csv; the formats that are encrypted as a
 // whole) and is compared with the content: another format of the same family is accepted as what the content is,
 // anything else is a contradiction. With no extension or an unknown one the content alone decides.
@@ -189,7 +190,7 @@ func (n name) judge(c content) (Result, error) {
 }
 
 // judgeSealed decides what an encrypted package is: what its name says, or else the document of the name's family,
-// which is how Office names such files. Only somebody with the password can see more.
+// which is how Office names such files. To know more, one needs the password.
 func (n name) judgeSealed(c content) (Result, error) {
 	if !n.known() {
 		return Result{}, n.refuse(Refusal{

@@ -13,8 +13,8 @@ import (
 // ErrBusy means that a detection did not get its turn in time: too many others were waiting.
 var ErrBusy = errors.New("too many documents are being examined")
 
-// Detector bounds how many detections compute at a time, so that a flood of documents that are costly to examine
-// takes its turn behind the polls and downloads of others. It is safe for concurrent use.
+// Detector limits the number of detections that compute at the same time, so that a flood of documents that are costly
+// to examine does not delay the polls and downloads of other clients. It is safe for concurrent use.
 type Detector struct {
 	limits Limits
 	slots  chan struct{}
@@ -33,7 +33,7 @@ func newDetector(slots int, wait time.Duration) *Detector {
 }
 
 // Detect is the function [Detect] once it is the document's turn. It returns [ErrBusy] when it has waited too long.
-// While it reads from r it makes way for others.
+// While it reads from r, other detections may compute.
 func (d *Detector) Detect(ctx context.Context, r io.ReaderAt, size int64, filename string) (Result, error) {
 	waiting, cancel := context.WithTimeoutCause(ctx, d.wait, ErrBusy)
 	defer cancel()
@@ -48,7 +48,7 @@ func (d *Detector) Detect(ctx context.Context, r io.ReaderAt, size int64, filena
 	return d.limits.Detect(ctx, r, size, filename)
 }
 
-// turn is one detection's use of a slot, and the reader that gives it up while it waits for its source.
+// turn is one detection's use of a slot, and a reader that releases the slot while it waits for its source.
 type turn struct {
 	ctx    context.Context //nolint:containedctx // io.ReaderAt has none
 	slots  chan struct{}

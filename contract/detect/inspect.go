@@ -44,9 +44,9 @@ const (
 
 // inspection holds a document to limits. It looks at the directory of a package and then at the beginnings of its
 // entries, those packed best first, as bombs are; in a large document first at those that are in memory, and then at
-// some others. What it does not get to see, because that would take too many reads or more work than the budget
-// allows, passes: the limits of the conversion apply to it, and a good document must not be refused for what was not
-// looked at.
+// some others. Entries that it cannot examine, because that would take too many reads or more work than the budget
+// allows, pass: the limits of the conversion apply to them, and a good document must not be refused for something that
+// was not examined.
 type inspection struct {
 	limits  Limits
 	budget  *officefile.Budget
@@ -59,7 +59,7 @@ type inspection struct {
 	declared int
 }
 
-// inspect refuses a document beyond the limits. Nothing else is an error: a window that fails records that itself.
+// inspect refuses a document that exceeds the limits. It returns no other error: a window records its own failure.
 func (l Limits) inspect(w *officefile.Window, budget *officefile.Budget, c content) error {
 	i := inspection{limits: l, budget: budget}
 	var err error
@@ -138,8 +138,8 @@ func (i *inspection) look(
 // afford reports whether the budget allows more work.
 func (i *inspection) afford(units int64) bool { return i.budget.Spend(units) == nil }
 
-// directory judges by what the directory says. LibreOffice takes no more out of an entry than the directory says, and
-// refuses one that holds more.
+// directory checks the sizes in the package's directory. LibreOffice unpacks no more of an entry than the directory
+// states, and refuses an entry that holds more.
 func (i *inspection) directory(p *officefile.Package, size int64) error {
 	var compressed int64
 	i.entries += len(p.File)

@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/contract/internal/docpage"
 )
 
-// The page for users is made from the table, so that it cannot say anything else.
+// The page for users is generated from the table, so that the two cannot differ.
 func TestFormatsPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	docpage.RequireCurrent(t, "formats.md", formatsPage())
@@ -18,7 +18,7 @@ func TestFormatsPageIsCurrent(t *testing.T) {
 func formatsPage() string {
 	limits := DefaultLimits()
 	var page strings.Builder
-	page.WriteString("# Formats\n\nMade from `contract/format` by `go test ./contract/detect -update`.\n")
+	page.WriteString("# Formats\n\nGenerated from `contract/format` by `go test ./contract/detect -update`.\n")
 	for _, family := range []format.Family{format.Presentation, format.Text, format.Spreadsheet, format.Drawing} {
 		targets := ""
 		rows := ""
@@ -33,21 +33,21 @@ func formatsPage() string {
 			targets = strings.Join(names, ", ")
 			rows += fmt.Sprintf("| `%s` | %s | %s | `%s` |\n", f.ID, f.Title, "."+strings.Join(f.Extensions(), " ."), f.MediaType)
 		}
-		fmt.Fprintf(&page, "\n## %s\n\nThey become %s.\n\n| format | what | extensions | media type |\n|---|---|---|---|\n%s",
+		fmt.Fprintf(&page, "\n## %s\n\nTargets: %s.\n\n| format | description | extensions | media type |\n|---|---|---|---|\n%s",
 			strings.ToUpper(string(family)[:1])+string(family)[1:]+"s", targets, rows)
 	}
 	fmt.Fprintf(&page, `
-## What a document is
+## How the format of a document is determined
 
-The content decides, not the name. Another format of the same family is accepted as what it is (a pptx named .ppt, an HTML page
-named .doc); anything else is `+"`file-type-contradicted`"+`. The name only distinguishes text from comma-separated values, binary
-templates and shows from documents, and the kinds of encrypted Office documents.
+The content decides, not the name. If the content is another format of the same family, that format is used (a pptx named .ppt,
+an HTML page named .doc); any other mismatch is `+"`file-type-contradicted`"+`. The name only distinguishes text from comma-separated
+values, binary templates and shows from documents, and the kinds of encrypted Office documents.
 
-An encrypted document needs the option `+"`password`"+`; one that Excel only protects from changes opens without.
+An encrypted document needs the option `+"`password`"+`. A workbook that Excel only protects from changes opens without it.
 
-Refused as `+"`document-too-complex`"+` before they are queued: packages of more than %d files, that grow by more than %d GiB when they
-are unpacked, or of which more than %d MiB are packed better than %d to one; packages nested more than %d deep; images of
-more than %d million pixels; XML whose entities expand to more than %d KiB.
+These documents are rejected as `+"`document-too-complex`"+` before they are queued: packages of more than %d files, packages that grow
+by more than %d GiB when they are unpacked, packages of which more than %d MiB are compressed better than %d to one, packages nested
+more than %d deep, images of more than %d million pixels, and XML whose entities expand to more than %d KiB.
 
 Images and other files that a document links to are never fetched, and macros never run.
 `, limits.Entries, limits.Growth>>30, limits.Packed>>20, limits.Ratio, limits.Depth, limits.Pixels/1e6, limits.Entity>>10)

@@ -2,16 +2,16 @@ package detect
 
 import "fmt"
 
-// Reason is why a document is refused. Each has its own answer in the API.
+// Reason is why a document is refused. Each reason has its own problem code in the API.
 type Reason int
 
 // The reasons for refusing a document.
 const (
-	// Empty means that there is not a single byte.
+	// Empty means that the document has no bytes.
 	Empty Reason = iota + 1
-	// Unrecognized means that the content is of no kind that has a name.
+	// Unrecognized means that the type of the content is unknown.
 	Unrecognized
-	// Unsupported means that the content is of a kind that has a name but is not converted.
+	// Unsupported means that the type of the content is known but cannot be converted.
 	Unsupported
 	// Contradiction means that the name promises a format of one family and the content is something else.
 	Contradiction
@@ -42,10 +42,10 @@ func (r Reason) String() string {
 }
 
 // Refusal is the error for a document that will not be converted, through no fault of the service. Any other error of
-// this package means that the document could not be read. Its text is fit for the person who sent the document; how
-// to remedy the problem is the API's to say.
+// this package means that the document could not be read. Its text may be shown to the person who sent the document;
+// the API adds how to solve the problem.
 type Refusal struct {
-	// Reason is what callers decide by.
+	// Reason is meant for the caller's decisions.
 	Reason Reason
 	// Extension is the extension of the document's name, in lower case and without a dot; empty if there is none.
 	Extension string
@@ -61,7 +61,7 @@ type Refusal struct {
 	cause error
 }
 
-// Error says what is wrong with the document.
+// Error returns what is wrong with the document.
 func (r *Refusal) Error() string {
 	text := r.sentence()
 	if r.note != "" {

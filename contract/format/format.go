@@ -34,7 +34,7 @@ type Import struct {
 // Format is one kind of document.
 type Format struct {
 	// ID identifies the format in the API and in messages. It is the usual extension, in lower case and without a
-	// dot; the converter gives a document this extension, whatever its owner named it.
+	// dot. The converter saves a document with this extension, whatever its original name.
 	ID string
 	// MediaType is the registered media type.
 	MediaType string
@@ -42,8 +42,8 @@ type Format struct {
 	Family Family
 	// Title is its English name for people.
 	Title string
-	// Import tells LibreOffice how to read the document. For texts it assumes UTF-8 and commas; package detect knows
-	// better.
+	// Import tells LibreOffice how to read the document. For texts it assumes UTF-8 and commas; package detect finds
+	// the actual character set and separator.
 	Import Import
 	// ImportFilter is LibreOffice's internal name of the filter that reads the format. A LibreOffice without that
 	// filter, because a package of the distribution is not installed, cannot convert the format.

@@ -1,12 +1,12 @@
-// Package job is the public representation of a job: the JSON that clients read, as the API's contract has it.
+// Package jobapi defines the public representation of a job: the JSON that clients receive.
 package jobapi
 
 import "time"
 
-// Status is where a job stands.
+// Status is the state of a job.
 type Status string
 
-// A job is queued, then running (and queued again while it waits for another attempt), and ends in one of the rest.
+// A job is queued, then running (and queued again while it waits for another attempt), and ends in one of the others.
 const (
 	Queued    Status = "queued"
 	Running   Status = "running"
@@ -15,17 +15,17 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Terminal tells whether the job has ended: a terminal state is never left.
+// Terminal reports whether the job has ended: a terminal state is never left.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
-// Job is what GET /v1/jobs/{id} answers. Times are UTC, sizes bytes.
+// Job is the response to GET /v1/jobs/{id}. Times are in UTC, sizes in bytes.
 type Job struct {
 	ID         string     `json:"id"`
 	Status     Status     `json:"status"`
 	CreatedAt  time.Time  `json:"created_at"`
 	StartedAt  *time.Time `json:"started_at,omitempty"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
-	// Attempt counts from 1; 0 before the first one began.
+	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt  int32     `json:"attempt"`
 	Progress *Progress `json:"progress,omitempty"`
 	Source   Source    `json:"source"`
@@ -33,7 +33,7 @@ type Job struct {
 	Result   *Result   `json:"result,omitempty"`
 	Warnings []Warning `json:"warnings,omitempty"`
 	Error    *Error    `json:"error,omitempty"`
-	// Report is there when the job has ended, as far as something is known.
+	// Report is present once the job has ended, and contains what is known by then.
 	Report *Report `json:"report,omitempty"`
 	Tag    string  `json:"tag,omitempty"`
 	Links  Links   `json:"links"`
@@ -56,21 +56,21 @@ type Source struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Target is what was asked for.
+// Target is what the client requested.
 type Target struct {
 	Format string `json:"format"`
-	// Options are what the client chose, by the names of the API. Passwords are never among them.
+	// Options are the options that the client set, by their names in the API. Passwords are never included.
 	Options map[string]any `json:"options"`
 }
 
-// Result is the file that a succeeded job offers.
+// Result is the converted file of a succeeded job.
 type Result struct {
 	Filename    string `json:"filename"`
 	ContentType string `json:"content_type"`
 	Size        int64  `json:"size"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
-	// Pages is 0, and left out, for formats without pages.
+	// Pages is 0, and omitted, for formats without pages.
 	Pages int32 `json:"pages,omitempty"`
 }
 
@@ -80,7 +80,7 @@ type Warning struct {
 	Detail string `json:"detail"`
 }
 
-// Error is why a job failed. Its code is one of the catalog in package problem.
+// Error is the reason why a job failed. Code is one of the catalog in package problem.
 type Error struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
@@ -89,16 +89,16 @@ type Error struct {
 	Retryable bool   `json:"retryable"`
 }
 
-// Links are the job's addresses, as absolute paths: the host is the one that the client already talks to.
+// Links are the job's URLs, as absolute paths: the client already knows the host.
 type Links struct {
 	Self   string `json:"self"`
 	Result string `json:"result,omitempty"`
 }
 
-// Path is the address of the job with this id.
+// Path returns the path of the job with this id.
 func Path(id string) string { return "/v1/jobs/" + id }
 
-// LinksTo makes the links of a job. Only a succeeded job has a result to link to.
+// LinksTo returns the links of a job. Only a succeeded job has a result to link to.
 func LinksTo(id string, status Status) Links {
 	links := Links{Self: Path(id)}
 	if status == Succeeded {
@@ -107,7 +107,8 @@ func LinksTo(id string, status Status) Links {
 	return links
 }
 
-// Location says where the result's bytes lie: what status tells the gateway on its internal port, and no client.
+// Location is where the result is stored. The status service sends it to the gateway on its internal port, and never to
+// a client.
 type Location struct {
 	ObjectKey   string `json:"object_key"`
 	Filename    string `json:"filename"`

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Queue is one of the places that messages are consumed from. The implementations map it to their own names.
+// Queue identifies a queue that messages are consumed from. The implementations map it to their own names.
 type Queue int
 
 const (
@@ -22,7 +22,7 @@ const (
 	Commands Queue = iota + 1
 	// Events receives every message about a job. The status service consumes it.
 	Events
-	// DeadCommands receives the commands that were given up: dead-lettered by a consumer, or returned to the queue
+	// DeadCommands receives the commands that were abandoned: dead-lettered by a consumer, or returned to the queue
 	// more often than its delivery limit allows. The status service consumes it.
 	DeadCommands
 	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is
@@ -67,7 +67,7 @@ type Broker interface {
 
 // Runner is a component of a service; see package host, whose Component has the same contract.
 type Runner interface {
-	// Run works until drain is closed, finishes what it has in hand and returns nil. It calls ready once. When ctx is
+	// Run works until drain is closed, finishes its work in progress and returns nil. It calls ready once. When ctx is
 	// canceled it returns at once; whatever is unfinished is delivered again. Run is called once.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
 	// Check returns nil while the component can do its work, for readiness.
@@ -145,7 +145,7 @@ const (
 	Requeue Outcome = iota
 	// Ack removes the delivery from its queue: its effect is durable.
 	Ack
-	// DeadLetter gives the delivery up for good. A command goes to DeadCommands; an event is kept for an operator; an
+	// DeadLetter abandons the delivery for good. A command goes to DeadCommands; an event is kept for an operator; an
 	// announcement is dropped.
 	DeadLetter
 )

@@ -167,7 +167,7 @@ func entryAt(directory []byte, i uint32) compoundEntry {
 	return compoundEntry{
 		kind:  raw[66],
 		start: binary.LittleEndian.Uint32(raw[116:]),
-		// The upper half of the size may be garbage in files of version 3. Nobody reads more than 8 MiB of a stream.
+		// The upper half of the size may be garbage in files of version 3. No caller reads more than 8 MiB of a stream.
 		size: int64(binary.LittleEndian.Uint32(raw[120:])),
 	}
 }

@@ -128,7 +128,7 @@ func (p *Package) Open(f *zip.File, limit int64) (io.ReadCloser, error) {
 
 // Head returns up to n bytes of the beginning of an entry: those that its first packed bytes yield. compress/flate
 // inflates up to 32 KiB before it returns the first byte, which is too much work for a look at each of thousands of
-// entries. whole reports whether there is no more.
+// entries. whole reports whether that is all of the entry.
 func (p *Package) Head(f *zip.File, n, packed int64) (head []byte, whole bool, err error) {
 	if f.Method == zip.Store {
 		packed = n

@@ -27,7 +27,7 @@ type Window struct {
 	budget *Budget
 	// fetches is how many more may be made.
 	fetches int
-	// refused reports whether a fetch was refused because there are no more.
+	// refused reports whether a fetch was refused because no more are allowed.
 	refused bool
 	blocks  []block
 	// pages has the block of each page of the document that is in memory.

@@ -41,8 +41,8 @@ func (c *Chosen) Secrets() *conversionv1.Secrets {
 	return c.secrets
 }
 
-// Set sets an option. fault describes what is wrong with the value, to follow the option's name in a sentence; it is empty if
-// the value is valid, and never repeats the value.
+// Set sets an option. fault describes what is wrong with the value, in words that follow the option's name in a
+// sentence; it is empty if the value is valid, and never repeats the value.
 func (c *Chosen) Set(name, value string) (fault string) {
 	o, found := find(Name(name))
 	if !found {
@@ -105,7 +105,8 @@ func (o Option) faultOfText(value string) string {
 	}
 }
 
-// validLanguage reports whether a tag names a known language, in the characters of BCP 47: Parse accepts underscores, too.
+// validLanguage reports whether a tag names a known language, in the characters of BCP 47: Parse accepts underscores,
+// too.
 func validLanguage(tag string) bool {
 	parsed, err := language.Parse(tag)
 	return err == nil && parsed != language.Und && !strings.Contains(tag, "_")
@@ -122,8 +123,8 @@ type Range struct{ First, Last int }
 // maxPage is the highest page number.
 const maxPage = 99999
 
-// ParsePages parses the value of a PageRange: page numbers from 1 to 99999 and ranges of them, which may be open at one end.
-// It returns false if the text is not a page range.
+// ParsePages parses the value of a PageRange: page numbers from 1 to 99999 and ranges of them, which may be open at one
+// end. It returns false if the text is not a page range.
 func ParsePages(text string) ([]Range, bool) {
 	var ranges []Range
 	for part := range strings.SplitSeq(text, ",") {
@@ -153,7 +154,7 @@ func pageNumber(text string, missing int) (int, bool) {
 // Fault is what is wrong with an option.
 type Fault struct{ Name, Detail string }
 
-// Unsuitable lists the chosen options that have no meaning for any of the families and the target.
+// Unsuitable lists the chosen options that do not apply to any of the families with the target.
 func (c *Chosen) Unsuitable(target string, families ...format.Family) []Fault {
 	var faults []Fault
 	for _, o := range all() {
@@ -200,8 +201,8 @@ func (c *Chosen) has(name Name) bool {
 	}
 }
 
-// Values returns what was chosen as clients write it: booleans, numbers and words by the options' names. It is never nil.
-// Values that only a newer version knows are omitted.
+// Values returns what was chosen as clients write it: booleans, numbers and words by the options' names. It is never
+// nil. Values that only a newer version knows are omitted.
 func Values(options *conversionv1.Options) map[string]any {
 	values := map[string]any{}
 	options.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
@@ -224,7 +225,8 @@ func words(enum protoreflect.EnumDescriptor) []string {
 	return all
 }
 
-// word returns PDF_A_2B of PdfA as "2b": it removes the prefix of every value's name, which precedes UNSPECIFIED in the first.
+// word returns PDF_A_2B of PdfA as "2b": it removes the prefix of every value's name, which precedes UNSPECIFIED in the
+// first.
 func word(enum protoreflect.EnumDescriptor, value protoreflect.EnumValueDescriptor) string {
 	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
 	own := strings.TrimPrefix(string(value.Name()), prefix)

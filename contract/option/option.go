@@ -1,8 +1,9 @@
-// Package option is the table of what a client may choose for a conversion. The gateway validates choices with it and lists it
-// for clients; the converter and the status service read the same choices as typed fields of a message.
+// Package option is the table of the options of a conversion. The gateway uses it to validate the options that a client
+// sets and to list all options for clients; the converter and the status service read the same options as typed fields
+// of a message.
 //
-// An option is a field of the message Options or, if only the converter may see it, of the message Secrets; the field's name
-// is the option's. A new option is a field there, a [Name] and a row here, and its use in exactly one translator of the
+// An option is a field of the message Options or, if only the converter may see it, of the message Secrets; the field's
+// name is the option's. A new option needs a field there, a [Name] and a row here, and exactly one translator in the
 // converter, which a test of package conversion checks.
 package option
 
@@ -57,7 +58,7 @@ type Option struct {
 	Targets []string `json:"targets,omitempty"`
 }
 
-// Applies reports whether the option has a meaning when a document of the family is converted into the target.
+// Applies reports whether the option applies when a document of the family is converted into the target.
 func (o Option) Applies(family format.Family, target string) bool {
 	return (len(o.Families) == 0 || slices.Contains(o.Families, family)) &&
 		(len(o.Targets) == 0 || slices.Contains(o.Targets, target))
@@ -66,7 +67,7 @@ func (o Option) Applies(family format.Family, target string) bool {
 // All returns every option, in the order in which people look for it.
 func All() []Option { return slices.Clone(all()) }
 
-// all is the table with what the messages say of each option. It is not changed after it was made.
+// all is the table, completed from the descriptors of the messages. It is not changed after it was created.
 var all = sync.OnceValue(func() []Option {
 	options := slices.Clone(table)
 	for i, o := range options {
@@ -99,7 +100,7 @@ var (
 	onlyPDF     = []string{format.TargetPDF}
 	pixelImages = []string{format.TargetPNG, format.TargetJPEG, format.TargetWebP}
 	images      = slices.Concat(pixelImages, []string{format.TargetSVG})
-	// paged targets have a page for each page that is asked for; a thumbnail has only the first.
+	// paged targets contain all requested pages; a thumbnail shows only the first.
 	paged   = slices.Concat(onlyPDF, images)
 	laidOut = slices.Concat(paged, []string{format.TargetThumbnail})
 )
@@ -119,7 +120,7 @@ var table = []Option{
 	},
 	{
 		Name: Locale, Kind: Language, MaxLength: maxLanguage,
-		Description: "Language to read the document in: the format of dates and numbers, and the paper size of a document without one.",
+		Description: "Language in which to read the document: it determines the format of dates and numbers, and the paper size if the document has none.",
 	},
 	{
 		Name: Pages, Kind: PageRange, MaxLength: maxPages, Targets: paged,

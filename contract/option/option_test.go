@@ -63,8 +63,8 @@ func TestTargetsExist(t *testing.T) {
 	}
 }
 
-// TestContradictionsNameExistingOptions provokes every contradiction. Together with TestTheTableHasEveryField it shows that
-// the names of both sides are options.
+// TestContradictionsNameExistingOptions provokes every contradiction. Together with TestTheTableHasEveryField it shows
+// that the names of both sides are options.
 func TestContradictionsNameExistingOptions(t *testing.T) {
 	t.Parallel()
 	for with, c := range map[string]struct {

@@ -16,7 +16,7 @@ const ContentType = "application/problem+json"
 // without promising a page that every installation would have to serve.
 const typePrefix = "tag:docmill,2026:problem:"
 
-// Answer is the body of a response with a problem. Remedy is an extension member: it says how to solve the problem.
+// Answer is the body of a response with a problem. Remedy is an extension member that says how to solve the problem.
 type Answer struct {
 	Type     string  `json:"type"`
 	Title    string  `json:"title"`

@@ -91,7 +91,7 @@ var catalog = map[Code]Entry{
 	FileEmpty: {badRequest, "The file is empty", "Send a file of at least one byte.", false},
 	FileMissing: {
 		badRequest, "The request contains no file",
-		"Send the document as the form field \"file\", or as the request body with a Content-Disposition header that gives its name.", false,
+		"Send the document as the form field \"file\", or as the request body with a Content-Disposition header that contains its name.", false,
 	},
 	FileRepeated: {badRequest, "The request contains more than one file", "Send one document per request.", false},
 	FileTooLarge: {
@@ -114,7 +114,7 @@ var catalog = map[Code]Entry{
 	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "The API's paths start with /v1/jobs and /v1/formats.", false},
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed for this path", "Use one of the methods listed in the Allow header.", false},
 	Busy:                 {unavailable, "Too many concurrent uploads", "Retry after the time given in Retry-After.", true},
-	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing of this request was stored.", true},
+	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing was stored.", true},
 	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "Retry after the time given in Retry-After; the document may then be converted twice.", true},
 	StoreUnavailable:     {unavailable, "The file storage is not available", "Retry after the time given in Retry-After.", true},
 	StatusUnavailable:    {unavailable, "Job states are not available", "Retry after the time given in Retry-After; accepted jobs continue meanwhile.", true},

@@ -1,4 +1,4 @@
-// Package problem is the catalog of everything that can go wrong for a client, and writes the RFC 9457 answers.
+// Package problem contains the catalog of all problems that a client can have, and writes them as RFC 9457 responses.
 //
 // An Error has two readers. The client gets the code, what failed, why and how to solve it; the log gets the chain of
 // causes, which never leaves the process.

@@ -37,7 +37,7 @@ const (
 // All returns every dependency of Docmill and its tests.
 func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, QPDF, WebP} }
 
-// Converter returns the dependencies of the converter, which are also those of the embedded edition.
+// Converter returns the dependencies of the converter, which are also those of the single-process edition.
 func Converter() []Need { return []Need{LibreOffice, Poppler, QPDF, WebP} }
 
 // Tools has the paths of the programs. Fields that were not requested are empty.

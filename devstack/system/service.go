@@ -44,7 +44,7 @@ func Services() []Program {
 	}
 }
 
-// Single returns the program of the embedded edition.
+// Single returns the program of the single-process edition.
 func Single() Program {
 	return Program{Service: Embedded, Binary: "docmill", Package: "cmd/docmill", Args: []string{"serve"}}
 }

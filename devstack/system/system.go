@@ -21,7 +21,7 @@ import (
 type Options struct {
 	// Space is what the three services use on the servers; it must exist. Required by [Start].
 	Space servers.Space
-	// Data is the data directory of the embedded edition. Required by [StartEmbedded].
+	// Data is the data directory of the single-process edition. Required by [StartEmbedded].
 	Data string
 	// Binaries is the directory of the programs; see [Build].
 	Binaries string
@@ -35,7 +35,8 @@ type Options struct {
 
 // System is a running Docmill. It is safe for concurrent use.
 type System struct {
-	// Gateway, Converter and Status are the three services; in the embedded edition all of them are the same process.
+	// Gateway, Converter and Status are the three services; in the single-process edition all of them are the same
+	// process.
 	Gateway   *Service
 	Converter *Service
 	Status    *Service

@@ -41,16 +41,16 @@ type file struct {
 	Config string `name:"config" help:"YAML file with settings, by the names of the flags. Flags and environment variables take precedence." placeholder:"FILE" type:"path"`
 }
 
-// Validator is implemented by settings, and groups of settings, that can be invalid in ways that their types do not catch.
-// Parse calls it on the settings and on each struct inside them, and reports all errors together.
+// Validator is implemented by settings, and groups of settings, that can be invalid in ways that their types do not
+// catch. Parse calls it on the settings and on each struct inside them, and reports all errors together.
 type Validator interface{ Validate() error }
 
 // Defaults are defaults that differ between services: the tag default:"${x}" stands for the value of x.
 type Defaults = kong.Vars
 
 // Parse fills settings, a pointer to a struct with kong's tags, from src. Fields of the type Secret are read from the
-// environment or from a file, never from the command line. The error says which setting is invalid and how to correct it,
-// and can be printed as it is.
+// environment or from a file, never from the command line. The error says which setting is invalid and how to correct
+// it, and is meant to be printed.
 func Parse(name, description string, settings any, src Source, defaults ...Defaults) error {
 	top := file{}
 	vars := kong.Vars{}
@@ -108,7 +108,8 @@ func promoted(t reflect.Type) bool {
 	return false
 }
 
-// resolve adds the file and then the environment: in kong the last resolver takes precedence, and flags over all of them.
+// resolve adds the file and then the environment: in kong the last resolver takes precedence, and flags over all of
+// them.
 func resolve(parser *kong.Kong, args []string, env values) error {
 	if path := configPath(args, env); path != "" {
 		file, err := readFile(parser.Model, path)

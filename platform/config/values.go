@@ -26,9 +26,9 @@ func (s *Size) UnmarshalText(text []byte) error {
 // String formats the size with a unit, such as "512 MiB".
 func (s Size) String() string { return humanize.IBytes(uint64(max(s, 0))) }
 
-// Secret is a password or key. It does not appear in logs or help: only Reveal returns the value. The name of its flag must
-// end in "-file", because the command line, which every user of the machine can read, contains only the name of a file;
-// the value itself may be in the environment, under the name without that ending.
+// Secret is a password or key. It does not appear in logs or help: only Reveal returns the value. The name of its flag
+// must end in "-file", because the command line, which every user of the machine can read, contains only the name of a
+// file; the value itself may be in the environment, under the name without that ending.
 type Secret struct{ value string }
 
 // NewSecret returns a Secret with a value from elsewhere, such as a test's server.

@@ -2,19 +2,19 @@
 //
 // # Layout
 //
-// A blob is one file directly in the root directory. Its name is the key with "/" replaced by "+", which no key contains.
-// Unfinished files are in the subdirectory "+incoming", so a blob is never visible before it is complete. There are no
-// other subdirectories: no key can escape the root, deleting a blob leaves no empty directory behind, and a Put needs one
-// directory fsync. ext4, XFS and btrfs index their directories, so the number of files does not matter: on ext4 a put of
-// 20 kB into a directory with 1,000,000 blobs is not slower than into an empty one (means of 500 on a busy machine: 3.0 ms
-// and 4.9 ms; MinIO takes 16 ms there).
+// A blob is one file directly in the root directory. Its name is the key with "/" replaced by "+", which no key
+// contains. Unfinished files are in the subdirectory "+incoming", so a blob is never visible before it is complete.
+// There are no other subdirectories: no key can escape the root, deleting a blob leaves no empty directory behind, and
+// a Put needs one directory fsync. ext4, XFS and btrfs index their directories, so the number of files does not matter:
+// on ext4 a put of 20 kB into a directory with 1,000,000 blobs is not slower than into an empty one (means of 500 on a
+// busy machine: 3.0 ms and 4.9 ms; MinIO takes 16 ms there).
 //
 // # Durability
 //
-// Put writes a temporary file, syncs it, moves it to its name and syncs the directory. That is the cheapest sequence that
-// is safe on every file system: without the first sync a crash can leave an empty file under the name (ext4 with delayed
-// allocation), without the second one it can lose the name. Medians of 200 puts of 20 kB on ext4 on a virtual disk with two
-// cores that were busy with other work:
+// Put writes a temporary file, syncs it, moves it to its name and syncs the directory. That is the cheapest sequence
+// that is safe on every file system: without the first sync a crash can leave an empty file under the name (ext4 with
+// delayed allocation), without the second one it can lose the name. Medians of 200 puts of 20 kB on ext4 on a virtual
+// disk with two cores that were busy with other work:
 //
 //	write and rename, no sync                      0.05 ms
 //	with the sync of the file only                 0.4 ms
@@ -140,7 +140,7 @@ func (b *Bucket) put(ctx context.Context, key string, content io.Reader, size in
 	}
 	if createOnce {
 		if _, err := b.root.Lstat(name); err == nil {
-			return blob.ErrExists // before the content is written in vain; publish decides
+			return blob.ErrExists // saves writing the content; publish decides
 		}
 	}
 	temporary := incoming + "/" + rand.Text()
@@ -168,7 +168,7 @@ func (b *Bucket) write(name string, content io.Reader) error {
 	return file.Close()
 }
 
-// publish gives a finished file its name. Unlike a rename, a link fails if the name is taken.
+// publish links a finished file to its final name. Unlike a rename, a link fails if the name is taken.
 func (b *Bucket) publish(temporary, name string, createOnce bool) error {
 	if !createOnce {
 		return b.root.Rename(temporary, name)

@@ -78,15 +78,15 @@ func probe(ctx context.Context, checks []Check) report {
 	return result
 }
 
-// CheckReady returns nil if the service that listens on the admin address of this machine is ready. It is the health check
-// of containers, which have no HTTP client.
+// CheckReady returns nil if the service that listens on the admin address of this machine is ready. It is the health
+// check of containers, which have no HTTP client.
 func CheckReady(ctx context.Context, adminAddress string) error {
 	host, port, err := net.SplitHostPort(adminAddress)
 	if err != nil {
 		return fmt.Errorf("setting admin-address: %w", err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens on all addresses
+		host = "127.0.0.1" // the service listens on all addresses
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
 	defer cancel()

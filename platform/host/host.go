@@ -1,10 +1,10 @@
 // Package host runs the components of a service: it starts them in order, stops them in reverse order, and stops the
 // service on a signal or when a component fails.
 //
-// Stopping is defined here. SIGTERM or SIGINT begins a drain: the components stop one after another, the last one started
-// first, and each finishes its current work. When the drain deadline passes, or a second signal arrives, the components'
-// context is canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is acknowledged before
-// its effect is durable.
+// Stopping is defined here. SIGTERM or SIGINT begins a drain: the components stop one after another, the last one
+// started first, and each finishes its current work. When the drain deadline passes, or a second signal arrives, the
+// components' context is canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is
+// acknowledged before its effect is durable.
 package host
 
 import (
@@ -140,8 +140,8 @@ func (h *running) wait(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// stop drains the components in reverse order. They share one deadline: it limits the whole stop, like an orchestrator's
-// grace period.
+// stop drains the components in reverse order. They share one deadline: it limits the whole stop, like an
+// orchestrator's grace period.
 func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.Signal) error {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()

@@ -1,6 +1,6 @@
 // Package httpserver is the HTTP server that the services share: a gin engine that answers every failure with a problem, with
-// traces, metrics and one log line per request; the server as a component of package host; and a transport to a handler in
-// the same process.
+// traces, metrics and one log line per request; the server as a component of package host; and a transport to a handler
+// in the same process.
 package httpserver
 
 import (
@@ -24,9 +24,9 @@ import (
 	"github.com/docmill/docmill/platform/metrics"
 )
 
-// NewEngine creates the gin engine of a service. Handlers report failures with Fail only. X-Forwarded-For is not trusted. If
-// several engines share a registry, each gets its own prometheus.WrapRegistererWith, with different values of the same
-// labels.
+// NewEngine creates the gin engine of a service. Handlers report failures with Fail only. X-Forwarded-For is not
+// trusted. If several engines share a registry, each gets its own prometheus.WrapRegistererWith, with different values
+// of the same labels.
 func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // gin's debug mode prints routes to standard output
 	engine := gin.New()
@@ -44,7 +44,8 @@ func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) 
 	return engine
 }
 
-// Fail answers the request with the problem in err's chain, unless a response has begun, and keeps err for the log line.
+// Fail answers the request with the problem in err's chain, unless a response has begun, and keeps err for the log
+// line.
 func Fail(c *gin.Context, err error) {
 	_ = c.Error(err)
 	if !c.Writer.Written() {
@@ -62,8 +63,8 @@ func Handle(handler func(c *gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-// observe counts, times and logs each request. The label of the metric is the route's pattern, not the path: clients could
-// create any number of the latter.
+// observe counts, times and logs each request. The label of the metric is the route's pattern, not the path: clients
+// could create any number of the latter.
 func observe(log *zap.Logger, registry prometheus.Registerer) gin.HandlerFunc {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: metrics.Namespace, Subsystem: "http", Name: "request_duration_seconds",
@@ -145,8 +146,8 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// Component returns a component that serves handler on address. When it drains, it stops accepting connections, lets current
-// requests finish, and notifies handlers that wait (long polls) through Draining.
+// Component returns a component that serves handler on address. When it drains, it stops accepting connections, lets
+// current requests finish, and notifies handlers that wait (long polls) through Draining.
 func Component(name, address string, handler http.Handler, log *zap.Logger) host.Component {
 	return host.Component{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -180,8 +181,8 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 
 type drainKey struct{}
 
-// Draining returns a channel that is closed when the server that serves this request begins to drain; a handler that waits
-// for something then ends its wait. Without a Component it returns nil, a channel that is never closed.
+// Draining returns a channel that is closed when the server that serves this request begins to drain; a handler that
+// waits for something then ends its wait. Without a Component it returns nil, a channel that is never closed.
 func Draining(ctx context.Context) <-chan struct{} {
 	drain, _ := ctx.Value(drainKey{}).(<-chan struct{})
 	return drain

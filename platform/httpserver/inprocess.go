@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// InProcess returns a RoundTripper that calls handler directly, without a network. It behaves like a server on the other
-// end of a connection:
+// InProcess returns a RoundTripper that calls handler directly, without a network. It behaves like a server on the
+// other end of a connection:
 //
 //   - Responses stream, in step with their reader: Flush sends what was written so far, and a handler that writes faster
 //     than its response is read waits.

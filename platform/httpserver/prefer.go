@@ -10,9 +10,9 @@ import (
 // MaxWait is the maximum time that a response is held: most proxies abort a silent response after 60 s or more.
 const MaxWait = time.Minute
 
-// PreferWait parses Prefer: wait=N (RFC 7240, section 4.3), in whole seconds, without a limit. asked is false if the client
-// did not send it. The first one counts; one whose value is not a number of seconds is ignored, as preferences are never
-// errors.
+// PreferWait parses Prefer: wait=N (RFC 7240, section 4.3), in whole seconds, without a limit. asked is false if the
+// client did not send it. The first one counts; one whose value is not a number of seconds is ignored, as preferences
+// are never errors.
 func PreferWait(header http.Header) (wait time.Duration, asked bool) {
 	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
 		preference, _, _ = strings.Cut(preference, ";") // parameters: this preference has none

@@ -28,7 +28,7 @@ func New(config Config, service string) (*zap.Logger, error) {
 	settings.EncoderConfig.TimeKey = "time"
 	settings.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	settings.EncoderConfig.EncodeDuration = zapcore.SecondsDurationEncoder
-	settings.DisableStacktrace = true // the chain of wrapped errors says where; a stack trace repeats that in forty lines
+	settings.DisableStacktrace = true // the chain of wrapped errors shows where; a stack trace repeats that in forty lines
 	log, err := settings.Build()
 	if err != nil {
 		return nil, fmt.Errorf("build the logger: %w", err)

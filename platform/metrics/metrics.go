@@ -1,5 +1,5 @@
-// Package metrics creates the Prometheus registry of a service. All metrics use base units (seconds, bytes), and their names
-// begin with "docmill_".
+// Package metrics creates the Prometheus registry of a service. All metrics use base units (seconds, bytes), and their
+// names begin with "docmill_".
 package metrics
 
 import (
@@ -10,8 +10,8 @@ import (
 // Namespace is the prefix of all metric names.
 const Namespace = "docmill"
 
-// NewRegistry returns a new registry with the metrics of the Go runtime and the process, and the version of the build. It is
-// not the global one, so that several services can run in one process.
+// NewRegistry returns a new registry with the metrics of the Go runtime and the process, and the version of the build.
+// It is not the global one, so that several services can run in one process.
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -22,7 +22,8 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// DurationBuckets returns buckets, in seconds, for everything from a poll (1 ms) to a conversion at its deadline (minutes).
+// DurationBuckets returns buckets, in seconds, for everything from a poll (1 ms) to a conversion at its deadline
+// (minutes).
 func DurationBuckets() []float64 {
 	return []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/docmill/docmill/platform/config"
 )
 
-// Config is where the broker is and who connects.
+// Config configures the connection to the broker.
 type Config struct {
-	URL      string        `name:"url" default:"amqp://127.0.0.1:5672/" help:"URL of RabbitMQ, with scheme amqp, or amqps for TLS; its path is the virtual host. User name and password have settings of their own."`
-	Username string        `name:"username" default:"guest" help:"User name at the broker."`
-	Password config.Secret `name:"password-file" help:"File with the password at the broker." placeholder:"FILE"`
+	URL      string        `name:"url" default:"amqp://127.0.0.1:5672/" help:"URL of RabbitMQ, with the scheme amqp, or amqps for TLS; its path is the virtual host. User name and password are separate settings."`
+	Username string        `name:"username" default:"guest" help:"RabbitMQ user name."`
+	Password config.Secret `name:"password-file" help:"File with the RabbitMQ password." placeholder:"FILE"`
 }
 
 // Validate returns an error if the URL is not that of a broker, or contains credentials: URLs end up in logs and

@@ -17,11 +17,11 @@ import (
 // defaultRetryFor is how long a failing batch is retried. It must be less than the broker's consumer_timeout.
 const defaultRetryFor = 10 * time.Minute
 
-// work is what a consumer does with deliveries: each or batches.
+// work is how a consumer handles deliveries: each or batches.
 type work interface {
 	// prefetch is how many deliveries the broker may have sent and not seen settled.
 	prefetch() int
-	// serve works until the subscription ends and returns why, or nil if it was drained.
+	// serve works until the subscription ends and returns the reason, or nil if it was drained.
 	serve(sub *subscription) error
 }
 
@@ -47,9 +47,9 @@ func newConsumer(b *Broker, queue message.Queue, from source, work work, options
 	}
 }
 
-// Run implements [message.Runner]. It takes no further delivery once drain is closed, lets the handlers finish what
-// they have in hand, and settles that. It calls ready at once and not when there is a connection: a service does
-// whatever it can without the broker, and Check reports the rest.
+// Run implements [message.Runner]. Once drain is closed it takes no further delivery, lets the handlers finish, and
+// settles their deliveries. It calls ready at once, without waiting for a connection: a service does what it can
+// without the broker, and Check reports the connection.
 func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	stop, cancel := host.Context(ctx, drain)
 	defer cancel()

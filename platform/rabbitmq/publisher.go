@@ -17,7 +17,7 @@ const (
 	defaultConfirmTimeout = 30 * time.Second
 )
 
-// publisher publishes messages and knows their outcome. It is meant to be used by many goroutines at once: each waits
+// publisher publishes messages and reports their outcome. It is meant to be used by many goroutines at once: each waits
 // for its own confirm.
 type publisher struct {
 	app        string
@@ -54,8 +54,8 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 }
 
 // Run implements [message.Runner]. It keeps the publisher connected until drain is closed; then it sends nothing more
-// and waits for the confirms that are still due. It calls ready at once and not when there is a connection: a service
-// does whatever it can without the broker, and Check reports the rest.
+// and waits for the confirms that are still due. It calls ready at once, without waiting for a connection: a service
+// does what it can without the broker, and Check reports the connection.
 func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	defer close(p.stopped)
 	stop, cancel := host.Context(ctx, drain)

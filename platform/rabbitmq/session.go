@@ -38,7 +38,7 @@ type session struct {
 	gone    chan struct{} // closed when the connection is closed
 }
 
-// deadlineConn gives each write a deadline.
+// deadlineConn sets a deadline for each write.
 type deadlineConn struct{ net.Conn }
 
 func (c deadlineConn) Write(p []byte) (int, error) {

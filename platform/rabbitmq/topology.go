@@ -32,7 +32,7 @@ const (
 const (
 	// QueueCommands is message.Commands: one ConvertRequested per attempt at a conversion.
 	QueueCommands = "docmill.convert.v1"
-	// QueueDeadCommands is message.DeadCommands: the commands that were given up.
+	// QueueDeadCommands is message.DeadCommands: the commands that were abandoned.
 	QueueDeadCommands = "docmill.convert.dead.v1"
 	// QueueEvents is message.Events: every message about a job.
 	QueueEvents = "docmill.status.events.v1"

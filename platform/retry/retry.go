@@ -13,7 +13,7 @@ import (
 // from zero to twice its interval, so that the instances of a service do not all return in the same instant.
 type Policy struct {
 	Initial, Max time.Duration
-	// GiveUp, if positive, is how long to try at all.
+	// GiveUp, if positive, limits the total time of all tries.
 	GiveUp time.Duration
 	// Stable is for [Keep]: how long serve must have run before the next delay is Initial again. What starts and
 	// fails over and over must not become a hot loop.

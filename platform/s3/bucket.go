@@ -64,7 +64,7 @@ func sized(content io.Reader, size int64) (io.Reader, error) {
 		io.ReadSeeker
 		Len() int
 	}); ok && int64(repeatable.Len()) == size {
-		return content, nil // as it is: the client can rewind it for a retry
+		return content, nil // unchanged: the client can rewind it for a retry
 	}
 	exact := blob.Exactly(content, size)
 	if size != 0 {

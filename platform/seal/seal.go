@@ -1,6 +1,6 @@
 // Package seal encrypts the secrets in a message so that only its recipient can read them, and only for that job:
-// authenticated encryption (AES-256-GCM) with a key that sender and recipient share, bound to the job's id. Anything else
-// that sees the message, such as a broker's disk or an operator's tool, learns only the length of the secrets.
+// authenticated encryption (AES-256-GCM) with a key that sender and recipient share, bound to the job's id. Anything
+// else that sees the message, such as a broker's disk or an operator's tool, learns only the length of the secrets.
 package seal
 
 import (

@@ -1,5 +1,5 @@
-// Package service runs the process of a service, from its settings to its exit code. A main function only defines the name,
-// the settings and the components of the service.
+// Package service runs the process of a service, from its settings to its exit code. A main function only defines the
+// name, the settings and the components of the service.
 package service
 
 import (
@@ -43,7 +43,7 @@ type Configured interface{ Common() *Settings }
 type About struct {
 	// Name is the name of the service in logs and traces, such as docmill-gateway.
 	Name string
-	// Command is how the program is called, if not by the name.
+	// Command is how the program is called, if not by Name.
 	Command string
 	// Description is one or two sentences for --help.
 	Description string
@@ -51,7 +51,7 @@ type About struct {
 	AdminAddress string
 }
 
-// Process is what a service gets when it starts.
+// Process is what a service receives when it starts.
 type Process struct {
 	Log     *zap.Logger
 	Metrics *prometheus.Registry
@@ -74,8 +74,9 @@ const (
 	exitSettings = 2
 )
 
-// Main runs a service until it is stopped and returns the exit code of the process. With "healthcheck" as first argument it
-// instead checks whether the service that runs with these settings is ready, for the health check of containers.
+// Main runs a service until it is stopped and returns the exit code of the process. With "healthcheck" as first
+// argument it instead checks whether the service that runs with these settings is ready, for the health check of
+// containers.
 func Main(about About, settings Configured, src config.Source, stderr io.Writer, assemble func(Process) (Assembly, error)) int {
 	healthcheck := len(src.Args) > 0 && src.Args[0] == "healthcheck"
 	if healthcheck {

@@ -1,11 +1,11 @@
-// Package sqlite opens the one database file of the embedded edition and shares it between its components: the message
-// queue and the job store.
+// Package sqlite opens the one database file of the single-process edition, which the message queue and the job store
+// share.
 //
 // # Writes
 //
-// SQLite allows one writer at a time. All writes therefore go through one connection, whose goroutine groups the writes
-// that wait into one transaction: with many writers, one commit and one fsync serve all of them. A write that finds
-// nobody else waiting is committed at once; nothing ever waits for company.
+// SQLite allows one writer at a time. All writes therefore go through one connection, whose goroutine groups waiting
+// writes into one transaction: with many writers, one commit and one fsync serve all of them. If no other write is
+// waiting, a write is committed at once; it is never delayed to form a larger group.
 //
 //	db, err := sqlite.Open(ctx, filepath.Join(dir, "docmill.db"), sqlite.Options{Log: log})
 //	...
@@ -19,18 +19,18 @@
 //	...
 //	row, err := query.New(db.Reader()).Job(ctx, id)
 //
-// Each write runs in a savepoint, so that one that fails does not affect the others in its transaction. The exception is
-// an error after which SQLite rolls back the whole transaction (a full disk, an I/O error): all of them fail then.
+// Each write runs in a savepoint, so that one that fails does not affect the others in its transaction. The exception
+// is an error after which SQLite rolls back the whole transaction (a full disk, an I/O error): all of them fail then.
 // Write returns after the commit.
 //
 // # Durability
 //
 // A Durable write is on disk when Write returns: its transaction is committed with synchronous=FULL, which calls
 // fsync on the write-ahead log (WAL). A Relaxed write survives the death of the process (SIGKILL), because it is in
-// the page cache, but may be lost with the machine's power. All writes share one log in which they follow each other, so
-// what a power loss takes is always a suffix: if a write survives, all earlier ones do. PRAGMA synchronous is switched
-// between transactions, which takes effect with the next one: strace counts 294 calls of fsync for 2,000 durable writes of 8
-// goroutines, and 31, for checkpoints and creating the file, for 2,000 relaxed ones.
+// the page cache, but may be lost with the machine's power. All writes share one log in which they follow each other,
+// so what a power loss takes is always a suffix: if a write survives, all earlier ones do. PRAGMA synchronous is
+// switched between transactions, which takes effect with the next one: strace counts 294 calls of fsync for 2,000
+// durable writes of 8 goroutines, and 31, for checkpoints and creating the file, for 2,000 relaxed ones.
 //
 // On the machine described below, with the load of others on it, writes of 400 bytes per second:
 //
@@ -40,8 +40,8 @@
 //
 // # Choice of the driver
 //
-// Measured on 2 cores (AMD EPYC, ext4 on a virtual disk, shared with other work: load average 6 to 12), Go 1.26, WAL, rows
-// of 400 bytes with one secondary index, one connection, database/sql. Compiling is from an empty build cache with
+// Measured on 2 cores (AMD EPYC, ext4 on a virtual disk, shared with other work: load average 6 to 12), Go 1.26, WAL,
+// rows of 400 bytes with one secondary index, one connection, database/sql. Compiling is from an empty build cache with
 // -trimpath -ldflags="-s -w"; an empty program that imports only database/sql takes 16 s of CPU time and 1.8 MB.
 //
 //	                                   modernc 1.61.1   mattn 1.14.53   ncruces 0.35.0

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrFull means that the file system accepts no more data: it is full, over a quota or read-only, a write to it fails, or
-	// the database has reached its size limit. Nothing of the write is stored. Writes work again once there is space;
+	// ErrFull means that the file system accepts no more data: it is full, over a quota or read-only, a write to it fails,
+	// or the database has reached its size limit. Nothing of the write is stored. Writes work again once there is space;
 	// nothing needs to be restarted.
 	ErrFull = errors.New("the file system accepts no more data")
 	// ErrCorrupt means that the file is damaged or is not a database.
@@ -55,7 +55,8 @@ func kindOf(code int) error {
 }
 
 // uncertain reports whether a failed COMMIT leaves open what a recovery after a crash would find: an fsync that failed
-// says nothing about what is on disk. A full disk is certain: the frame that ends the transaction is missing in the log.
+// says nothing about what is on disk. A full disk is certain: the frame that ends the transaction is missing in the
+// log.
 func uncertain(err error) bool {
 	var failed *driver.Error
 	return !errors.As(err, &failed) || kindOf(failed.Code()) == nil && failed.Code() != codes.SQLITE_BUSY

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// checkpointEvery is after how many transactions the log is copied into the database. Usual ones write 2 to 10 pages.
+	// checkpointEvery is the number of transactions after which the log is copied into the database. Most transactions
+	// write 2 to 10 pages.
 	checkpointEvery = 256
 	// maxLogFrames is from how many pages in the log on SQLite itself checkpoints within a COMMIT: 16 MiB. It bounds the
 	// log when few transactions write very much. What exceeds it is cut off when the log starts anew.
@@ -25,9 +26,9 @@ const (
 	vacuumPages = 512
 )
 
-// maintain does what keeps the files small, between transactions and after their results have been delivered. It runs on
-// the writer's goroutine because a checkpoint that runs beside writes never reaches the end of the log, which could then
-// never start anew.
+// maintain does what keeps the files small, between transactions and after their results have been delivered. It runs
+// on the writer's goroutine because a checkpoint that runs beside writes never reaches the end of the log, which could
+// then never start anew.
 //
 // On a full disk it checkpoints at once: then the log can start anew in the space that it has, and deleting works.
 func (w *writer) maintain() {
@@ -44,7 +45,7 @@ func (w *writer) maintain() {
 		err = w.vacuum()
 	}
 	if err != nil && !full {
-		w.db.log.Warn("maintaining the database failed; it is tried again later", zap.Error(Classify(err)))
+		w.db.log.Warn("database maintenance failed; it will be retried", zap.Error(Classify(err)))
 	}
 }
 

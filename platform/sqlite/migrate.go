@@ -74,7 +74,7 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		migrations = append(migrations, migration{version: version, script: string(script)})
 	}
 	if len(migrations) == 0 {
-		return nil, errors.New("there are none")
+		return nil, errors.New("no migrations")
 	}
 	return migrations, nil
 }

@@ -9,9 +9,9 @@ import (
 // defaultReaders is the number of connections that read.
 const defaultReaders = 4
 
-// Reader runs queries on a small pool of connections that cannot write. It keeps prepared what it has run once, so query
-// texts should be constants. A query holds its snapshot of the database until its rows are closed, and the log grows
-// meanwhile: close them soon.
+// Reader runs queries on a small pool of connections that cannot write. It keeps prepared what it has run once, so
+// query texts should be constants. A query holds its snapshot of the database until its rows are closed, and the log
+// grows meanwhile: close them soon.
 type Reader struct {
 	*statements
 

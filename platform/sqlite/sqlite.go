@@ -59,8 +59,8 @@ const pageSize = 4096
 // busyTimeout is how long to wait for a lock. Only other programs, such as the sqlite3 shell, hold any.
 const busyTimeout = 5 * time.Second
 
-// pragmas returns those of every connection. There is no mmap_size: an I/O error on a mapped page kills the process with SIGBUS,
-// while one of read(2) is an error. temp_store keeps temporary tables out of TMPDIR.
+// pragmas returns those of every connection. There is no mmap_size: an I/O error on a mapped page kills the process
+// with SIGBUS, while one of read(2) is an error. temp_store keeps temporary tables out of TMPDIR.
 func pragmas() []string {
 	return []string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
@@ -92,7 +92,7 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 	return db, nil
 }
 
-// create creates the file with its mode, which SQLite also gives to the log and the shared memory, and makes its name
+// create creates the file with its mode, which SQLite also uses for the log and the shared memory, and makes its name
 // durable, which SQLite does for its other files only.
 func create(path string) error {
 	const private = 0o600
@@ -117,7 +117,7 @@ func source(path string, more ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
 }
 
-// Reader returns what reads. Its queries see everything that was committed before they began.
+// Reader returns the pool of reading connections. Its queries see everything that was committed before they began.
 func (db *DB) Reader() *Reader { return db.reader }
 
 // Run keeps the database open until drain is closed or ctx ends, and then closes it. It is a component of package host,
@@ -131,8 +131,8 @@ func (db *DB) Run(ctx context.Context, ready func(), drain <-chan struct{}) erro
 	return db.Close()
 }
 
-// Close waits for the writes that have begun or wait, copies the log into the database and closes it. Later writes return
-// ErrClosed.
+// Close waits for the writes that have begun or wait, copies the log into the database and closes it. Later writes
+// return ErrClosed.
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) shut() error {
@@ -141,7 +141,7 @@ func (db *DB) shut() error {
 	close(db.writer.queue)
 	db.mu.Unlock()
 	<-db.writer.done
-	err := db.reader.close() // first: a checkpoint cannot pass what somebody reads
+	err := db.reader.close() // first: a checkpoint cannot pass pages that a reader still needs
 	_, failed := db.writer.checkpoint("TRUNCATE")
 	return errors.Join(err, Classify(failed), db.writer.close())
 }
@@ -149,7 +149,7 @@ func (db *DB) shut() error {
 // probeSize is how much Check tries to store when there was no space.
 const probeSize = 16 * pageSize
 
-// Check returns nil if the database can be read and written. If the latest write failed for lack of space, it tries
+// Check returns nil if the database can be read and written. If the latest write failed for lack of space, it tests
 // whether there is space again.
 func (db *DB) Check(ctx context.Context) error {
 	if db.full.Load() {

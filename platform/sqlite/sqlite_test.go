@@ -284,8 +284,8 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, db.IntegrityCheck(t.Context()))
 }
 
-// TestFilesStaySmall stores and deletes much more than what is there at a time, with a reader that holds back the log for
-// a while.
+// TestFilesStaySmall stores and deletes much more than what is there at a time, with a reader that holds back the log
+// for a while.
 func TestFilesStaySmall(t *testing.T) {
 	t.Parallel()
 	path := file(t)

@@ -59,8 +59,8 @@ type request struct {
 // Write runs a function in a transaction, which it may share with other writes, and returns after the commit. If the
 // function returns an error, nothing of it is stored and Write returns that error.
 //
-// The function runs on the writer's goroutine, and all writes wait for it: it must not block, nor call Write. Its context
-// has the values of ctx but does not end with it. Errors of the database are classified; see [Classify].
+// The function runs on the writer's goroutine, and all writes wait for it: it must not block, nor call Write. Its
+// context has the values of ctx but does not end with it. Errors of the database are classified; see [Classify].
 //
 // If ctx ends before the function has begun, it does not run, and Write returns the cause. If it has begun, Write
 // returns [ErrUnknownOutcome] and the cause at once, and the write continues.

@@ -7,11 +7,11 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
-// maxMail bounds the announcements that wait for one consumer. Beyond it the oldest is dropped: a newer one of the same
-// converter says the same or better.
+// maxMail bounds the announcements that wait for one consumer. Beyond it the oldest is dropped: a newer announcement of
+// the same converter replaces it.
 const maxMail = 1024
 
-// fanOut gives each announcement to everybody who listens. It is kept in memory only.
+// fanOut delivers each announcement to every listening consumer. It exists in memory only.
 type fanOut struct {
 	mu        sync.Mutex
 	mailboxes map[*mailbox]bool
@@ -33,7 +33,7 @@ func (f *fanOut) listen() (m *mailbox, leave func()) {
 	}
 }
 
-// announce reports whether anybody listened.
+// announce reports whether any consumer listened.
 func (f *fanOut) announce(e message.Envelope) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,7 +91,7 @@ func (m *mailbox) claim(ctx context.Context, limit int) ([]delivery, error) {
 	return nil, nil
 }
 
-// settle implements source: only what is requeued comes again.
+// settle implements source: only requeued announcements are delivered again.
 func (m *mailbox) settle(_ context.Context, settlements []settlement) error {
 	for _, s := range settlements {
 		if s.outcome == message.Requeue {

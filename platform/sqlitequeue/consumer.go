@@ -80,7 +80,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	return nil
 }
 
-// open returns the source of the deliveries, which is to be left at the end.
+// open returns the source of the deliveries, and a function to call at the end.
 func (c *consumer) open() (from source, leave func()) {
 	if c.queue == message.Announcements {
 		return c.broker.queue.announcements.listen()
@@ -126,7 +126,7 @@ func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, fro
 		if len(deliveries) == 0 {
 			return
 		}
-		if draining(stop, drain) { // it began in this very moment
+		if draining(stop, drain) { // it has just begun
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))
 			return
 		}
@@ -140,7 +140,7 @@ func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, fro
 	}
 }
 
-// draining reports whether no delivery should be started. It asks the channel too, because stop ends a little later.
+// draining reports whether no delivery should be started. It checks the channel too, because stop ends a little later.
 func draining(stop context.Context, drain <-chan struct{}) bool {
 	select {
 	case <-drain:
@@ -160,11 +160,11 @@ func (c *consumer) claim(stop context.Context, from source) (deliveries []delive
 	return deliveries
 }
 
-// requeuePause is how long a worker waits after a delivery was returned: what could not be handled now would come again at
-// once.
+// requeuePause is how long a worker waits after a delivery was returned: what could not be handled now would come again
+// at once.
 const requeuePause = 100 * time.Millisecond
 
-// resume waits until it is worth to take deliveries again. It reports whether that was before stop ended.
+// resume waits until it makes sense to take deliveries again. It reports whether that was before stop ended.
 func (c *consumer) resume(stop context.Context) bool {
 	timer := time.NewTimer(requeuePause)
 	defer timer.Stop()

@@ -35,14 +35,14 @@ func (d *dispatcher) add(n int) {
 	}
 }
 
-// take waits until messages are ready and returns how many, at most limit, the caller may claim. It returns 0 if ctx ends
-// first.
+// take waits until messages are ready and returns how many, at most limit, the caller may claim. It returns 0 if ctx
+// ends first.
 func (d *dispatcher) take(ctx context.Context, limit int) int {
 	if ctx.Err() != nil {
 		return 0
 	}
 	d.mu.Lock()
-	if d.ready > 0 { // so nobody else waits
+	if d.ready > 0 { // so no other request is waiting
 		promised := min(limit, d.ready)
 		d.ready -= promised
 		d.mu.Unlock()

@@ -27,9 +27,9 @@ type batches struct{ message.Batches }
 
 func (b batches) limit() int { return b.Max }
 
-// handle retries a failing batch for ConsumerOptions.RetryFor. Returning it at the first failure would count one delivery
-// each time: a database outage of a few minutes would exhaust the queue's delivery limit and dead-letter events that are
-// fine.
+// handle retries a failing batch for ConsumerOptions.RetryFor. Returning it at the first failure would count one
+// delivery each time: a database outage of a few minutes would exhaust the queue's delivery limit and dead-letter
+// events that are fine.
 func (b batches) handle(ctx, stop context.Context, c *consumer, deliveries []delivery) []settlement {
 	c.metrics.batch.Observe(float64(len(deliveries)))
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry, GiveUp: c.options.RetryFor}

@@ -38,8 +38,8 @@ func run(r message.Runner, err error) {
 	go func() { must(r.Run(context.Background(), func() {}, nil)) }()
 }
 
-// work publishes and consumes until it is killed. It prints "published <job>" when Publish has returned, "command <job>"
-// and "events <job> ..." when their handlers begin.
+// work publishes and consumes until it is killed. It prints "published <job>" when Publish has returned, "command
+// <job>" and "events <job> ..." when their handlers begin.
 func work(path string) {
 	const publishers = 4
 	out := &printer{out: os.Stdout}
@@ -157,8 +157,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestKilledDeliveriesAreCounted kills the process that has claimed a command, until the command is given up. The command
-// behind it is not affected.
+// TestKilledDeliveriesAreCounted kills the process that has claimed a command, until the command is given up. The
+// command behind it is not affected.
 func TestKilledDeliveriesAreCounted(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -201,7 +201,8 @@ func TestIdle(t *testing.T) {
 		}
 		return lines
 	}
-	// The runtime needs some time after the start until all threads sleep. Then no thread wakes for as long as it is watched.
+	// The runtime needs some time after the start until all threads sleep. Then no thread wakes for as long as it is
+	// watched.
 	var calm []string
 	require.Eventually(t, func() bool {
 		before := calm

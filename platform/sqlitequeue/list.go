@@ -9,7 +9,8 @@ import (
 	"github.com/docmill/docmill/platform/sqlite"
 )
 
-// pageOfMessages is how many messages All reads at a time: a snapshot that stays open keeps the write-ahead log growing.
+// pageOfMessages is how many messages All reads at a time: a snapshot that stays open keeps the write-ahead log
+// growing.
 const pageOfMessages = 200
 
 // All returns every stored message, whatever its queue and state, in the order of publication. It claims nothing.

@@ -8,7 +8,7 @@ import (
 	"github.com/docmill/docmill/platform/metrics"
 )
 
-// The metrics have the names that package rabbitmq gives them, so that one dashboard shows both editions. The label
+// The metrics have the same names as those of package rabbitmq, so that one dashboard shows both editions. The label
 // connection is "publisher" or the name of the consumed queue.
 const subsystem = "broker"
 

@@ -166,7 +166,7 @@ func (p *publisher) store(ctx context.Context, m message.Message, e message.Enve
 		return failure(m, message.ErrNotConnected, err, true)
 	case errors.Is(err, sqlite.ErrUnknownOutcome):
 		return failure(m, message.ErrUnconfirmed, err, false)
-	case confirming.Err() != nil: // it never had its turn
+	case confirming.Err() != nil: // the write never began
 		return failure(m, message.ErrBusy, err, true)
 	default: // an error of a statement: the transaction was rolled back
 		return failure(m, message.ErrBlocked, err, true)
@@ -177,7 +177,8 @@ func failure(m message.Message, kind, cause error, notEnqueued bool) error {
 	return &message.PublishError{Message: m.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
 }
 
-// durabilityOf returns what a message must survive: a job needs its commands and its end, but not the reports between.
+// durabilityOf returns the durability of a message: a job depends on its commands and its completion, but not on the
+// reports in between.
 func durabilityOf(m message.Message) sqlite.Durability {
 	switch m.Body.(type) {
 	case *conversionv1.ConvertRequested, *conversionv1.ConversionSucceeded, *conversionv1.ConversionFailed:

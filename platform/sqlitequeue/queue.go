@@ -97,7 +97,7 @@ func Open(ctx context.Context, db *sqlite.DB, options Options) (*Queue, error) {
 	return q, nil
 }
 
-// restore brings the table into a state in which no consumer exists, and counts what is in it.
+// restore releases what consumers had claimed, and counts the messages in the table.
 func (q *Queue) restore(ctx context.Context, tx *sqlite.Tx) error {
 	if err := releaseAll(ctx, tx); err != nil {
 		return fmt.Errorf("release leases: %w", err)
@@ -173,7 +173,7 @@ func (q *Queue) claim(ctx context.Context, queue message.Queue, limit int) ([]de
 		return nil, nil
 	}
 	var claimed []delivery
-	// With the end of ctx, nobody would know what was leased.
+	// If the statement ended with ctx, it would be unknown which messages were leased.
 	err := q.db.Write(context.WithoutCancel(ctx), sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) (err error) {
 		claimed, err = claim(ctx, tx, queue, promised)
 		return err
@@ -183,13 +183,13 @@ func (q *Queue) claim(ctx context.Context, queue message.Queue, limit int) ([]de
 		return nil, err
 	}
 	if len(claimed) < promised {
-		q.log.Error("a queue has fewer messages than were counted",
+		q.log.Error("a queue has fewer messages than counted",
 			zap.Stringer("queue", queue), zap.Int("counted", promised), zap.Int("found", len(claimed)))
 	}
 	return claimed, nil
 }
 
-// settlement is what happens to a claimed message.
+// settlement is the outcome of a claimed message.
 type settlement struct {
 	delivery
 
@@ -234,7 +234,7 @@ func (q *Queue) settle(ctx context.Context, queue message.Queue, settlements []s
 	})
 }
 
-// schedule has delayed messages made ready at a time; not at all if that is zero.
+// schedule makes the queue promote delayed messages at a time. The zero time means never.
 func (q *Queue) schedule(at time.Time) {
 	if at.IsZero() {
 		return

@@ -120,7 +120,7 @@ func graveOf(queue message.Queue) (message.Queue, state) {
 	return queue, dead
 }
 
-// bury gives a message up.
+// bury moves a message to its dead-letter queue, or marks it as dead.
 func bury(ctx context.Context, tx *sqlite.Tx, queue message.Queue, id int64, why message.Death) error {
 	to, in := graveOf(queue)
 	_, err := tx.ExecContext(ctx, "UPDATE messages SET queue = ?, state = ?, deliveries = 0, death = ? WHERE id = ?",
@@ -128,12 +128,13 @@ func bury(ctx context.Context, tx *sqlite.Tx, queue message.Queue, id int64, why
 	return err
 }
 
-// crashLimit is how often the process may die while a message is leased before the message is given up. It is far above the
-// delivery limit: documents are converted in processes of their own, so the death of this one is rarely a message's fault,
-// and whoever kills the process five times in a row must not fail the jobs that it had in hand.
+// crashLimit is how often the process may die while a message is leased before the message is dead-lettered. It is far
+// above the delivery limit: documents are converted in processes of their own, so a message is rarely the cause when
+// this process dies, and killing the process five times in a row must not fail the jobs that were in progress.
 const crashLimit = 20
 
-// releaseAll releases the leases of a process that died, counts the death, and gives up what has exceeded its limit.
+// releaseAll releases the leases of a process that died, counts the crash, and dead-letters messages that have exceeded
+// the limit.
 func releaseAll(ctx context.Context, tx *sqlite.Tx) error {
 	for _, queue := range storedQueues {
 		to, in := graveOf(queue)
@@ -152,8 +153,8 @@ func releaseAll(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// promote makes delayed messages ready whose time has come. It returns how many, and when the next one is due; the zero
-// time if there is none.
+// promote makes those delayed messages ready whose delay has passed. It returns their number, and when the next one is
+// due; the zero time if there is none.
 func promote(ctx context.Context, tx *sqlite.Tx, now time.Time) (int, time.Time, error) {
 	result, err := tx.ExecContext(ctx, "UPDATE messages SET state = 0, available_at = 0 WHERE state = 2 AND available_at <= ?",
 		now.UnixMilli())

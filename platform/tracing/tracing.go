@@ -1,5 +1,5 @@
-// Package tracing sets up OpenTelemetry: W3C trace context through HTTP, AMQP and SQL. Every request has a trace id, which
-// its problem responses and log lines contain. Spans leave the process only if an OTLP endpoint is configured.
+// Package tracing sets up OpenTelemetry: W3C trace context through HTTP, AMQP and SQL. Every request has a trace id,
+// which its problem responses and log lines contain. Spans leave the process only if an OTLP endpoint is configured.
 package tracing
 
 import (
@@ -19,8 +19,8 @@ type Config struct {
 	Endpoint string `help:"URL of an OTLP/HTTP collector for traces, for example http://127.0.0.1:4318. If empty, no traces are sent." placeholder:"URL"`
 }
 
-// Start installs the process-wide tracer and propagator, which is how the instrumented libraries find OpenTelemetry. The
-// returned function sends the remaining spans and must be called once, at the end.
+// Start installs the process-wide tracer and propagator, which is how the instrumented libraries find OpenTelemetry.
+// The returned function sends the remaining spans and must be called once, at the end.
 func Start(ctx context.Context, config Config, service string) (func(context.Context) error, error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	options := []trace.TracerProviderOption{

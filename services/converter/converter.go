@@ -1,8 +1,9 @@
 // Package converter is the service that converts documents: it takes commands from a queue, converts the documents with
 // LibreOffice, and stores and reports the results.
 //
-// LibreOffice runs in a zygote, a process of the same binary as the program that links this package: package
-// internal/libreoffice/zygote describes how the binary becomes one, and why it does not affect the program otherwise.
+// LibreOffice runs in a zygote, a process of the same binary as the program that links this package. Package
+// internal/libreoffice/zygote describes how the binary becomes a zygote, and why that does not affect the program
+// otherwise.
 package converter
 
 import (
@@ -57,21 +58,21 @@ func (c *Config) slots() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Deps are what a converter works with. All fields but Seal are required.
+// Deps are the dependencies of a converter. All fields but Seal are required.
 type Deps struct {
-	// Messages is where commands come from and events go.
+	// Messages carries the commands and the events.
 	Messages message.Broker
 	// Sources holds the uploaded documents, Results receives the results.
 	Sources, Results blob.Bucket
-	// Seal decrypts passwords. Nil means that there is no key.
+	// Seal decrypts passwords. If it is nil, there is no key.
 	Seal    *seal.Box
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
 }
 
 // New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
-// start anything. The components stop in reverse order: first the consumer, which finishes what it has started, then
-// the publisher, which reports that.
+// start anything. The components stop in reverse order: first the consumer, which finishes its conversions, then the
+// publisher, which reports them.
 func New(config Config, deps Deps) (service.Assembly, error) {
 	tools, err := pdf.FindTools()
 	if err != nil {

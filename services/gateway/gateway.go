@@ -1,4 +1,5 @@
-// Package gateway is Docmill's public HTTP API: it accepts uploaded documents as jobs, and serves job states and results.
+// Package gateway is Docmill's public HTTP API: it accepts uploaded documents as jobs, and serves job states and
+// results.
 //
 // [New] assembles the service from its dependencies; cmd/docmill-gateway runs it with RabbitMQ and S3.
 package gateway
@@ -38,11 +39,11 @@ const Name = "docmill-gateway"
 type Config struct {
 	MaxUploadSize     config.Size   `default:"512MiB" help:"Maximum size of a document."`
 	UploadIdleTimeout time.Duration `default:"30s" help:"Time after which an upload that receives nothing is ended."`
-	MinUploadRate     config.Size   `default:"8KiB" help:"Minimum average rate of an upload per second, measured over the upload-idle-timeout; slower uploads are ended. 0 is no minimum."`
+	MinUploadRate     config.Size   `default:"8KiB" help:"Minimum average rate of an upload per second, measured over the upload-idle-timeout; slower uploads are ended. 0: no minimum."`
 	MaxUploads        int           `default:"64" help:"Maximum number of uploads that are stored at once; each takes up to 6 MiB of memory."`
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
-	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the service status to record the job."`
+	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 }
 
 // Validate checks the limits.
@@ -72,21 +73,21 @@ type Status = statusclient.Config
 
 // Deps are what the service depends on. All but Seal and StatusTransport are required.
 type Deps struct {
-	// Messages is where jobs go and the announcements of converters come from.
+	// Messages carries the jobs, and the announcements of converters.
 	Messages message.Broker
 	// Sources receives the uploaded documents, Results holds the results.
 	Sources, Results blob.Bucket
 	// Status is the address of the status service, which StatusTransport reaches. Nil means over the network.
 	Status          Status
 	StatusTransport http.RoundTripper
-	// Seal encrypts passwords. Nil means that there is no key: options that are secret are not accepted.
+	// Seal encrypts passwords. If it is nil, there is no key, and secret options are not accepted.
 	Seal    *seal.Box
 	Log     *zap.Logger
 	Metrics prometheus.Registerer
 }
 
-// New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the publisher
-// must outlive the server, so that the last uploads are accepted.
+// New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the
+// publisher must outlive the server, so that the last uploads are accepted.
 func New(config Config, deps Deps) (service.Assembly, error) {
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{
 		Wait: config.PublishTimeout / 2, ConfirmTimeout: config.PublishTimeout,

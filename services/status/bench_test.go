@@ -42,8 +42,8 @@ func BenchmarkEvents(b *testing.B) {
 	b.ReportMetric((b.Elapsed() - published).Seconds(), "s-behind")
 }
 
-// BenchmarkRecorded measures how long a gateway waits after it has published a submission until clients can see the job.
-// There is one client, which submits one job after another.
+// BenchmarkRecorded measures how long a gateway waits after it has published a submission until clients can see the
+// job. There is one client, which submits one job after another.
 func BenchmarkRecorded(b *testing.B) {
 	bench := testbench.New(b)
 	r := start(b, bench, patience).ready(b)

@@ -18,8 +18,8 @@ import (
 	"github.com/docmill/docmill/contract/blob/blobtest"
 )
 
-// memory is a correct implementation in memory, except that it holds blobs in memory as a whole: it stores only the length
-// of blobs of zeros.
+// memory is a correct implementation in memory, except that it holds blobs in memory as a whole: it stores only the
+// length of blobs of zeros.
 type memory struct {
 	mutex sync.Mutex
 	blobs map[string]content

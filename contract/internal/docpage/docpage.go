@@ -1,4 +1,4 @@
-// Package docpage keeps pages of docs/ that are made from tables in code the same as those. It is for tests.
+// Package docpage lets tests keep the generated pages in docs/ up to date with the tables in the code.
 package docpage
 
 import (
@@ -11,15 +11,15 @@ import (
 )
 
 // update is the flag of the test binaries that import this package.
-var update = flag.Bool("update", false, "write the page in docs anew")
+var update = flag.Bool("update", false, "rewrite the generated page in docs")
 
-// RequireCurrent fails the test unless docs/<name> is what the table makes of it; with the flag -update it writes the page first.
-// It is called from a package two folders below the project's root.
+// RequireCurrent fails the test unless docs/<name> has this content. With the flag -update it writes the page first.
+// It must be called from a package two directories below the project's root.
 func RequireCurrent(t *testing.T, name, content string) {
 	t.Helper()
 	page := filepath.Join("..", "..", "docs", name)
 	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(content), 0o644)) //nolint:gosec // a page for everybody
+		require.NoError(t, os.WriteFile(page, []byte(content), 0o644)) //nolint:gosec // the page is public
 	}
 	current, err := os.ReadFile(page)
 	require.NoError(t, err)

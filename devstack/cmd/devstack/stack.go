@@ -36,7 +36,7 @@ func stackByName(name string) stack {
 	return stack{name, install.All(), system.Services(), startServices}
 }
 
-// startEmbedded starts the embedded edition.
+// startEmbedded starts the single-process edition.
 func startEmbedded(ctx context.Context, s superviseCommand, _ *zap.Logger) (supervisor.Stack, error) {
 	docmill, err := system.StartEmbedded(ctx, system.Options{
 		Data: filepath.Join(s.Dir, "data"), Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,

@@ -23,7 +23,7 @@ type Change struct {
 	State bool
 }
 
-// Apply returns the job as it is after the event. If the event has no effect, it returns j.
+// Apply returns the job after the event. If the event has no effect, it returns j.
 func Apply(j Job, e Event) (Job, Change) {
 	before := j
 	if !e.apply(&j) {

@@ -70,7 +70,7 @@ func New(id uuid.UUID) Job { return Job{ID: id, Status: Queued} }
 // Visible reports whether clients may see the job, which is the case once its submission is known.
 func (j Job) Visible() bool { return j.Submission != nil }
 
-// Submission is what the client asked for, and when.
+// Submission is what the client requested, and when.
 type Submission struct {
 	RequestedAt  time.Time
 	ObjectKey    string
@@ -80,8 +80,8 @@ type Submission struct {
 	Size         int64
 	SHA256       []byte
 	TargetFormat string
-	// Options are what the client chose, by the API's names, without secrets; nil if that is nothing. Values are strings,
-	// booleans and numbers; a number may be a float64 after it was stored.
+	// Options are the options that the client set, by the API's names, without secrets; nil if there are none. Values are
+	// strings, booleans and numbers; a number may be a float64 after it was stored.
 	Options map[string]any
 	Tag     string
 }

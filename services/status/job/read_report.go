@@ -43,7 +43,7 @@ func seconds(d *durationpb.Duration) *float64 {
 	return &rounded
 }
 
-// options returns what the client chose, as clients write it; nil if that is nothing.
+// options returns the options that the client set, as clients write them; nil if there are none.
 func options(m *conversionv1.Options) map[string]any {
 	values := option.Values(m)
 	for name, value := range values {

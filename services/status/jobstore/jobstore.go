@@ -63,7 +63,7 @@ type Outcome struct {
 
 // Audience is notified of changes. Its methods must not block.
 type Audience interface {
-	// Wake reports visible jobs whose state has changed. The change is committed: whoever reads a job now sees it.
+	// Wake reports visible jobs whose state has changed. The change is committed, so a read of the job returns it.
 	// Changes of the progress alone are not reported.
 	Wake(ids ...uuid.UUID)
 	// WakeAll means that any number of changes may have been missed. It is also called once when notification begins.

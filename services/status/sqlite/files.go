@@ -14,8 +14,8 @@ import (
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
-// Files returns the keys of the files that a job refers to: its source, and its result if it has succeeded. They are empty
-// if there is no such job or file. The tables must be up to date; the store need not run.
+// Files returns the keys of the files that a job refers to: its source, and its result if it has succeeded. They are
+// empty if there is no such job or file. The tables must be up to date; the store need not run.
 func (s *Store) Files(ctx context.Context, id uuid.UUID) (source, result string, err error) {
 	row, err := query.New(s.db.Reader()).GetFiles(ctx, id[:])
 	if errors.Is(err, sql.ErrNoRows) {
@@ -30,8 +30,8 @@ func (s *Store) Files(ctx context.Context, id uuid.UUID) (source, result string,
 // pageOfJobs is how many jobs All reads at a time: a snapshot that stays open keeps the write-ahead log growing.
 const pageOfJobs = 500
 
-// All returns every job, placeholders included, in the order of the ids. The tables must be up to date; the store need not
-// run.
+// All returns every job, placeholders included, in the order of the ids. The tables must be up to date; the store need
+// not run.
 func (s *Store) All(ctx context.Context) iter.Seq2[job.Job, error] {
 	return func(yield func(job.Job, error) bool) {
 		last := []byte{}

@@ -60,8 +60,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.db.Migrate(ctx, "jobs", files)
 }
 
-// Run implements [jobstore.Store]. It brings the tables up to date first. Unlike a remote database, the file is there or
-// it is not, so Run returns an error instead of trying again.
+// Run implements [jobstore.Store]. It brings the tables up to date first. Unlike a remote database, the file is there
+// or it is not, so Run returns an error instead of trying again.
 func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	if err := s.Migrate(ctx); err != nil {
 		return err

@@ -25,20 +25,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ConverterAnnounced reports that a converter is at work and what it can convert. That depends on its release, and on
-// the filters of the LibreOffice that is installed with it. It is repeated, and expires if it is not.
+// ConverterAnnounced reports that a converter is running and what it can convert. That depends on its release, and on the
+// filters of the LibreOffice that is installed with it. It is repeated, and expires if it is not.
 //
 // Publisher: converter. Consumer: every gateway.
 type ConverterAnnounced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The converter's own id, new at each start.
 	ConverterId string `protobuf:"bytes,1,opt,name=converter_id,json=converterId,proto3" json:"converter_id,omitempty"`
-	// The formats that it can read: identifiers of the table of formats. Always set, for gateways from before
-	// capabilities.
+	// The formats that it can read: identifiers of the table of formats. Always set, for gateways that are older than
+	// the field capabilities.
 	SourceFormats []string `protobuf:"bytes,2,rep,name=source_formats,json=sourceFormats,proto3" json:"source_formats,omitempty"`
 	// How long this announcement is valid.
 	ValidFor *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
-	// What it can convert into what: one entry for each of source_formats. Converters from before this field omit it;
+	// The possible conversions: one entry for each of source_formats. Converters that are older than this field omit it;
 	// they can produce what the last release without it could.
 	Capabilities  []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -103,7 +103,7 @@ func (x *ConverterAnnounced) GetCapabilities() []*Capability {
 	return nil
 }
 
-// Capability is what one format can be converted into.
+// Capability lists what one format can be converted into.
 type Capability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The format that is read: an identifier of the table of formats.

@@ -104,7 +104,7 @@ type ConvertRequested struct {
 	Source *Source `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// The requested result. Always set.
 	Target *Target `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
-	// The client's own label for the job, returned unchanged; empty if it gave none. At most 128 characters.
+	// The client's own label for the job, returned unchanged; empty if there is none. At most 128 characters.
 	Tag           string `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -584,7 +584,7 @@ type ConversionSucceeded struct {
 	Result *Result `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`
 	// What the user should know about the result, in the order in which it was found.
 	Warnings []*Warning `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// How the conversion went. Converters from before the report omit it.
+	// How the conversion went. Converters that are older than the report omit it.
 	Report        *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -813,7 +813,7 @@ type ConversionFailed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The job's id, as in ConvertRequested.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	// The attempt that failed for good.
+	// The attempt that failed permanently.
 	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// When that attempt started. UTC.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
@@ -916,8 +916,8 @@ type Report struct {
 	Store *durationpb.Duration `protobuf:"bytes,6,opt,name=store,proto3" json:"store,omitempty"`
 	// The fonts that the document references, as far as its format reveals them, in alphabetical order. At most 100.
 	Fonts []*Font `protobuf:"bytes,7,rep,name=fonts,proto3" json:"fonts,omitempty"`
-	// The addresses of images, templates, data and the like that the document wanted to load and that were not loaded,
-	// without user names and passwords. Hyperlinks do not count: they stay. At most 20, each of at most 256 characters.
+	// The external addresses of images, templates and data that were not loaded, without user names and passwords.
+	// Hyperlinks are not included: they remain links. At most 20, each of at most 256 characters.
 	BlockedLinks []string `protobuf:"bytes,8,rep,name=blocked_links,json=blockedLinks,proto3" json:"blocked_links,omitempty"`
 	// How many such addresses there were in all.
 	BlockedLinksTotal int32 `protobuf:"varint,9,opt,name=blocked_links_total,json=blockedLinksTotal,proto3" json:"blocked_links_total,omitempty"`

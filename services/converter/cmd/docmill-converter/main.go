@@ -14,7 +14,7 @@ import (
 	"github.com/docmill/docmill/services/converter"
 )
 
-// settings are the program's.
+// settings are all settings of the program.
 type settings struct {
 	service.Settings `embed:""`
 

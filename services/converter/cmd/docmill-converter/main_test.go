@@ -111,12 +111,12 @@ func (b *bench) start(arguments ...string) *program {
 	return c
 }
 
-// wait gives the process's exit code, or -1 when a signal ended it.
+// wait returns the process's exit code, or -1 if a signal ended it.
 func (c *program) wait() int {
 	c.t.Helper()
 	select {
 	case err := <-c.exited:
-		c.exited <- err // for the next one who waits
+		c.exited <- err // for the next call
 		return c.command.ProcessState.ExitCode()
 	case <-time.After(patience):
 		require.FailNow(c.t, "the converter does not end")
@@ -182,8 +182,8 @@ func end[T proto.Message](b *bench, id string) T {
 	}
 }
 
-// offices counts the processes that work below the bench's work folder.
-func (b *bench) offices() int {
+// children counts LibreOffice's processes that convert documents below the bench's work directory.
+func (b *bench) children() int {
 	b.t.Helper()
 	all, err := procfs.AllProcs()
 	require.NoError(b.t, err)
@@ -196,21 +196,21 @@ func (b *bench) offices() int {
 	return n
 }
 
-// awaitOffice waits until LibreOffice is at work, which nobody announces.
-func (b *bench) awaitOffice() {
+// awaitChild waits until LibreOffice converts a document, for which there is no event.
+func (b *bench) awaitChild() {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return b.offices() > 0 }, patience, 5*time.Millisecond)
+	require.Eventually(b.t, func() bool { return b.children() > 0 }, patience, 5*time.Millisecond)
 }
 
-// folders lists what is in the converters' part of the work folder.
-func (b *bench) folders() []string {
+// directories lists the directories of converters in the work directory.
+func (b *bench) directories() []string {
 	b.t.Helper()
 	found, err := filepath.Glob(filepath.Join(b.workDir, "*", "converter-*"))
 	require.NoError(b.t, err)
 	return found
 }
 
-func TestConvertsAndSaysHowItIs(t *testing.T) {
+func TestConvertsAndReportsItsState(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.start()
@@ -253,10 +253,10 @@ func TestConvertsAndSaysHowItIs(t *testing.T) {
 
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, c.wait())
-	require.Empty(t, b.folders(), "nothing is left")
+	require.Empty(t, b.directories(), "nothing is left behind")
 }
 
-// TestReports: each job's end tells how the conversion went and what the document did not get.
+// TestReports: the event that ends a job describes the conversion and what is missing from the result.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -320,13 +320,13 @@ func warnings(event *conversionv1.ConversionSucceeded) []string {
 	return all
 }
 
-// TestProgressOfALongDocument: who polls sees it move, in both halves of the work.
+// TestProgressOfALongDocument: progress is reported in both halves of the work.
 func TestProgressOfALongDocument(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.start()
 	id := b.submit("odftoolkit__Presentation7.odp", "odp") // 100 slides
-	var told []*conversionv1.ConversionProgressed
+	var reports []*conversionv1.ConversionProgressed
 	for timeout := time.After(patience); ; {
 		select {
 		case d := <-b.events:
@@ -334,7 +334,7 @@ func TestProgressOfALongDocument(t *testing.T) {
 			require.NoError(t, err)
 			if event, ok := body.(*conversionv1.ConversionProgressed); ok {
 				require.Equal(t, id, event.GetJobId())
-				told = append(told, event)
+				reports = append(reports, event)
 			}
 			if _, ok := body.(*conversionv1.ConversionSucceeded); !ok {
 				continue
@@ -344,17 +344,17 @@ func TestProgressOfALongDocument(t *testing.T) {
 		}
 		break
 	}
-	require.Greater(t, len(told), 3)
+	require.Greater(t, len(reports), 3)
 	moved := 0
-	for i, event := range told[1:] {
-		require.GreaterOrEqual(t, event.GetPercent(), told[i].GetPercent())
-		require.GreaterOrEqual(t, event.GetPhase(), told[i].GetPhase())
-		require.False(t, event.GetProgressedAt().AsTime().Before(told[i].GetProgressedAt().AsTime()))
+	for i, event := range reports[1:] {
+		require.GreaterOrEqual(t, event.GetPercent(), reports[i].GetPercent())
+		require.GreaterOrEqual(t, event.GetPhase(), reports[i].GetPhase())
+		require.False(t, event.GetProgressedAt().AsTime().Before(reports[i].GetProgressedAt().AsTime()))
 		if p := event.GetPercent(); p > 10 && p < 90 {
 			moved++
 		}
 	}
-	require.Greater(t, moved, 1, "%v", told)
+	require.Greater(t, moved, 1, "%v", reports)
 }
 
 func TestKilledConverterLosesNoJob(t *testing.T) {
@@ -362,18 +362,18 @@ func TestKilledConverterLosesNoJob(t *testing.T) {
 	b := setup(t)
 	first := b.start()
 	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitOffice()
+	b.awaitChild()
 	require.NoError(t, first.command.Process.Kill())
 	first.wait()
-	require.Eventually(t, func() bool { return b.offices() == 0 }, patience, 5*time.Millisecond, "its children die with it")
-	left := b.folders()
+	require.Eventually(t, func() bool { return b.children() == 0 }, patience, 5*time.Millisecond, "its children die with it")
+	left := b.directories()
 	require.Len(t, left, 1)
 
 	b.start()
 	succeeded := end[*conversionv1.ConversionSucceeded](b, id)
 	require.EqualValues(t, 2, succeeded.GetAttempt())
 	require.EqualValues(t, 5, succeeded.GetResult().GetPages())
-	require.NotContains(t, b.folders(), left[0], "the successor tidies up")
+	require.NotContains(t, b.directories(), left[0], "the successor tidies up")
 }
 
 func TestDrainFinishesWhatRuns(t *testing.T) {
@@ -381,11 +381,11 @@ func TestDrainFinishesWhatRuns(t *testing.T) {
 	b := setup(t)
 	c := b.start()
 	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitOffice()
+	b.awaitChild()
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))
 	require.EqualValues(t, 1, end[*conversionv1.ConversionSucceeded](b, id).GetAttempt())
 	require.Zero(t, c.wait())
-	require.Empty(t, b.folders())
+	require.Empty(t, b.directories())
 }
 
 func TestDrainDeadlineLeavesTheJobToOthers(t *testing.T) {
@@ -393,10 +393,10 @@ func TestDrainDeadlineLeavesTheJobToOthers(t *testing.T) {
 	b := setup(t)
 	c := b.start("--drain-timeout=0s")
 	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitOffice()
+	b.awaitChild()
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 1, c.wait())
-	require.Zero(t, b.offices())
+	require.Zero(t, b.children())
 
 	b.start()
 	require.EqualValues(t, 5, end[*conversionv1.ConversionSucceeded](b, id).GetResult().GetPages())
@@ -408,7 +408,7 @@ func TestStartFailsWithoutLibreOffice(t *testing.T) {
 	c := b.start("--soffice=/nonexistent/soffice")
 	require.Equal(t, 1, c.wait())
 	require.Contains(t, c.log.String(), "LibreOffice is missing: install libreoffice-writer")
-	require.Empty(t, b.folders())
+	require.Empty(t, b.directories())
 }
 
 func TestSettingsAreChecked(t *testing.T) {

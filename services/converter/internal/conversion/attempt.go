@@ -44,12 +44,11 @@ const (
 )
 
 // transferTimeout bounds the transfer of a document or a result: a store that hangs must not occupy a slot forever. 512
-// MiB need 1 MiB/s. Two transfers and a conversion stay below the 30 minutes after which RabbitMQ takes a delivery
-// back.
+// MiB need 1 MiB/s. Two transfers and a conversion stay below the 30 minutes after which RabbitMQ redelivers a message.
 const transferTimeout = 10 * time.Minute
 
-// make converts the document and stores the result. A problem of the catalog that is not retryable is the document's own
-// fault; any other error is transient.
+// make converts the document and stores the result. A problem that is not retryable is caused by the document; any
+// other error is transient.
 func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) {
 	defer a.recoverTo(&err)
 	format, target, err := a.formats()
@@ -80,7 +79,7 @@ func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) 
 	return a.process(ctx, request, secrets, progress)
 }
 
-// process converts a fetched document and stores the result, and collects what the report says about it.
+// process converts a fetched document, stores the result, and collects data for the report.
 func (a *attempt) process(
 	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, progress *progress,
 ) (*conversionv1.Result, error) {
@@ -119,7 +118,7 @@ func (a *attempt) remove(directory string) {
 	}
 }
 
-// formats looks up the formats that the command names. The gateway has the same table, but possibly of another version.
+// formats looks up the formats in the command. The gateway has the same table, but possibly of another version.
 func (a *attempt) formats() (format.Format, format.Target, error) {
 	source, wanted := a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat()
 	format, found := format.ByID(source)
@@ -130,7 +129,8 @@ func (a *attempt) formats() (format.Format, format.Target, error) {
 	return format, target, nil
 }
 
-// secrets decrypts what only the converter may see. A missing key is a transient error: it may be configured later.
+// secrets decrypts the options that only the converter may see. A missing key is a transient error: it may be
+// configured later.
 func (a *attempt) secrets() (*conversionv1.Secrets, error) {
 	secrets := &conversionv1.Secrets{}
 	sealed := a.command.GetTarget().GetSealedSecrets()

@@ -31,7 +31,7 @@ type Publisher interface {
 	Publish(ctx context.Context, m message.Message) error
 }
 
-// Deps are what a Converter works with. All fields but Seal are required.
+// Deps are the dependencies of a Converter. All fields but Seal are required.
 type Deps struct {
 	Engine engine.Engine
 	// Renderer makes images of PDFs, and Encrypter encrypts them.
@@ -40,26 +40,26 @@ type Deps struct {
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *workdir.Dir
-	// Fonts and PDF determine what was used for the fonts that a document names.
+	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
 	// Sources is the bucket of the uploaded documents, and Results that of the results.
 	Sources, Results blob.Bucket
-	// Seal decrypts passwords. Nil means that there is no key; jobs with passwords then wait for a converter that has
-	// it.
+	// Seal decrypts passwords. If it is nil, there is no key, and jobs with passwords wait for a converter that has it.
 	Seal    *seal.Box
 	Metrics *Metrics
 	Log     *zap.Logger
 }
 
-// Converter works on jobs. It is safe for concurrent use.
+// Converter runs attempts at jobs. It is safe for concurrent use.
 type Converter struct{ deps Deps }
 
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps} }
 
 // Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that
-// ends the job, or the command for its next attempt, is durable. It returns the command to the queue if ctx ends before.
+// ends the job, or the command for its next attempt, is durable. It returns the command to the queue if ctx ends
+// before.
 func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
@@ -120,7 +120,7 @@ func decode(d *message.Delivery) (*conversionv1.ConvertRequested, error) {
 	return command, nil
 }
 
-// outcomeOf returns what happens to a command whose attempt could not be completed.
+// outcomeOf returns the outcome of a delivery whose attempt could not be completed.
 func outcomeOf(err error, log *zap.Logger) message.Outcome {
 	if errors.Is(err, message.ErrUnpublishable) {
 		log.Error("cannot publish the outcome of an attempt; dead-lettering its command", zap.Error(err))
@@ -132,8 +132,8 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 
 // run makes the attempt and publishes its outcome. An error means that this was not possible.
 //
-// The event that the attempt has started is published while the document is converted. It is confirmed before the
-// event that ends the attempt is published.
+// ConversionStarted is published while the document is converted. It is confirmed before the event that ends the
+// attempt is published.
 func (a *attempt) run(ctx context.Context) error {
 	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
@@ -166,8 +166,8 @@ func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
-// retry schedules the next attempt, or fails the job if this was the last one. A transient cause is never the
-// document's fault, and so logged as a warning.
+// retry schedules the next attempt, or fails the job if this was the last one. The document is never to blame for a
+// transient cause, which is therefore logged as a warning.
 func (a *attempt) retry(ctx context.Context, cause error) error {
 	delay, again := message.DelayAfter(a.number)
 	if !again {
@@ -177,7 +177,7 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	return a.events.retried(ctx, a.command, delay, problem.From(cause))
 }
 
-// facts are the fields of every log line about an attempt's end.
+// facts returns the fields of every log line about an attempt's end.
 func (a *attempt) facts(more ...zap.Field) []zap.Field {
 	source := a.command.GetSource()
 	return append([]zap.Field{

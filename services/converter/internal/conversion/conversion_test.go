@@ -148,8 +148,8 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
-// TestPanicEndsOnlyItsJob checks that a bug that a document finds in this process is a transient failure of its job, and that the
-// converter goes on.
+// TestPanicEndsOnlyItsJob checks that a bug that a document finds in this process is a transient failure of its job,
+// and that the converter goes on.
 func TestPanicEndsOnlyItsJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -176,8 +176,8 @@ func TestPanicEndsOnlyItsJob(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to the
-// gateways first.
+// TestMissingKeyIsTransient checks passwords that were sealed with another key: an operator may have given a new key to
+// the gateways first.
 func TestMissingKeyIsTransient(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -22,7 +22,7 @@ import (
 // republish limits the wait between two attempts to publish, and so the time until a recovered broker is noticed.
 var republish = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 
-// events publishes what happens to one attempt. Its methods return once that is durable; they retry until ctx ends.
+// events publishes the events of one attempt. Its methods return once an event is durable; they retry until ctx ends.
 type events struct {
 	publisher Publisher
 	jobID     string
@@ -30,7 +30,7 @@ type events struct {
 	log       *zap.Logger
 }
 
-// start publishes in the background that the attempt has started, and sends the error, or nil.
+// start publishes ConversionStarted in the background, and sends the error, or nil.
 func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 	published := make(chan error, 1)
 	go func() {
@@ -55,8 +55,8 @@ func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Err
 	}))
 }
 
-// retried schedules the command for its next attempt, and then publishes that. If the process dies in between, the
-// command exists twice, which costs a conversion and loses nothing.
+// retried schedules the command for its next attempt, and then publishes ConversionRetried. If the process dies in
+// between, the command exists twice, which costs a conversion and loses nothing.
 func (e *events) retried(
 	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
 ) error {
@@ -95,12 +95,12 @@ func (e *events) publish(ctx context.Context, m message.Message) error {
 	return nil
 }
 
-// progressInterval is the minimum time between two reports, and until the first: clients that poll see no more, each
-// one is written to the database, and a short conversion needs none.
+// progressInterval is the minimum time between two reports, and until the first one: clients that poll would not see
+// more of them, each one is written to the database, and a short conversion needs none.
 const progressInterval = 250 * time.Millisecond
 
-// progress publishes the progress of an attempt in the background: what cannot be published at once is replaced by what
-// is newer.
+// progress publishes the progress of an attempt in the background: a report that cannot be published at once is
+// replaced by the next one.
 type progress struct {
 	events *events
 	cancel context.CancelFunc

@@ -22,7 +22,7 @@ import (
 // firstPage is the page range of a thumbnail.
 const firstPage = "1"
 
-// forEngine returns what the engine has to do for a request: for images a PDF, with no more pages than are drawn.
+// forEngine returns the engine's part of a request: for images, a PDF with no more pages than are drawn.
 func forEngine(request engine.Request) engine.Request {
 	if request.Target.Kind == format.Written {
 		return request
@@ -64,7 +64,7 @@ func half(whole func(engine.Progress), from int) func(engine.Progress) {
 	}
 }
 
-// finishing is what is done with LibreOffice's output.
+// finishing turns LibreOffice's output into the result.
 type finishing struct {
 	*attempt
 
@@ -75,7 +75,7 @@ type finishing struct {
 	began time.Time
 }
 
-// finishers make the result of each kind of target from LibreOffice's output, and return what the result is.
+// finishers make the result of each kind of target from LibreOffice's output, and return the result's format.
 var finishers = map[format.Kind]func(*finishing, context.Context) (engine.Output, format.Target, error){
 	format.Written:   (*finishing).encrypt,
 	format.Images:    (*finishing).draw,
@@ -85,7 +85,7 @@ var finishers = map[format.Kind]func(*finishing, context.Context) (engine.Output
 // errUnknownKind means that the table of targets has a kind that nothing here produces.
 var errUnknownKind = errors.New("unknown kind of target")
 
-// finish makes the result that the client asked for from LibreOffice's output, and returns what it is.
+// finish makes the requested result from LibreOffice's output, and returns its format.
 func (f *finishing) finish(ctx context.Context) (engine.Output, format.Target, error) {
 	finisher, known := finishers[f.request.Target.Kind]
 	if !known {
@@ -103,7 +103,7 @@ func (f *finishing) directory() (string, error) {
 	return path, nil
 }
 
-// encrypt encrypts a PDF if the client wants that.
+// encrypt encrypts a PDF if the options require it.
 func (f *finishing) encrypt(ctx context.Context) (engine.Output, format.Target, error) {
 	if f.request.Target.ID != format.TargetPDF || !pdf.WantsEncryption(f.request.Options, f.secrets) {
 		return f.output, f.request.Target, nil

@@ -12,9 +12,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 )
 
-// startFontReport determines, while the result is finished and stored, what was used for the fonts that the document
-// names. It sends one value. output is what LibreOffice wrote: a PDF before it is encrypted or drawn as images, or
-// another format.
+// startFontReport determines, while the result is finished and stored, which fonts were used for those that the
+// document refers to. It sends one value. output is the file that LibreOffice wrote: a PDF before it is encrypted or
+// drawn as images, or another format.
 func (a *attempt) startFontReport(
 	ctx context.Context, found scan, output engine.Output, target format.Target,
 ) <-chan []*conversionv1.Font {
@@ -47,8 +47,8 @@ func (a *attempt) familiesIn(ctx context.Context, path string) map[string]bool {
 	return families
 }
 
-// reportFonts reports what was used for each font that the document names, given the families in the result: an
-// embedded font counts as found if LibreOffice used it, and a substitute counts if the result contains it.
+// reportFonts reports which font was used for each one that the document refers to, given the families in the result:
+// an embedded font counts as found if LibreOffice used it, and a substitute counts if the result contains it.
 //
 // Fonts for Asian or complex scripts or for bullets are mostly named without being used. The substitute of such a font
 // is only reported if nothing else explains that the result contains it.

@@ -11,7 +11,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
-// scan is what a preflight found in the document, and what this machine has of it.
+// scan is what a preflight found in the document, and which of its fonts this machine has.
 type scan struct {
 	preflight.Findings
 
@@ -27,8 +27,8 @@ type scan struct {
 // maxSubstitutes bounds what a document with many invented font names can cost: each new one takes 5 ms.
 const maxSubstitutes = 40
 
-// startPreflight scans the document while the engine converts it, and sends one value. What cannot be found out is
-// omitted: no conversion fails because of its report.
+// startPreflight scans the document while the engine converts it, and sends one value. Facts that cannot be determined
+// are omitted: no conversion fails because of its report.
 func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-chan scan {
 	result := make(chan scan, 1)
 	file, err := os.Open(request.Source)

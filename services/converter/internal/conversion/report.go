@@ -13,8 +13,8 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
-// report collects what the event that ends an attempt says about it. A step that failed has a duration, too: it is the
-// last one that has.
+// report collects the report of an attempt, which the event that ends it contains. A step that failed has a duration,
+// too: it is the last step that has one.
 type report struct {
 	message *conversionv1.Report
 	// since is when the current step began.
@@ -43,8 +43,7 @@ func (r *report) lap(now time.Time) *durationpb.Duration {
 
 func (r *report) fetched() { r.message.Fetch = r.lap(time.Now()) }
 
-// progressed records the engine's progress. A conversion that is tried again loads again; the lost time counts as
-// loading.
+// progressed records the engine's progress. A conversion that is repeated loads again; the lost time counts as loading.
 func (r *report) progressed(p engine.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +84,7 @@ func (r *report) found(in preflight.Findings, hiddenSlides int) {
 // maxFontWarnings bounds how many fonts have a warning.
 const maxFontWarnings = 20
 
-// warnings returns what a user should know about a success without reading the report.
+// warnings returns the warnings about a success, for users who do not read the report.
 func (r *report) warnings() []*conversionv1.Warning {
 	var all []*conversionv1.Warning
 	warn := func(code problem.Code, detail string) {

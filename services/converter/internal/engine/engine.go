@@ -1,5 +1,5 @@
-// Package engine defines the seam between the work on a job and the program that converts documents: what is asked of
-// an engine, what it returns, and the limits within which it works.
+// Package engine defines the interface between the work on a job and the program that converts documents: the request
+// to an engine, its output, and the limits within which it works.
 package engine
 
 import (
@@ -13,9 +13,9 @@ import (
 type Engine interface {
 	// Convert converts one document into its target format, within the engine's limits of time, memory and disk.
 	//
-	// A *problem.Error in the error's chain is the document's own fault: it would fail again, and its code says why.
-	// ctx's error means that the conversion was abandoned; nothing of it is still running. Any other error is the
-	// engine's, and the same document may be converted later or elsewhere. The Output of a failure has the field
+	// A *problem.Error in the error's chain means that the document caused the failure and would fail again. ctx's error
+	// means that the conversion was abandoned; no part of it is still running. Any other error means that the engine
+	// failed, and that the same document may be converted later or elsewhere. The Output of a failure has the field
 	// Engine, if that is known.
 	Convert(ctx context.Context, request Request) (Output, error)
 }
@@ -26,11 +26,11 @@ type Request struct {
 	Directory string
 	// Source is the path of the document, which lies in Directory. The engine does not change it.
 	Source string
-	// Format is what the document is said to be.
+	// Format is the declared format of the document.
 	Format format.Format
 	// Target is one of Format's targets of the kind format.Written.
 	Target format.Target
-	// Options are what the client chose; may be nil. The engine applies those that concern LibreOffice.
+	// Options are the options that the client set; may be nil. The engine applies those that concern LibreOffice.
 	Options *conversionv1.Options
 	// Password opens an encrypted document. Nil means none, as opposed to an empty one. It is never logged.
 	Password *string

@@ -1,7 +1,8 @@
 // Package fonts determines which fonts LibreOffice finds on this machine, and which ones it uses instead of those that
 // are not installed.
 //
-// It asks fontconfig, as LibreOffice does: fc-list every few minutes, fc-match once for each name. Each took 5 ms.
+// It queries fontconfig, as LibreOffice does: with fc-list every few minutes, and fc-match once for each name. Each
+// takes 5 ms.
 package fonts
 
 import (
@@ -34,7 +35,7 @@ const (
 	maxMatch = 4 << 10
 )
 
-// Library is the fonts of this machine. It is safe for concurrent use.
+// Library has the fonts of this machine. It is safe for concurrent use.
 type Library struct {
 	list, match sandbox.Program
 	directory   string

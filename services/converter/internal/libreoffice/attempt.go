@@ -77,7 +77,7 @@ func prepare(request engine.Request, source detect.Result, limits engine.Limits,
 	}, nil
 }
 
-// run runs the child to its end. When it returns, nothing of the attempt is still running. The error is ctx's, or means
+// run runs the child to its end. When it returns, no part of the attempt is still running. The error is ctx's, or means
 // that the zygote failed and that the attempt does not count.
 func (a attempt) run(ctx context.Context) (ending, error) {
 	reports, pipe, err := os.Pipe()
@@ -108,7 +108,7 @@ func (a attempt) collect(reports *os.File) <-chan string {
 			}
 		})
 		if err != nil {
-			_, _ = io.Copy(io.Discard, reports) // the content is useless, but the end of it is the end of the child
+			_, _ = io.Copy(io.Discard, reports) // the content is useless, but its end is the end of the child
 		}
 		result <- explanation
 	}()

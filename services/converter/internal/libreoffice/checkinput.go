@@ -11,15 +11,15 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// input is what is known about a document before LibreOffice opens it.
+// input is the information about a document that is available before LibreOffice opens it.
 type input struct {
 	detect.Result
 	slides slides
 }
 
-// checkInput detects what the document is, which decides how LibreOffice is told to open it. It refuses, with a
-// *problem.Error, what LibreOffice would convert into garbage: it makes a PDF of an empty file or of random bytes
-// without complaint.
+// checkInput detects the format of the document, which decides how LibreOffice opens it. It refuses, with a
+// *problem.Error, a document that LibreOffice would convert into garbage: LibreOffice makes a PDF of an empty file or
+// of random bytes without complaint.
 func checkInput(ctx context.Context, request engine.Request) (input, error) {
 	file, err := os.Open(request.Source)
 	if err != nil {

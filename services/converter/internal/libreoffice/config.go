@@ -7,16 +7,16 @@ import (
 	"github.com/docmill/docmill/platform/config"
 )
 
-// Config are the settings of LibreOffice and of the processes that keep it loaded. What one document may use is in
-// engine.Limits.
+// Config are the settings of LibreOffice and of the processes that keep it loaded. engine.Limits are the limits of one
+// document.
 type Config struct {
-	Program string `name:"soffice" help:"LibreOffice's soffice. Default: the one on the search path or in the usual places." placeholder:"FILE" type:"path"`
+	Program string `name:"soffice" help:"Path of LibreOffice's soffice. Default: the one on the search path or in the usual directories." placeholder:"FILE" type:"path"`
 
 	AllowUnconfined bool `name:"allow-unconfined" help:"Convert even if the kernel has no Landlock (Linux 5.13), which keeps documents from reading this machine's files."`
 
-	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"How long a LibreOffice stays loaded before a fresh one replaces it."`
-	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"How many conversions a loaded LibreOffice does before a fresh one replaces it."`
-	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"How much memory a loaded LibreOffice may gain before a fresh one replaces it."`
+	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"Time after which a loaded LibreOffice is replaced by a fresh one."`
+	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"Number of conversions after which a loaded LibreOffice is replaced by a fresh one."`
+	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"Growth in memory after which a loaded LibreOffice is replaced by a fresh one."`
 
 	// unconfined disables the sandbox, so that a benchmark can measure what it costs.
 	unconfined bool

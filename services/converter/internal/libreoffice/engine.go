@@ -5,14 +5,14 @@
 // Compared with one LibreOffice per document, that saves the start of LibreOffice, about 0.8 s. Compared with one
 // LibreOffice for many documents, a document that hangs, grows or crashes affects only itself.
 //
-// Where to find what:
+// The files:
 //
 //	engine.go                          from a request to its result: which attempts are made
 //	attempt.go, verdict.go             one attempt, and what its end means
 //	pool.go, instance.go               the processes that have LibreOffice loaded
 //	checkinput.go, finishoutput.go     checks before and after; outputfixes.go removes what LibreOffice cannot omit
-//	loadoptions.go, exportoptions.go   the client's options in LibreOffice's words
-//	pagesetup.go, pagestyles.go        options that LibreOffice has no words for
+//	loadoptions.go, exportoptions.go   translation of the client's options into LibreOffice's
+//	pagesetup.go, pagestyles.go        options that LibreOffice does not have
 //	hiddenslides.go                    everything about hidden slides
 //	installation.go, filters.go        what is installed
 package libreoffice
@@ -49,7 +49,7 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// Deps are what an Engine works with. All fields are required.
+// Deps are the dependencies of an Engine. All fields are required.
 type Deps struct {
 	Tools *pdf.Tools
 	// Directory is where the Engine keeps its files. It must exist until Run has returned.
@@ -92,8 +92,8 @@ func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) e
 func (e *Engine) Check(context.Context) error { return e.pool.check() }
 
 const (
-	// maxCrashes is how many children a document may crash: not every crash is the document's fault, but two in a row
-	// are.
+	// maxCrashes is how many children a document may crash: the document may not be the cause of one crash, but it is the
+	// cause of two in a row.
 	maxCrashes = 2
 	// maxLosses is how many zygotes a conversion may lose before it is left to another converter, or to a later
 	// attempt.
@@ -144,8 +144,8 @@ func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in
 	}
 }
 
-// missingPages finds out whether pages could not be written because the document does not have them: LibreOffice does
-// not say. It converts the whole document for that, at the expense of clients that asked for too much.
+// missingPages determines whether pages could not be written because the document does not have them: LibreOffice does
+// not report that. It converts the whole document to count its pages; only requests for missing pages have that cost.
 func (e *Engine) missingPages(ctx context.Context, request engine.Request, in input, failure error) error {
 	request.Directory = filepath.Join(request.Directory, "whole")
 	if err := os.Mkdir(request.Directory, 0o700); err != nil {
@@ -186,7 +186,7 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 	return e.judge(ctx, a, in.Result, finished)
 }
 
-// tryOut converts a document that is known to be good.
+// tryOut converts the canary, a document that is known to be good.
 func (e *Engine) tryOut(ctx context.Context, i *instance) error {
 	docx, _ := format.ByID("docx")
 	target, _ := docx.Target(format.TargetPDF)

@@ -73,7 +73,7 @@ func pdfOptions(options *conversionv1.Options) string {
 	return string(text)
 }
 
-// given calls set with the value of an option that was chosen.
+// given calls set with the value of an option if the client has set it.
 func given[T any](value *T, set func(T)) {
 	if value != nil {
 		set(*value)

@@ -14,9 +14,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
-// finishOutput checks the file that LibreOffice wrote for the request, and removes from it what LibreOffice cannot be
-// told to omit. A success without a readable file is the document's fault, a *problem.Error: there was nothing to
-// write. A file that does not exist is fs.ErrNotExist, wrapped.
+// finishOutput checks the file that LibreOffice wrote for the request, and removes what LibreOffice has no option to
+// omit. If LibreOffice reports success without a readable file, the document had nothing to write: that is a
+// *problem.Error. A file that does not exist is fs.ErrNotExist, wrapped.
 func finishOutput(ctx context.Context, tools *pdf.Tools, request engine.Request, path string) (engine.Output, error) {
 	if request.Target.ID == format.TargetPDF {
 		return checkPDF(ctx, tools, path)

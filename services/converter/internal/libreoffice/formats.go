@@ -9,11 +9,11 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// Formats returns what LibreOffice can read: those of format.All whose filters are installed.
+// Formats returns the formats that LibreOffice can read: those of format.All whose filters are installed.
 func (e *Engine) Formats() []format.Format { return slices.Clone(e.formats) }
 
-// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it is assumed to read
-// all of them: then only documents without a filter fail, instead of all.
+// readFormats returns the formats that LibreOffice can read. If its list of filters is not found, it returns all of
+// them: then only documents without a filter fail, instead of all documents.
 func readFormats(program string, log *zap.Logger) []format.Format {
 	all := slices.Collect(format.All())
 	formats, err := installedFormats(program)

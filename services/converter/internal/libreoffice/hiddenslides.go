@@ -17,10 +17,10 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// This file is all that Docmill knows about hidden slides. LibreOffice omits them from a PDF unless told otherwise.
-// Where its behavior differs from what clients expect:
+// This file contains everything about hidden slides. LibreOffice omits them from a PDF unless an option includes them.
+// Its behavior differs from what clients expect:
 //
-//   - It counts hidden slides when it is told which pages to export. A client that asks for page 1 of a deck whose
+//   - It counts hidden slides when it exports a range of pages. A client that requests page 1 of a deck whose
 //     first slide is hidden means the first page of the PDF.
 //   - It reports nothing if all slides are hidden, or if there are none: it writes no PDF, or a blank page.
 

@@ -17,7 +17,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 )
 
-// errZygoteGone means that the zygote ended, and with it a conversion that did not cause it.
+// errZygoteGone means that the zygote ended, and with it a conversion that was not the cause.
 var errZygoteGone = errors.New("LibreOffice's zygote ended")
 
 // errUnanswered means that the zygote did not answer a request that it normally answers within milliseconds.

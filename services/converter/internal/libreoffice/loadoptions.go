@@ -13,7 +13,7 @@ var (
 	LoadSecrets = []option.Name{option.Password}
 )
 
-// documentTypes are the kinds of documents that a format must turn out to be, by its family.
+// documentTypes are the kinds of documents that LibreOffice must detect, by the family of the format.
 var documentTypes = map[format.Family]wire.Type{
 	format.Text: wire.Text, format.Spreadsheet: wire.Spreadsheet,
 	format.Presentation: wire.Presentation, format.Drawing: wire.Drawing,
@@ -37,7 +37,7 @@ func loadCommand(options *conversionv1.Options) string {
 // loadOptions returns the options of LibreOfficeKit's load: a language, no macros, and a filter's options, if any.
 //
 // The language is English without a country: with en-US, LibreOfficeKit's own choice, a document without a page size
-// gets US Letter, where LibreOffice itself in the locale C.UTF-8 gives it A4. Dates and numbers are written as in en-US
+// gets US Letter, where LibreOffice itself in the locale C.UTF-8 uses A4. Dates and numbers are written as in en-US
 // with both.
 //
 // LibreOffice 7.4 takes everything besides Language and Batch for the filter's options (desktop/source/lib/init.cxx),

@@ -8,7 +8,7 @@ import (
 	platform "github.com/docmill/docmill/platform/metrics"
 )
 
-// metrics count what happens to processes. What happens to documents is counted by package conversion.
+// metrics count the ends of processes. Package conversion counts the outcomes of documents.
 type metrics struct {
 	children *prometheus.CounterVec
 	replaced *prometheus.CounterVec
@@ -20,11 +20,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		children: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "children_total",
-			Help: "Children that have ended, by how: the number of their outcome, signal, limit or lost.",
+			Help: "Children that have ended, by how they ended: the number of their outcome, signal, limit or lost.",
 		}, []string{"end"}),
 		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "parents_ended_total",
-			Help: "Loaded LibreOffices that were replaced, by reason: died, age, conversions or growth.",
+			Help: "Zygotes (processes with LibreOffice loaded) that ended, by reason: died, age, conversions or growth.",
 		}, []string{"reason"}),
 		cpu: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "cpu_seconds_total",

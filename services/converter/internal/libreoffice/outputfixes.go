@@ -15,7 +15,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 )
 
-// fixOutput removes from a result what LibreOffice cannot be told to omit, and returns the path of the new file: the
+// fixOutput removes from a result what LibreOffice has no option to omit, and returns the path of the new file: the
 // macros of OpenDocument, its document type for web pages, and the byte order mark that every text begins with, even an
 // empty one.
 func fixOutput(target format.Target, path string) (string, error) {

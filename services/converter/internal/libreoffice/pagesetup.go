@@ -29,7 +29,7 @@ type pageSetup struct {
 	noHeaders bool
 }
 
-// pageSetupOf returns the page setup that the request asks for. The zero value asks for nothing.
+// pageSetupOf returns the requested page setup. The zero value changes nothing.
 func pageSetupOf(request engine.Request) pageSetup {
 	if request.Format.Family != format.Spreadsheet || request.Target.ID != format.TargetPDF {
 		return pageSetup{}

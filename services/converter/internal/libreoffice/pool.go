@@ -230,13 +230,13 @@ func (s *supervisor) reopen(ctx context.Context, dead *instance) (*instance, err
 		return err
 	})
 	if err != nil || next == nil {
-		return nil, nil //nolint:nilnil // told to stop: no other error ends the loop
+		return nil, nil //nolint:nilnil // the pool is stopping: no other error ends the loop
 	}
 	s.publish(next)
 	return next, nil
 }
 
-// open starts an instance and has it convert the canary. It returns nil and no error if it was told to stop meanwhile.
+// open starts an instance and converts the canary with it. It returns nil and no error if the pool stops meanwhile.
 func (s *supervisor) open(ctx context.Context) (*instance, error) {
 	timed, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -253,7 +253,7 @@ func (s *supervisor) open(ctx context.Context) (*instance, error) {
 		}
 		select {
 		case <-s.drain:
-			return nil, nil //nolint:nilnil // asked to stop
+			return nil, nil //nolint:nilnil // the pool is stopping
 		default:
 			return nil, err
 		}
@@ -312,12 +312,12 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	return i, nil
 }
 
-// errNoLandlock says what to do about it.
+// errNoLandlock means that documents cannot be sandboxed.
 var errNoLandlock = errors.New("this kernel has no Landlock, so documents could read this machine's files: " +
 	"use Linux 5.13 or newer with landlock among its security modules, or set allow-unconfined")
 
-// environment returns LibreOffice's environment. It has nothing of the converter's own: a document's formulas and
-// fields can read the environment (CVE-2024-12426).
+// environment returns LibreOffice's environment. It contains nothing of the converter's environment, because a
+// document's formulas and fields can read it (CVE-2024-12426).
 func environment(installation string) []string {
 	return []string{
 		"PATH=/usr/bin:/bin", "LANG=C.UTF-8",

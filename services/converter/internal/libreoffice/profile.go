@@ -13,9 +13,9 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 )
 
-// settings disable what a document could do besides being converted; each item says what. Without them an image linked
-// in a presentation was read from disk into the PDF, and one linked in a text was fetched from the network (LibreOffice
-// 7.4).
+// settings disable what a document could do besides being converted; the file has a comment for each item. Without them
+// an image linked in a presentation was read from disk into the PDF, and one linked in a text was fetched from the
+// network (LibreOffice 7.4).
 //
 //go:embed registrymodifications.xcu
 var settings []byte

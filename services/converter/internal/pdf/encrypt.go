@@ -46,7 +46,7 @@ func NewEncrypter(tools *Tools, limits engine.Limits) *Encrypter {
 	return &Encrypter{tools: tools, limits: limits.Sandbox()}
 }
 
-// EncryptRequest is what to encrypt, and how.
+// EncryptRequest describes what to encrypt, and how.
 type EncryptRequest struct {
 	// Directory is used by this request alone. Its owner removes it.
 	Directory string
@@ -60,7 +60,8 @@ type EncryptRequest struct {
 	Spent time.Duration
 }
 
-// Encrypt returns the path of the encrypted PDF. A *problem.Error in the error's chain is the document's own fault.
+// Encrypt returns the path of the encrypted PDF. A *problem.Error in the error's chain means that the document caused
+// the failure.
 func (e *Encrypter) Encrypt(ctx context.Context, request EncryptRequest) (string, error) {
 	limits := e.limits
 	if limits.Time -= request.Spent; limits.Time <= 0 {

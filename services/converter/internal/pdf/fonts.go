@@ -7,8 +7,8 @@ import (
 )
 
 // Fonts returns the fonts of a file of LibreOffice's by their PostScript names, such as "LiberationSans-Bold", each
-// once. They are those of the first page: LibreOffice (7.4 and 25.2) gives all pages the same list. pdffonts takes 5 ms
-// for it, and 300 ms for the same answer about each of 430 pages. A file that is not a complete PDF, or is encrypted,
+// once. They are those of the first page: LibreOffice (7.4 and 25.2) writes the same list for all pages. pdffonts takes
+// 5 ms for it, and 300 ms for the same list of each of 430 pages. A file that is not a complete PDF, or is encrypted,
 // is ErrNotPDF.
 func (t *Tools) Fonts(ctx context.Context, path string) ([]string, error) {
 	if tagged, err := withPlain(path, (*plain).fonts); err == nil {

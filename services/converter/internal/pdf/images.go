@@ -20,7 +20,7 @@ import (
 // ImageOptions are the options that a Renderer applies.
 var ImageOptions = []option.Name{option.Width, option.DPI, option.ImageQuality}
 
-// The properties of an image where the client does not choose them.
+// The properties of an image if the client does not set them.
 const (
 	// DefaultDPI makes a slide of 13.33 inches 1,280 pixels wide and an A4 page 794 by 1,123, as browsers show them.
 	DefaultDPI = 96
@@ -61,7 +61,7 @@ func NewRenderer(tools *Tools, limits engine.Limits, config ImageConfig) *Render
 	return &Renderer{tools: tools, pixels: config.Pixels, limits: limits.Sandbox()}
 }
 
-// RenderRequest is what to draw.
+// RenderRequest describes what to draw.
 type RenderRequest struct {
 	// Directory is used by this request alone. Its owner removes it.
 	Directory string
@@ -70,7 +70,7 @@ type RenderRequest struct {
 	Pages int
 	// Target is an image target.
 	Target format.Target
-	// Options are what the client chose; may be nil. Which of them apply depends on the target.
+	// Options are the options that the client set; may be nil. Which of them apply depends on the target.
 	Options *conversionv1.Options
 	// Spent is how much of the conversion's time limit is used up.
 	Spent time.Duration
@@ -107,8 +107,8 @@ var imageFormats = map[string]imageFormat{
 // ErrNoImageFormat means that a target is not an image target.
 var ErrNoImageFormat = errors.New("the target is not an image format")
 
-// Render draws the pages. It returns what the resulting file is: an image of the target's kind, or an archive of
-// several. A *problem.Error in the error's chain is the document's own fault.
+// Render draws the pages. It returns the resulting file and its format: an image of the target's kind, or an archive of
+// several. A *problem.Error in the error's chain means that the document caused the failure.
 func (r *Renderer) Render(ctx context.Context, request RenderRequest) (engine.Output, format.Target, error) {
 	image, known := imageFormats[request.Target.ID]
 	if !known {

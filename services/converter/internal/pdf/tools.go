@@ -1,6 +1,6 @@
 // Package pdf reads, draws, selects pages of and encrypts PDF files.
 //
-// It leaves that to qpdf and poppler's programs, sandboxed: a PDF may be the work of a hostile document. Measured on
+// It uses qpdf and poppler's programs, sandboxed: a PDF may be the work of a hostile document. Measured on
 // the same machine with 3, 1,000 and 40 pages (17 KB, 590 KB and 400 MiB): pdfinfo took 10, 10 and 17 ms and never more
 // than 12 MiB; pdfcpu v0.15.0, in process, 2, 82 and 415 ms, and 400 MiB of heap for the last, because it reads whole
 // files. A result is as large as the document makes it and must not fill the converter's memory. qpdf counts pages with

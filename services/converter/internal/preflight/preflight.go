@@ -27,7 +27,7 @@ const (
 	maxLinks    = 20
 	// maxLinkLength is in characters.
 	maxLinkLength = 256
-	// maxDistinct bounds the memory for names that are told apart.
+	// maxDistinct bounds the memory for distinct names.
 	maxDistinct = 2000
 	// maxScanned bounds how many bytes of a document are scanned: a tenth of a second, or half of one for nothing but
 	// tags. A novel has 5 MiB.
@@ -38,7 +38,7 @@ const (
 	maxUnits = 400_000_000
 )
 
-// Findings are what a document names.
+// Findings are what a document refers to.
 type Findings struct {
 	// Fonts are sorted by name: at most 100.
 	Fonts []Font
@@ -50,7 +50,7 @@ type Findings struct {
 	Macros bool
 }
 
-// Font is a font family that a document names.
+// Font is a font family that a document refers to.
 type Font struct {
 	Name string
 	// Embedded reports whether the document contains the font.
@@ -93,7 +93,7 @@ type finder struct {
 	// left is how many bytes may still be scanned.
 	left int64
 
-	// fonts are by their names in lower case.
+	// fonts has the fonts by their names in lower case.
 	fonts map[string]*Font
 	// written are the same fonts by their names as written: most documents repeat them a thousand times.
 	written map[string]*Font

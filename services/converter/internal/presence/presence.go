@@ -1,4 +1,4 @@
-// Package presence announces to the gateways, again and again, that this converter is at work and what it can convert.
+// Package presence announces to the gateways, periodically, that this converter is running and what it can convert.
 package presence
 
 import (
@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// interval is the time between announcements: how long a gateway that has just started may offer what no converter
-	// supports.
+	// interval is the time between announcements. For that long, a gateway that has just started may accept conversions
+	// that no converter supports.
 	interval = 20 * time.Second
 	// validFor covers two lost announcements.
 	validFor = 3*interval + interval/2

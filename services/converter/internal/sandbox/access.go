@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Access is what a sandboxed process may use. It gets no new privileges, no sockets, no other processes, and of the
-// file system only the listed paths and /dev/null. On a kernel without Landlock (before Linux 5.13) its file access is
+// Access is what a sandboxed process may use: no new privileges, no sockets, no other processes, and of the file system
+// only the listed paths and /dev/null. On a kernel without Landlock (before Linux 5.13) its file access is
 // not restricted; whether that is acceptable is decided once, at the start of the converter.
 //
 // The restrictions apply to a single thread, the one that forks the process. That is why libraries are not used for
@@ -26,7 +26,7 @@ type Access struct {
 }
 
 // systemFiles lists what every program needs to read, LibreOffice included: libraries, fonts, locales and color
-// profiles, where distributions install them. None of it is secret, and nothing else in /etc nor any home directory is
+// profiles, where distributions install them. These files are not secret; nothing else in /etc and no home directory is
 // on the list.
 var systemFiles = []string{
 	"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache",
@@ -55,7 +55,7 @@ func (a *Access) Write(directories ...string) *Access {
 // restrictThread restricts the calling thread, and so the processes that it forks.
 func (a *Access) restrictThread() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("give up new privileges: %w", err)
+		return fmt.Errorf("forbid new privileges: %w", err)
 	}
 	if err := a.confineFiles(); err != nil {
 		return fmt.Errorf("confine files: %w", err)

@@ -1,6 +1,6 @@
-// Package sandbox runs one program that is not trusted to end, to stay small or to clean up after itself: in a process
-// group of its own, within limits of time, memory and disk, optionally confined to a few files and system calls; when
-// Run returns, the program and everything that it started are dead.
+// Package sandbox runs a program that is not trusted to end, to stay small or to clean up after itself. The program
+// runs in its own process group, within limits of time, memory and disk, and optionally confined to a few files and
+// system calls. When Run returns, the program and everything that it started are dead.
 package sandbox
 
 import (
@@ -23,7 +23,7 @@ var (
 	ErrDisk   = errors.New("disk limit exceeded")
 )
 
-// Command is what to run.
+// Command describes a program to run.
 type Command struct {
 	// Path is the program's file, and Args its arguments without its name.
 	Path string

@@ -71,7 +71,7 @@ func (p Program) Failure(exit Exit, codes ...int) error {
 	return &ExitError{Program: p.name, Exit: exit}
 }
 
-// ExitError is how a program failed.
+// ExitError describes how a program failed.
 type ExitError struct {
 	Program string
 	Exit    Exit

@@ -36,7 +36,8 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// asGateway makes the test's own program run as the gateway: what is tested is a process, with signals and a heap of its own.
+// asGateway makes the test's own program run as the gateway: what is tested is a process, with signals and a heap of
+// its own.
 const asGateway = "RUN_AS_GATEWAY"
 
 func TestMain(m *testing.M) {

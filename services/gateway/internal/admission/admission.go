@@ -1,11 +1,11 @@
-// Package admission decides which uploads are received, so that clients that send little or nothing cannot keep out those
-// that send.
+// Package admission decides which uploads are received, so that clients that send little or nothing cannot keep out
+// those that send.
 //
 // An upload passes two limits. When its headers have arrived it enters, which costs little memory; there may be many of
 // these. When its document's first bytes have arrived it takes one of a few slots, because from there on it takes
-// memory and a connection to the store. An upload that lags behind the minimum rate is given up by its reader after a
-// while. If others wait for its place, it is interrupted much earlier: at a limit, the upload that lags most is replaced.
-// Among the clients, those with the most uploads lose theirs first and get slots last.
+// memory and a connection to the store. An upload that lags behind the minimum rate is ended by its reader after a
+// while. If others wait for its place, it is interrupted much earlier: at a limit, the upload that lags most is
+// replaced. Clients with the most uploads lose theirs first and get slots last.
 package admission
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Upload is what a Gate knows of an upload. Its methods are called at any time between Enter and Leave, by any goroutine,
+// Upload is an upload as a Gate sees it. Its methods are called at any time between Enter and Leave, by any goroutine,
 // and must not call the Gate.
 type Upload interface {
 	// Lag returns for how long the client has sent less than the minimum rate: the time that it would need to send at the
@@ -32,20 +32,21 @@ type Config struct {
 	Slots int
 	// Open is the maximum number of uploads that have entered, including those with a slot.
 	Open int
-	// Wait is how long an upload waits for a slot at most.
+	// Wait is the maximum time that an upload waits for a slot.
 	Wait time.Duration
 }
 
-// MinLag is the lag from which an upload may be interrupted in favor of another one. Healthy clients pause for less, also
-// when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than there are slots, it is shorter in proportion, so that
-// also the last of them gets a slot after about MinLag, but not below minLagUnderPressure: a client that had to wait has
-// data on the way, so one that sends nothing for so long after that has probably none.
+// MinLag is the lag from which an upload may be interrupted in favor of another one. Healthy clients pause for less,
+// also when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than
+// there are slots, it is shorter in proportion, so that also the last of them gets a slot after about MinLag, but not
+// below minLagUnderPressure: a client that had to wait has data on the way, so one that sends nothing for so long after
+// that has probably none.
 const (
 	MinLag              = 2 * time.Second
 	minLagUnderPressure = 100 * time.Millisecond
 )
 
-// checkInterval is how often a gate at which uploads wait for a slot looks for uploads to replace.
+// checkInterval is how often a gate looks for uploads to replace while uploads wait for a slot.
 const checkInterval = 50 * time.Millisecond
 
 // Errors of a Gate.
@@ -113,8 +114,8 @@ func (t *Ticket) Leave() {
 	}
 }
 
-// Start takes a slot. If there is none it waits, up to a limit, and interrupts uploads that lag. It returns ErrNoSlot or
-// the cause of ctx's end if it did not get one.
+// Start takes a slot. If none is free it waits, up to a limit, and interrupts uploads that lag. If it gets none, it
+// returns ErrNoSlot or the cause of ctx's end.
 func (t *Ticket) Start(ctx context.Context) error {
 	g := t.gate
 	if t.enqueue() {
@@ -139,7 +140,7 @@ func (t *Ticket) Start(ctx context.Context) error {
 	}
 }
 
-// enqueue takes a slot, or makes the ticket wait for one. It reports whether there was one.
+// enqueue takes a slot, or makes the ticket wait for one. It reports whether one was free.
 func (t *Ticket) enqueue() bool {
 	g := t.gate
 	g.mutex.Lock()
@@ -162,7 +163,7 @@ func (t *Ticket) abandon() bool {
 	return true
 }
 
-// grant gives free slots to waiting tickets: to those of the clients with the fewest slots first, then in order.
+// grant assigns free slots to waiting tickets: first to those of the clients with the fewest slots, then in order.
 func (g *Gate) grant() {
 	for g.slots < g.config.Slots && len(g.waiting) > 0 {
 		held := g.count(func(t *Ticket) bool { return t.slot })
@@ -174,7 +175,7 @@ func (g *Gate) grant() {
 	}
 }
 
-// makeRoom interrupts as many lagging uploads with a slot as tickets wait, as far as there are.
+// makeRoom interrupts lagging uploads with a slot: at most one for each waiting ticket.
 func (g *Gate) makeRoom() {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()

@@ -1,5 +1,5 @@
-// Package capabilities knows what can be converted now: what every converter that is at work supports. Converters
-// announce it, because it depends on their release and on the LibreOffice that is installed with them.
+// Package capabilities keeps track of the conversions that every running converter supports. Converters announce them,
+// because they depend on the converter's release and on the installed LibreOffice.
 package capabilities
 
 import (
@@ -43,8 +43,8 @@ func All() []Format { return all }
 type Capabilities struct {
 	mu         sync.Mutex
 	converters map[string]converter
-	// formats is what all of them support. It is kept because every upload asks for it, and nil after a change: computing
-	// it for each upload had halved the rate of submissions.
+	// formats is what all of them support; nil after a change. It is cached because every upload needs it: computing it
+	// for each upload halved the rate of submissions.
 	formats []Format
 }
 
@@ -106,8 +106,8 @@ func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]strin
 
 // unannouncedTargets are the targets of converters that announce source formats only: those of the last release
 // without ConverterAnnounced.capabilities, by family. The list is frozen. A target that is added to the table after
-// that release must not be added here: while such a converter is at work, jobs for the new target would reach it and
-// fail for good.
+// that release must not be added here: while such a converter is running, jobs for the new target would reach it and
+// fail permanently.
 //
 // It can be removed when no converter of that release can be part of a rolling update any more.
 var unannouncedTargets = map[format.Family][]string{
@@ -127,8 +127,8 @@ func (c *Capabilities) forget(now time.Time) {
 	}
 }
 
-// Formats returns what every converter at work supports, because a job goes to any of them. While none is known, for
-// example because all of them are down, it returns everything: the jobs wait. The slice must not be modified.
+// Formats returns what every running converter supports, because a job goes to any of them. While none is known, for
+// example because all of them are down, it returns all formats: the jobs wait. The slice must not be modified.
 func (c *Capabilities) Formats() []Format { return c.formatsAt(time.Now()) }
 
 func (c *Capabilities) formatsAt(now time.Time) []Format {

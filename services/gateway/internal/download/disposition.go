@@ -5,9 +5,9 @@ import (
 	"unicode"
 )
 
-// disposition returns the Content-Disposition for a file name (RFC 6266). A name that is not plain ASCII occurs twice: exactly
-// in filename* (RFC 8187), and in filename with an underscore for each character that could be misinterpreted there, which
-// mime.FormatMediaType does not add. Everything is escaped, so no name can add a parameter or a line.
+// disposition returns the Content-Disposition for a file name (RFC 6266). A name that is not plain ASCII occurs twice:
+// exactly in filename* (RFC 8187), and in filename with an underscore for each character that could be misinterpreted
+// there, which mime.FormatMediaType does not add. Everything is escaped, so no name can add a parameter or a line.
 func disposition(filename string) string {
 	var plain strings.Builder
 	for _, c := range filename {

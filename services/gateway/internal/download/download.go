@@ -16,9 +16,9 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// idle is how long a client may accept no data. Linux reports a socket as writable again only when a third of its send
-// buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read steadily. This
-// value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
+// idle is the maximum time that a client may accept no data. Linux reports a socket as writable only when a third of
+// its send buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read
+// steadily. This value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
 const idle = 2 * time.Minute
 
 // retryAfter is the Retry-After when the store is down.
@@ -30,9 +30,10 @@ type Sender struct {
 	Results blob.Bucket
 }
 
-// Send answers r, a GET or HEAD, with the result at location. It supports If-None-Match, If-Match, Range (one; a request for
-// several gets everything, as RFC 9110 allows) and If-Range. The caller answers a problem that is returned before anything
-// was written. If the store or the client fails in the middle, the connection ends before Content-Length is reached.
+// Send answers r, a GET or HEAD, with the result at location. It supports If-None-Match, If-Match, Range (one; a
+// request for several gets everything, as RFC 9110 allows) and If-Range. The caller answers a problem that is returned
+// before anything was written. If the store or the client fails in the middle, the connection ends before
+// Content-Length is reached.
 func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Location) error {
 	if err := describe(w.Header(), location); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It gives the client a new idle time for each piece.
+// Write implements http.ResponseWriter. The client's idle time starts again with each piece.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.refused != nil {
 		return 0, a.refused

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// object is a stored result as an io.ReadSeeker. Seeking costs nothing; the bytes come from one ranged request for exactly
-// the part that is sent.
+// object is a stored result as an io.ReadSeeker. Seeking costs nothing; the bytes come from one ranged request for
+// exactly the part that is sent.
 type object struct {
 	ctx    context.Context //nolint:containedctx // io.ReadSeeker has no parameter for one
 	sender *Sender

@@ -11,8 +11,8 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 )
 
-// BenchmarkSubmission submits a deck of 52 KB from 16 clients at once. Stand-in for status aside, everything is real: each
-// operation is one object stored and one message confirmed by two quorum queues.
+// BenchmarkSubmission submits a deck of 52 KB from 16 clients at once. Stand-in for status aside, everything is real:
+// each operation is one object stored and one message confirmed by two quorum queues.
 func BenchmarkSubmission(b *testing.B) {
 	g := setup(b, func(c *choices) {
 		c.settings.MaxUploads, c.log = 64, zap.NewNop()

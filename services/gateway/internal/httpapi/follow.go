@@ -10,9 +10,9 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 )
 
-// follow returns the job as status has recorded it: as soon as that is the case or, for a client that prefers to wait, when
-// the job has ended or the wait is over. The job has been accepted in any case. If status does not answer, the client gets
-// what was published.
+// follow returns the job as the status service has recorded it: as soon as it is recorded or, for a client that prefers
+// to wait, when the job has ended or the wait is over. The job has been accepted in any case. If the status service
+// does not answer, the client gets what was published.
 func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duration) jobapi.Job {
 	ctx, stop := host.Context(ctx, httpserver.Draining(ctx)) // no client is kept waiting while the server drains
 	defer stop()
@@ -28,14 +28,15 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 		}
 		next, err := a.changed(ctx, state, left)
 		if err != nil {
-			break // the wait is over, or status does not hold the request any longer
+			break // the wait is over, or the status service does not hold the request any longer
 		}
 		state = next
 	}
 	return state.Job
 }
 
-// changed waits for the next version of the job. The wait that status gets is in whole seconds; the excess is cut off here.
+// changed waits for the next version of the job. The status service waits for a whole number of seconds; the excess is
+// cut off here.
 func (a *api) changed(ctx context.Context, state statusclient.State, left time.Duration) (statusclient.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()

@@ -32,7 +32,7 @@ type Settings struct {
 	MaxOpenUploads int
 	// SlotWait is how long an upload waits for one of MaxUploads. It should be enough to replace lagging uploads.
 	SlotWait time.Duration
-	// RecordWait is how long the response to a submission waits for status to record the job.
+	// RecordWait is how long the response to a submission waits for the status service to record the job.
 	RecordWait time.Duration
 }
 
@@ -66,13 +66,14 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
 }
 
-// clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the same.
+// clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the
+// same.
 const clientGone = 499
 
 // answer returns a handler for requests without a body. It answers with the handler's error unless the client has
-// disconnected: that is then the reason for the error, which must not look as if status or the store were down. Requests
-// with a body are different: net/http also cancels their context when the body's deadline passes, and then the client is
-// still connected.
+// disconnected: that is then the reason for the error, which must not look as if a dependency were down.
+// Requests with a body are different: net/http also cancels their context when the body's deadline passes, and then the
+// client is still connected.
 func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
 	return httpserver.Handle(func(c *gin.Context) error {
 		err := handler(c)
@@ -85,7 +86,7 @@ func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
 	})
 }
 
-// poll forwards the request to status.
+// poll forwards the request to the status service.
 func (a *api) poll(c *gin.Context) error {
 	id, err := jobID(c)
 	if err != nil {
@@ -108,7 +109,8 @@ func (a *api) result(c *gin.Context) error {
 	return a.deps.Sender.Send(c.Writer, c.Request, location)
 }
 
-// jobID returns the id in the path. Ids that are not in canonical form are those of no job, so status is not queried.
+// jobID returns the id in the path. An id that is not in canonical form belongs to no job, so the status service is not
+// queried.
 func jobID(c *gin.Context) (string, error) {
 	id := c.Param("id")
 	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
@@ -173,7 +175,7 @@ func outcome(err error) string {
 	return string(problem.Internal)
 }
 
-// heldFor returns how long the response is held for the client: 0 if the client does not request that.
+// heldFor returns how long the response may be held for the client: 0 if the client does not request that.
 func heldFor(header http.Header) time.Duration {
 	wait, _ := httpserver.PreferWait(header)
 	return min(wait, httpserver.MaxWait)

@@ -103,7 +103,8 @@ func TestClientThatDisconnectsLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestClientThatLeavesBeforeThePublish disconnects after the whole request, while the store is slow to take the document.
+// TestClientThatLeavesBeforeThePublish disconnects after the whole request, while the store is slow to take the
+// document.
 func TestClientThatLeavesBeforeThePublish(t *testing.T) {
 	t.Parallel()
 	arrived, left := make(chan struct{}), make(chan struct{})

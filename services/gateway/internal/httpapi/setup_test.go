@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 	testbench.Main(m)
 }
 
-// gateway is the API on real servers, with a stand-in for our own service status.
+// gateway is the API on real servers, with a stand-in for the status service.
 type gateway struct {
 	box       *seal.Box
 	url       string
@@ -222,7 +222,8 @@ func writeJSON(w http.ResponseWriter, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// stored lists what is in the bucket of sources, and incomplete lists uploads in parts that were neither ended nor aborted.
+// stored lists what is in the bucket of sources, and incomplete lists uploads in parts that were neither ended nor
+// aborted.
 func (g *gateway) stored(t testing.TB) []string {
 	t.Helper()
 	keys := []string{}
@@ -233,8 +234,8 @@ func (g *gateway) stored(t testing.TB) []string {
 	return keys
 }
 
-// tap passes requests on to the store and remembers the keys of uploads in parts: MinIO lists those that were neither ended
-// nor aborted by their exact key only.
+// tap passes requests on to the store and remembers the keys of uploads in parts: MinIO lists those that were neither
+// ended nor aborted by their exact key only.
 type tap struct {
 	server *httptest.Server
 	mutex  sync.Mutex
@@ -289,7 +290,8 @@ func (g *gateway) incomplete(t testing.TB) []string {
 	return keys
 }
 
-// requireNothingStored holds once the handler has returned, which a client that has disconnected cannot see, so it waits.
+// requireNothingStored holds once the handler has returned, which a client that has disconnected cannot see, so it
+// waits.
 func (g *gateway) requireNothingStored(t testing.TB) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(g.stored(t)) == 0 && len(g.incomplete(t)) == 0 }, patience, 20*time.Millisecond)

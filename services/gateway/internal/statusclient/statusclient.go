@@ -1,5 +1,5 @@
-// Package statusclient queries the service status about jobs, on its internal port. If status is down, that is a problem of
-// the current response, never of a job.
+// Package statusclient queries the status service about jobs, on its internal port. If the status service is down, only
+// the current response is affected, never a job.
 package statusclient
 
 import (
@@ -24,9 +24,9 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 )
 
-// Config configures the connection to status.
+// Config configures the connection to the status service.
 type Config struct {
-	URL string `default:"http://127.0.0.1:8090" help:"URL of the service status on a private network: scheme, host and port."`
+	URL string `default:"http://127.0.0.1:8090" help:"URL of the status service on a private network: scheme, host and port."`
 }
 
 // Validate checks that the URL is that of a host.
@@ -43,14 +43,14 @@ func (c Config) Validate() error {
 
 const (
 	dialTimeout = 2 * time.Second
-	// answerTimeout limits the wait for an answer, in addition to the time that the request asks status to wait.
+	// answerTimeout limits the wait for an answer, in addition to the wait that the request itself specifies.
 	answerTimeout = 10 * time.Second
 	// maxAnswer is the maximum size of an answer that is read as a whole: a job with a few warnings has 2 KiB.
 	maxAnswer  = 1 << 20
 	retryAfter = 5 * time.Second
 )
 
-// Client is a client of status. It is safe for concurrent use.
+// Client is a client of the status service. It is safe for concurrent use.
 type Client struct {
 	base *url.URL
 	http *http.Client
@@ -63,7 +63,8 @@ func New(config Config, transport http.RoundTripper) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting status-url: %w", err)
 	}
-	// JoinPath on an empty path returns a relative one, which the reverse proxy would send as it is: "GET v1/jobs/… HTTP/1.1".
+	// JoinPath on an empty path returns a relative one, which the reverse proxy would send as it is: "GET v1/jobs/…
+	// HTTP/1.1".
 	base.Path = "/"
 	if transport == nil {
 		transport = newTransport()
@@ -84,15 +85,15 @@ func newTransport() *http.Transport {
 	}
 }
 
-// State is a job in the state that status has recorded.
+// State is a job in the state that the status service has recorded.
 type State struct {
 	Job jobapi.Job
 	// ETag identifies this version of the job.
 	ETag string
 }
 
-// Recorded waits up to the given time until status has recorded the job, and returns it. It returns an error if status does
-// not know the job in time or is down; if status refuses connections or answers 503, without waiting.
+// Recorded waits up to the given time until the status service has recorded the job, and returns it. If the job is not
+// recorded in time, it returns an error. If the status service refuses connections or answers 503, it does so at once.
 func (c *Client) Recorded(ctx context.Context, id string, wait time.Duration) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -102,8 +103,8 @@ func (c *Client) Recorded(ctx context.Context, id string, wait time.Duration) (S
 	return c.state(ctx, target, http.Header{})
 }
 
-// Changed waits up to the given time until the job is no longer in the version etag, and returns it, or ErrUnchanged if it
-// still is.
+// Changed waits up to the given time until the job is no longer in the version etag, and returns it, or ErrUnchanged if
+// it still is.
 func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duration) (State, error) {
 	seconds := int((wait + time.Second - 1) / time.Second)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+answerTimeout)
@@ -127,8 +128,8 @@ func (c *Client) state(ctx context.Context, target *url.URL, header http.Header)
 	return State{Job: known, ETag: response.Get("ETag")}, nil
 }
 
-// Result returns where the result of the job is stored. Its errors are problems: job-not-found, job-not-finished, job-failed, or
-// status-unavailable.
+// Result returns where the result of the job is stored. Its errors are problems: job-not-found, job-not-finished,
+// job-failed, or status-unavailable.
 func (c *Client) Result(ctx context.Context, id string) (jobapi.Location, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -141,7 +142,7 @@ func (c *Client) Result(ctx context.Context, id string) (jobapi.Location, error)
 func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, answer any) (http.Header, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("query status: %w", err)
+		return nil, fmt.Errorf("query the status service: %w", err)
 	}
 	request.Header = header
 	inject(ctx, header)
@@ -160,15 +161,15 @@ func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, a
 		return nil, relayed(response, body)
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return nil, unavailable(fmt.Errorf("decode the answer of status: %w", err))
+		return nil, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
 	return response.Header, nil
 }
 
-// relayed returns a problem of status as a problem of the gateway.
+// relayed returns a problem of the status service as a problem of the gateway.
 func relayed(response *http.Response, body []byte) error {
 	var answer problem.Answer
-	cause := fmt.Errorf("status answered %s to %s", response.Status, response.Request.URL.Path)
+	cause := fmt.Errorf("the status service answered %s to %s", response.Status, response.Request.URL.Path)
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Code == "" {
 		return unavailable(cause)
 	}
@@ -192,9 +193,9 @@ func inject(ctx context.Context, header http.Header) {
 // errDraining is the cause of the end of a long poll when this process stops.
 var errDraining = errors.New("the gateway is draining")
 
-// Poll forwards a client's GET or HEAD of a job to status, which may hold its answer for wait, and forwards the answer to
-// the client. When drain is closed, it requests the job again, without a wait. If status does not answer it returns a
-// problem and has written nothing.
+// Poll forwards a client's GET or HEAD of a job to the status service, which may hold its answer for wait, and forwards
+// the answer to the client. When drain is closed, it requests the job again, without a wait. If the status service does
+// not answer, Poll returns a problem and has written nothing.
 func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait time.Duration, drain <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(r.Context(), wait+answerTimeout)
 	defer cancel()
@@ -238,8 +239,8 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return failure
 }
 
-// Headers that are forwarded between the client and status. No others are, so neither side learns anything about the
-// other's network. Prefer is forwarded if there is a wait.
+// Headers that are forwarded between the client and the status service. No others are, so neither side learns anything
+// about the other's network. Prefer is forwarded if there is a wait.
 var (
 	forwarded         = []string{"Accept", "If-None-Match"}
 	forwardedWithWait = append(slices.Clone(forwarded), "Prefer")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// errTakenBack is what a borrower gets that reads after the end of the loan.
+// errTakenBack is the error of a read after the end of the loan.
 var errTakenBack = errors.New("the upload is over")
 
 // errStalled is the cause of a put that the store did not continue.
@@ -50,8 +50,8 @@ func (l *lent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeBack ends the loan: when it returns, the source is not read and will not be. It returns the number of bytes that were
-// read and the source's error.
+// takeBack ends the loan: when it returns, the source is not read and will not be. It returns the number of bytes that
+// were read and the source's error.
 func (l *lent) takeBack() (int64, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -34,8 +34,8 @@ const (
 	// headSize is how much of a document is read before anything is stored: documents that fit are stored only when
 	// they are known to be right, in one request. It is above the median of real office documents.
 	headSize = 256 << 10
-	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It is
-	// twice the time after which the store's client stops waiting for a response.
+	// storeStall is how long the store may accept no data of an upload, or not finish it, before the upload is aborted. It
+	// is twice the time after which the store's client stops waiting for a response.
 	storeStall = time.Minute
 	// detectTimeout bounds the reading of a stored document: at most 40 small requests, mostly two to ten.
 	detectTimeout = 30 * time.Second
@@ -70,9 +70,9 @@ type Submitter struct {
 	Log  *zap.Logger
 }
 
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. When it returns an
-// error, which is a problem, there is no job, except after problem.QueueUnconfirmed. ctx is the request's: if it ends before
-// the job is published, because the client has disconnected, there is no job either.
+// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. Its errors are
+// problems, and mean that no job exists, except for problem.QueueUnconfirmed. ctx is the request's: if it ends before
+// the job is published, because the client has disconnected, no job exists either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Tar
 	return target, nil
 }
 
-// keep stores the document under the key and returns what it is. After an error nothing remains in the store.
+// keep stores the document under the key and returns its type. After an error nothing remains in the store.
 func (s *Submitter) keep(ctx context.Context, key string, document *upload.Upload) (*conversionv1.Source, error) {
 	head, whole, err := readHead(ctx, document)
 	if err != nil {
@@ -125,9 +125,9 @@ func (s *Submitter) keep(ctx context.Context, key string, document *upload.Uploa
 	return s.keepLarge(ctx, key, document, head)
 }
 
-// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports that there is
-// no more than the head. It takes the upload's slot when the first bytes have arrived: a client that sends nothing, or a
-// form without a file, holds none, and less memory than 64 KiB.
+// readHead reads the beginning of the document and refuses what is obviously not a document. whole reports whether head
+// is the whole document. readHead takes the upload's slot when the first bytes have arrived: a client that sends
+// nothing, or a form without a file, holds no slot, and less memory than 64 KiB.
 func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bool, err error) {
 	head = make([]byte, sizeOf(upload, detect.PrefixSize))
 	n, err := io.ReadFull(upload, head)
@@ -136,7 +136,7 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 	case err != nil && !whole:
 		return nil, false, err
 	case !whole:
-		// A slow client is not kept sending what is refused anyway.
+		// A slow client need not send the rest of a document that is refused anyway.
 		if err := detect.DetectPrefix(ctx, head, upload.Filename); err != nil {
 			return nil, false, refusal(err)
 		}
@@ -159,8 +159,8 @@ func readHead(ctx context.Context, upload *upload.Upload) (head []byte, whole bo
 	return head, false, nil
 }
 
-// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to see
-// its end.
+// sizeOf returns the size of a buffer for the upload: limit, or if the upload is smaller, one byte more than that, to
+// see its end.
 func sizeOf(upload *upload.Upload, limit int) int {
 	if upload.Size >= 0 && upload.Size < int64(limit) {
 		return int(upload.Size) + 1
@@ -168,7 +168,7 @@ func sizeOf(upload *upload.Upload, limit int) int {
 	return limit
 }
 
-// ended reports whether io.ReadFull returned err at the good end of an upload. An upload wraps neither of the two.
+// ended reports whether io.ReadFull returned err at the regular end of an upload. An upload wraps neither of the two.
 func ended(err error) bool {
 	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // see above
 }
@@ -229,7 +229,7 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	return size, hash.Sum(nil), nil
 }
 
-// detect finds out what the document is and whether it can become what its owner wants.
+// detect determines the type of the document and whether it can be converted as requested.
 func (s *Submitter) detect(
 	ctx context.Context, content io.ReaderAt, size int64, upload *upload.Upload,
 ) (detect.Result, error) {
@@ -259,12 +259,12 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	case err == nil:
 		return nil
 	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
-		// A nack may leave the message in the other queue; the client is told that there is no job, and a converter that
-		// gets it all the same fails it for want of its source.
+		// A nack may leave the message in the other queue. The client is answered that no job exists; if a converter
+		// receives the command, it fails because its source is missing.
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.QueueUnavailable, "The queue takes no jobs at present.").After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnavailable, "The queue accepts no jobs at present.").After(queueRetryAfter).Because(err)
 	default:
-		return problem.New(problem.QueueUnconfirmed, "The queue did not say in time whether it has taken the job.").After(queueRetryAfter).Because(err)
+		return problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.").After(queueRetryAfter).Because(err)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 )
 
 // body is a request's body. Every way in which it can end badly (a reset, a half-closed connection, a broken chunk, a
-// deadline) becomes one of two problems. A client that sends nothing, or less than the minimum rate, is given up.
+// deadline) becomes one of two problems. The upload of a client that sends nothing, or less than the minimum rate, is
+// ended.
 type body struct {
 	source  io.Reader
 	control *http.ResponseController
@@ -44,8 +45,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
-		// From here on the server itself reads, to notice when the client disconnects. A deadline that passed meanwhile would
-		// look to it like that, and end the request's context in the middle of a long answer.
+		// From here on the server itself reads, to notice when the client disconnects. A deadline that passed meanwhile
+		// would look like a disconnect, and end the request's context in the middle of a long answer.
 		b.pace.end(func() { b.setDeadline(time.Time{}) })
 		b.failure = io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -57,7 +58,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.failure
 }
 
-// tooSlow returns why an upload was given up after its client had sent nothing for so long.
+// tooSlow returns why an upload was ended after its client had sent nothing for this time.
 func (b *body) tooSlow(nothing time.Duration) *problem.Error {
 	switch {
 	case b.pace.wasInterrupted():
@@ -82,7 +83,7 @@ func (b *body) Interrupt() {
 }
 
 // opaque returns an error with the same text and without the chain. Readers of an upload look for io.EOF and
-// io.ErrUnexpectedEOF; inside a problem neither must be mistaken for a good end.
+// io.ErrUnexpectedEOF; inside a problem neither must be mistaken for a regular end.
 func opaque(err error) error { return errors.New(err.Error()) }
 
 // setDeadline is best effort: only a writer that is not a network connection, as in a test, cannot set deadlines.

@@ -29,8 +29,8 @@ func filenameOf(disposition string) (string, error) {
 	return baseName(name)
 }
 
-// filenameOfPart returns the name of a form's file. Browsers encode a quotation mark in it as %22 and nothing else (WHATWG
-// HTML, multipart/form-data encoding algorithm).
+// filenameOfPart returns the name of a form's file. Browsers encode a quotation mark in it as %22 and nothing else
+// (WHATWG HTML, multipart/form-data encoding algorithm).
 func filenameOfPart(disposition string) (string, error) {
 	_, params, err := mime.ParseMediaType(disposition)
 	name, named := params["filename"]

@@ -66,7 +66,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 		case name == filePart:
 			return part, nil
 		case part.FileName() != "":
-			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; the field must be named %q.", shorten(name), filePart).
+			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; that field must be named %q.", shorten(name), filePart).
 				With(f.options.faults...)
 		default:
 			if err := f.take(name, part); err != nil {
@@ -164,8 +164,8 @@ func (f *form) next() (*multipart.Part, error) {
 	return part, nil
 }
 
-// closing looks for the closing boundary: the library returns a plain io.EOF for a form that has one, but also for a form
-// that is truncated in the headers of a part.
+// closing looks for the closing boundary: the library returns a plain io.EOF for a form that has one, but also for a
+// form that is truncated in the headers of a part.
 type closing struct {
 	source io.Reader
 	mark   []byte

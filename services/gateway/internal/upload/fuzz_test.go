@@ -14,8 +14,8 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
-// FuzzReceive holds the parser to its promises whatever a client sends: an upload that is right, or a problem that is the
-// client's.
+// FuzzReceive holds the parser to its promises whatever a client sends: an upload that is right, or a problem that is
+// the client's.
 func FuzzReceive(f *testing.F) {
 	form := "multipart/form-data; boundary=" + boundary
 	f.Add(form, "", "tag=x", field("to", "pdf")+file("a.txt", "text")+closed)

@@ -14,14 +14,14 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
-// Options are the client's choices for a job.
+// Options are the options that a client has set for a job.
 type Options struct {
 	// To is the format to produce: the identifier of a target that at least one format has.
 	To string
 	// Tag is the client's own label: at most 128 characters, without control characters; may be empty.
 	Tag string
-	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least one
-	// kind of document.
+	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least
+	// one kind of document.
 	Chosen *option.Chosen
 
 	formats []capabilities.Format // that are supported
@@ -38,7 +38,7 @@ const (
 	maxShown = 64
 )
 
-// OfferedOptions returns the options that a submission may have.
+// OfferedOptions returns the options that a submission may have. Secret options are included only if Secrets is set.
 func (l Limits) OfferedOptions() []option.Option {
 	offered := []option.Option{
 		{Name: optionTo, Kind: option.Choice, Description: "The format to convert to.", Default: "pdf", Allowed: l.targets()},

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// pace measures whether a client keeps to the minimum rate. The client has a credit of time, at first and at most idle. It
-// is spent while the client is waited for, and earned with each byte at the minimum rate. So a client that sends at that
-// rate or faster never runs out of it, neither does one that pauses for less than idle between bursts, and one that
-// sends nothing does after idle. Time in which the body is not read is not the client's and does not count.
+// pace measures whether a client keeps to the minimum rate. The client has a credit of time, which starts at its
+// maximum idle. The credit decreases while the upload waits for the client, and increases with each byte at the minimum
+// rate. So a client that sends at that rate or faster, or that pauses for less than idle between bursts, never uses it
+// up, and a client that sends nothing uses it up after idle. Time in which the body is not read does not count.
 type pace struct {
 	idle time.Duration
-	rate int64 // in bytes per second; 0 is no minimum
+	rate int64 // in bytes per second; 0 means no minimum
 
 	mutex       sync.Mutex
 	credit      time.Duration
@@ -24,8 +24,8 @@ func newPace(idle time.Duration, rate int64) *pace {
 	return &pace{idle: idle, rate: rate, credit: idle}
 }
 
-// wait begins to wait for the client and calls setDeadline with the time until which that may take. It reports whether
-// the upload may go on.
+// wait begins to wait for the client and calls setDeadline with the latest time at which the wait ends. It reports
+// whether the upload may continue.
 func (p *pace) wait(setDeadline func(time.Time)) bool {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()

@@ -1,6 +1,6 @@
-// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more than a
-// few KiB of it. Whatever is wrong with the request, down to a field that follows the file, ends the reading of the
-// document with one [*problem.Error]: a reader that has reached io.EOF has a request that is valid as a whole.
+// Package upload reads one document from a request, as a form or as the raw body, while it arrives. It holds no more
+// than a few KiB of it. Any error in the request, even in a field that follows the file, ends the reading of the
+// document with a [*problem.Error]: a reader that has reached io.EOF has a request that is valid as a whole.
 package upload
 
 import (
@@ -27,13 +27,13 @@ type Limits struct {
 	MaxSize int64
 	// Idle is how long the client may send nothing.
 	Idle time.Duration
-	// MinRate is the minimum average rate in bytes per second, measured over a time of Idle; 0 is no minimum.
+	// MinRate is the minimum average rate in bytes per second, measured over a time of Idle; 0 means no minimum.
 	MinRate int64
 	// Secrets reports whether secret options are accepted, because there is a key to seal them with.
 	Secrets bool
 	// Formats are the supported formats.
 	Formats []capabilities.Format
-	// Gate limits concurrent uploads; nil is no limit.
+	// Gate limits concurrent uploads; nil means no limit.
 	Gate *admission.Gate
 }
 
@@ -52,7 +52,7 @@ type Upload struct {
 	ticket  *admission.Ticket
 }
 
-// Retry-After of uploads that find no place.
+// Retry-After of uploads that get no place.
 const busyRetryAfter = 2 * time.Second
 
 // Receive reads the request up to the document's first byte. The document is read from the Upload, which owns the
@@ -79,8 +79,8 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	return upload, nil
 }
 
-// Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes have
-// arrived and before it allocates much for the rest. The slot is held until Close. Errors are problems.
+// Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes
+// have arrived and before it allocates much for the rest. The slot is held until Close. Errors are problems.
 func (u *Upload) Start(ctx context.Context) error {
 	if u.ticket == nil {
 		return nil

@@ -1,4 +1,4 @@
-// Package deadletter ends the jobs whose commands were given up: those that crashed their converter again and again,
+// Package deadletter ends the jobs whose commands were dead-lettered: those that crashed their converter repeatedly,
 // and those that no converter could read.
 package deadletter
 

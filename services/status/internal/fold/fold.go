@@ -1,5 +1,5 @@
-// Package fold is what all job stores share: it applies a batch of events to the jobs that a transaction has read, and
-// keeps track of what has to be written and reported.
+// Package fold is the part that all job stores share: it applies a batch of events to the jobs that a transaction has
+// read, and keeps track of what has to be written and reported.
 package fold
 
 import (

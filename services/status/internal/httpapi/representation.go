@@ -43,7 +43,7 @@ func represent(j job.Job) jobapi.Job {
 		public.Warnings = append(public.Warnings, jobapi.Warning{Code: w.Code, Detail: w.Detail})
 	}
 	if f := j.Failure; f != nil {
-		// Rows of before the remedy had a member of its own repeat one at the end of their detail.
+		// Rows that are older than the member remedy have the remedy at the end of their detail.
 		public.Error = &jobapi.Error{Code: f.Code, Detail: f.Detail, Remedy: problem.Remedy(problem.Code(f.Code)), Retryable: f.Retryable}
 	}
 	return public

@@ -24,7 +24,7 @@ const kindExplanation = 3
 const maxReports = 10_000
 
 // Reports reads what a child writes into its pipe until the child has ended. It calls progress for each report of
-// progress, and returns LibreOffice's error message, which may be empty. None of it can be trusted. It returns
+// progress, and returns LibreOffice's error message, which may be empty. No report can be trusted. It returns
 // ErrMalformed if the data ends in the middle of a report or has too many reports; the caller ignores the rest.
 func Reports(pipe io.Reader, progress func(Phase, int)) (explanation string, err error) {
 	for range maxReports {

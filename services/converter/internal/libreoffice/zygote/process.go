@@ -1,20 +1,20 @@
-// Package zygote is a process that has LibreOffice loaded and forks a child for each document. It is written in C: a Go
-// program has many threads, and fork copies only one of them.
+// Package zygote starts zygotes: processes that have LibreOffice loaded and fork a child for each document. A zygote is
+// written in C: a Go program has many threads, and fork copies only one of them.
 //
 // Any program that links this package, with cgo, can be run again as a zygote: [Start] runs /proc/self/exe, so that the
 // zygote is the same build even if the file was replaced meanwhile. A C constructor, which runs before Go's runtime and
 // before any thread is started, checks the environment variable DOCMILL_ZYGOTE. Only Start sets it, together with a
 // socket as descriptor 3, and the zygote removes it from its environment; then LibreOffice takes over the process, and
 // main is never called. In every other process the constructor is a single getenv: the program is not affected,
-// whatever it does with its arguments, descriptors, signals or threads. If somebody else sets the variable, the
-// constructor finds no such socket, says so and exits with status 2, because the program could otherwise seem to run
-// while it is not what was intended.
+// whatever it does with its arguments, descriptors, signals or threads. If the variable is set by anything else, the
+// constructor finds no such socket, prints that and exits with status 2: otherwise the program would seem to run but
+// would not do what was intended.
 //
 // Package wire describes the packets on the socket. The files:
 //
 //	zygote.c   the process: start, warm-up, forks, reaping
 //	child.c    a child, from the fork to its end
-//	sandbox.c  what a child gives up before it opens its document
+//	sandbox.c  the restrictions of a child, set before it opens its document
 //	office.c   LibreOfficeKit
 //	packet.c   encoding and decoding of packets
 //
