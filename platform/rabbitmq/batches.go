@@ -88,9 +88,9 @@ func (b batches) gather(sub *subscription, first *amqp.Delivery, arrived <-chan 
 
 // apply calls the handler until it succeeds, and settles the batch. An error ends the session.
 func (b batches) apply(ctx context.Context, sub *subscription, batch []delivery) error {
-	sub.metrics.batch.Observe(float64(len(batch)))
-	sub.metrics.inHand.Set(float64(len(batch)))
-	defer sub.metrics.inHand.Set(0)
+	sub.metrics.Batch.Observe(float64(len(batch)))
+	sub.metrics.InHand.Set(float64(len(batch)))
+	defer sub.metrics.InHand.Set(0)
 	trying, cancel := host.Context(ctx, sub.drain) // a drain ends the retries, not the handler
 	defer cancel()
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry, GiveUp: sub.retryFor}
@@ -111,7 +111,7 @@ func (b batches) attempt(ctx context.Context, sub *subscription, batch []deliver
 		handed[i] = d.Delivery
 	}
 	began := time.Now()
-	defer func() { sub.metrics.duration.Observe(time.Since(began).Seconds()) }()
+	defer func() { sub.metrics.Duration.Observe(time.Since(began).Seconds()) }()
 	return b.Handle(ctx, handed)
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 )
@@ -32,18 +33,18 @@ type consumer struct {
 	work       work
 	options    message.ConsumerOptions
 	supervisor *supervisor
-	metrics    consumerMetrics
+	metrics    brokermetrics.Consumer
 }
 
 func newConsumer(b *Broker, queue message.Queue, from source, work work, options message.ConsumerOptions) *consumer {
 	if options.RetryFor == 0 {
 		options.RetryFor = defaultRetryFor
 	}
-	factory := labeled(b.registry, from.String())
+	metrics := brokermetrics.NewConsumer(b.registry, from.String())
 	return &consumer{
 		queue: queue, source: from, work: work, options: options,
-		supervisor: newSupervisor(b, "consumer of "+from.String(), newConnectionMetrics(factory)),
-		metrics:    newConsumerMetrics(factory),
+		supervisor: newSupervisor(b, "consumer of "+from.String(), metrics.Connection),
+		metrics:    metrics,
 	}
 }
 
@@ -147,7 +148,7 @@ type subscription struct {
 	drain      <-chan struct{}
 	retryFor   time.Duration
 	log        *zap.Logger
-	metrics    consumerMetrics
+	metrics    brokermetrics.Consumer
 }
 
 // context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and
@@ -210,5 +211,5 @@ func (s *subscription) count(outcome message.Outcome, err error, n int) {
 		label = "lost"
 		s.log.Debug("delivery not settled; it will be redelivered", zap.Stringer("outcome", outcome), zap.Error(err))
 	}
-	s.metrics.deliveries.WithLabelValues(label).Add(float64(n))
+	s.metrics.Deliveries.WithLabelValues(label).Add(float64(n))
 }

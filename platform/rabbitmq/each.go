@@ -44,10 +44,10 @@ func (e each) serve(sub *subscription) error {
 }
 
 func (e each) one(ctx context.Context, sub *subscription, d delivery) {
-	sub.metrics.inHand.Inc()
-	defer sub.metrics.inHand.Dec()
+	sub.metrics.InHand.Inc()
+	defer sub.metrics.InHand.Dec()
 	began := time.Now()
 	outcome := e.Handle(d.Context(ctx), d.Delivery)
-	sub.metrics.duration.Observe(time.Since(began).Seconds())
+	sub.metrics.Duration.Observe(time.Since(began).Seconds())
 	sub.settle(d, outcome)
 }

@@ -8,6 +8,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/host"
 )
 
@@ -23,7 +24,7 @@ type publisher struct {
 	app        string
 	options    message.PublisherOptions
 	supervisor *supervisor
-	metrics    publisherMetrics
+	metrics    brokermetrics.Publisher
 	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on
 	// keeps its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
 	slots chan struct{}
@@ -40,13 +41,12 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 	if options.ConfirmTimeout == 0 {
 		options.ConfirmTimeout = defaultConfirmTimeout
 	}
-	const role = "publisher"
-	factory := labeled(b.registry, role)
+	metrics := brokermetrics.NewPublisher(b.registry)
 	return &publisher{
 		app:        b.name,
 		options:    options,
-		supervisor: newSupervisor(b, role, newConnectionMetrics(factory)),
-		metrics:    newPublisherMetrics(factory),
+		supervisor: newSupervisor(b, "publisher", metrics.Connection),
+		metrics:    metrics,
 		slots:      make(chan struct{}, b.inFlight),
 		outbox:     make(chan *flight),
 		stopped:    make(chan struct{}),
@@ -71,10 +71,10 @@ func (p *publisher) Check(context.Context) error { return p.supervisor.now().err
 // Publish implements [message.Publisher]: it returns nil once every queue that is bound for the message has it on disk.
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
 	began := time.Now()
-	p.metrics.inFlight.Inc()
-	defer p.metrics.inFlight.Dec()
+	p.metrics.InFlight.Inc()
+	defer p.metrics.InFlight.Dec()
 	err := p.publish(ctx, m)
-	p.metrics.duration.WithLabelValues(outcomeOf(err)).Observe(time.Since(began).Seconds())
+	p.metrics.Duration.WithLabelValues(brokermetrics.Outcome(err)).Observe(time.Since(began).Seconds())
 	return err
 }
 
@@ -151,28 +151,6 @@ func (p *publisher) outcome(ctx context.Context, m message.Message, f *flight) e
 		return failure(m, message.ErrUnconfirmed, context.Cause(ctx), false)
 	case <-timeout.C:
 		return failure(m, message.ErrUnconfirmed, context.DeadlineExceeded, false)
-	}
-}
-
-// outcomeOf returns the value of the metric's label.
-func outcomeOf(err error) string {
-	switch {
-	case err == nil:
-		return "confirmed"
-	case errors.Is(err, message.ErrNotConnected):
-		return "not_connected"
-	case errors.Is(err, message.ErrBlocked):
-		return "blocked"
-	case errors.Is(err, message.ErrBusy):
-		return "busy"
-	case errors.Is(err, message.ErrUnroutable):
-		return "unroutable"
-	case errors.Is(err, message.ErrNacked):
-		return "nacked"
-	case errors.Is(err, message.ErrUnconfirmed):
-		return "unconfirmed"
-	default:
-		return "unpublishable"
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/retry"
 )
 
@@ -28,13 +29,13 @@ type supervisor struct {
 	config  Config
 	name    string
 	log     *zap.Logger
-	metrics connectionMetrics
+	metrics brokermetrics.Connection
 
 	mu    sync.Mutex
 	state state
 }
 
-func newSupervisor(b *Broker, role string, metrics connectionMetrics) *supervisor {
+func newSupervisor(b *Broker, role string, metrics brokermetrics.Connection) *supervisor {
 	name := b.name + " " + role
 	return &supervisor{
 		config: b.config, name: name, log: b.log.With(zap.String("connection", name)), metrics: metrics,
@@ -82,13 +83,13 @@ func (s *supervisor) update(change func(*state)) {
 	s.state.changed = make(chan struct{})
 	close(before.changed)
 	if before.session != nil && s.state.session == nil {
-		s.metrics.losses.Inc()
+		s.metrics.Losses.Inc()
 	}
 	if before.alarm != s.state.alarm && s.state.session != nil {
 		s.log.Warn("message broker alarm changed", zap.Bool("blocked", s.state.alarm != ""), zap.String("alarm", s.state.alarm))
 	}
-	s.metrics.connected.Set(gauge(s.state.session != nil))
-	s.metrics.blocked.Set(gauge(s.state.alarm != ""))
+	brokermetrics.Set(s.metrics.Connected, s.state.session != nil)
+	brokermetrics.Set(s.metrics.Blocked, s.state.alarm != "")
 }
 
 // now returns the state; its channel is closed when it changes.

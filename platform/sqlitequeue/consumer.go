@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/sqlite"
@@ -36,7 +37,7 @@ type consumer struct {
 	work    work
 	workers int
 	log     *zap.Logger
-	metrics consumerMetrics
+	metrics brokermetrics.Consumer
 	// consuming is how many workers take deliveries.
 	consuming atomic.Int32
 }
@@ -48,7 +49,7 @@ func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions
 	return &consumer{
 		broker: b, queue: queue, options: options,
 		log:     b.log.With(zap.Stringer("queue", queue)),
-		metrics: newConsumerMetrics(b.registry, queue),
+		metrics: brokermetrics.NewConsumer(b.registry, queue.String()),
 	}
 }
 
@@ -90,7 +91,7 @@ func (c *consumer) open() (from source, leave func()) {
 
 // count adds workers to those that take deliveries.
 func (c *consumer) count(workers int32) {
-	c.metrics.connected.Set(gauge(c.consuming.Add(workers) > 0))
+	brokermetrics.Set(c.metrics.Connected, c.consuming.Add(workers) > 0)
 }
 
 // Delays between the calls of Ready, and the limit of each call.
@@ -130,9 +131,9 @@ func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, fro
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))
 			return
 		}
-		c.metrics.inHand.Add(float64(len(deliveries)))
+		c.metrics.InHand.Add(float64(len(deliveries)))
 		settlements := c.work.handle(ctx, stop, c, deliveries)
-		c.metrics.inHand.Sub(float64(len(deliveries)))
+		c.metrics.InHand.Sub(float64(len(deliveries)))
 		c.settle(ctx, from, settlements)
 		if settlements[0].outcome == message.Requeue && !c.resume(stop) {
 			return
@@ -192,7 +193,7 @@ func (c *consumer) settle(ctx context.Context, from source, settlements []settle
 		if err != nil || s.counted {
 			label = "lost"
 		}
-		c.metrics.deliveries.WithLabelValues(label).Inc()
+		c.metrics.Deliveries.WithLabelValues(label).Inc()
 	}
 }
 

@@ -17,7 +17,7 @@ func (e each) handle(ctx, _ context.Context, c *consumer, deliveries []delivery)
 	d := deliveries[0]
 	began := time.Now()
 	outcome := e.Handle(d.Context(ctx), d.Delivery)
-	c.metrics.duration.Observe(time.Since(began).Seconds())
+	c.metrics.Duration.Observe(time.Since(began).Seconds())
 	// A delivery that is abandoned counts: it may be what kept the handler busy.
 	return settleAll(deliveries, outcome, outcome == message.Requeue && ctx.Err() != nil)
 }
@@ -31,7 +31,7 @@ func (b batches) limit() int { return b.Max }
 // delivery each time: a database outage of a few minutes would exhaust the queue's delivery limit and dead-letter
 // events that are fine.
 func (b batches) handle(ctx, stop context.Context, c *consumer, deliveries []delivery) []settlement {
-	c.metrics.batch.Observe(float64(len(deliveries)))
+	c.metrics.Batch.Observe(float64(len(deliveries)))
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry, GiveUp: c.options.RetryFor}
 	// stop ends the retries, not the handler.
 	err := retry.Loop(stop, policy, c.log, "batch failed; retrying", func(context.Context) error {
@@ -57,6 +57,6 @@ func (b batches) attempt(ctx context.Context, c *consumer, deliveries []delivery
 		batch[i] = d.Delivery
 	}
 	began := time.Now()
-	defer func() { c.metrics.duration.Observe(time.Since(began).Seconds()) }()
+	defer func() { c.metrics.Duration.Observe(time.Since(began).Seconds()) }()
 	return b.Handle(ctx, batch)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/sqlite"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -22,7 +23,7 @@ type publisher struct {
 	queue   *Queue
 	app     string
 	options message.PublisherOptions
-	metrics publisherMetrics
+	metrics brokermetrics.Publisher
 
 	started chan struct{} // closed when it runs
 	mu      sync.RWMutex  // guards stopped, and adding to unsettled
@@ -39,14 +40,14 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 		options.ConfirmTimeout = defaultConfirmTimeout
 	}
 	return &publisher{
-		queue: b.queue, app: b.name, options: options, metrics: newPublisherMetrics(b.registry), started: make(chan struct{}),
+		queue: b.queue, app: b.name, options: options, metrics: brokermetrics.NewPublisher(b.registry), started: make(chan struct{}),
 	}
 }
 
 // Run implements [message.Runner]. When drain is closed, it waits for the calls of Publish that have begun.
 func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	close(p.started)
-	p.metrics.connected.Set(1)
+	p.metrics.Connected.Set(1)
 	ready()
 	select {
 	case <-drain:
@@ -55,7 +56,7 @@ func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
-	p.metrics.connected.Set(0)
+	p.metrics.Connected.Set(0)
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
@@ -82,7 +83,7 @@ func (p *publisher) Check(ctx context.Context) error {
 		return fmt.Errorf("%w: the publisher has stopped", message.ErrNotConnected)
 	}
 	err := p.queue.db.Check(ctx)
-	p.metrics.setBlocked(err != nil)
+	brokermetrics.Set(p.metrics.Blocked, err != nil)
 	if errors.Is(err, sqlite.ErrFull) {
 		return fmt.Errorf("%w: %w", message.ErrBlocked, err)
 	}
@@ -92,10 +93,10 @@ func (p *publisher) Check(ctx context.Context) error {
 // Publish implements [message.Publisher].
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
 	began := time.Now()
-	p.metrics.inFlight.Inc()
-	defer p.metrics.inFlight.Dec()
+	p.metrics.InFlight.Inc()
+	defer p.metrics.InFlight.Dec()
 	err := p.publish(ctx, m)
-	p.metrics.duration.WithLabelValues(outcomeOf(err)).Observe(time.Since(began).Seconds())
+	p.metrics.Duration.WithLabelValues(brokermetrics.Outcome(err)).Observe(time.Since(began).Seconds())
 	return err
 }
 
@@ -185,27 +186,5 @@ func durabilityOf(m message.Message) sqlite.Durability {
 		return sqlite.Durable
 	default:
 		return sqlite.Relaxed
-	}
-}
-
-// outcomeOf returns the value of the metric's label.
-func outcomeOf(err error) string {
-	switch {
-	case err == nil:
-		return "confirmed"
-	case errors.Is(err, message.ErrNotConnected):
-		return "not_connected"
-	case errors.Is(err, message.ErrBlocked):
-		return "blocked"
-	case errors.Is(err, message.ErrBusy):
-		return "busy"
-	case errors.Is(err, message.ErrUnroutable):
-		return "unroutable"
-	case errors.Is(err, message.ErrNacked):
-		return "nacked"
-	case errors.Is(err, message.ErrUnconfirmed):
-		return "unconfirmed"
-	default:
-		return "unpublishable"
 	}
 }
