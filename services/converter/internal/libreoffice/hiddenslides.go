@@ -60,7 +60,7 @@ func (s slides) check(request engine.Request) error {
 	}
 }
 
-// omitted returns how many hidden slides the request's result lacks, as far as they can be counted.
+// omitted returns the number of hidden slides that the request's result lacks; 0 if they cannot be counted.
 func (s slides) omitted(request engine.Request) int {
 	if !omitsHiddenSlides(request) {
 		return 0
