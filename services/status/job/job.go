@@ -123,7 +123,7 @@ type Report struct {
 	HiddenSlidesLeftOut int32
 }
 
-// Seconds is how long the steps of a job took. A step that was not reached is nil.
+// Seconds are the durations of a job's steps. A step that was not reached is nil.
 type Seconds struct {
 	// Queued is the time from the acceptance of the job to the start of its last attempt; the others belong to that
 	// attempt.
