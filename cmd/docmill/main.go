@@ -24,14 +24,17 @@ type passed struct {
 
 func main() {
 	var given commands
-	parser := kong.Must(&given, kong.Name("docmill"), kong.UsageOnError(),
+	parser := kong.Must(&given, kong.Name("docmill"),
 		kong.Description("Docmill converts office documents to PDF and other formats."))
 	args := os.Args[1:]
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
-	parser.FatalIfErrorf(err)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "docmill: %v (see docmill --help)\n", err)
+		os.Exit(exitUsage)
+	}
 	switch command := parsed.Selected().Name; command {
 	case "serve":
 		os.Exit(serve.Main(given.Serve.Args))

@@ -80,7 +80,7 @@ func (c *consumer) awaitReady(s *session, stop context.Context) error {
 	if c.options.Ready == nil {
 		return nil
 	}
-	waiting, cancel := context.WithCancelCause(stop) //nolint:contextcheck // Run's ctx ends stop
+	waiting, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
 	unwatch := context.AfterFunc(s.ctx, func() { cancel(s.lost()) }) //nolint:contextcheck // the wait ends with both
 	defer unwatch()

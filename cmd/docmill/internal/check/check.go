@@ -8,13 +8,14 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
 	"github.com/docmill/docmill/platform/config"
 )
 
 type settings struct {
-	Data string `default:"~/.local/share/docmill" type:"path" placeholder:"DIR" help:"Data directory. No process may be using it."`
+	Data string `default:"~/.local/share/docmill" type:"path" placeholder:"DIR" help:"Data directory. No process may be using it. Default: ~/.local/share/docmill."`
 }
 
 // Exit codes.
@@ -28,6 +29,8 @@ const (
 func Main(args []string) int {
 	source := config.Process()
 	source.Args = args
+	// The other settings of docmill serve, in a container's environment for example, are none of this command's.
+	source.Environ = slices.DeleteFunc(source.Environ, func(setting string) bool { return !strings.HasPrefix(setting, "DOCMILL_DATA=") })
 	var s settings
 	if err := config.Parse("docmill check", "Checks that the database of a data directory is intact and that jobs and files match.", &s, source); err != nil {
 		fmt.Fprintln(os.Stderr, "docmill check:", err)

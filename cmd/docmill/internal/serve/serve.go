@@ -33,7 +33,7 @@ type settings struct {
 	service.Settings `embed:""`
 
 	Address string `default:"127.0.0.1:8080" help:"Address of the public API."`
-	Data    string `default:"~/.local/share/docmill" type:"path" placeholder:"DIR" help:"Directory of the database and the files. One process uses it at a time."`
+	Data    string `default:"~/.local/share/docmill" type:"path" placeholder:"DIR" help:"Directory of the database and the files, used by one process at a time. Default: ~/.local/share/docmill."`
 
 	Gateway   gateway.Config   `embed:""`
 	Converter converter.Config `embed:""`
