@@ -195,7 +195,7 @@ func (n name) judgeSealed(c content) (Result, error) {
 	if !n.known() {
 		return Result{}, n.refuse(Refusal{
 			Reason: Unrecognized, Content: c.title,
-			note: "Only an extension, such as .pptx, .docx or .xlsx, would show its kind.",
+			note: "Only a file extension, such as .pptx, .docx or .xlsx, could show its kind.",
 		})
 	}
 	f := n.format

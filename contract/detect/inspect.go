@@ -159,9 +159,9 @@ func (i *inspection) directory(p *officefile.Package, size int64) error {
 	const mega = 1 << 20
 	switch {
 	case i.limits.Growth > 0 && i.growth > i.limits.Growth:
-		return tooComplex("%d MiB packed into %d KiB", i.growth/mega, size>>10)
+		return tooComplex("%d MiB compressed into %d KiB", i.growth/mega, size>>10)
 	case i.limits.Packed > 0 && i.packed > i.limits.Packed:
-		return tooComplex("%d MiB packed more than %d to one", i.packed/mega, i.limits.Ratio)
+		return tooComplex("%d MiB compressed more than %d to one", i.packed/mega, i.limits.Ratio)
 	case compressed > size:
 		return tooComplex("files that overlap in their package")
 	default:
@@ -243,7 +243,7 @@ func (i *inspection) inner(p *officefile.Package, f *zip.File, depth int) error 
 	}
 	size := int64(min(f.UncompressedSize64, maxNested))
 	if i.held+size > maxHeld { // at the earliest in the third level
-		return tooComplex("packages nested in packages with more than %d MiB", maxHeld>>20)
+		return tooComplex("nested packages of more than %d MiB", maxHeld>>20)
 	}
 	if !i.afford(size / nestedPerUnit) {
 		return nil

@@ -47,11 +47,11 @@ func (l Limits) Sandbox() sandbox.Limits {
 func LimitExceeded(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrTime):
-		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.").Because(err)
+		return problem.New(problem.ConversionTimeout, "The conversion exceeded its time limit and was stopped.").Because(err)
 	case errors.Is(err, sandbox.ErrMemory):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended at its memory limit.").Because(err)
+		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its memory limit and was stopped.").Because(err)
 	case errors.Is(err, sandbox.ErrDisk):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.").Because(err)
+		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its disk space limit and was stopped.").Because(err)
 	default:
 		return err
 	}

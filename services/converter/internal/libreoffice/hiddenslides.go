@@ -113,7 +113,7 @@ func (e *Engine) convertAndSelect(ctx context.Context, request engine.Request, i
 }
 
 func pagesNotFound(total int, wanted string) *problem.Error {
-	return problem.New(problem.PagesNotFound, "The document has %d pages, and none of %s.", total, wanted)
+	return problem.New(problem.PagesNotFound, "The document has %d pages, but none of the requested pages %s.", total, wanted)
 }
 
 // withPages returns a copy of options with other pages. Nil means all.
