@@ -22,7 +22,7 @@ const (
 	signatureBytes = 3072 // as much of the head as mimetype looks at
 )
 
-// content is what the bytes say, before the name is considered.
+// content is what the bytes of a document show, before the name is considered.
 type content struct {
 	// format is the format of the content; its ID is empty if it is not in the table.
 	format format.Format
@@ -38,7 +38,7 @@ type content struct {
 	archive *officefile.Package
 }
 
-// identify finds out what a document is.
+// identify determines the type of a document by its bytes.
 func (l Limits) identify(w *officefile.Window, budget *officefile.Budget) (content, error) {
 	head, err := w.Head()
 	if err != nil {
@@ -55,8 +55,8 @@ func (l Limits) identify(w *officefile.Window, budget *officefile.Budget) (conte
 	}
 }
 
-// identifyHead identifies what is not a container by its beginning. cut means that the document continues after it;
-// decided is false if that might show it to be something else.
+// identifyHead identifies a document that is not a container by its head. cut means that the document continues after
+// the head; decided is false if the rest might show it to be something else.
 func identifyHead(head []byte, cut bool) (c content, decided bool, err error) {
 	if f, ok := formatBySignature(head); ok {
 		return content{format: f}, true, nil
@@ -126,8 +126,8 @@ func isWordPerfect(head []byte) bool {
 	return len(head) >= 10 && bytes.HasPrefix(head, []byte("\xffWPC")) && head[8] == 1 && head[9] == 10
 }
 
-// identifyXML identifies the formats that are one XML file by its root. A head that ends before the root does decides
-// nothing, if the document continues; nor does what is not XML after all.
+// identifyXML identifies the formats that are one XML file by the root element. It decides nothing if the head ends
+// before the root does and the document continues, or if the document is not XML.
 func identifyXML(head []byte, cut bool) (c content, decided bool) {
 	if !bytes.HasPrefix(bytes.TrimLeft(inUTF8(head), "\ufeff \t\r\n"), []byte("<")) {
 		return content{}, true

@@ -23,34 +23,34 @@ const PrefixSize = 4 << 10
 
 const (
 	// maxFetches bounds a detection to 2.5 MiB in 40 round trips. To find the format, small packages take one, large
-	// ones two or three. It bounds the directory of a package to some 30,000 entries and 12 MiB of memory.
+	// ones two or three. It bounds the directory of a package to about 30,000 entries and 12 MiB of memory.
 	maxFetches = 40
-	// maxUnits bounds the work on one document to some 80 ms of a core, and to 50 ms of a fast one. Of the real documents
+	// maxUnits bounds the work on one document to about 80 ms of a core, and to 50 ms of a fast one. Of the real documents
 	// that the project is tested with, none takes more than half of it.
 	maxUnits = 8_000_000
 )
 
-// Result is what a document turned out to be.
+// Result describes a document.
 type Result struct {
-	// Format is the format of the content, whatever the name says.
+	// Format is the format of the content, regardless of the name.
 	Format format.Format
 	// Import tells LibreOffice how to read this document: it is Format.Import, with the character set and the
 	// separator that were detected in a text.
 	Import format.Import
-	// Encrypted reports whether the document needs a password. It is false for what is encrypted with the password
-	// that is built into Excel and LibreOffice and only protects from changes: that opens without asking.
+	// Encrypted reports whether the document needs a password. It is false for a document that is encrypted with the
+	// password that is built into Excel and LibreOffice and only protects from changes: it opens without a password.
 	Encrypted bool
 }
 
 // Detect decides the type of a document of size bytes by its content. The name, of which only the extension counts,
 // chooses among formats that have the same content (ppt and pps; txt and csv; the formats that are encrypted as a
-// whole) and is compared with the content: another format of the same family is accepted as what the content is,
-// anything else is a contradiction. With no extension or an unknown one the content alone decides.
+// whole) and is compared with the content: if the content is another format of the same family, that format is the
+// result; any other mismatch is a contradiction. Without a known extension the content alone decides.
 //
-// A document that will not be converted is a [*Refusal], including one beyond the [DefaultLimits]; any other error is
-// that of reading from r or the cause of the end of ctx. At most 40 reads of up to 64 KiB are made: one or two for
-// most documents, up to ten for packages of more than a MiB. It takes some milliseconds; trying the built-in password
-// on an encrypted document takes up to 0.07 s.
+// The error for a document that will not be converted, or that exceeds the [DefaultLimits], is a [*Refusal]; any other
+// error is that of reading from r or the cause of the end of ctx. Detect makes at most 40 reads of up to 64 KiB: one or
+// two for most documents, up to ten for packages of more than a MiB. It takes a few milliseconds; trying the built-in
+// password on an encrypted document takes up to 0.07 s.
 func Detect(ctx context.Context, r io.ReaderAt, size int64, filename string) (Result, error) {
 	return DefaultLimits().Detect(ctx, r, size, filename)
 }
@@ -107,8 +107,8 @@ func (l Limits) look(w *officefile.Window, budget *officefile.Budget, name name)
 	return result, nil
 }
 
-// DetectPrefix refuses a document whose first bytes already show what [Detect] would refuse, and returns nil if all
-// of it has to be seen. The head has at least [PrefixSize] bytes, or is the whole of a smaller document.
+// DetectPrefix refuses a document whose first bytes already show that [Detect] would refuse it. It returns nil if the
+// first bytes do not decide. head has at least [PrefixSize] bytes, or is the whole of a smaller document.
 func DetectPrefix(ctx context.Context, head []byte, filename string) error {
 	if len(head) < PrefixSize {
 		_, err := Detect(ctx, bytes.NewReader(head), int64(len(head)), filename)
@@ -136,7 +136,7 @@ func importText(f format.Format, e encoding, head []byte) format.Import {
 	return textImport(e)
 }
 
-// name is what the name of a document says about its format.
+// name is the information in the name of a document about its format.
 type name struct {
 	// extension is in lower case and without a dot; empty if the name has none that could be one.
 	extension string
@@ -189,13 +189,13 @@ func (n name) judge(c content) (Result, error) {
 	}
 }
 
-// judgeSealed decides what an encrypted package is: what its name says, or else the document of the name's family,
+// judgeSealed decides the format of an encrypted package: that of its name, or else the document of the name's family,
 // which is how Office names such files. To know more, one needs the password.
 func (n name) judgeSealed(c content) (Result, error) {
 	if !n.known() {
 		return Result{}, n.refuse(Refusal{
 			Reason: Unrecognized, Content: c.title,
-			note: "Only an extension, such as .pptx, .docx or .xlsx, would show its kind.",
+			note: "Only a file extension, such as .pptx, .docx or .xlsx, could show its kind.",
 		})
 	}
 	f := n.format

@@ -424,7 +424,7 @@ func TestDetectUnreadable(t *testing.T) {
 			_, err := Detect(t.Context(), c.source, int64(len(data)), "deck.odp")
 			require.ErrorIs(t, err, c.want)
 			var refusal *Refusal
-			require.NotErrorAs(t, err, &refusal, "it is not the document's fault")
+			require.NotErrorAs(t, err, &refusal, "the document is not the cause")
 		})
 	}
 }

@@ -41,7 +41,7 @@ func TestDetectorMakesWayWhileItReads(t *testing.T) {
 	}()
 	<-slow.reading
 	_, err := d.Detect(t.Context(), bytes.NewReader(text), int64(len(text)), "b.txt")
-	require.NoError(t, err, "the store of the first document is slow, and that is no reason to wait")
+	require.NoError(t, err, "a slow store of the first document must not make others wait")
 	close(slow.opened)
 	require.NoError(t, <-done)
 	require.Empty(t, d.slots)
@@ -88,5 +88,5 @@ func TestDetectEndsWithItsContext(t *testing.T) {
 	_, err := Detect(ctx, bytes.NewReader(data), int64(len(data)), "deck.pptx")
 	require.ErrorIs(t, err, gone)
 	_, refused := errors.AsType[*Refusal](err)
-	require.False(t, refused, "it is not the document's fault")
+	require.False(t, refused, "the document is not the cause")
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxProlog bounds what is read of XML to find the declarations before its root.
+	// maxProlog bounds the bytes of XML that are read to find the declarations before its root.
 	maxProlog = 64 << 10
 	// costDeclaration and costDeclared, for each byte of it, are in units of an officefile.Budget.
 	costDeclaration, costDeclared = 40, 4
@@ -47,7 +47,7 @@ func inUTF8(head []byte) []byte {
 }
 
 // prolog refuses XML whose entities grow: those that refer to other entities, and so grow with each step, and long
-// ones, which grow with each use. References to what is outside the document are ignored: nothing reads that. Unless
+// ones, which grow with each use. References to anything outside the document are ignored: nothing reads that. Unless
 // data is the last, enough is false when the prolog does not end in it.
 func (i *inspection) prolog(data []byte, last bool) (enough bool, err error) {
 	if i.limits.Entity <= 0 {
@@ -225,7 +225,7 @@ func declaration(text []byte) (name entityName, value string, length int) {
 	return name, string(rest[1 : closing+1]), len(text) - len(rest) + closing + 2
 }
 
-// sizer computes what entities expand to.
+// sizer computes the sizes to which entities expand.
 type sizer struct {
 	declared map[entityName]string
 	limit    int

@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// inspectFetches bounds what an inspection reads beyond what the detection has read: 512 KiB in 8 round trips.
+	// inspectFetches bounds the reads of an inspection, in addition to those of the detection: 512 KiB in 8 round trips.
 	inspectFetches = 8
-	// signature is how much of an entry shows what it is, and signaturePacked how many packed bytes are inflated for
-	// it: about half of those define codes.
+	// signature is the number of bytes of an entry that show its type, and signaturePacked the number of packed bytes
+	// that are inflated for that: about half of them define codes.
 	signature       = 512
 	signaturePacked = 160
-	// firstPacked is how many packed bytes are inflated of images and of XML with a document type before all that
-	// matters is. It suffices for nearly all.
+	// firstPacked is the number of packed bytes that are inflated first of images and of XML with a document type. It
+	// suffices for nearly all; otherwise more is inflated.
 	firstPacked = 2 << 10
-	// maxImageHead bounds what is inflated of an image to find its size: in a JPEG that comes after all metadata.
+	// maxImageHead bounds the bytes that are inflated of an image to find its size: in a JPEG that comes after all
+	// metadata.
 	maxImageHead = 256 << 10
-	// maxNested bounds what is inflated of a package in a package, whose directory is at its end.
+	// maxNested bounds the bytes that are inflated of a package in a package, whose directory is at its end.
 	maxNested = 4 << 20
-	// maxHeld bounds what is held of packages in packages at a time: two large ones.
+	// maxHeld bounds the bytes of nested packages that are in memory at the same time: two large ones.
 	maxHeld = 2 * maxNested
 	// maxDeclarations bounds the declarations of entities in all of a document. Adobe Illustrator writes up to 2 KiB
 	// of them per image.
@@ -38,24 +39,24 @@ const (
 	costImage = 2
 	// costDecoder is charged for each image: the decoder of image/jpeg has 15 KiB.
 	costDecoder = 3000
-	// nestedPerUnit is how many bytes of memory a package that is held may claim for a unit.
+	// nestedPerUnit is the number of bytes of memory that a nested package may occupy for a unit.
 	nestedPerUnit = 4
 )
 
-// inspection holds a document to limits. It looks at the directory of a package and then at the beginnings of its
-// entries, those packed best first, as bombs are; in a large document first at those that are in memory, and then at
-// some others. Entries that it cannot examine, because that would take too many reads or more work than the budget
-// allows, pass: the limits of the conversion apply to them, and a good document must not be refused for something that
-// was not examined.
+// inspection checks a document against limits. It examines the directory of a package and then the beginnings of its
+// entries, those with the highest compression ratio first, as bombs have it; in a large document, first those that are
+// in memory, and then some others. Entries that it cannot examine, because that would take too many reads or more work
+// than the budget allows, pass: the limits of the conversion apply to them, and a good document must not be refused for
+// something that was not examined.
 type inspection struct {
 	limits  Limits
 	budget  *officefile.Budget
 	entries int
 	growth  int64
 	packed  int64
-	// held is how many bytes of packages in packages are in memory.
+	// held is the number of bytes of nested packages in memory.
 	held int64
-	// declared is how many bytes declare entities.
+	// declared is the number of bytes that declare entities.
 	declared int
 }
 
@@ -158,9 +159,9 @@ func (i *inspection) directory(p *officefile.Package, size int64) error {
 	const mega = 1 << 20
 	switch {
 	case i.limits.Growth > 0 && i.growth > i.limits.Growth:
-		return tooComplex("%d MiB packed into %d KiB", i.growth/mega, size>>10)
+		return tooComplex("%d MiB compressed into %d KiB", i.growth/mega, size>>10)
 	case i.limits.Packed > 0 && i.packed > i.limits.Packed:
-		return tooComplex("%d MiB packed more than %d to one", i.packed/mega, i.limits.Ratio)
+		return tooComplex("%d MiB compressed more than %d to one", i.packed/mega, i.limits.Ratio)
 	case compressed > size:
 		return tooComplex("files that overlap in their package")
 	default:
@@ -184,8 +185,8 @@ func isBitmap(p *officefile.Package, f *zip.File) bool {
 	return err == nil && (isMetafile(head) || isBMP(head) || isTIFF(head))
 }
 
-// entry inspects one file of a package. Only a refusal is an error: LibreOffice decides what to make of an entry that
-// cannot be read.
+// entry inspects one file of a package. Only a refusal is an error: an entry that cannot be read is left to
+// LibreOffice.
 func (i *inspection) entry(p *officefile.Package, f *zip.File, depth int) error {
 	head, _, err := p.Head(f, signature, signaturePacked)
 	if err != nil {
@@ -242,7 +243,7 @@ func (i *inspection) inner(p *officefile.Package, f *zip.File, depth int) error 
 	}
 	size := int64(min(f.UncompressedSize64, maxNested))
 	if i.held+size > maxHeld { // at the earliest in the third level
-		return tooComplex("packages nested in packages with more than %d MiB", maxHeld>>20)
+		return tooComplex("nested packages of more than %d MiB", maxHeld>>20)
 	}
 	if !i.afford(size / nestedPerUnit) {
 		return nil

@@ -6,7 +6,7 @@ package detect
 // Zero means no limit.
 type Limits struct {
 	// Entries is the maximum number of files in a package, including those of the packages in it. A deck of 1000
-	// slides has 2015, one of 180 slides with images 710. (A directory of more than 2.5 MiB, some 30,000 entries, is
+	// slides has 2015, one of 180 slides with images 710. (A directory of more than 2.5 MiB, about 30,000 entries, is
 	// refused in any case.)
 	Entries int
 	// Growth is the maximum number of bytes by which all files of a package may grow when they are unpacked. A report

@@ -25,10 +25,10 @@ const builtInPassword = "VelvetSweatshop"
 
 const (
 	// maxSpins bounds the work on a password to 30 to 65 ms. Office takes 50,000 rounds (2007) or 100,000 (since
-	// 2010), and so do LibreOffice and Excelize; MS-OFFCRYPTO 2.3.4.10 allows up to 10,000,000. What takes more
-	// counts as not opened.
+	// 2010), and so do LibreOffice and Excelize; MS-OFFCRYPTO 2.3.4.10 allows up to 10,000,000. A package that takes
+	// more counts as not opened.
 	maxSpins = 100_000
-	// costPassword is what that is in units of an officefile.Budget.
+	// costPassword is the cost of maxSpins in units of an officefile.Budget.
 	costPassword = 5_000_000
 	// standardSpins is fixed by MS-OFFCRYPTO 2.3.4.7.
 	standardSpins = 50_000

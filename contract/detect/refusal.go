@@ -78,7 +78,7 @@ func (r *Refusal) sentence() string {
 	case Empty:
 		return "The document is empty (0 bytes)."
 	case Unsupported:
-		return fmt.Sprintf("Documents of this kind are not converted: %s.", r.Content)
+		return fmt.Sprintf("Documents of this kind cannot be converted: %s.", r.Content)
 	case Contradiction:
 		return fmt.Sprintf("The name ends in .%s, but the content is something else: %s.", r.Extension, r.Content)
 	case Damaged:

@@ -12,7 +12,7 @@ import (
 )
 
 // Family groups the formats that one application of LibreOffice opens. A document whose name promises another format
-// of the same family is accepted as what its content is.
+// of the same family is accepted in the format of its content.
 type Family string
 
 // The families of formats.

@@ -59,7 +59,7 @@ func Encode(ctx context.Context, m Message, app string) (Envelope, error) {
 	}, nil
 }
 
-// check returns why the message cannot be published; nil if it can, provided that its body can be encoded.
+// check returns the reason why the message cannot be published, or nil. It does not check that the body can be encoded.
 func (m Message) check() error {
 	if m.Body == nil {
 		return errors.New("the message has no body")
@@ -101,11 +101,12 @@ const (
 	Rejected Death = "rejected"
 )
 
-// Delivery is a message as a consumer receives it. What its envelope says is the publisher's word, unverified.
+// Delivery is a message as a consumer receives it. The contents of its envelope come from the publisher and are not
+// verified.
 type Delivery struct {
 	Envelope
 
-	// DeliveryCount is how often the message was delivered before and returned to its queue.
+	// DeliveryCount is the number of earlier deliveries after which the message was returned to its queue.
 	DeliveryCount int
 	// Death is why the message is in a dead-letter queue; empty in any other queue. Values other than the constants
 	// are the broker's own.

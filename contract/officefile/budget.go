@@ -9,45 +9,46 @@ import (
 	"io"
 )
 
-// Costs in units of a [Budget]. A unit is some 10 ns of a core; the numbers are for the worst input that we know.
+// Costs in units of a [Budget]. A unit is about 10 ns of processor time; the numbers are those of the worst known
+// input.
 const (
-	// costFetch is charged for each read from the source of a window, beside the bytes.
+	// costFetch is charged for each read from the source of a window, in addition to the bytes.
 	costFetch = 100
 	// costCall is charged for each read from a window.
 	costCall = 10
 	// costOpen is charged for each entry of a package that is opened.
 	costOpen = 200
-	// costPacked is charged for each byte that is inflated. Deflate blocks that define codes and hold nothing take
-	// compress/flate 200 ns for each byte; ordinary ones 10.
+	// costPacked is charged for each byte that is inflated. compress/flate takes 200 ns for each byte of deflate blocks
+	// that define codes and hold nothing, and 10 ns for each byte of ordinary ones.
 	costPacked = 20
 	// costRecord is charged for each byte of a package's directory: 46 bytes are a record, which takes 0.5 µs.
 	costRecord = 1
-	// costTag is charged for each tag of XML, and a unit for so many bytes of it: each attribute is searched for by
-	// name.
+	// costTag is charged for each tag of XML, plus one unit for each tagBytesPerUnit bytes of it: each attribute is
+	// searched for by name.
 	costTag         = 15
 	tagBytesPerUnit = 2
 	// costEntry is charged for each directory entry of a compound file.
 	costEntry = 30
-	// bytesPerUnit is how many bytes are copied, or searched for one other byte, for a unit.
+	// bytesPerUnit is the number of bytes that are copied, or searched for one byte, for a unit.
 	bytesPerUnit = 16
 )
 
 // ErrBudget means that reading a document took more work than its [Budget] allows.
 var ErrBudget = errors.New("the document takes too much work to read")
 
-// Budget bounds the work of reading one document, over all the containers in it and whatever they claim about
-// themselves, and ends it when a context does. It is for one goroutine at a time.
+// Budget bounds the work of reading one document and all containers in it, whatever they claim about themselves, and
+// ends the work when a context ends. It is for one goroutine at a time.
 //
-// Work is counted in units of some 10 ns rather than measured as time, so that the same document is always read
-// equally far.
+// Work is counted in units of about 10 ns rather than measured as time, so that the result for a document does not
+// depend on the load of the machine.
 type Budget struct {
 	ended func() error
 	total int64
 	left  int64
 	err   error
-	// inflaters are those not in use: each has 40 KiB.
+	// inflaters are the decompressors that are not in use: each has 40 KiB.
 	inflaters []*inflater
-	// buffer is what tags are read into.
+	// buffer holds the tags that are being read.
 	buffer []byte
 }
 

@@ -22,7 +22,7 @@ const (
 	streamEntry = 2
 	rootEntry   = 5
 
-	// maxEntries bounds the directory (8 MiB). A document with 1000 embedded objects has some 10,000.
+	// maxEntries bounds the directory (8 MiB). A document with 1000 embedded objects has about 10,000.
 	maxEntries = 1 << 16
 )
 

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// maxDirectory bounds the directory of a package to some 30,000 entries of a real document, and 55,000 of a
+	// maxDirectory bounds the directory of a package to about 30,000 entries of a real document, and 55,000 of a
 	// hostile one, and 16 MiB of memory.
 	maxDirectory = 5 << 19
 	// maxRecords bounds the number of entries that a directory may claim: package archive/zip allocates a pointer for
 	// each before it reads the first one, if the file is large enough to hold them (143 MB for a file of 512 MiB).
 	// Only zip64 can claim more.
 	maxRecords = 1 << 16
-	// maxTypes bounds what is inflated of [Content_Types].xml and of a manifest. A deck of 1000 slides and 500 charts
-	// has 1.1 MiB of content types.
+	// maxTypes bounds the bytes that are inflated of [Content_Types].xml and of a manifest. A deck of 1000 slides and 500
+	// charts has 1.1 MiB of content types.
 	maxTypes = 4 << 20
-	// maxRelations bounds what is inflated of the relationships of a package or of its main part.
+	// maxRelations bounds the bytes that are inflated of the relationships of a package or of its main part.
 	maxRelations = 2 << 20
-	// maxMediaType bounds what is read of the entry "mimetype"; the longest real one has 73 bytes.
+	// maxMediaType bounds the bytes that are read of the entry "mimetype"; the longest real one has 73 bytes.
 	maxMediaType = 256
 )
 
@@ -64,7 +64,7 @@ func OpenPackage(r io.ReaderAt, size int64, budget *Budget) (*Package, error) {
 	return &Package{File: z.File, budget: budget}, nil
 }
 
-// directoryReader bounds and charges what is read until the package is open.
+// directoryReader bounds and charges the reads until the package is open.
 type directoryReader struct {
 	r      io.ReaderAt
 	budget *Budget
@@ -230,7 +230,7 @@ func (p *Package) Part(name string, limit int64) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("open the part %s: %w", name, ErrMissingPart)
 }
 
-// PartKey returns what two names of the same part have in common.
+// PartKey returns the canonical form of a part's name: two names of the same part have the same key.
 func PartKey(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, `\`, "/"))
 }

@@ -13,17 +13,17 @@ const (
 	// slideFetches bounds the reading of [CountSlides] to 256 MiB. It is made for local files: a deck of 1000 slides
 	// takes about 1000 reads.
 	slideFetches = 4096
-	// slideBudget is some 4 s: an OpenDocument presentation of 64 MiB of nothing but the shortest tags takes 0.6 s.
+	// slideBudget is about 4 s: an OpenDocument presentation of 64 MiB of nothing but the shortest tags takes 0.6 s.
 	slideBudget = 400_000_000
 	// directoryFetches bounds the reading of a directory to 2.5 MiB.
 	directoryFetches = 40
 	// maxSlides bounds the number of slides that are looked at.
 	maxSlides = 10_000
-	// maxSlideList bounds what is inflated of the part that lists the slides.
+	// maxSlideList bounds the bytes that are inflated of the part that lists the slides.
 	maxSlideList = 4 << 20
-	// maxSlideHead bounds what is inflated of a slide: its root comes first.
+	// maxSlideHead bounds the bytes that are inflated of a slide: its root comes first.
 	maxSlideHead = 16 << 10
-	// maxODFContent bounds what is inflated of an OpenDocument presentation, whose slides are all in one part.
+	// maxODFContent bounds the bytes that are inflated of an OpenDocument presentation, whose slides are all in one part.
 	maxODFContent = 64 << 20
 )
 
@@ -120,7 +120,7 @@ func isPresentation(mainType string) bool {
 }
 
 // slideParts returns the parts of the slides in their order. The list in the main part counts: a package may have
-// slides that are on no list.
+// slides that are not listed.
 func (p *Package) slideParts(main string) ([]string, error) {
 	var ids []string
 	err := p.Tags(main, maxSlideList, func(t Tag) bool {
@@ -154,8 +154,7 @@ func (p *Package) slideParts(main string) ([]string, error) {
 	return parts, nil
 }
 
-// hiddenParts returns the slides that are not to be shown. One that cannot be read counts as shown: the conversion
-// will tell.
+// hiddenParts returns the hidden slides. A slide that cannot be read counts as shown: the conversion decides about it.
 func (p *Package) hiddenParts(slides []string) map[string]bool {
 	wanted := make(map[string]bool, len(slides))
 	for _, s := range slides {

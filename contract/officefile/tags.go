@@ -121,7 +121,7 @@ func tagEnd(text []byte) int {
 	}
 }
 
-// specials are what looks like a tag and has another end.
+// specials are the constructs that begin like a tag and end differently.
 var specials = []struct{ begin, end []byte }{
 	{[]byte("<!--"), []byte("-->")}, {[]byte("<![CDATA["), []byte("]]>")}, {[]byte("<?"), []byte("?>")},
 }

@@ -10,7 +10,7 @@ const (
 	// BlockSize is how much one fetch of a [Window] brings: as much as a round trip to an object store carries at no
 	// extra cost, and enough for the first parts of a package, or for its whole directory.
 	BlockSize = 64 << 10
-	// pageSize is what blocks are aligned to, so that scattered reads do not overlap by a few bytes.
+	// pageSize is the alignment of blocks, so that scattered reads do not overlap by a few bytes.
 	pageSize = 4 << 10
 	// maxBlocks bounds the memory of a window to 4 MiB. A detection never fetches more, so it fetches nothing twice.
 	maxBlocks = 64
@@ -25,7 +25,7 @@ type Window struct {
 	source io.ReaderAt
 	size   int64
 	budget *Budget
-	// fetches is how many more may be made.
+	// fetches is the number of further fetches that are allowed.
 	fetches int
 	// refused reports whether a fetch was refused because no more are allowed.
 	refused bool

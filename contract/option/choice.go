@@ -1,6 +1,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,67 +42,67 @@ func (c *Chosen) Secrets() *conversionv1.Secrets {
 	return c.secrets
 }
 
-// Set sets an option. fault describes what is wrong with the value, in words that follow the option's name in a
-// sentence; it is empty if the value is valid, and never repeats the value.
-func (c *Chosen) Set(name, value string) (fault string) {
+// Set sets an option. Its error describes what is wrong with the value, in words that follow the option's name in a
+// sentence. The error never repeats the value.
+func (c *Chosen) Set(name, value string) error {
 	o, found := find(Name(name))
 	if !found {
-		return "is not an option"
+		return errors.New("is not an option")
 	}
 	field, secret := fieldOf(o.Name)
-	parsed, fault := o.parse(field, value)
-	if fault != "" {
-		return fault
+	parsed, err := o.parse(field, value)
+	if err != nil {
+		return err
 	}
 	if secret {
 		c.secrets.ProtoReflect().Set(field, parsed)
 	} else {
 		c.options.ProtoReflect().Set(field, parsed)
 	}
-	return ""
+	return nil
 }
 
 // parse returns a value in the type of its field.
-func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed protoreflect.Value, fault string) {
+func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed protoreflect.Value, err error) {
 	switch o.Kind {
 	case Boolean:
 		if value != "true" && value != "false" {
-			return parsed, "must be true or false"
+			return parsed, errors.New("must be true or false")
 		}
-		return protoreflect.ValueOfBool(value == "true"), ""
+		return protoreflect.ValueOfBool(value == "true"), nil
 	case Integer:
 		n, err := strconv.ParseInt(value, 10, 32)
 		if err != nil || int(n) < o.Minimum || int(n) > o.Maximum {
-			return parsed, fmt.Sprintf("must be a whole number from %d to %d", o.Minimum, o.Maximum)
+			return parsed, fmt.Errorf("must be a whole number from %d to %d", o.Minimum, o.Maximum)
 		}
-		return protoreflect.ValueOfInt32(int32(n)), ""
+		return protoreflect.ValueOfInt32(int32(n)), nil
 	case Choice:
 		i := slices.Index(o.Allowed, value)
 		if i < 0 {
-			return parsed, "must be one of: " + strings.Join(o.Allowed, ", ")
+			return parsed, errors.New("must be one of: " + strings.Join(o.Allowed, ", "))
 		}
-		return protoreflect.ValueOfEnum(field.Enum().Values().Get(i + 1).Number()), ""
+		return protoreflect.ValueOfEnum(field.Enum().Values().Get(i + 1).Number()), nil
 	default:
-		return protoreflect.ValueOfString(value), o.faultOfText(value)
+		return protoreflect.ValueOfString(value), o.validateText(value)
 	}
 }
 
-func (o Option) faultOfText(value string) string {
+func (o Option) validateText(value string) error {
 	switch {
 	case value == "":
-		return "must not be empty"
+		return errors.New("must not be empty")
 	case !utf8.ValidString(value):
-		return "must be UTF-8"
+		return errors.New("must be UTF-8")
 	case utf8.RuneCountInString(value) > o.MaxLength:
-		return fmt.Sprintf("must have at most %d characters", o.MaxLength)
+		return fmt.Errorf("must have at most %d characters", o.MaxLength)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		return "must not contain control characters"
+		return errors.New("must not contain control characters")
 	case o.Kind == PageRange && !isPages(value):
-		return `must list pages, counted from 1, such as "1-3,5,8-"`
+		return errors.New(`must list pages, counted from 1, such as "1-3,5,8-"`)
 	case o.Kind == Language && !validLanguage(value):
-		return `must be a BCP 47 language tag, such as "de" or "pt-BR"`
+		return errors.New(`must be a BCP 47 language tag, such as "de" or "pt-BR"`)
 	default:
-		return ""
+		return nil
 	}
 }
 
@@ -151,27 +152,27 @@ func pageNumber(text string, missing int) (int, bool) {
 	return int(n), err == nil && n >= 1 && n <= maxPage
 }
 
-// Fault is what is wrong with an option.
-type Fault struct{ Name, Detail string }
+// Violation is a rule that a chosen option breaks. Detail follows the option's name in a sentence.
+type Violation struct{ Name, Detail string }
 
 // Unsuitable lists the chosen options that do not apply to any of the families with the target.
-func (c *Chosen) Unsuitable(target string, families ...format.Family) []Fault {
-	var faults []Fault
+func (c *Chosen) Unsuitable(target string, families ...format.Family) []Violation {
+	var violations []Violation
 	for _, o := range all() {
 		suits := func(family format.Family) bool { return o.Applies(family, target) }
 		if c.has(o.Name) && !slices.ContainsFunc(families, suits) {
-			faults = append(faults, Fault{string(o.Name), "does not apply when converting this document to " + target})
+			violations = append(violations, Violation{string(o.Name), "does not apply when converting this document to " + target})
 		}
 	}
-	return faults
+	return violations
 }
 
 // Contradictions lists the chosen options that exclude each other.
-func (c *Chosen) Contradictions() []Fault {
-	var faults []Fault
+func (c *Chosen) Contradictions() []Violation {
+	var violations []Violation
 	exclude := func(name Name, clash bool, detail string) {
 		if clash && c.has(name) {
-			faults = append(faults, Fault{string(name), detail})
+			violations = append(violations, Violation{string(name), detail})
 		}
 	}
 	archival := c.options.GetPdfA() != conversionv1.PdfA_PDF_A_UNSPECIFIED
@@ -186,7 +187,7 @@ func (c *Chosen) Contradictions() []Fault {
 	exclude(Tagged, c.options.GetPdfUa() && !c.options.GetTagged(), "must not be false with pdf_ua")
 	exclude(OwnerPassword, c.has(UserPassword) && c.secrets.GetOwnerPassword() == c.secrets.GetUserPassword(),
 		"must differ from user_password, which would otherwise lift the restrictions")
-	return faults
+	return violations
 }
 
 func (c *Chosen) has(name Name) bool {

@@ -35,7 +35,7 @@ func TestTheTableHasEveryField(t *testing.T) {
 			require.Equal(t, all.Get(i).Kind() == protoreflect.Int32Kind, o.Kind == option.Integer, o.Name)
 			require.Equal(t, all.Get(i).Kind() == protoreflect.EnumKind, o.Kind == option.Choice, o.Name)
 			if o.Default != "" {
-				require.Empty(t, option.New().Set(string(o.Name), o.Default), o.Name)
+				require.NoError(t, option.New().Set(string(o.Name), o.Default), o.Name)
 			}
 		}
 	}
@@ -86,11 +86,11 @@ func TestContradictionsNameExistingOptions(t *testing.T) {
 		chosen := option.New()
 		for pair := range strings.SplitSeq(with+","+c.given, ",") {
 			name, value, _ := strings.Cut(pair, "=")
-			require.Empty(t, chosen.Set(name, value), pair)
+			require.NoError(t, chosen.Set(name, value), pair)
 		}
 		var faulty []option.Name
-		for _, fault := range chosen.Contradictions() {
-			faulty = append(faulty, option.Name(fault.Name))
+		for _, violation := range chosen.Contradictions() {
+			faulty = append(faulty, option.Name(violation.Name))
 		}
 		require.Equal(t, c.faulty, faulty, with)
 	}
@@ -103,7 +103,7 @@ func TestValuesRoundTrip(t *testing.T) {
 		"pages": "1-3,5,8-", "pdf_a": "2b", "tagged": "false", "image_quality": "75", "watermark": `a="b" ü`, "notes": "only",
 		"locale": "pt-BR", "allow_printing": "low", "paper": "a4",
 	} {
-		require.Empty(t, chosen.Set(name, value), name)
+		require.NoError(t, chosen.Set(name, value), name)
 	}
 	require.Nil(t, chosen.Secrets())
 	require.Equal(t, map[string]any{
@@ -131,7 +131,7 @@ func TestInvalidValues(t *testing.T) {
 	} {
 		for _, value := range values {
 			chosen := option.New()
-			require.NotEmpty(t, chosen.Set(name, value), "%s=%q", name, value)
+			require.Error(t, chosen.Set(name, value), "%s=%q", name, value)
 			require.Nil(t, chosen.Options())
 			require.Nil(t, chosen.Secrets())
 		}
@@ -163,11 +163,11 @@ func TestCombinations(t *testing.T) {
 			chosen := option.New()
 			for _, pair := range c.given {
 				name, value, _ := strings.Cut(pair, "=")
-				require.Empty(t, chosen.Set(name, value), pair)
+				require.NoError(t, chosen.Set(name, value), pair)
 			}
 			var wrong []string
-			for _, fault := range append(chosen.Unsuitable(c.target, c.family), chosen.Contradictions()...) {
-				wrong = append(wrong, fault.Name)
+			for _, violation := range append(chosen.Unsuitable(c.target, c.family), chosen.Contradictions()...) {
+				wrong = append(wrong, violation.Name)
 			}
 			require.Equal(t, c.wrong, wrong)
 		})

@@ -120,7 +120,7 @@ func (h *running) launch(hard context.Context, component Component, ready func()
 		s.err = component.Run(hard, ready, s.drain)
 		select {
 		case <-s.drain:
-		default: // it was not asked to stop
+		default: // it was not requested to stop
 			if s.err == nil {
 				s.err = errors.New("ended unexpectedly")
 			}

@@ -194,7 +194,7 @@ func (b *bench) ready(queue string) int {
 	return state.Messages
 }
 
-// becomes waits until n messages wait in a queue, which the broker does not announce.
+// becomes waits until n messages wait in a queue. The broker has no notification for that, so it polls.
 func (b *bench) becomes(queue string, n int) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool { return b.ready(queue) == n }, patience, 20*time.Millisecond, "%d messages in %s", n, queue)

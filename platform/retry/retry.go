@@ -9,14 +9,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// Policy is how long to wait between tries. Delays double from Initial to Max, with full jitter: each is anything
-// from zero to twice its interval, so that the instances of a service do not all return in the same instant.
+// Policy defines the delays between tries. Delays double from Initial to Max, with full jitter: each is anything from
+// zero to twice its interval, so that the instances of a service do not all retry at the same moment.
 type Policy struct {
 	Initial, Max time.Duration
 	// GiveUp, if positive, limits the total time of all tries.
 	GiveUp time.Duration
-	// Stable is for [Keep]: how long serve must have run before the next delay is Initial again. What starts and
-	// fails over and over must not become a hot loop.
+	// Stable is for [Keep]: how long serve must have run before the next delay is Initial again. Work that starts and
+	// fails repeatedly must not become a hot loop.
 	Stable time.Duration
 }
 

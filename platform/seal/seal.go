@@ -17,7 +17,7 @@ import (
 
 // Config is the shared key.
 type Config struct {
-	Keys config.Secret `name:"seal-key-file" help:"File with the key that encrypts passwords between gateway and converter: 32 random bytes in base64, the same for all services. It may contain several keys, one per line: the first one encrypts, all of them decrypt. If empty, passwords are not accepted; docmill serve then creates a key in its data directory." placeholder:"FILE"`
+	Keys config.Secret `name:"seal-key-file" help:"File with the key that encrypts passwords between gateway and converter: 32 random bytes in base64, the same for all gateways and converters. It may contain several keys, one per line: the first one encrypts, all of them decrypt. Without a key, docmill serve creates one in its data directory, and the other programs do not accept passwords." placeholder:"FILE"`
 }
 
 // Validate checks the keys.

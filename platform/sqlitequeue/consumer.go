@@ -56,7 +56,7 @@ func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions
 // Check implements [message.Runner].
 func (c *consumer) Check(context.Context) error {
 	if c.consuming.Load() == 0 {
-		return fmt.Errorf("%w: the consumer of %s does not run, or its handler is not ready", message.ErrNotConnected, c.queue)
+		return fmt.Errorf("%w: the consumer of %s is not running, or its handler is not ready", message.ErrNotConnected, c.queue)
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func TestKill(t *testing.T) {
 	published := map[string]bool{}
 	commands, events := newLedger(), newLedger()
 	for range rounds {
-		commands.last, events.last = nil, nil // nobody knows about these
+		commands.last, events.last = nil, nil // their outcome is unknown
 		for _, line := range startChild(t, "work", path).killAfter(t, between(1, 500)) {
 			what, rest, _ := strings.Cut(line, " ")
 			switch what {

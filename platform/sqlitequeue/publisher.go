@@ -74,7 +74,7 @@ func (p *publisher) Check(ctx context.Context) error {
 	select {
 	case <-p.started:
 	default:
-		return fmt.Errorf("%w: the publisher does not run yet", message.ErrNotConnected)
+		return fmt.Errorf("%w: the publisher is not running yet", message.ErrNotConnected)
 	}
 	p.mu.RLock()
 	stopped := p.stopped
@@ -135,7 +135,7 @@ func (p *publisher) enter(ctx context.Context) error {
 		select {
 		case <-p.started:
 		case <-timeout.C:
-			return errors.New("the publisher does not run yet")
+			return errors.New("the publisher is not running yet")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -35,7 +35,7 @@ const Name = "docmill-converter"
 // Config are the converter's settings, without those of its connections.
 type Config struct {
 	Slots   int    `default:"0" help:"Number of concurrent conversions. 0: one per processor core."`
-	WorkDir string `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, a directory in the data directory." placeholder:"DIRECTORY" type:"path"`
+	WorkDir string `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, work/ in the data directory." placeholder:"DIRECTORY" type:"path"`
 
 	Limits      engine.Limits      `embed:""`
 	LibreOffice libreoffice.Config `embed:""`

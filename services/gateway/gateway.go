@@ -38,7 +38,7 @@ const Name = "docmill-gateway"
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
 	MaxUploadSize     config.Size   `default:"512MiB" help:"Maximum size of a document."`
-	UploadIdleTimeout time.Duration `default:"30s" help:"Time after which an upload that receives nothing is ended."`
+	UploadIdleTimeout time.Duration `default:"30s" help:"Time without any data after which an upload is ended."`
 	MinUploadRate     config.Size   `default:"8KiB" help:"Minimum average rate of an upload per second, measured over the upload-idle-timeout; slower uploads are ended. 0: no minimum."`
 	MaxUploads        int           `default:"64" help:"Maximum number of uploads that are stored at once; each takes up to 6 MiB of memory."`
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`

@@ -39,7 +39,7 @@ func testEveryListenerReceives(f *fixture) {
 func testAnnouncementsAreNotKept(f *fixture) {
 	p, _ := f.publisher()
 	err := p.Publish(f.Context(), announcement("too early"))
-	require.ErrorIs(f, err, message.ErrUnroutable, "nobody listens")
+	require.ErrorIs(f, err, message.ErrUnroutable, "no consumer listens")
 	require.True(f, message.NotEnqueued(err))
 
 	handler, hand := each(1)

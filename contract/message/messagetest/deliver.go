@@ -142,7 +142,7 @@ func testCompetingConsumers(f *fixture) {
 	another, otherHand := each(1)
 	first, second := f.consume(message.Commands, one), f.consume(message.Commands, another)
 	f.publish(p, commands(0, messages)...)
-	// Each has one in hand before either continues: both take part.
+	// Each holds one delivery before either continues: both take part.
 	a, b := next(f, hand), next(f, otherHand)
 	jobs := []string{a.JobID, b.JobID}
 	a.decide <- message.Ack

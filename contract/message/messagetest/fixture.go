@@ -22,7 +22,7 @@ const (
 	consuming  = "consuming-service"
 )
 
-// pollInterval is how often the suite asks for a state that nothing announces.
+// pollInterval is the interval at which the suite polls for a state that has no notification.
 const pollInterval = 10 * time.Millisecond
 
 // fixture is what a case works with.

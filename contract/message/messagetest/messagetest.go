@@ -22,7 +22,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
-// Suite is how the suite reaches the implementation under test.
+// Suite describes the implementation under test.
 type Suite struct {
 	// Open returns an empty store. It registers what must be cleaned up with t.Cleanup.
 	Open func(t testing.TB) Harness
@@ -31,11 +31,11 @@ type Suite struct {
 	OpenPrivate func(t testing.TB) Harness
 	// Lacks is what the implementation cannot do by design. The cases about it are skipped.
 	Lacks Lacks
-	// Patience is how long the suite waits for what must happen. Default one minute: the machine may be busy.
+	// Patience is how long the suite waits for an expected event. Default one minute: the machine may be busy.
 	Patience time.Duration
 }
 
-// Lacks is what an implementation cannot do by design.
+// Lacks lists what an implementation cannot do by design.
 type Lacks struct {
 	// Connection is set if consumers have no connection that they could lose while their process lives.
 	// Harness.Disconnect is not used.

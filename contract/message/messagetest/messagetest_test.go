@@ -28,7 +28,7 @@ func TestPlantedBugs(t *testing.T) {
 			t.Parallel()
 			suite := Suite{
 				Open: func(testing.TB) Harness { return newMemory(planted.bugs).harness() },
-				// Enough for a broker in memory; what is waited for in vain takes as long.
+				// Enough for a broker in memory. A case whose expected event never comes takes this long.
 				Patience: 2 * time.Second,
 			}
 			for _, c := range cases() {
@@ -94,21 +94,21 @@ func plantedBugs() map[string]planted {
 		"readiness is ignored":            {bugs{readyIgnored: true}, "a consumer that is not ready takes nothing"},
 		"Check always returns nil":        {bugs{checkAlwaysNil: true}, "a consumer says whether it can work"},
 
-		"a drain drops what is in hand":    {bugs{drainDropsHand: true}, "a drain finishes what is in hand"},
-		"a drain is ignored":               {bugs{drainIgnored: true}, "a drain does not wait for readiness"},
-		"a drain counts as a delivery":     {bugs{drainCountsRest: true}, "a drained batch consumer returns the rest"},
-		"a drained batch is retried":       {bugs{drainKeepsRetrying: true}, "a drain ends the retries of a batch"},
-		"a batch acknowledged at first":    {bugs{ackBeforeHandle: true}, "a canceled batch comes again"},
-		"a batch is too large":             {bugs{batchTooLarge: true}, "batches keep the order and their limit"},
-		"a batch is reversed":              {bugs{batchReversed: true}, "batches keep the order and their limit"},
-		"a batch waits until it is full":   {bugs{batchWaits: true}, "a batch does not wait for more"},
-		"a retried batch is shorter":       {bugs{batchRetriesOne: true}, "a failing batch is retried unchanged"},
-		"a failed batch is acknowledged":   {bugs{batchAckedOnError: true}, "a failing batch is returned in the end"},
-		"a mark is ignored":                {bugs{markIgnored: true}, "a batch dead-letters what is marked"},
-		"a mark takes those behind it too": {bugs{markTakesAll: true}, "a batch dead-letters what is marked"},
-		"marks are kept":                   {bugs{marksKept: true}, "marks of a failed try are removed"},
-		"the trace is lost":                {bugs{traceLost: true}, "each delivery of a batch has its own trace"},
-		"a lost batch is not counted":      {bugs{lossNotCounted: true}, "a batch of a lost connection comes again"},
+		"a drain drops deliveries in progress": {bugs{drainDropsHand: true}, "a drain finishes deliveries in progress"},
+		"a drain is ignored":                   {bugs{drainIgnored: true}, "a drain does not wait for readiness"},
+		"a drain counts as a delivery":         {bugs{drainCountsRest: true}, "a drained batch consumer returns the rest"},
+		"a drained batch is retried":           {bugs{drainKeepsRetrying: true}, "a drain ends the retries of a batch"},
+		"a batch acknowledged at first":        {bugs{ackBeforeHandle: true}, "a canceled batch comes again"},
+		"a batch is too large":                 {bugs{batchTooLarge: true}, "batches keep the order and their limit"},
+		"a batch is reversed":                  {bugs{batchReversed: true}, "batches keep the order and their limit"},
+		"a batch waits until it is full":       {bugs{batchWaits: true}, "a batch does not wait for more"},
+		"a retried batch is shorter":           {bugs{batchRetriesOne: true}, "a failing batch is retried unchanged"},
+		"a failed batch is acknowledged":       {bugs{batchAckedOnError: true}, "a failing batch is returned in the end"},
+		"a mark is ignored":                    {bugs{markIgnored: true}, "a batch dead-letters what is marked"},
+		"a mark takes those behind it too":     {bugs{markTakesAll: true}, "a batch dead-letters what is marked"},
+		"marks are kept":                       {bugs{marksKept: true}, "marks of a failed try are removed"},
+		"the trace is lost":                    {bugs{traceLost: true}, "each delivery of a batch has its own trace"},
+		"a lost batch is not counted":          {bugs{lossNotCounted: true}, "a batch of a lost connection comes again"},
 
 		"an announcement reaches one listener": {bugs{fanOutToOne: true}, "every listener receives an announcement"},
 		"announcements are kept":               {bugs{announcementsKept: true}, "announcements are not kept"},

@@ -58,7 +58,7 @@ type item struct {
 	queue    message.Queue
 	count    int
 	death    message.Death
-	holder   *session          // nil: nobody has it in hand
+	holder   *session          // nil: no session holds it
 	seen     map[*session]bool // used by a bug
 }
 
@@ -85,7 +85,7 @@ func (m *memory) harness() Harness {
 	}
 }
 
-// update changes the store and wakes everybody who waits for a change.
+// update changes the store and wakes every goroutine that waits for a change.
 func (m *memory) update(change func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -346,7 +346,7 @@ func (c *consumer) open(ctx context.Context) *session {
 	return s
 }
 
-// close returns what the session still has in hand.
+// close requeues the items that the session still holds.
 func (c *consumer) close(s *session) {
 	c.lost(s)
 	c.update(func() {
@@ -387,7 +387,7 @@ func (m *memory) disconnect() {
 	}
 }
 
-// lost returns what a session has in hand, counted.
+// lost requeues the items that a session holds, and counts them as delivered.
 func (c *consumer) lost(s *session) {
 	c.update(func() {
 		for _, queue := range c.queues {
@@ -487,14 +487,14 @@ func (c *consumer) claim(s *session, n int) []claimed {
 	return all
 }
 
-// claimed is an item that a session has in hand, as it was when it was claimed.
+// claimed is an item that a session holds, with its state when it was claimed.
 type claimed struct {
 	*item
 
 	delivery *message.Delivery
 }
 
-// settle ends a delivery, unless it is no longer this session's.
+// settle ends a delivery, unless this session no longer holds it.
 func (c *consumer) settle(s *session, i claimed, outcome message.Outcome) {
 	c.update(func() {
 		if (i.holder != s || s.ctx.Err() != nil) && !c.bugs.lateAckCounts {

@@ -9,7 +9,7 @@ import (
 )
 
 var stopCases = []testCase{
-	{name: "a drain finishes what is in hand", run: testDrainFinishes},
+	{name: "a drain finishes deliveries in progress", run: testDrainFinishes},
 	{name: "a drain does not wait for readiness", run: testDrainWhileNotReady},
 	{name: "a drained batch consumer returns the rest", run: testDrainReturnsTheRest},
 	{name: "a drain ends the retries of a batch", run: testDrainEndsRetries},

@@ -114,16 +114,16 @@ type Report struct {
 	// Engine is the program that converted and its version, such as "LibreOffice 7.4.7.2".
 	Engine  string
 	Seconds Seconds
-	// Fonts are those that the document references, as far as they are known.
+	// Fonts are the fonts that the document refers to, if they are known.
 	Fonts []Font
-	// BlockedLinks are addresses that the document referenced and that were not fetched: some of BlockedLinksTotal.
+	// BlockedLinks are external addresses that were not fetched: some of BlockedLinksTotal.
 	BlockedLinks        []string
 	BlockedLinksTotal   int32
 	MacrosBlocked       bool
 	HiddenSlidesLeftOut int32
 }
 
-// Seconds is how long the steps of a job took. A step that was not reached is nil.
+// Seconds are the durations of a job's steps. A step that was not reached is nil.
 type Seconds struct {
 	// Queued is the time from the acceptance of the job to the start of its last attempt; the others belong to that
 	// attempt.
@@ -134,7 +134,7 @@ type Seconds struct {
 	Store  *float64
 }
 
-// Font is a font that a document references.
+// Font is a font that a document refers to.
 type Font struct {
 	Name string
 	// ReplacedBy is the substitute. It is empty if the font was found, or if the substitute is not known.

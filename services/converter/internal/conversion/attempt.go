@@ -207,5 +207,5 @@ func (a *attempt) store(ctx context.Context, output engine.Output, is format.Tar
 }
 
 func storeTrouble(doing string, err error) error {
-	return problem.New(problem.StoreUnavailable, "The file store failed.").Because(fmt.Errorf("%s: %w", doing, err))
+	return problem.New(problem.StoreUnavailable, "The file storage failed.").Because(fmt.Errorf("%s: %w", doing, err))
 }

@@ -81,7 +81,7 @@ func (r *report) found(in preflight.Findings, hiddenSlides int) {
 	r.message.HiddenSlidesLeftOut = int32(hiddenSlides)
 }
 
-// maxFontWarnings bounds how many fonts have a warning.
+// maxFontWarnings bounds the number of fonts that have a warning.
 const maxFontWarnings = 20
 
 // warnings returns the warnings about a success, for users who do not read the report.

@@ -61,7 +61,7 @@ type Output struct {
 	Path string
 	// Pages is the number of its pages, at least 1; 0 for a target without pages.
 	Pages int
-	// HiddenSlides is how many hidden slides of a presentation were omitted, as far as they can be counted.
+	// HiddenSlides is the number of omitted hidden slides; 0 if they cannot be counted.
 	HiddenSlides int
 	// Engine is the program and its version, such as "LibreOffice 7.4.7.2".
 	Engine string

@@ -12,9 +12,9 @@ import (
 
 // Limits are the settings that bound one conversion, from its start to its finished result.
 type Limits struct {
-	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"Time limit per conversion; one that exceeds it is killed."`
-	Memory  config.Size   `name:"conversion-memory" default:"2GiB" help:"Memory limit per conversion; one that exceeds it is killed."`
-	Disk    config.Size   `name:"conversion-disk" default:"2GiB" help:"Limit of what a conversion may write to disk, including its result; one that exceeds it is killed."`
+	Timeout time.Duration `name:"conversion-timeout" default:"120s" help:"Time limit of a conversion. A conversion that exceeds it is killed."`
+	Memory  config.Size   `name:"conversion-memory" default:"2GiB" help:"Memory limit of a conversion. A conversion that exceeds it is killed."`
+	Disk    config.Size   `name:"conversion-disk" default:"2GiB" help:"Disk space limit of a conversion, including its result. A conversion that exceeds it is killed."`
 	Pages   int           `name:"conversion-pages" default:"10000" help:"Maximum number of pages of a result. 0: no limit."`
 }
 
@@ -47,11 +47,11 @@ func (l Limits) Sandbox() sandbox.Limits {
 func LimitExceeded(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrTime):
-		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.").Because(err)
+		return problem.New(problem.ConversionTimeout, "The conversion exceeded its time limit and was stopped.").Because(err)
 	case errors.Is(err, sandbox.ErrMemory):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended at its memory limit.").Because(err)
+		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its memory limit and was stopped.").Because(err)
 	case errors.Is(err, sandbox.ErrDisk):
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.").Because(err)
+		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its disk space limit and was stopped.").Because(err)
 	default:
 		return err
 	}

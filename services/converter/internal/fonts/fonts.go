@@ -29,9 +29,9 @@ const (
 	// maxName is the length of the longest name that is looked up, in bytes. The longest of Google's 2,900 families has
 	// 37.
 	maxName = 128
-	// maxList bounds what is read of fc-list's output: a line takes 60 bytes, so 100,000 fonts.
+	// maxList bounds the bytes that are read of fc-list's output: a line takes 60 bytes, so 100,000 fonts.
 	maxList = 8 << 20
-	// maxMatch bounds what is read of fc-match's output.
+	// maxMatch bounds the bytes that are read of fc-match's output.
 	maxMatch = 4 << 10
 )
 

@@ -67,7 +67,7 @@ func BenchmarkAgainstSoffice(b *testing.B) {
 			b.ReportMetric(float64(ours.Milliseconds())/float64(b.N), "ms/engine")
 			b.ReportMetric(float64(theirs.Milliseconds())/float64(b.N), "ms/soffice")
 			b.ReportMetric(float64(theirs)/float64(ours), "ratio")
-			// Processor time tells the same on a machine that has other things to do.
+			// Processor time is comparable even on a busy machine.
 			b.ReportMetric(1000*ourCPU/float64(b.N), "cpu-ms/engine")
 			b.ReportMetric(float64(theirCPU.Milliseconds())/float64(b.N), "cpu-ms/soffice")
 			b.ReportMetric(theirCPU.Seconds()/ourCPU, "cpu-ratio")

@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 	case c.RecycleConversions < 1:
 		return fmt.Errorf("setting recycle-conversions: %d is too few; the minimum is 1", c.RecycleConversions)
 	case c.RecycleGrowth <= 0:
-		return fmt.Errorf("setting recycle-growth: %s is too little", c.RecycleGrowth)
+		return fmt.Errorf("setting recycle-growth: %s is too little; it must be more than 0", c.RecycleGrowth)
 	}
 	return nil
 }

@@ -399,7 +399,7 @@ func TestCheckFollowsTheEngine(t *testing.T) {
 	own := setupOwn(t, nil)
 	require.NoError(t, own.Check(t.Context()))
 	require.NoError(t, own.stop())
-	require.ErrorContains(t, own.Check(t.Context()), "not warm")
+	require.ErrorContains(t, own.Check(t.Context()), "not loaded")
 	_, err := own.Convert(context.Background(), requestFor(t, []byte("x"), "txt"))
 	require.ErrorIs(t, err, errStopped)
 }

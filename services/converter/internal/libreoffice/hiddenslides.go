@@ -60,7 +60,7 @@ func (s slides) check(request engine.Request) error {
 	}
 }
 
-// omitted returns how many hidden slides the request's result lacks, as far as they can be counted.
+// omitted returns the number of hidden slides that the request's result lacks; 0 if they cannot be counted.
 func (s slides) omitted(request engine.Request) int {
 	if !omitsHiddenSlides(request) {
 		return 0
@@ -113,7 +113,7 @@ func (e *Engine) convertAndSelect(ctx context.Context, request engine.Request, i
 }
 
 func pagesNotFound(total int, wanted string) *problem.Error {
-	return problem.New(problem.PagesNotFound, "The document has %d pages, and none of %s.", total, wanted)
+	return problem.New(problem.PagesNotFound, "The document has %d pages, but none of the requested pages %s.", total, wanted)
 }
 
 // withPages returns a copy of options with other pages. Nil means all.

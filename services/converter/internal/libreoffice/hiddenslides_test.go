@@ -56,7 +56,7 @@ func TestHiddenSlides(t *testing.T) {
 				output, err := e.Convert(t.Context(), request)
 				if c.want != "" {
 					requireCode(t, err, c.want)
-					require.ErrorContains(t, err, "has 2 pages, and none of 3")
+					require.ErrorContains(t, err, "has 2 pages, but none of the requested pages 3")
 					return
 				}
 				require.NoError(t, err)

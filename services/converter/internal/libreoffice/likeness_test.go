@@ -14,7 +14,7 @@ import (
 )
 
 // TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi:
-// LibreOfficeKit, which is made for editors, draws some things differently unless told otherwise.
+// LibreOfficeKit, which is made for editors, draws some things differently by default.
 func TestPagesLookLikeSoffice(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)

@@ -15,7 +15,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// stylesName is the entry of a package with the page styles. LibreOffice writes some 10 KiB; no more than maxStyles is
+// stylesName is the entry of a package with the page styles. LibreOffice writes about 10 KiB; no more than maxStyles is
 // read.
 const (
 	stylesName = "styles.xml"

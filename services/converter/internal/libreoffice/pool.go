@@ -97,7 +97,7 @@ func (p *pool) check() error {
 	current := p.current
 	p.mu.Unlock()
 	if current == nil {
-		return errors.New("LibreOffice is not warm")
+		return errors.New("LibreOffice is not loaded")
 	}
 	// An upgrade of its package removes it for a while, and children load parts of it late.
 	if _, err := os.Stat(p.program); err != nil {
@@ -259,7 +259,7 @@ func (s *supervisor) open(ctx context.Context) (*instance, error) {
 		}
 	}
 	s.metrics.opened(i)
-	s.log.Info("LibreOffice is warm", zap.String("version", i.hello.Office), zap.Uint32("landlock", i.hello.Landlock),
+	s.log.Info("LibreOffice is loaded", zap.String("version", i.hello.Office), zap.Uint32("landlock", i.hello.Landlock),
 		zap.Uint32("threads", i.hello.Threads), zap.Int64("bytes", i.resident), zap.Duration("took", time.Since(began)))
 	return i, nil
 }

@@ -32,13 +32,13 @@ func with(t *testing.T, name option.Name) *conversionv1.Options {
 	return options
 }
 
-// TestDeclaredOptionsHaveAnEffect checks that each option changes what LibreOffice is told, where it is declared and
+// TestDeclaredOptionsHaveAnEffect checks that each option changes the arguments for LibreOffice, where it is declared and
 // only there.
 func TestDeclaredOptionsHaveAnEffect(t *testing.T) {
 	t.Parallel()
 	xlsx, _ := format.ByID("xlsx")
 	target, _ := xlsx.Target(format.TargetPDF)
-	told := map[string]func(*conversionv1.Options) any{
+	translators := map[string]func(*conversionv1.Options) any{
 		"load": func(o *conversionv1.Options) any {
 			return loadOptions(format.Import{}, o.GetLocale()) + loadCommand(o)
 		},
@@ -52,7 +52,7 @@ func TestDeclaredOptionsHaveAnEffect(t *testing.T) {
 	declared := map[string][]option.Name{"load": LoadOptions, "export": ExportOptions, "page setup": PageSetupOptions}
 	for consumer, names := range declared {
 		for _, name := range names {
-			for other, translate := range told {
+			for other, translate := range translators {
 				if changed := translate(with(t, name)) != translate(&conversionv1.Options{}); changed != (other == consumer) {
 					t.Errorf("option %s changes %s: %v", name, other, changed)
 				}

@@ -133,7 +133,7 @@ func TestConversionIsGivenUpAfterLosingSeveralZygotes(t *testing.T) {
 	err := <-failed
 	require.ErrorIs(t, err, errZygoteGone)
 	var failure *problem.Error
-	require.NotErrorAs(t, err, &failure, "it is not the document's fault")
+	require.NotErrorAs(t, err, &failure, "the document is not the cause")
 }
 
 func TestStoppedZygoteIsReplaced(t *testing.T) {

@@ -60,12 +60,12 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 
 // limited returns the limit at which an attempt ended, as the document's problem, or nil.
 func limited(a attempt, finished ending) *problem.Error {
-	const tooComplexForMemory = "The conversion was ended at its memory limit."
+	const tooComplexForMemory = "The conversion exceeded its memory limit and was stopped."
 	switch {
 	case errors.Is(finished.limit, sandbox.ErrTime) || syscall.Signal(finished.Signal) == syscall.SIGXCPU:
-		return problem.New(problem.ConversionTimeout, "The conversion was ended at its time limit.")
+		return problem.New(problem.ConversionTimeout, "The conversion exceeded its time limit and was stopped.")
 	case errors.Is(finished.limit, sandbox.ErrDisk) || syscall.Signal(finished.Signal) == syscall.SIGXFSZ:
-		return problem.New(problem.DocumentTooComplex, "The conversion was ended because its result grew too large.")
+		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its disk space limit and was stopped.")
 	case finished.Signal == 0 && finished.Outcome == wire.OutOfMemory:
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
 	case failed(finished) && finished.PeakMemory > int64(a.limits.Memory)/4*3:

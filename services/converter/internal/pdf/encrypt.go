@@ -56,7 +56,7 @@ type EncryptRequest struct {
 	Options *conversionv1.Options
 	// Secrets contain the passwords. Without an owner password a random one is used and not kept.
 	Secrets *conversionv1.Secrets
-	// Spent is how much of the conversion's time limit is used up.
+	// Spent is the part of the conversion's time limit that is used up.
 	Spent time.Duration
 }
 

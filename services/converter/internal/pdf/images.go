@@ -72,7 +72,7 @@ type RenderRequest struct {
 	Target format.Target
 	// Options are the options that the client set; may be nil. Which of them apply depends on the target.
 	Options *conversionv1.Options
-	// Spent is how much of the conversion's time limit is used up.
+	// Spent is the part of the conversion's time limit that is used up.
 	Spent time.Duration
 	// Progress, if not nil, is called with how much is done, in percent.
 	Progress func(percent int)

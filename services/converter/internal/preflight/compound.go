@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxStream bounds how much is read of a stream. Images have streams of their own.
+	// maxStream bounds the bytes that are read of a stream. Images have streams of their own.
 	maxStream = 8 << 20
-	// maxFetches bounds how much is read of a compound file: 32 MiB.
+	// maxFetches bounds the bytes that are read of a compound file: 32 MiB.
 	maxFetches = 512
 )
 

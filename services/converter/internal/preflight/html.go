@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// maxHTML bounds how much is read of a web page.
+// maxHTML bounds the bytes that are read of a web page.
 const maxHTML = 16 << 20
 
 // html scans a web page for what it would load. The page comes alone, so all of that is outside.

@@ -11,7 +11,7 @@ import (
 	"github.com/docmill/docmill/contract/officefile"
 )
 
-// maxParts bounds how many parts are opened. A deck of 1000 slides has 5000.
+// maxParts bounds the number of parts that are opened. A deck of 1000 slides has 5000.
 const maxParts = 20_000
 
 // part is an entry of a package.

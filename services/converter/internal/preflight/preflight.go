@@ -29,12 +29,12 @@ const (
 	maxLinkLength = 256
 	// maxDistinct bounds the memory for distinct names.
 	maxDistinct = 2000
-	// maxScanned bounds how many bytes of a document are scanned: a tenth of a second, or half of one for nothing but
+	// maxScanned bounds the bytes of a document that are scanned: a tenth of a second, or half of one for nothing but
 	// tags. A novel has 5 MiB.
 	maxScanned = 32 << 20
-	// maxPart bounds how many bytes of one part are scanned.
+	// maxPart bounds the bytes of one part that are scanned.
 	maxPart = 16 << 20
-	// maxUnits bounds the work of reading containers to some 4 s: 20 MiB of packed parts at their worst.
+	// maxUnits bounds the work of reading containers to about 4 s: 20 MiB of packed parts at their worst.
 	maxUnits = 400_000_000
 )
 

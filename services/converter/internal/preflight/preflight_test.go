@@ -208,7 +208,7 @@ func TestBounds(t *testing.T) {
 	require.Len(t, found.Fonts, 100)
 	require.True(t, slices.IsSortedFunc(found.Fonts, func(a, b preflight.Font) int { return strings.Compare(a.Name, b.Name) }))
 	require.Len(t, found.Links, 20)
-	require.Equal(t, 2000, found.LinksTotal, "as far as it was counted")
+	require.Equal(t, 2000, found.LinksTotal, "counted up to the limit")
 
 	for name, content := range map[string]string{
 		"a tag without end":      "<x a='" + strings.Repeat("a", 1<<20),

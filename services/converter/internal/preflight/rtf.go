@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// maxRTF bounds how much is read of a rich text. Images, which are written as text, are most of a large one.
+// maxRTF bounds the bytes that are read of a rich text. Images, which are written as text, are most of a large one.
 const maxRTF = 16 << 20
 
 // rtf scans a rich text. Word lists dozens of fonts that are not used, so only those count that are selected

@@ -89,7 +89,7 @@ func ownRoot(root string) error {
 		return fmt.Errorf("inspect work directory %s: %w", root, err)
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFDIR || int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
-		return fmt.Errorf("work directory %s must be a directory of this user that no other user can write to; set work-dir to another one", root)
+		return fmt.Errorf("work directory %s must belong to this user and must not be writable by others; set work-dir to another directory", root)
 	}
 	return nil
 }

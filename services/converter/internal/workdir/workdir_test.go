@@ -79,7 +79,7 @@ func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	require.NoError(t, os.Mkdir(rootIn(dir), 0o700))
 	require.NoError(t, os.Chmod(rootIn(dir), 0o777))
 	_, err := workdir.Open(dir)
-	require.ErrorContains(t, err, "set work-dir to another one")
+	require.ErrorContains(t, err, "set work-dir to another directory")
 
 	dir = t.TempDir()
 	require.NoError(t, os.Symlink(t.TempDir(), rootIn(dir)))

@@ -210,7 +210,7 @@ func TestDrainLetsUploadsEnd(t *testing.T) {
 	require.Contains(t, line, "100 Continue")
 
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	require.Eventually(t, func() bool { // it accepts nobody else
+	require.Eventually(t, func() bool { // it accepts no other connections
 		another, err := net.Dial("tcp", strings.TrimPrefix(p.api, "http://"))
 		if err == nil {
 			another.Close()
@@ -228,7 +228,7 @@ func TestDrainLetsUploadsEnd(t *testing.T) {
 }
 
 // TestDrainEndsLongPolls drains while one client waits for a job to change and another for the end of the job that it
-// submits. The stand-in for status holds every answer for as long as it is asked to.
+// submits. The stand-in for the status service holds every answer for as long as requested.
 func TestDrainEndsLongPolls(t *testing.T) {
 	t.Parallel()
 	held := make(chan struct{}, 2)

@@ -74,7 +74,7 @@ type gateway struct {
 	server    *httptest.Server
 }
 
-// choices are what a test wants to be different.
+// choices are the differences that a test needs.
 type choices struct {
 	settings       httpapi.Settings
 	publishTimeout time.Duration

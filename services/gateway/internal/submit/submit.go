@@ -300,7 +300,7 @@ func refusal(err error) error {
 
 func storeUnavailable(err error) error {
 	if errors.Is(err, blob.ErrFull) {
-		return problem.New(problem.StoreUnavailable, "The file store is full.").After(storeRetryAfter).Because(err)
+		return problem.New(problem.StoreUnavailable, "The file storage is full.").After(storeRetryAfter).Because(err)
 	}
 	return problem.New(problem.StoreUnavailable, "The document could not be stored.").After(storeRetryAfter).Because(err)
 }

@@ -57,7 +57,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 	for range maxFields + 1 {
 		part, err := f.next()
 		if errors.Is(err, io.EOF) {
-			return nil, problem.New(problem.FileMissing, "The form has no field named %q.", filePart).With(f.options.faults...)
+			return nil, problem.New(problem.FileMissing, "The form has no field named %q.", filePart).With(f.options.invalid...)
 		}
 		if err != nil {
 			return nil, err
@@ -67,7 +67,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 			return part, nil
 		case part.FileName() != "":
 			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; that field must be named %q.", shorten(name), filePart).
-				With(f.options.faults...)
+				With(f.options.invalid...)
 		default:
 			if err := f.take(name, part); err != nil {
 				return nil, err

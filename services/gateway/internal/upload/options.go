@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -70,7 +71,7 @@ type collector struct {
 	offered []option.Option
 	given   []string
 	values  Options
-	faults  []problem.Field
+	invalid []problem.Field
 }
 
 func newCollector(limits Limits) *collector {
@@ -80,7 +81,7 @@ func newCollector(limits Limits) *collector {
 func (c *collector) addQuery(raw string) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		c.fault("(query)", "cannot be parsed: parameters must be separated by & and percent-encoded")
+		c.reject("(query)", "cannot be parsed: parameters must be separated by & and percent-encoded")
 	}
 	names := make([]string, 0, len(query))
 	for name := range query {
@@ -90,7 +91,7 @@ func (c *collector) addQuery(raw string) {
 	for _, name := range names[:min(len(names), maxFields)] {
 		for _, value := range query[name][:min(len(query[name]), 2)] { // two are enough for an error
 			if offered, found := c.find(name); found && offered.Kind == option.Secret {
-				c.fault(name, "must not be sent in the URL; send it as a form field")
+				c.reject(name, "must not be sent in the URL; send it as a form field")
 				continue
 			}
 			c.add(name, value)
@@ -107,51 +108,51 @@ func (c *collector) find(name string) (option.Option, bool) {
 
 func (c *collector) add(name, value string) {
 	if slices.Contains(c.given, name) {
-		c.fault(name, "is set more than once")
+		c.reject(name, "is set more than once")
 		return
 	}
 	c.given = append(c.given, name)
-	if detail := c.take(name, value); detail != "" {
-		c.fault(name, detail)
+	if err := c.set(name, value); err != nil {
+		c.reject(name, err.Error())
 	}
 }
 
-// take stores an option's value, or returns what is wrong with it.
-func (c *collector) take(name, value string) (fault string) {
+// set stores an option's value, or returns what is wrong with it.
+func (c *collector) set(name, value string) error {
 	offered, found := c.find(name)
 	switch {
 	case !found:
-		return "unknown option; see GET /v1/formats"
+		return errors.New("unknown option; see GET /v1/formats")
 	case len(value) > maxValue:
-		return fmt.Sprintf("is longer than %d bytes", maxValue)
+		return fmt.Errorf("is longer than %d bytes", maxValue)
 	case name == optionTo && !slices.Contains(offered.Allowed, value):
-		return "must be one of: " + strings.Join(offered.Allowed, ", ")
+		return errors.New("must be one of: " + strings.Join(offered.Allowed, ", "))
 	case name == optionTo:
 		c.values.To = value
-		return ""
+		return nil
 	case name == optionTag:
 		c.values.Tag = value
-		return faultOfTag(value)
+		return validateTag(value)
 	default:
 		return c.values.Chosen.Set(name, value)
 	}
 }
 
-func faultOfTag(tag string) string {
+func validateTag(tag string) error {
 	switch {
 	case !utf8.ValidString(tag):
-		return "must be UTF-8"
+		return errors.New("must be UTF-8")
 	case utf8.RuneCountInString(tag) > maxTag:
-		return fmt.Sprintf("must have at most %d characters", maxTag)
+		return fmt.Errorf("must have at most %d characters", maxTag)
 	case strings.ContainsFunc(tag, unicode.IsControl):
-		return "must not contain control characters"
+		return errors.New("must not contain control characters")
 	default:
-		return ""
+		return nil
 	}
 }
 
-func (c *collector) fault(name, detail string) {
-	c.faults = append(c.faults, problem.Field{Name: shorten(name), Detail: detail})
+func (c *collector) reject(name, detail string) {
+	c.invalid = append(c.invalid, problem.Field{Name: shorten(name), Detail: detail})
 }
 
 // finish returns the options, with defaults for those that are not set, or everything that is wrong with them.
@@ -162,11 +163,11 @@ func (c *collector) finish() (Options, error) {
 			families = append(families, format.Family)
 		}
 	}
-	for _, fault := range slices.Concat(c.values.Chosen.Unsuitable(c.values.To, families...), c.values.Chosen.Contradictions()) {
-		c.fault(fault.Name, fault.Detail)
+	for _, violation := range slices.Concat(c.values.Chosen.Unsuitable(c.values.To, families...), c.values.Chosen.Contradictions()) {
+		c.reject(violation.Name, violation.Detail)
 	}
-	if len(c.faults) > 0 {
-		return Options{}, problem.New(problem.OptionInvalid, "The request has invalid options.").With(c.faults...)
+	if len(c.invalid) > 0 {
+		return Options{}, problem.New(problem.OptionInvalid, "The request has invalid options.").With(c.invalid...)
 	}
 	return c.values, nil
 }
@@ -181,8 +182,8 @@ func (o Options) Suit(found format.Format) error {
 		return problem.New(problem.FormatUnsupported, "Documents of the format %s cannot be converted to %s.", found.ID, o.To)
 	}
 	var fields []problem.Field
-	for _, fault := range o.Chosen.Unsuitable(o.To, found.Family) {
-		fields = append(fields, problem.Field{Name: fault.Name, Detail: fault.Detail})
+	for _, violation := range o.Chosen.Unsuitable(o.To, found.Family) {
+		fields = append(fields, problem.Field{Name: violation.Name, Detail: violation.Detail})
 	}
 	if len(fields) == 0 {
 		return nil

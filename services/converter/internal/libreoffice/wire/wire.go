@@ -97,7 +97,7 @@ const (
 
 // Limits bound a child; the kernel enforces them.
 type Limits struct {
-	// Memory is how much the child may use beyond what it has at the fork, in bytes.
+	// Memory is the memory that the child may use in addition to that at the fork, in bytes.
 	Memory uint64
 	// FileSize is the size of its largest file, in bytes.
 	FileSize uint64
