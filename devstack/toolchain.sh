@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that Go and a C compiler (for LibreOffice's zygote and the race detector) are installed; devstack, written in Go,
-# installs the rest. On Debian, with the permission, it installs them; otherwise it prints what to install.
+# Makes sure that Go and a C compiler (for LibreOffice's zygote and the race detector) are installed; devstack, written
+# in Go, installs the rest. On Debian, with the permission, it installs them; otherwise it prints what to install.
 set -euo pipefail
 
 need=1.26.0 # keep in step with go.work
@@ -22,8 +22,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" "${install[@]}" >/dev/null
 fi
 
-# Go 1.21 and later downloads the version that go.work requires. Debian 12 has Go 1.19, with which this script downloads the
-# same module; Go verifies it against its checksum database.
+# Go 1.21 and later downloads the version that go.work requires. Debian 12 has Go 1.19, with which this script downloads
+# the same module; Go verifies it against its checksum database.
 version=$(go env GOVERSION)
 minor=${version#go1.}
 [ "${minor%%.*}" -lt 21 ] || exit 0

@@ -1,4 +1,5 @@
-// Command docmill converts office documents. `docmill serve` runs all of Docmill in one process, on SQLite and a directory.
+// Command docmill converts office documents. `docmill serve` runs all of Docmill in one process, on SQLite and a
+// directory.
 package main
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 )
 
-// commands are the program's commands. Each parses its own settings, so that all of them follow the rules of package config.
+// commands are the program's commands. Each parses its own settings, so that all of them follow the rules of package
+// config.
 type commands struct {
 	Serve passed `cmd:"" passthrough:"" help:"Run all of Docmill in this process, on SQLite and a directory. See docmill serve --help."`
 	Check passed `cmd:"" passthrough:"" help:"Check a data directory that is not in use. See docmill check --help."`

@@ -18,9 +18,9 @@ import (
 	"github.com/docmill/docmill/devstack/client"
 )
 
-// TestKilledUnderLoad kills `docmill serve` at random moments while clients submit documents. Every job that was accepted
-// ends well, exactly once, and nothing else is left in the data directory. CRASHES sets how often; make crash kills it 100
-// times.
+// TestKilledUnderLoad kills `docmill serve` at random moments while clients submit documents. Every job that was
+// accepted ends well, exactly once, and nothing else is left in the data directory. CRASHES sets how often; make crash
+// kills it 100 times.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	kills := 5
@@ -48,8 +48,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	requireClean(t, b)
 }
 
-// requireClean checks the data directory of a stopped Docmill: the database is intact, every succeeded job has exactly its
-// result, and no file belongs to nothing.
+// requireClean checks the data directory of a stopped Docmill: the database is intact, every succeeded job has exactly
+// its result, and no file belongs to nothing.
 func requireClean(t *testing.T, b *testBundle) {
 	t.Helper()
 	built, err := binaries()
@@ -149,9 +149,9 @@ func (l *load) stop() []client.Job {
 	return l.accepted
 }
 
-// TestFullDisk fills the disk of the data directory: submissions are answered with 503 and a code, accepted jobs are kept,
-// and work goes on when there is space again, without a restart. It mounts a small file system, for which it needs to be
-// root on a machine that lets it.
+// TestFullDisk fills the disk of the data directory: submissions are answered with 503 and a code, accepted jobs are
+// kept, and work goes on when there is space again, without a restart. It mounts a small file system, for which it
+// needs to be root on a machine that lets it.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()

@@ -1,5 +1,5 @@
-// Package brokermetrics has the metrics of publishers and consumers, which are the same for every broker: one dashboard shows
-// both editions. Each metric has the label connection: "publisher", or the name of the consumed queue.
+// Package brokermetrics has the metrics of publishers and consumers, which are the same for every broker: one dashboard
+// shows both editions. Each metric has the label connection: "publisher", or the name of the consumed queue.
 package brokermetrics
 
 import (
@@ -82,8 +82,8 @@ func NewPublisher(registry prometheus.Registerer) Publisher {
 	}
 }
 
-// NewConsumer registers the metrics of a consumer of the queue that the broker calls by this name. A nil registry registers
-// nothing.
+// NewConsumer registers the metrics of a consumer of the queue that the broker calls by this name. A nil registry
+// registers nothing.
 func NewConsumer(registry prometheus.Registerer, queue string) Consumer {
 	factory := labeled(registry, queue)
 	return Consumer{

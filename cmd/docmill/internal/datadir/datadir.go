@@ -51,8 +51,8 @@ func Open(ctx context.Context, path string, log *zap.Logger, metrics prometheus.
 	return open(ctx, path, log, metrics, (*Dir).recover)
 }
 
-// OpenToRead opens a directory that must exist, and changes nothing in it but what its last process left unfinished in the
-// database.
+// OpenToRead opens a directory that must exist, and changes nothing in it but what its last process left unfinished in
+// the database.
 func OpenToRead(ctx context.Context, path string) (*Dir, error) {
 	if _, err := os.Stat(filepath.Join(path, databaseName)); err != nil {
 		return nil, fmt.Errorf("open the data directory: %w", err)

@@ -93,8 +93,8 @@ func TestSealKeyIsCreatedOnce(t *testing.T) {
 	require.NoError(t, dir.Close())
 }
 
-// TestOrphansOfADeadProcess has every kind of file that a process can die with. Those that a job or a message refers to stay;
-// the others are deleted, but only after a death.
+// TestOrphansOfADeadProcess has every kind of file that a process can die with. Those that a job or a message refers to
+// stay; the others are deleted, but only after a death.
 func TestOrphansOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

@@ -38,8 +38,8 @@ type file struct {
 	key    string
 }
 
-// orphans returns the files that neither a job nor a stored message refers to. A document belongs to the job of the same
-// id. A result belongs to the job that names it, or to the message that will make a job name it.
+// orphans returns the files that neither a job nor a stored message refers to. A document belongs to the job of the
+// same id. A result belongs to the job that names it, or to the message that will make a job name it.
 func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 	return func(yield func(file, error) bool) {
 		pending, err := d.pending(ctx)
@@ -114,8 +114,8 @@ func (r *Report) problemf(format string, args ...any) {
 	}
 }
 
-// Inspect checks that the database is intact, that every job has the files that it refers to, and that no file belongs to no
-// job. It reads the whole database.
+// Inspect checks that the database is intact, that every job has the files that it refers to, and that no file belongs
+// to no job. It reads the whole database.
 func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 	report := Report{Jobs: map[job.Status]int{}}
 	if err := d.database.IntegrityCheck(ctx); err != nil {

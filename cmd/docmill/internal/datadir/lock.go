@@ -13,8 +13,8 @@ import (
 // ErrInUse means that another process has the data directory open.
 var ErrInUse = errors.New("in use by another process")
 
-// lock is a locked file. It holds the process id of its owner while it is in use, and is empty after a clean end: so the
-// next owner knows whether the last one died.
+// lock is a locked file. It holds the process id of its owner while it is in use, and is empty after a clean end: so
+// the next owner knows whether the last one died.
 type lock struct {
 	file *os.File
 	// wasClean reports whether the last owner released the lock; staysClean whether release says so of this one.

@@ -1,8 +1,9 @@
-// Package serve is the single-process edition of Docmill: the gateway, the converter and the status service in one process, on
-// SQLite and a directory.
+// Package serve is the single-process edition of Docmill: the gateway, the converter and the status service in one
+// process, on SQLite and a directory.
 //
-// The services are the same code as in the other edition. Only their dependencies differ: a queue and a job store that share
-// one SQLite database, and directories in place of buckets. The gateway calls the status service's handler directly.
+// The services are the same code as in the other edition. Only their dependencies differ: a queue and a job store that
+// share one SQLite database, and directories in place of buckets. The gateway calls the status service's handler
+// directly.
 package serve
 
 import (
@@ -71,8 +72,8 @@ func (s *settings) assemble(p service.Process, out io.Writer) (service.Assembly,
 	return assembly, nil
 }
 
-// services assembles the three services. They stop in reverse order: the gateway first, so that nothing new is accepted, and
-// the status service last, so that it applies what the converter has to report.
+// services assembles the three services. They stop in reverse order: the gateway first, so that nothing new is
+// accepted, and the status service last, so that it applies what the converter has to report.
 func (s *settings) services(p service.Process, dir *datadir.Dir) (service.Assembly, error) {
 	box, err := s.box(dir)
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ConverterAnnounced reports that a converter is running and what it can convert. That depends on its release, and on the
-// filters of the LibreOffice that is installed with it. It is repeated, and expires if it is not.
+// ConverterAnnounced reports that a converter is running and what it can convert. That depends on its release, and on
+// the filters of the LibreOffice that is installed with it. It is repeated, and expires if it is not.
 //
 // Publisher: converter. Consumer: every gateway.
 type ConverterAnnounced struct {

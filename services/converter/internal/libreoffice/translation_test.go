@@ -32,8 +32,8 @@ func with(t *testing.T, name option.Name) *conversionv1.Options {
 	return options
 }
 
-// TestDeclaredOptionsHaveAnEffect checks that each option changes the arguments for LibreOffice, where it is declared and
-// only there.
+// TestDeclaredOptionsHaveAnEffect checks that each option changes the arguments for LibreOffice, where it is declared
+// and only there.
 func TestDeclaredOptionsHaveAnEffect(t *testing.T) {
 	t.Parallel()
 	xlsx, _ := format.ByID("xlsx")

@@ -24,7 +24,8 @@ func TestDisposition(t *testing.T) {
 	}
 }
 
-// FuzzDisposition checks that every name can be parsed back from its header unchanged, and that it adds nothing to the header.
+// FuzzDisposition checks that every name can be parsed back from its header unchanged, and that it adds nothing to the
+// header.
 func FuzzDisposition(f *testing.F) {
 	for _, name := range []string{"deck.pdf", `a"b\`, "é\r\n", "%41", "''", "\xff"} {
 		f.Add(name)

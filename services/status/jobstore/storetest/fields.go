@@ -50,7 +50,8 @@ func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 	return []job.Event{submission, updated, ended}
 }
 
-// fill sets every field below v to a nonzero value, which differs from that of every other field if its type allows that.
+// fill sets every field below v to a nonzero value, which differs from that of every other field if its type allows
+// that.
 func fill(t testingT, v reflect.Value, n *int) {
 	t.Helper()
 	*n++
