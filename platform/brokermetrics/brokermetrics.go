@@ -1,5 +1,6 @@
-// Package brokermetrics has the metrics of publishers and consumers, which are the same for every broker: one dashboard
-// shows both editions. Each metric has the label connection: "publisher", or the name of the consumed queue.
+// Package brokermetrics defines the metrics of publishers and consumers. They are the same for every broker, so that
+// one dashboard shows both editions. Each metric has the label connection: "publisher", or the name of the consumed
+// queue.
 package brokermetrics
 
 import (

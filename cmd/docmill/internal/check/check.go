@@ -1,4 +1,4 @@
-// Package check is the command that checks a data directory which no process uses.
+// Package check implements `docmill check`, which checks a data directory that is not in use.
 package check
 
 import (

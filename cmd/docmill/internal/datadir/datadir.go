@@ -31,7 +31,7 @@ import (
 
 // Dir is an open data directory. Only one process can have it open.
 type Dir struct {
-	// Messages, Jobs, Sources and Results are what is in it.
+	// Messages, Jobs, Sources and Results are the contents of the directory.
 	Messages *sqlitequeue.Queue
 	Jobs     *jobs.Store
 	Sources  *directory.Bucket
@@ -51,8 +51,8 @@ func Open(ctx context.Context, path string, log *zap.Logger, metrics prometheus.
 	return open(ctx, path, log, metrics, (*Dir).recover)
 }
 
-// OpenToRead opens a directory that must exist, and changes nothing in it but what its last process left unfinished in
-// the database.
+// OpenToRead opens a directory that must exist, and deletes nothing in it. If its last process died or was older, the
+// database is recovered and migrated.
 func OpenToRead(ctx context.Context, path string) (*Dir, error) {
 	if _, err := os.Stat(filepath.Join(path, databaseName)); err != nil {
 		return nil, fmt.Errorf("open the data directory: %w", err)
@@ -160,7 +160,7 @@ func (d *Dir) SealKey() (config.Secret, error) {
 	return config.NewSecret(string(text)), nil
 }
 
-// writeFile writes a private file durably and in one step: a key of which half is lost opens nothing.
+// writeFile writes a private file durably and atomically: a truncated key would be useless.
 func writeFile(path string, content []byte) error {
 	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

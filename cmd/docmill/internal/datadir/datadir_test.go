@@ -103,7 +103,7 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	finished, pending, reported := uuid.New(), uuid.New(), uuid.New()
 	keep := map[*directory.Bucket][]string{
 		dir.Sources: {finished.String(), pending.String(), reported.String()},
-		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/told.pdf"},
+		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/reported.pdf"},
 	}
 	orphans := map[*directory.Bucket][]string{
 		dir.Sources: {uuid.NewString(), "what.is.this"},
@@ -124,7 +124,7 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: pending.String()},
 	})
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
-		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/told.pdf"},
+		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)

@@ -101,7 +101,7 @@ type Report struct {
 	// Jobs counts the jobs by their status; Messages counts the stored messages.
 	Jobs     map[job.Status]int
 	Messages int
-	// Problems are what is wrong. There should be none.
+	// Problems describes what is wrong; empty if nothing is.
 	Problems []string
 }
 

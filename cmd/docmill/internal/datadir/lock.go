@@ -45,7 +45,7 @@ func acquire(path string) (*lock, error) {
 	return l, nil
 }
 
-// owner names the process that has the lock, as far as it is known.
+// owner describes the process that has the lock; empty if it is unknown.
 func owner(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil || len(text) == 0 {

@@ -150,7 +150,7 @@ func closing(dir *datadir.Dir) host.Component {
 	}}
 }
 
-// greeting tells the person who started the process where it is.
+// greeting is the component that prints the URL and the data directory.
 func (s *settings) greeting(out io.Writer) host.Component {
 	return host.Component{Name: "greeting", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		fmt.Fprintf(out, "Docmill is ready at %s\nData directory: %s\n", urlOf(s.Address), s.Data)
@@ -160,7 +160,7 @@ func (s *settings) greeting(out io.Writer) host.Component {
 	}}
 }
 
-// urlOf returns the URL of an address, on this machine if the process listens on all of its addresses.
+// urlOf returns the URL of an address. If the process listens on all addresses, it is the URL on this machine.
 func urlOf(address string) string {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
