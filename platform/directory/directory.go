@@ -56,8 +56,9 @@ const (
 
 // Bucket is a bucket in a directory. It implements blob.Bucket. Only one process may use a directory at a time.
 type Bucket struct {
-	root *os.Root
-	self *os.File // the root directory, for syncs
+	root    *os.Root
+	reserve uint64   // bytes
+	self    *os.File // the root directory, for syncs
 }
 
 var _ blob.Bucket = (*Bucket)(nil)
@@ -78,6 +79,10 @@ func Open(root string) (*Bucket, error) {
 	}
 	return b, nil
 }
+
+// Reserve makes Put return blob.ErrFull while fewer than that many bytes are free, so that something is left for others
+// on the same disk. It must be called before the bucket is used.
+func (b *Bucket) Reserve(bytes uint64) { b.reserve = bytes }
 
 // makeDirectory creates a directory durably.
 func makeDirectory(path string) error {
@@ -136,6 +141,9 @@ func (b *Bucket) Put(ctx context.Context, key string, content io.Reader, size in
 func (b *Bucket) put(ctx context.Context, key string, content io.Reader, size int64, createOnce bool) error {
 	name, err := filename(key)
 	if err != nil {
+		return err
+	}
+	if err := b.requireFree(b.reserve); err != nil {
 		return err
 	}
 	if createOnce {
@@ -274,12 +282,20 @@ func (b *Bucket) check() error {
 	if err := errors.Join(file.Close(), b.root.Remove(name)); err != nil {
 		return err
 	}
+	return b.requireFree(minFree)
+}
+
+// requireFree returns blob.ErrFull if fewer bytes are free.
+func (b *Bucket) requireFree(bytes uint64) error {
+	if bytes == 0 {
+		return nil
+	}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(b.root.Name(), &stat); err != nil {
 		return fmt.Errorf("read the free space: %w", err)
 	}
-	if free := stat.Bavail * uint64(stat.Bsize); free < minFree {
-		return fmt.Errorf("%w: %d bytes are free, fewer than %d", blob.ErrFull, free, minFree)
+	if free := stat.Bavail * uint64(stat.Bsize); free < bytes {
+		return fmt.Errorf("%w: %d bytes are free, fewer than %d", blob.ErrFull, free, bytes)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"strings"
+
+	"github.com/docmill/docmill/contract/blob"
 )
 
 // pageOfNames is how many names Keys reads at a time.
@@ -24,7 +26,11 @@ func (b *Bucket) Keys(ctx context.Context) iter.Seq2[string, error] {
 		for ctx.Err() == nil {
 			entries, err := listing.ReadDir(pageOfNames)
 			for _, entry := range entries {
-				if entry.Type().IsRegular() && !yield(strings.ReplaceAll(entry.Name(), "+", "/"), nil) {
+				key := strings.ReplaceAll(entry.Name(), "+", "/")
+				if !entry.Type().IsRegular() || blob.ValidateKey(key) != nil { // somebody else's file
+					continue
+				}
+				if !yield(key, nil) {
 					return
 				}
 			}

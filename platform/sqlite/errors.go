@@ -59,5 +59,8 @@ func kindOf(code int) error {
 // log.
 func uncertain(err error) bool {
 	var failed *driver.Error
+	if errors.As(err, &failed) && failed.Code() == codes.SQLITE_IOERR_SHMSIZE {
+		return true // the shared memory is extended after the last frame has been written
+	}
 	return !errors.As(err, &failed) || kindOf(failed.Code()) == nil && failed.Code() != codes.SQLITE_BUSY
 }

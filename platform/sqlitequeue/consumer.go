@@ -124,8 +124,8 @@ const (
 func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source) {
 	for !draining(stop, drain) {
 		deliveries := c.claim(stop, from)
-		if len(deliveries) == 0 {
-			return
+		if len(deliveries) == 0 { // stop has ended, or the table has fewer messages than were counted
+			continue
 		}
 		if draining(stop, drain) { // it has just begun
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))

@@ -166,7 +166,7 @@ func TestKilledDeliveriesAreCounted(t *testing.T) {
 	require.NoError(t, h.db.Close())
 	for i := range sqlitequeue.CrashLimit + 1 {
 		lines := startChild(t, "hang", h.path).killAfter(t, 1)
-		require.Equal(t, fmt.Sprint("killer ", i), lines[0])
+		require.Equal(t, "killer 0", lines[0], "death %d is not a delivery", i+1)
 	}
 	h.open(t)
 	f := newFixture(t, h)

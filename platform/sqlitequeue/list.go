@@ -38,7 +38,7 @@ func (q *Queue) All(ctx context.Context) iter.Seq2[*message.Delivery, error] {
 
 // page returns the messages that follow one, in order.
 func (q *Queue) page(ctx context.Context, after int64) ([]delivery, error) {
-	rows, err := q.db.Reader().QueryContext(ctx, `SELECT id, deliveries + crashes, death, type, content_type, message_id, job_id, app,
+	rows, err := q.db.Reader().QueryContext(ctx, `SELECT id, deliveries, death, type, content_type, message_id, job_id, app,
 		published_at, attempt, trace, body FROM messages WHERE id > ? ORDER BY id LIMIT ?`, after, pageOfMessages)
 	if err != nil {
 		return nil, err

@@ -102,14 +102,7 @@ func (q *Queue) restore(ctx context.Context, tx *sqlite.Tx) error {
 	if err := releaseAll(ctx, tx); err != nil {
 		return fmt.Errorf("release leases: %w", err)
 	}
-	// A clock that was wrong when a message was published must not delay it for years.
-	delays := message.RetryDelays()
-	latest := time.Now().Add(delays[len(delays)-1]).UnixMilli()
-	_, err := tx.ExecContext(ctx, "UPDATE messages SET available_at = ? WHERE state = 2 AND available_at > ?", latest, latest)
-	if err != nil {
-		return err
-	}
-	_, next, err := promote(ctx, tx, time.Now())
+	_, next, err := promote(ctx, tx, time.Now(), latest())
 	if err != nil {
 		return fmt.Errorf("promote delayed messages: %w", err)
 	}
@@ -251,6 +244,12 @@ func (q *Queue) schedule(at time.Time) {
 	q.due, q.timer = at, time.AfterFunc(time.Until(at)+time.Millisecond, q.promote)
 }
 
+// latest returns when the longest delay of a message that is published now ends, with a minute to spare.
+func latest() time.Time {
+	delays := message.RetryDelays()
+	return time.Now().Add(delays[len(delays)-1] + time.Minute)
+}
+
 // promoteAgain is how long to wait when delayed messages could not be made ready.
 const promoteAgain = time.Second
 
@@ -260,7 +259,7 @@ func (q *Queue) promote() {
 	q.timer = nil
 	q.mu.Unlock()
 	err := q.db.Write(context.Background(), sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
-		promoted, next, err := promote(ctx, tx, time.Now())
+		promoted, next, err := promote(ctx, tx, time.Now(), latest())
 		tx.AfterCommit(func() {
 			q.dispatchers[message.Commands].add(promoted)
 			q.schedule(next)

@@ -62,7 +62,7 @@ func claim(ctx context.Context, tx *sqlite.Tx, queue message.Queue, limit int) (
 	// With "LIMIT ?" alone, SQLite prepares the statement anew for each value: a third of the time of a job.
 	rows, err := tx.QueryContext(ctx, `UPDATE messages SET state = 1
 		WHERE id IN (SELECT id FROM messages WHERE queue = ? AND state = 0 ORDER BY id LIMIT ? + 0)
-		RETURNING id, deliveries + crashes, death, type, content_type, message_id, job_id, app, published_at, attempt, trace, body`,
+		RETURNING id, deliveries, death, type, content_type, message_id, job_id, app, published_at, attempt, trace, body`,
 		int(queue), limit)
 	if err != nil {
 		return nil, err
@@ -153,11 +153,12 @@ func releaseAll(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// promote makes those delayed messages ready whose delay has passed. It returns their number, and when the next one is
-// due; the zero time if there is none.
-func promote(ctx context.Context, tx *sqlite.Tx, now time.Time) (int, time.Time, error) {
-	result, err := tx.ExecContext(ctx, "UPDATE messages SET state = 0, available_at = 0 WHERE state = 2 AND available_at <= ?",
-		now.UnixMilli())
+// promote makes those delayed messages ready whose delay has passed, or would end after latest: the clock has been set back
+// since. It returns their number, and when the next one is due; the zero time if there is none.
+func promote(ctx context.Context, tx *sqlite.Tx, now, latest time.Time) (int, time.Time, error) {
+	result, err := tx.ExecContext(ctx,
+		"UPDATE messages SET state = 0, available_at = 0 WHERE state = 2 AND (available_at <= ? OR available_at > ?)",
+		now.UnixMilli(), latest.UnixMilli())
 	if err != nil {
 		return 0, time.Time{}, err
 	}

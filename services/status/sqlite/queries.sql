@@ -10,6 +10,9 @@ SELECT source_key, result_key FROM jobs WHERE id = ?;
 -- name: ListJobsAfter :many
 SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
 
+-- name: RestartDeadlines :exec
+UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running');
+
 -- name: ListOverdue :many
 SELECT * FROM jobs
 WHERE status IN ('queued', 'running') AND first_seen_at < @first_seen_before

@@ -66,6 +66,9 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	if err := s.Migrate(ctx); err != nil {
 		return err
 	}
+	if err := s.restartDeadlines(ctx); err != nil {
+		return err
+	}
 	s.running.Store(true)
 	defer s.running.Store(false)
 	ready()
@@ -75,6 +78,18 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	select {
 	case <-drain:
 	case <-ctx.Done():
+	}
+	return nil
+}
+
+// restartDeadlines gives the unfinished jobs their full time again: nothing could work on them while the process was
+// stopped, be it for a weekend. Their commands are in the same database, so every job still comes to its end.
+func (s *Store) restartDeadlines(ctx context.Context) error {
+	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
+		return query.New(tx).RestartDeadlines(ctx, time.Now().UnixMicro())
+	})
+	if err != nil {
+		return fmt.Errorf("restart the deadlines of unfinished jobs: %w", err)
 	}
 	return nil
 }

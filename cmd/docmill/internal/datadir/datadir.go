@@ -42,7 +42,12 @@ type Dir struct {
 	database *sqlite.DB
 }
 
-const private = 0o700
+const (
+	private = 0o700
+	// reserve is the free space in bytes below which no documents are accepted, so that those that were accepted can still
+	// be converted. It is also where /readyz reports a full disk.
+	reserve = 64 << 20
+)
 
 // Open locks the directory, which is created if it does not exist, and opens what is in it. It returns [ErrInUse] if
 // another process has it open, and sqlite.ErrNewerVersion if a newer version of the program has written to it. After a
@@ -102,6 +107,7 @@ func (d *Dir) open(ctx context.Context, log *zap.Logger, metrics prometheus.Regi
 	if d.Sources, err = directory.Open(filepath.Join(d.path, "sources")); err != nil {
 		return err
 	}
+	d.Sources.Reserve(reserve)
 	d.Results, err = directory.Open(filepath.Join(d.path, "results"))
 	return err
 }
@@ -115,12 +121,33 @@ func (d *Dir) recover(ctx context.Context, log *zap.Logger) error {
 		return nil
 	}
 	log.Info("the last process did not stop cleanly; looking for files that belong to no job")
+	d.cleanUp(ctx, log)
+	return nil
+}
+
+// cleanUp deletes files that belong to no job. If it cannot, it leaves that to the next start.
+func (d *Dir) cleanUp(ctx context.Context, log *zap.Logger) {
 	orphans, err := d.deleteOrphans(ctx)
 	if err != nil {
-		return fmt.Errorf("delete files that belong to no job: %w", err)
+		log.Warn("could not delete all files that belong to no job; the next start tries again", zap.Error(err))
+		d.lock.keepMark()
 	}
 	log.Info("deleted files that belonged to no job", zap.Int("files", orphans))
-	return nil
+}
+
+// Finish closes the directory after everything that uses it has stopped. After the death of a process some conversions were
+// repeated, so it looks for files that belong to no job once more.
+func (d *Dir) Finish(ctx context.Context, log *zap.Logger) error {
+	if !d.lock.wasClean {
+		d.cleanUp(ctx, log)
+	}
+	return d.Close()
+}
+
+// Abandon closes the directory while it may still be in use, as if the process had died.
+func (d *Dir) Abandon() error {
+	d.lock.keepMark()
+	return d.Close()
 }
 
 // Close closes everything and unlocks the directory.

@@ -75,7 +75,10 @@ func (d *Dir) belongs(ctx context.Context, key string) (bool, error) {
 	return key == source || key == result, err
 }
 
-// pending returns the keys of the files that stored messages refer to.
+// errForeignMessage means that a message of another version is stored, which may refer to any file.
+var errForeignMessage = errors.New("a stored message is of another version")
+
+// pending returns the keys of the files that stored messages refer to. It returns errForeignMessage if that is unknown.
 func (d *Dir) pending(ctx context.Context) (map[string]bool, error) {
 	keys := map[string]bool{}
 	for d, err := range d.Messages.All(ctx) {
@@ -84,7 +87,7 @@ func (d *Dir) pending(ctx context.Context) (map[string]bool, error) {
 		}
 		body, err := d.Message()
 		if err != nil {
-			continue // of another version; its job refers to its files, too
+			return nil, fmt.Errorf("%w: %w", errForeignMessage, err)
 		}
 		switch m := body.(type) {
 		case *conversionv1.ConvertRequested:
@@ -137,6 +140,10 @@ func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 		}
 	}
 	for orphan, err := range d.orphans(ctx) {
+		if errors.Is(err, errForeignMessage) {
+			report.problemf("files that belong to no job: not checked: %v", err)
+			break
+		}
 		if err != nil {
 			return report, err
 		}

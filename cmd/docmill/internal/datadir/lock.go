@@ -55,10 +55,15 @@ func owner(path string) string {
 }
 
 func (l *lock) mark(text string) error {
-	if err := l.file.Truncate(0); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
+	// In this order a full disk or a crash never leaves an empty file, which would mean a clean stop.
+	_, err := l.file.WriteAt([]byte(text), 0)
+	if err == nil {
+		err = l.file.Truncate(int64(len(text)))
 	}
-	if _, err := l.file.WriteAt([]byte(text), 0); err != nil {
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
 		return fmt.Errorf("write the lock: %w", err)
 	}
 	return nil

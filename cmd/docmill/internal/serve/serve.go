@@ -66,14 +66,12 @@ func (s *settings) assemble(p service.Process, out io.Writer) (service.Assembly,
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, dir.Close())
 	}
-	assembly.Components = append([]host.Component{closing(dir)}, assembly.Components...)
-	assembly.Components = append(assembly.Components,
-		httpserver.Component("http", s.Address, assembly.Handler, p.Log), s.greeting(out))
+	assembly.Components = append([]host.Component{closing(dir, p.Log)}, append(assembly.Components, s.greeting(out))...)
 	return assembly, nil
 }
 
-// services assembles the three services. They stop in reverse order: the gateway first, so that nothing new is
-// accepted, and the status service last, so that it applies what the converter has to report.
+// services assembles the three services. The gateway and the converter stop at the same time, so that a slow upload does not
+// keep the converter from draining, and the status service after them, so that it applies what the converter reports.
 func (s *settings) services(p service.Process, dir *datadir.Dir) (service.Assembly, error) {
 	box, err := s.box(dir)
 	if err != nil {
@@ -109,44 +107,48 @@ func (s *settings) services(p service.Process, dir *datadir.Dir) (service.Assemb
 	if err != nil {
 		return service.Assembly{}, fmt.Errorf("gateway: %w", err)
 	}
+	server := httpserver.Component("http", s.Address, gatewaySide.Handler, p.Log)
+	gatewaySide.Components = append(gatewaySide.Components, server)
 	together := service.Assembly{
-		Handler: gatewaySide.Handler,
-		Checks:  []health.Check{{Name: "database", Probe: dir.Check}},
+		Checks: []health.Check{{Name: "database", Probe: dir.Check}},
+		Components: []host.Component{
+			host.Sequence("status", p.Log, statusSide.Components...),
+			host.Parallel("gateway and converter",
+				host.Sequence("converter", p.Log, converterSide.Components...),
+				host.Sequence("gateway", p.Log, gatewaySide.Components...)),
+		},
 	}
-	for _, part := range []struct {
-		name string
-		service.Assembly
-	}{{"status", statusSide}, {"converter", converterSide}, {"gateway", gatewaySide}} {
-		for _, component := range part.Components {
-			component.Name = part.name + ": " + component.Name
-			together.Components = append(together.Components, component)
-		}
-		for _, check := range part.Checks {
-			check.Name = part.name + "-" + check.Name
+	for _, side := range []struct {
+		name   string
+		checks []health.Check
+	}{{"status", statusSide.Checks}, {"converter", converterSide.Checks}, {"gateway", gatewaySide.Checks}} {
+		for _, check := range side.checks {
+			check.Name = side.name + "-" + check.Name
 			together.Checks = append(together.Checks, check)
 		}
 	}
 	return together, nil
 }
 
-// box opens and seals passwords, with the key of the settings or else the directory's own.
+// box encrypts and decrypts passwords. The key of the settings comes first, if there is one; the directory's own key then
+// still decrypts the passwords of jobs that were accepted before.
 func (s *settings) box(dir *datadir.Dir) (*seal.Box, error) {
-	if s.Seal.Keys.Reveal() == "" {
-		key, err := dir.SealKey()
-		if err != nil {
-			return nil, err
-		}
-		s.Seal.Keys = key
+	key, err := dir.SealKey()
+	if err != nil {
+		return nil, err
 	}
-	return seal.New(s.Seal)
+	return seal.New(seal.Config{Keys: config.NewSecret(s.Seal.Keys.Reveal() + "\n" + key.Reveal())})
 }
 
 // closing is the component that closes the directory after everything else has stopped.
-func closing(dir *datadir.Dir) host.Component {
-	return host.Component{Name: "data directory", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+func closing(dir *datadir.Dir, log *zap.Logger) host.Component {
+	return host.Component{Name: "data directory", Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		<-drain
-		return dir.Close()
+		if ctx.Err() != nil { // the drain deadline has passed, and others may still be at work
+			return dir.Abandon()
+		}
+		return dir.Finish(ctx, log)
 	}}
 }
 

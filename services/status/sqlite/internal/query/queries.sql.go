@@ -240,6 +240,15 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 	return items, nil
 }
 
+const restartDeadlines = `-- name: RestartDeadlines :exec
+UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running')
+`
+
+func (q *Queries) RestartDeadlines(ctx context.Context, firstSeenAt int64) error {
+	_, err := q.db.ExecContext(ctx, restartDeadlines, firstSeenAt)
+	return err
+}
+
 const writeJob = `-- name: WriteJob :exec
 INSERT INTO jobs (
     id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at,
