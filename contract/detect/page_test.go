@@ -2,8 +2,12 @@ package detect
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/internal/docpage"
@@ -13,6 +17,21 @@ import (
 func TestFormatsPageIsCurrent(t *testing.T) {
 	t.Parallel()
 	docpage.RequireCurrent(t, "formats.md", formatsPage())
+}
+
+// TestEveryTargetIsDescribed checks that the API's documentation describes every target.
+func TestEveryTargetIsDescribed(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(page), "\n## Targets\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	for f := range format.All() {
+		for target := range f.Targets() {
+			require.Contains(t, section, "`"+target.ID+"`", "describe the target in docs/api.md")
+		}
+	}
 }
 
 func formatsPage() string {

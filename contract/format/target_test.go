@@ -14,6 +14,7 @@ func TestTargets(t *testing.T) {
 		"pptm": "pdf pptx ppt odp png jpeg webp svg thumbnail",
 		"txt":  "pdf docx doc odt rtf txt html png jpeg webp svg thumbnail",
 		"xls":  "pdf xlsx ods csv png jpeg webp svg thumbnail",
+		"vsdx": "pdf odg png jpeg webp svg thumbnail",
 	} {
 		format, found := ByID(id)
 		require.True(t, found)

@@ -59,7 +59,7 @@ func TestRoutes(t *testing.T) {
 	t.Parallel()
 	commands := []message.Queue{message.Commands, message.Events}
 	events := []message.Queue{message.Events}
-	for body, want := range map[proto.Message]message.Route{
+	expected := map[proto.Message]message.Route{
 		&conversionv1.ConvertRequested{}:     {Queues: commands, Key: "job.submitted"},
 		&conversionv1.ConversionStarted{}:    {Queues: events, Key: "job.started"},
 		&conversionv1.ConversionProgressed{}: {Queues: events, Key: "job.progressed"},
@@ -67,14 +67,15 @@ func TestRoutes(t *testing.T) {
 		&conversionv1.ConversionSucceeded{}:  {Queues: events, Key: "job.succeeded"},
 		&conversionv1.ConversionFailed{}:     {Queues: events, Key: "job.failed"},
 		&conversionv1.ConverterAnnounced{}:   {Queues: []message.Queue{message.Announcements}},
-	} {
+	}
+	for body, want := range expected {
 		want.Type = proto.MessageName(body)
 		got, found := message.RouteOf(body)
 		require.True(t, found)
 		require.Equal(t, want, got)
 		require.Contains(t, message.Routes(), want)
 	}
-	require.Len(t, message.Routes(), 7)
+	require.Len(t, message.Routes(), len(expected))
 	_, found := message.RouteOf(&conversionv1.Source{})
 	require.False(t, found)
 	_, found = message.RouteOf(nil)

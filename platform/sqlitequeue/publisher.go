@@ -182,9 +182,9 @@ func failure(m message.Message, kind, cause error, notEnqueued bool) error {
 // reports in between.
 func durabilityOf(m message.Message) sqlite.Durability {
 	switch m.Body.(type) {
-	case *conversionv1.ConvertRequested, *conversionv1.ConversionSucceeded, *conversionv1.ConversionFailed:
-		return sqlite.Durable
-	default:
+	case *conversionv1.ConversionStarted, *conversionv1.ConversionProgressed, *conversionv1.ConversionRetried:
 		return sqlite.Relaxed
+	default:
+		return sqlite.Durable
 	}
 }

@@ -1,12 +1,14 @@
 package job_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"pgregory.net/rapid"
 
 	"github.com/docmill/docmill/services/status/job"
@@ -177,28 +179,55 @@ func TestApplyDistinguishesStateFromProgress(t *testing.T) {
 	}
 }
 
+// updates make the events that do not end a job, ends those that do. The tests of properties draw from them.
+var (
+	updates = []func(attempt int32, seconds int, percent int32) job.Event{
+		func(attempt int32, seconds int, _ int32) job.Event { return started(attempt, seconds) },
+		progressed,
+		func(attempt int32, seconds int, _ int32) job.Event { return retried(attempt, seconds) },
+	}
+	ends = []func(attempt int32, seconds int) job.Event{succeeded, failed}
+)
+
+// TestEveryEventIsDrawn requires that the tests of properties draw every event that a message can describe.
+func TestEveryEventIsDrawn(t *testing.T) {
+	t.Parallel()
+	drawn := []string{kindOf(submitted)}
+	for _, event := range updates {
+		drawn = append(drawn, kindOf(event(1, 1, 1)))
+	}
+	for _, event := range ends {
+		drawn = append(drawn, kindOf(event(1, 1)))
+	}
+	for _, name := range eventMessages() {
+		kind, err := protoregistry.GlobalTypes.FindMessageByName(name)
+		require.NoError(t, err)
+		filled := kind.New()
+		fill(filled)
+		event, err := job.Read(filled.Interface())
+		require.NoError(t, err)
+		require.Contains(t, drawn, kindOf(event), "%s: add its event to updates or ends", name)
+	}
+}
+
+// kindOf returns the type of an event and the status that it leads to.
+func kindOf(event job.Event) string {
+	return fmt.Sprintf("%T to %s", event, after(event).Status)
+}
+
 // update draws an event that does not end the job.
 func update() *rapid.Generator[job.Event] {
 	return rapid.Custom(func(t *rapid.T) job.Event {
 		attempt, seconds := rapid.Int32Range(1, 3).Draw(t, "attempt"), rapid.IntRange(0, 5).Draw(t, "seconds")
-		switch rapid.IntRange(0, 2).Draw(t, "kind") {
-		case 0:
-			return started(attempt, seconds)
-		case 1:
-			return progressed(attempt, seconds, rapid.Int32Range(0, 100).Draw(t, "percent"))
-		default:
-			return retried(attempt, seconds)
-		}
+		percent := rapid.Int32Range(0, 100).Draw(t, "percent")
+		return updates[rapid.IntRange(0, len(updates)-1).Draw(t, "kind")](attempt, seconds, percent)
 	})
 }
 
 func end() *rapid.Generator[job.Event] {
 	return rapid.Custom(func(t *rapid.T) job.Event {
 		attempt, seconds := rapid.Int32Range(1, 3).Draw(t, "attempt"), rapid.IntRange(0, 5).Draw(t, "seconds")
-		if rapid.Bool().Draw(t, "succeeds") {
-			return succeeded(attempt, seconds)
-		}
-		return failed(attempt, seconds)
+		return ends[rapid.IntRange(0, len(ends)-1).Draw(t, "kind")](attempt, seconds)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -107,13 +108,18 @@ func TestRead(t *testing.T) {
 			},
 		},
 	}
+	tested := map[protoreflect.FullName]bool{}
 	for name, test := range tests {
+		tested[proto.MessageName(test.message)] = true
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			event, err := job.Read(test.message)
 			require.NoError(t, err)
 			require.Equal(t, test.want, event)
 		})
+	}
+	for _, name := range eventMessages() {
+		require.True(t, tested[name], "this test needs a case for %s", name)
 	}
 }
 
@@ -140,9 +146,7 @@ func TestReadReportsAllErrors(t *testing.T) {
 func TestReadRejectsOtherMessages(t *testing.T) {
 	t.Parallel()
 	for _, message := range []proto.Message{
-		&emptypb.Empty{},
-		&conversionv1.ConvertRequested{}, &conversionv1.ConversionStarted{}, &conversionv1.ConversionProgressed{},
-		&conversionv1.ConversionRetried{}, &conversionv1.ConversionSucceeded{}, &conversionv1.ConversionFailed{},
+		&emptypb.Empty{}, &conversionv1.Source{}, &conversionv1.ConverterAnnounced{},
 	} {
 		_, err := job.Read(message)
 		require.ErrorIs(t, err, job.ErrInvalid, "%T", message)

@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/platform/directory"
-	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/job"
 )
 
@@ -89,14 +91,22 @@ func (d *Dir) pending(ctx context.Context) (map[string]bool, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errForeignMessage, err)
 		}
-		switch m := body.(type) {
-		case *conversionv1.ConvertRequested:
-			keys[m.GetSource().GetObjectKey()] = true
-		case *conversionv1.ConversionSucceeded:
-			keys[m.GetResult().GetObjectKey()] = true
+		if err := collectKeys(body, keys); err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
+}
+
+// collectKeys adds the values of all fields of a message, and of its parts, that are named object_key.
+func collectKeys(body proto.Message, keys map[string]bool) error {
+	return protorange.Range(body.ProtoReflect(), func(at protopath.Values) error {
+		last := at.Index(-1)
+		if last.Step.Kind() == protopath.FieldAccessStep && last.Step.FieldDescriptor().Name() == "object_key" {
+			keys[last.Value.String()] = true
+		}
+		return nil
+	})
 }
 
 // Report is what is in a data directory.

@@ -9,12 +9,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -25,35 +27,38 @@ const (
 	hidden     = "aspose.slides-for-.net__HiddingSlides.pptx"
 )
 
+// optionCases are the cases of TestOptions.
+var optionCases = map[string]struct {
+	file    string
+	options *conversionv1.Options
+	pages   int
+	info    []string // lines of pdfinfo, spaces squeezed
+	text    string
+}{
+	"pages":          {fiveSlides, &conversionv1.Options{Pages: new("2-3,5")}, 3, nil, ""},
+	"pages to end":   {fiveSlides, &conversionv1.Options{Pages: new("1,4-")}, 3, nil, ""},
+	"pages past end": {fiveSlides, &conversionv1.Options{Pages: new("4-200")}, 2, nil, ""},
+	"PDF/A-1b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_1B}, flowing, []string{"PDF version: 1.4", "<pdfaid:part>1<"}, ""},
+	"PDF/A-2b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_2B}, flowing, []string{"<pdfaid:part>2<", "<pdfaid:conformance>B<"}, ""},
+	"PDF/A-3b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_3B}, flowing, []string{"<pdfaid:part>3<", "<pdfaid:conformance>B<"}, ""},
+	"PDF/UA":         {letter, &conversionv1.Options{PdfUa: new(true)}, flowing, []string{"Tagged: yes", "<pdfuaid:part>1<"}, ""},
+	"tagged":         {letter, &conversionv1.Options{Tagged: new(true)}, flowing, []string{"Tagged: yes"}, ""},
+	"not tagged":     {letter, &conversionv1.Options{Tagged: new(false)}, flowing, []string{"Tagged: no"}, ""},
+	"watermark":      {letter, &conversionv1.Options{Watermark: new(`Top "secret" = ü`)}, flowing, nil, `Top "secret" = ü`},
+	"hidden slides":  {hidden, &conversionv1.Options{HiddenSlides: new(true)}, 3, nil, ""},
+	"visible slides": {hidden, &conversionv1.Options{HiddenSlides: new(false)}, 2, nil, ""},
+	"notes, too":     {"aspose.slides-for-.net__Print.ppt", &conversionv1.Options{Notes: conversionv1.Notes_NOTES_WITH}, 4, nil, ""},
+	"only notes":     {"aspose.slides-for-.net__Print.ppt", &conversionv1.Options{Notes: conversionv1.Notes_NOTES_ONLY}, 2, []string{"Page size: 540 x 720 pts"}, ""},
+	"single page":    {"open-xml-sdk__FilterByCF.xlsx", &conversionv1.Options{SinglePageSheets: new(true)}, 3, nil, ""},
+	"US paper":       {"synth-table.csv", &conversionv1.Options{Locale: new("en-US")}, 1, []string{"Page size: 612 x 792 pts (letter)"}, ""},
+	"German paper":   {"synth-table.csv", &conversionv1.Options{Locale: new("de")}, 1, []string{"(A4)"}, ""},
+}
+
 // TestOptions checks the effect of each option, as poppler shows it.
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
-	for name, c := range map[string]struct {
-		file    string
-		options *conversionv1.Options
-		pages   int
-		info    []string // lines of pdfinfo, spaces squeezed
-		text    string
-	}{
-		"pages":          {fiveSlides, &conversionv1.Options{Pages: new("2-3,5")}, 3, nil, ""},
-		"pages to end":   {fiveSlides, &conversionv1.Options{Pages: new("1,4-")}, 3, nil, ""},
-		"pages past end": {fiveSlides, &conversionv1.Options{Pages: new("4-200")}, 2, nil, ""},
-		"PDF/A-1b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_1B}, flowing, []string{"PDF version: 1.4", "<pdfaid:part>1<"}, ""},
-		"PDF/A-2b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_2B}, flowing, []string{"<pdfaid:part>2<", "<pdfaid:conformance>B<"}, ""},
-		"PDF/A-3b":       {letter, &conversionv1.Options{PdfA: conversionv1.PdfA_PDF_A_3B}, flowing, []string{"<pdfaid:part>3<", "<pdfaid:conformance>B<"}, ""},
-		"PDF/UA":         {letter, &conversionv1.Options{PdfUa: new(true)}, flowing, []string{"Tagged: yes", "<pdfuaid:part>1<"}, ""},
-		"tagged":         {letter, &conversionv1.Options{Tagged: new(true)}, flowing, []string{"Tagged: yes"}, ""},
-		"not tagged":     {letter, &conversionv1.Options{Tagged: new(false)}, flowing, []string{"Tagged: no"}, ""},
-		"watermark":      {letter, &conversionv1.Options{Watermark: new(`Top "secret" = ü`)}, flowing, nil, `Top "secret" = ü`},
-		"hidden slides":  {hidden, &conversionv1.Options{HiddenSlides: new(true)}, 3, nil, ""},
-		"visible slides": {hidden, &conversionv1.Options{HiddenSlides: new(false)}, 2, nil, ""},
-		"notes, too":     {"aspose.slides-for-.net__Print.ppt", &conversionv1.Options{Notes: conversionv1.Notes_NOTES_WITH}, 4, nil, ""},
-		"only notes":     {"aspose.slides-for-.net__Print.ppt", &conversionv1.Options{Notes: conversionv1.Notes_NOTES_ONLY}, 2, []string{"Page size: 540 x 720 pts"}, ""},
-		"single page":    {"open-xml-sdk__FilterByCF.xlsx", &conversionv1.Options{SinglePageSheets: new(true)}, 3, nil, ""},
-		"US paper":       {"synth-table.csv", &conversionv1.Options{Locale: new("en-US")}, 1, []string{"Page size: 612 x 792 pts (letter)"}, ""},
-		"German paper":   {"synth-table.csv", &conversionv1.Options{Locale: new("de")}, 1, []string{"(A4)"}, ""},
-	} {
+	for name, c := range optionCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, format, _ := strings.Cut(strings.ReplaceAll(c.file, ".net_", ""), ".")
@@ -72,6 +77,33 @@ func TestOptions(t *testing.T) {
 			}
 			require.Contains(t, pdfText(t, output.Path), c.text)
 		})
+	}
+}
+
+// TestEveryOptionHasACase checks that the effect of each option on a real document is tested: LibreOffice ignores the name
+// of a property that it does not know.
+func TestEveryOptionHasACase(t *testing.T) {
+	t.Parallel()
+	tested := map[option.Name]bool{
+		option.UpdateIndexes: true, // TestUpdateIndexes
+		option.ImageQuality:  true, // TestContentAndImageOptions compares two values
+	}
+	mark := func(options *conversionv1.Options) {
+		for name := range option.Values(options) {
+			tested[option.Name(name)] = true
+		}
+	}
+	for _, c := range optionCases {
+		mark(c.options)
+	}
+	for _, c := range contentCases {
+		mark(c.options)
+	}
+	for _, c := range pageSetupCases {
+		mark(c.options)
+	}
+	for _, name := range slices.Concat(LoadOptions, ExportOptions, PageSetupOptions) {
+		require.True(t, tested[name], "%s needs a case in this file or in pagesetup_test.go", name)
 	}
 }
 
@@ -112,26 +144,29 @@ func TestMissingPages(t *testing.T) {
 	}
 }
 
+// contentCases are the cases of TestContentAndImageOptions.
+var contentCases = map[string]struct {
+	options       *conversionv1.Options
+	with, without []string // words in the output of pdfinfo, pdftotext, pdfimages and qpdf
+}{
+	"default":         {&conversionv1.Options{}, []string{"/Outlines", "Form: AcroForm", " jpeg "}, []string{"/UseOutlines", "/UseThumbs", "Mind the gap"}},
+	"no bookmarks":    {&conversionv1.Options{Bookmarks: new(false)}, nil, []string{"/Outlines"}},
+	"no form fields":  {&conversionv1.Options{FormFields: new(false)}, []string{"Form: none"}, nil},
+	"annotations":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_ANNOTATIONS}, []string{"/Subtype /Text"}, nil},
+	"no comments":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_NONE}, nil, []string{"/Subtype /Text", "Mind the gap"}},
+	"lossless":        {&conversionv1.Options{ImageLossless: new(true)}, []string{" image ", " 400 "}, []string{" jpeg "}},
+	"75 dpi":          {&conversionv1.Options{ImageDpi: proto.Int32(75)}, []string{" 75 75 "}, nil},
+	"with bookmarks":  {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_OUTLINE}, []string{"/UseOutlines"}, nil},
+	"with thumbnails": {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_THUMBNAILS}, []string{"/UseThumbs"}, nil},
+	"at page 2":       {&conversionv1.Options{InitialPage: proto.Int32(2)}, []string{"/OpenAction"}, nil},
+}
+
 // TestContentAndImageOptions uses a text with a heading, a form field, a comment and an image.
 func TestContentAndImageOptions(t *testing.T) {
 	t.Parallel()
 	e := setup(t, nil)
 	document := oneOfEach(t)
-	for name, c := range map[string]struct {
-		options       *conversionv1.Options
-		with, without []string // words in the output of pdfinfo, pdftotext, pdfimages and qpdf
-	}{
-		"default":         {&conversionv1.Options{}, []string{"/Outlines", "Form: AcroForm", " jpeg "}, []string{"/UseOutlines", "/UseThumbs", "Mind the gap"}},
-		"no bookmarks":    {&conversionv1.Options{Bookmarks: new(false)}, nil, []string{"/Outlines"}},
-		"no form fields":  {&conversionv1.Options{FormFields: new(false)}, []string{"Form: none"}, nil},
-		"annotations":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_ANNOTATIONS}, []string{"/Subtype /Text"}, nil},
-		"no comments":     {&conversionv1.Options{Comments: conversionv1.Comments_COMMENTS_NONE}, nil, []string{"/Subtype /Text", "Mind the gap"}},
-		"lossless":        {&conversionv1.Options{ImageLossless: new(true)}, []string{" image ", " 400 "}, []string{" jpeg "}},
-		"75 dpi":          {&conversionv1.Options{ImageDpi: proto.Int32(75)}, []string{" 75 75 "}, nil},
-		"with bookmarks":  {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_OUTLINE}, []string{"/UseOutlines"}, nil},
-		"with thumbnails": {&conversionv1.Options{InitialView: conversionv1.InitialView_INITIAL_VIEW_THUMBNAILS}, []string{"/UseThumbs"}, nil},
-		"at page 2":       {&conversionv1.Options{InitialPage: proto.Int32(2)}, []string{"/OpenAction"}, nil},
-	} {
+	for name, c := range contentCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			request := requestFor(t, document, "fodt")

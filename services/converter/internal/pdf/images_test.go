@@ -236,13 +236,14 @@ func TestEveryImageTargetIsDrawn(t *testing.T) {
 			continue
 		}
 		drawn++
+		require.Contains(t, magic, target.MediaType, "add how files of this type begin")
 		renderer, request := setupRenderer(t, generous(), target.ID, "72 36")
 		output, is, err := renderer.Render(t.Context(), request)
 		require.NoError(t, err, target.ID)
 		require.Equal(t, target, is)
 		require.True(t, strings.HasPrefix(string(read(t, output.Path)), magic[target.MediaType]), target.ID)
 	}
-	require.Equal(t, 5, drawn)
+	require.Positive(t, drawn)
 }
 
 func TestUnknownImageTarget(t *testing.T) {

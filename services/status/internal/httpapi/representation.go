@@ -57,11 +57,12 @@ func statusOf(s job.Status) jobapi.Status {
 		return jobapi.Running
 	case job.Succeeded:
 		return jobapi.Succeeded
+	case job.Failed:
+		return jobapi.Failed
 	case job.Canceled:
 		return jobapi.Canceled
-	default:
-		return jobapi.Failed
 	}
+	return jobapi.Status(s) // of a newer version; the linter requires a case for every other
 }
 
 // reportOf returns the public report; nil for nil. Its lists are never null.

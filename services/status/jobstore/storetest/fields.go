@@ -16,7 +16,7 @@ import (
 func testFieldsRoundTrip(t *suite) {
 	store := t.start()
 	seen := map[string]bool{}
-	for _, status := range []job.Status{job.Running, job.Succeeded, job.Failed} {
+	for _, status := range []job.Status{job.Running, job.Succeeded, job.Failed, job.Canceled} {
 		id := newID(t)
 		events := fullEvents(t, id, status)
 		apply(t, store, events...)
@@ -44,6 +44,8 @@ func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 		ended.Failure = nil
 	case job.Failed:
 		ended.Result, ended.Warnings = nil, nil
+	case job.Canceled:
+		ended.Result, ended.Warnings, ended.Failure = nil, nil, nil
 	default:
 		return []job.Event{submission, updated}
 	}

@@ -332,6 +332,9 @@ func (d *memoryDatabase) refuses(j job.Job) error {
 	default:
 		return fmt.Errorf("%w: status %q", jobstore.ErrRefused, j.Status)
 	}
+	if d.bugs[refuseCanceled] && j.Status == job.Canceled {
+		return fmt.Errorf("%w: status %q", jobstore.ErrRefused, j.Status)
+	}
 	if d.bugs[storeAnyText] {
 		return nil
 	}

@@ -39,6 +39,7 @@ const (
 	loseFont             bug = "loses a field inside of the report"
 	loseRetryable        bug = "loses a flag"
 	losePhase            bug = "loses the phase"
+	refuseCanceled       bug = "refuses the status canceled"
 	truncateTimes        bug = "truncates times to milliseconds"
 	expireFinished       bug = "Expire ends finished jobs"
 	expireFresh          bug = "Expire ends fresh jobs"
@@ -88,6 +89,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		loseFont:             {"FieldsRoundTrip"},
 		loseRetryable:        {"FieldsRoundTrip"},
 		losePhase:            {"FieldsRoundTrip"},
+		refuseCanceled:       {"FieldsRoundTrip"},
 		truncateTimes:        {"FieldsRoundTrip", "AppliedIsRead"},
 		expireFinished:       {"Expire"},
 		expireFresh:          {"Expire"},
