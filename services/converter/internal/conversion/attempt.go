@@ -44,7 +44,8 @@ const (
 )
 
 // transferTimeout bounds the transfer of a document or a result: a store that hangs must not occupy a slot forever. 512
-// MiB need 1 MiB/s. Two transfers and a conversion stay below the 30 minutes after which RabbitMQ redelivers a message.
+// MiB need 1 MiB/s. spaceTimeout, two transfers and a conversion stay below the 30 minutes after which RabbitMQ redelivers
+// a message.
 const transferTimeout = 10 * time.Minute
 
 // make converts the document and stores the result. A problem that is not retryable is caused by the document; any
@@ -101,6 +102,7 @@ func (a *attempt) process(
 	}
 	finish := finishing{attempt: a, request: request, secrets: secrets, output: output, began: began}
 	finished, is, err := finish.finish(ctx)
+	err = a.blameDisk(err, request.Directory)
 	a.report.converted(output, err)
 	if err != nil {
 		return nil, err

@@ -64,6 +64,7 @@ type bench struct {
 	wrap            func(conversion.Publisher) conversion.Publisher
 
 	workdir *workdir.Dir
+	space   func() error
 	events  <-chan proto.Message
 	own     message.Publisher
 	broker  message.Broker
@@ -74,7 +75,8 @@ func setup(t *testing.T) *bench {
 	shared := testbench.New(t)
 	b := &bench{
 		Bench: shared, t: t,
-		wrap: func(p conversion.Publisher) conversion.Publisher { return p },
+		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
+		space: func() error { return nil },
 	}
 	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
@@ -165,7 +167,7 @@ func (b *bench) start(convert convertFunc) running {
 	limits := engine.Limits{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
 	converter := conversion.New(conversion.Deps{
 		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
-		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir,
+		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space,
 		Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
@@ -187,6 +189,15 @@ func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequeste
 		change(command)
 	}
 	b.publish(message.Message{Body: command, JobID: command.GetJobId()})
+	return command
+}
+
+// submitLast is submit for a job whose earlier attempts have failed.
+func (b *bench) submitLast(content []byte, attempt int) *conversionv1.ConvertRequested {
+	b.t.Helper()
+	command := b.command(content)
+	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
+	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: attempt})
 	return command
 }
 

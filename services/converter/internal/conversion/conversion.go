@@ -40,6 +40,8 @@ type Deps struct {
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *workdir.Dir
+	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
+	Space func() error
 	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
@@ -74,10 +76,8 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 			attribute.String("docmill.source_format", command.GetSource().GetFormat())))
 	defer span.End()
 
-	began := time.Now()
 	a := &attempt{
-		Deps: c.deps, command: command, number: number, began: began, log: log,
-		report: newReport(requestedAt(command), began),
+		Deps: c.deps, command: command, number: number, began: time.Now(), log: log,
 		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if err := a.run(ctx); err != nil {
@@ -135,6 +135,11 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 // ConversionStarted is published while the document is converted. It is confirmed before the event that ends the
 // attempt is published.
 func (a *attempt) run(ctx context.Context) error {
+	if err := a.awaitSpace(ctx); err != nil {
+		return a.postpone(ctx, err)
+	}
+	a.began = time.Now()
+	a.report = newReport(requestedAt(a.command), a.began)
 	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
 	result, err := a.make(ctx)
@@ -148,10 +153,12 @@ func (a *attempt) run(ctx context.Context) error {
 		return fmt.Errorf("convert: %w", context.Cause(ctx))
 	case err == nil:
 		return a.succeed(ctx, result)
-	case problem.Describe(problem.From(err).Code).Retryable:
-		return a.retry(ctx, err)
-	default:
+	case !problem.Describe(problem.From(err).Code).Retryable:
 		return a.fail(ctx, problem.From(err))
+	case a.full(ctx) != nil: // checked after the job's directory was removed: the document alone did not fill the disk
+		return a.postpone(ctx, err)
+	default:
+		return a.retry(ctx, err)
 	}
 }
 
@@ -175,6 +182,17 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	}
 	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.retried(ctx, a.command, delay, problem.From(cause))
+}
+
+// postpone returns the command to its queue with a delay, and does not count the attempt. Unlike message.Requeue it does
+// not count as a delivery of RabbitMQ, and does not bring the command back at once.
+func (a *attempt) postpone(ctx context.Context, cause error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for space: %w", context.Cause(ctx))
+	}
+	delay := message.RetryDelays()[0]
+	a.log.Warn("disk full; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	return a.events.postponed(ctx, a.command, delay)
 }
 
 // facts returns the fields of every log line about an attempt's end.

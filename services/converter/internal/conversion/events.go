@@ -69,6 +69,11 @@ func (e *events) retried(
 	}))
 }
 
+// postponed schedules the command for the same attempt.
+func (e *events) postponed(ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration) error {
+	return e.publish(ctx, message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt, Delay: delay})
+}
+
 func (e *events) message(body proto.Message) message.Message {
 	return message.Message{Body: body, JobID: e.jobID, Attempt: e.attempt}
 }

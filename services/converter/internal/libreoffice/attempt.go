@@ -35,8 +35,9 @@ type attempt struct {
 	// target is the path of the result.
 	target string
 	limits engine.Limits
-	// onStart is Engine.onStart.
-	onStart func(directory string, pid int)
+	// onStart and freeSpace are those of the Engine.
+	onStart   func(directory string, pid int)
+	freeSpace func(directory string) (uint64, error)
 }
 
 // ending is how an attempt ended.
@@ -44,6 +45,8 @@ type ending struct {
 	wire.Done
 	// limit is sandbox.ErrTime or sandbox.ErrDisk if the child was killed for that, or nil.
 	limit error
+	// minFree is the least free space on the disk that was measured while the child worked and at its end.
+	minFree uint64
 	// explanation is LibreOffice's error message.
 	explanation string
 }
@@ -142,13 +145,14 @@ func (a attempt) watch(ctx context.Context, c *child) (ending, error) {
 	defer deadline.Stop()
 	ticker := time.NewTicker(diskInterval)
 	defer ticker.Stop()
+	minFree := uint64(math.MaxUint64)
 	for {
 		var limit error
 		select {
 		case done := <-c.done:
-			return ending{Done: done, limit: a.disk()}, nil
+			return ending{Done: done, limit: a.disk(), minFree: min(minFree, a.free())}, nil
 		case <-a.instance.gone:
-			return a.gone(c)
+			return a.gone(c, minFree)
 		case <-ctx.Done():
 			_, err := a.instance.kill(c)
 			return ending{}, errors.Join(ctx.Err(), err)
@@ -156,22 +160,32 @@ func (a attempt) watch(ctx context.Context, c *child) (ending, error) {
 			limit = fmt.Errorf("%w: %s", sandbox.ErrTime, a.limits.Timeout)
 		case <-ticker.C:
 			limit = a.disk()
+			minFree = min(minFree, a.free())
 		}
 		if limit != nil {
 			done, _ := a.instance.kill(c) // if the zygote fails now, the limit is still the reason
-			return ending{Done: done, limit: limit}, nil
+			return ending{Done: done, limit: limit, minFree: minFree}, nil
 		}
 	}
 }
 
 // gone returns how the child ended, if it ended before its zygote did.
-func (a attempt) gone(c *child) (ending, error) {
+func (a attempt) gone(c *child, minFree uint64) (ending, error) {
 	select {
 	case done := <-c.done:
-		return ending{Done: done, limit: a.disk()}, nil
+		return ending{Done: done, limit: a.disk(), minFree: min(minFree, a.free())}, nil
 	default:
 		return ending{}, a.instance.reason
 	}
+}
+
+// free returns how much of the disk is free. If that cannot be determined, the disk does not count as full.
+func (a attempt) free() uint64 {
+	free, err := a.freeSpace(a.order.Directory)
+	if err != nil {
+		return math.MaxUint64
+	}
+	return free
 }
 
 // disk returns sandbox.ErrDisk if the child's directory has grown to its limit.

@@ -45,6 +45,8 @@ type Engine struct {
 	formats []format.Format
 	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
 	onStart func(directory string, pid int)
+	// freeSpace is engine.FreeSpace, except in tests.
+	freeSpace func(directory string) (uint64, error)
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -70,7 +72,7 @@ func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
-		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log),
+		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log), freeSpace: engine.FreeSpace,
 	}
 	e.pool = newPool(config, program, directory, deps.Log, e.metrics)
 	return e, nil
@@ -154,6 +156,9 @@ func (e *Engine) missingPages(ctx context.Context, request engine.Request, in in
 	wanted := request.Options.GetPages()
 	request.Options = withPages(request.Options, nil)
 	whole, err := e.convertRetrying(ctx, request, in)
+	if errors.Is(err, engine.ErrNoSpace) {
+		return err
+	}
 	if err != nil {
 		return failure
 	}
@@ -178,6 +183,7 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 	}
 	a.instance = i
 	a.onStart = e.onStart
+	a.freeSpace = e.freeSpace
 	finished, err := a.run(ctx)
 	e.metrics.attempt(finished, err)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/docmill/docmill/contract/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
@@ -79,6 +80,52 @@ func TestMemoryAndDiskLimits(t *testing.T) {
 			requireCode(t, err, problem.DocumentTooComplex)
 		})
 	}
+}
+
+// TestFullDiskIsNotTheDocumentsFault converts documents while the disk seems to have as many bytes free.
+func TestFullDiskIsNotTheDocumentsFault(t *testing.T) {
+	t.Parallel()
+	const plenty, little, nothing = 1 << 40, 32 << 20, 64 << 10
+	good := read(t, "synth-three-pages.docx")
+	for name, c := range map[string]struct {
+		free  uint64
+		pages string
+		want  problem.Code // empty: ErrNoSpace
+	}{
+		"a failure with space":           {plenty, "9", problem.PagesNotFound},
+		"a failure with little space":    {little, "9", ""},
+		"a result with hardly any space": {nothing, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := setup(t, nil)
+			e.freeSpace = func(string) (uint64, error) { return c.free, nil }
+			request := requestFor(t, good, "docx")
+			if c.pages != "" {
+				request.Options = &conversionv1.Options{Pages: &c.pages}
+			}
+			_, err := e.Convert(t.Context(), request)
+			if c.want != "" {
+				requireCode(t, err, c.want)
+				return
+			}
+			require.ErrorIs(t, err, engine.ErrNoSpace)
+			require.Equal(t, problem.Internal, problem.From(err).Code)
+		})
+	}
+	t.Run("a result with little space", func(t *testing.T) {
+		t.Parallel()
+		e := setup(t, nil)
+		e.freeSpace = func(string) (uint64, error) { return little, nil }
+		_, err := e.Convert(t.Context(), requestFor(t, good, "docx"))
+		require.NoError(t, err)
+	})
+	t.Run("the document's own limit", func(t *testing.T) {
+		t.Parallel()
+		e := setup(t, func(limits *engine.Limits) { limits.Disk = 64 << 10 })
+		e.freeSpace = func(string) (uint64, error) { return 0, nil }
+		requireCode(t, <-convert(t.Context(), e, longDocument(t)), problem.DocumentTooComplex)
+	})
 }
 
 func TestCancelAbandonsTheConversion(t *testing.T) {

@@ -30,12 +30,19 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 	if failure := limited(a, finished); failure != nil {
 		return engine.Output{}, failure.Because(errors.Join(finished.limit, details))
 	}
+	if diskFull(a, finished) {
+		return engine.Output{}, engine.NoSpace(details)
+	}
 	if finished.Signal != 0 {
 		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
 	}
 	switch finished.Outcome {
 	case wire.Converted:
-		return e.finish(ctx, a, details)
+		output, err := e.finish(ctx, a, details)
+		if err != nil && ctx.Err() == nil && finished.minFree < a.limits.MinFree() {
+			return engine.Output{}, engine.NoSpace(err)
+		}
+		return output, err
 	case wire.PasswordWrong:
 		return engine.Output{}, problem.New(problem.PasswordWrong, "The password does not open the document.").Because(details)
 	case wire.PasswordRequired:
@@ -55,6 +62,20 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 		return engine.Output{}, fmt.Errorf("sandbox the child: %w", details)
 	default: // LibreOffice exited by itself: with 77 or 79, its codes for a fatal error, or another one
 		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
+	}
+}
+
+// diskFull reports whether a full disk may be the reason for a failure, or may have damaged the result.
+func diskFull(a attempt, finished ending) bool {
+	switch {
+	case finished.Signal != 0:
+		return finished.minFree < a.limits.MinFree()
+	case finished.Outcome == wire.Converted:
+		return finished.minFree < engine.MinFreeOfResult
+	case finished.Outcome == wire.PasswordWrong, finished.Outcome == wire.PasswordRequired:
+		return false
+	default:
+		return finished.minFree < a.limits.MinFree()
 	}
 }
 

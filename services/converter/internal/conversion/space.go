@@ -1,0 +1,63 @@
+package conversion
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/retry"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+// spaceTimeout is how long an attempt waits for space on the disk before its command is postponed: another converter may
+// have space.
+const spaceTimeout = 30 * time.Second
+
+// awaitSpace waits until the work directory has enough space to start.
+func (a *attempt) awaitSpace(ctx context.Context) error {
+	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: spaceTimeout}
+	return retry.Loop(ctx, policy, a.log, "waiting for space in the work directory", func(context.Context) error {
+		return a.diskFull()
+	})
+}
+
+// diskFull returns an engine.ErrNoSpace if the work directory has too little free space. If the free space cannot be
+// determined, an attempt shows whether the directory can be used.
+func (a *attempt) diskFull() error {
+	if err := a.Space(); errors.Is(err, engine.ErrNoSpace) {
+		return err
+	}
+	return nil
+}
+
+// full returns an error if the work directory or the store of the results has no space now.
+func (a *attempt) full(ctx context.Context) error {
+	if err := a.diskFull(); err != nil {
+		return err
+	}
+	if err := a.Results.Check(ctx); errors.Is(err, blob.ErrFull) {
+		return err
+	}
+	return nil
+}
+
+// errDoubtful means that a result may be incomplete.
+var errDoubtful = errors.New("the result may be incomplete")
+
+// blameDisk takes the error with which a result was finished in a directory. It returns an engine.ErrNoSpace instead of
+// a problem of the document that the full disk may have caused, because the programs that finish a result do not report
+// the reason, and instead of nil if the disk is so full that they may not have written everything.
+func (a *attempt) blameDisk(err error, directory string) error {
+	if err == nil {
+		if free, failure := engine.FreeSpace(directory); failure == nil && free < engine.MinFreeOfResult {
+			return engine.NoSpace(errDoubtful)
+		}
+		return nil
+	}
+	if problem.From(err).Code == problem.DocumentMalformed && a.diskFull() != nil {
+		return engine.NoSpace(err)
+	}
+	return err
+}

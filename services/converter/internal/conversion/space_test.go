@@ -1,0 +1,86 @@
+package conversion_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+// TestFullDiskUsesUpNoAttempt fills the disk during the last attempt at a job.
+func TestFullDiskUsesUpNoAttempt(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"no space": engine.NoSpace(errEngine), "another failure": errEngine} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			full := &atomic.Bool{}
+			b.space = func() error {
+				if full.Load() {
+					return engine.ErrNoSpace
+				}
+				return nil
+			}
+			last := len(message.RetryDelays()) + 1
+			submitted := b.submitLast([]byte("a document"), last)
+			hand := newByHand()
+			consumer := b.start(hand.convert)
+			next(t, hand.calls)
+			full.Store(true)
+			hand.answer <- failure
+			require.EqualValues(t, last, expect[*conversionv1.ConversionStarted](b).GetAttempt())
+			consumer.drain()
+			require.NoError(t, next(t, consumer.done))
+			require.Empty(t, b.events, "the attempt has no outcome")
+
+			full.Store(false)
+			consumer = b.start(copies)
+			require.EqualValues(t, last, expect[*conversionv1.ConversionStarted](b).GetAttempt(), "after the delay")
+			succeeded := expect[*conversionv1.ConversionSucceeded](b)
+			require.EqualValues(t, last, succeeded.GetAttempt())
+			require.Equal(t, submitted.GetJobId(), succeeded.GetJobId())
+			b.settled(consumer)
+		})
+	}
+}
+
+// TestAttemptWaitsForSpace checks that no document is fetched while the disk is full.
+func TestAttemptWaitsForSpace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	calls := &atomic.Int64{}
+	b.space = func() error {
+		if calls.Add(1) <= 2 {
+			return engine.ErrNoSpace
+		}
+		return nil
+	}
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		require.Greater(t, calls.Load(), int64(2))
+		return copies(ctx, request)
+	})
+	expect[*conversionv1.ConversionStarted](b)
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	b.settled(consumer)
+}
+
+// TestFailureThatFreesTheDiskCounts checks a document that fills the disk by itself: it must not be tried forever.
+func TestFailureThatFreesTheDiskCounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.submitLast([]byte("a document"), len(message.RetryDelays())+1)
+	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
+		return engine.Output{}, engine.NoSpace(problem.New(problem.DocumentMalformed, "The document could not be exported."))
+	})
+	expect[*conversionv1.ConversionStarted](b)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode(), "the document is not to blame")
+	b.settled(consumer)
+}
