@@ -45,6 +45,7 @@ up: $(STACK)-up ## Start Docmill in the background and print its URL
 .PHONY: down
 down: $(STACK)-down ## Stop Docmill and keep its data
 .PHONY: embedded-up embedded-down devstack-up devstack-down compose-up compose-down
+embedded-up: TOOLCHAIN_STACK := embedded
 embedded-up devstack-up: %-up: devstack
 	@PORT=$(PORT) $(DEVSTACK) up --stack=$*
 embedded-down devstack-down: devstack
@@ -106,7 +107,7 @@ devstack: toolchain
 
 .PHONY: toolchain
 toolchain:
-	@devstack/toolchain.sh
+	@STACK=$(TOOLCHAIN_STACK) devstack/toolchain.sh
 
 $(BUF):           ; $(call install,github.com/bufbuild/buf/cmd/buf)
 $(PROTOC_GEN_GO): ; $(call install,google.golang.org/protobuf/cmd/protoc-gen-go)

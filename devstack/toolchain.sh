@@ -10,16 +10,25 @@ missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v go >/dev/null || missing+=(golang-go)
 [ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates) # to fetch modules
+if [ "$(id -u)" = 0 ]; then as_root=(); may=yes; elif sudo -n true 2>/dev/null; then as_root=(sudo); may=yes; else may=; fi
+command -v apt-get >/dev/null || may=
+
 if [ ${#missing[@]} -gt 0 ]; then
   install=(apt-get install -y --no-install-recommends "${missing[@]}")
-  if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2>/dev/null; then as_root=(sudo); else
-    echo "Docmill needs ${missing[*]}. Install them with: sudo ${install[*]}" >&2
-    exit 1
-  fi
-  command -v apt-get >/dev/null || { echo "Docmill needs ${missing[*]}; install them with this system's package manager." >&2; exit 1; }
+  [ "$may" ] || { echo "Docmill needs ${missing[*]}. On Debian, install them with: sudo ${install[*]}" >&2; exit 1; }
   echo "installing ${missing[*]}" >&2
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" "${install[@]}" >/dev/null
+fi
+
+# LibreOffice is installed while Go compiles. devstack takes the same lock, waits for it, and finds LibreOffice installed.
+here=$(dirname "$0")/install
+if [ "${STACK:-}" = embedded ] && [ "$may" ] && ! command -v soffice >/dev/null; then
+  echo "installing LibreOffice in the background" >&2
+  mkdir -p "${own%/*}"
+  # shellcheck disable=SC2046 # a list of words
+  setsid flock "${own%/*}/install.lock" "${as_root[@]}" sh "$here/debian.sh" $(sed 's/#.*//' "$here/converter-packages.txt") \
+    >"${own%/*}/install.log" 2>&1 </dev/null &
 fi
 
 # Go 1.21 and later downloads the version that go.work requires. Debian 12 has Go 1.19, with which this script downloads

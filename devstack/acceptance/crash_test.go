@@ -1,8 +1,10 @@
 package acceptance_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -149,11 +151,64 @@ func (l *load) stop() []client.Job {
 	return l.accepted
 }
 
-// TestFullDisk fills the disk of the data directory: submissions are answered with 503 and a code, accepted jobs are
-// kept, and work goes on when there is space again, without a restart. It mounts a small file system, for which it
-// needs to be root on a machine that lets it.
+// TestFullDisk fills the disk of the data directory except for 64 KiB, while jobs are queued and running: submissions are
+// answered with 503 and a code, accepted jobs are kept, and work goes on when there is space again, without a restart.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
+	disk := smallDisk(t)
+	b := startEmbedded(t, filepath.Join(disk, "data"))
+	accepted := submitUntilRunning(t, b)
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler)
+	for refusals := 0; refusals < 20; {
+		job, err := b.client.SubmitFile(b.ctx, document(threePages))
+		if err == nil { // there was a little space
+			accepted = append(accepted, job)
+			continue
+		}
+		refusals++
+		var refused *client.Problem
+		require.ErrorAs(t, err, &refused)
+		require.Contains(t, []string{"store-unavailable", "queue-unavailable"}, refused.Code)
+		require.Equal(t, 503, refused.Status)
+	}
+	require.NoError(t, os.Remove(filler))
+	b.ready(t, b.system.Gateway)
+	accepted = append(accepted, b.submit(t, threePages))
+	for _, job := range accepted {
+		require.Equal(t, 3, b.succeed(t, job).Result.Pages)
+	}
+	require.NoError(t, b.system.Stop(b.ctx))
+	requireClean(t, b)
+}
+
+// TestFullWorkDisk fills the disk of the work directory except for 64 KiB, while jobs are queued and running. Without
+// space LibreOffice fails at good documents. All jobs succeed when there is space again.
+func TestFullWorkDisk(t *testing.T) {
+	t.Parallel()
+	forBoth(t, testFullWorkDisk)
+}
+
+func testFullWorkDisk(t *testing.T, on edition) {
+	t.Helper()
+	disk := smallDisk(t)
+	b := setup(t, on, "DOCMILL_WORK_DIR="+disk)
+	accepted := submitUntilRunning(t, b)
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler)
+	accepted = append(accepted, b.submit(t, threePages))
+	waits := func() bool { return logged(t, b, "waiting for space in the work directory") }
+	require.Eventually(t, waits, time.Minute, 50*time.Millisecond)
+	require.NoError(t, os.Remove(filler))
+	for _, job := range accepted {
+		require.Equal(t, 3, b.succeed(t, job).Result.Pages)
+	}
+	t.Logf("postponed a conversion: %t", logged(t, b, "disk full; postponing the conversion"))
+}
+
+// smallDisk mounts a small file system, for which it needs to be root on a machine that lets it.
+func smallDisk(t *testing.T) string {
+	t.Helper()
 	disk := t.TempDir()
 	const size = "size=160m"
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, size); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
@@ -162,30 +217,43 @@ func TestFullDisk(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
-	b := startEmbedded(t, filepath.Join(disk, "data"))
-
-	const name = "synth-three-pages.docx"
-	before := b.submit(t, name)
-	filler := filepath.Join(disk, "filler")
-	fill(t, filler)
-	for range 20 {
-		_, err := b.client.SubmitFile(b.ctx, document(name))
-		var refused *client.Problem
-		require.ErrorAs(t, err, &refused)
-		require.Contains(t, []string{"store-unavailable", "queue-unavailable"}, refused.Code)
-		require.Equal(t, 503, refused.Status)
-	}
-	require.NoError(t, os.Remove(filler))
-	b.ready(t, b.system.Gateway)
-	after := b.submit(t, name)
-	for _, job := range []client.Job{before, after} {
-		require.Equal(t, 3, b.succeed(t, job).Result.Pages)
-	}
-	require.NoError(t, b.system.Stop(b.ctx))
-	requireClean(t, b)
+	return disk
 }
 
-// fill writes to a file until the disk is full.
+const threePages = "synth-three-pages.docx"
+
+// submitUntilRunning submits several documents and returns when one of the last is being converted.
+func submitUntilRunning(t *testing.T, b *testBundle) []client.Job {
+	t.Helper()
+	accepted := make([]client.Job, 0, 20)
+	for range cap(accepted) {
+		accepted = append(accepted, b.submit(t, threePages))
+	}
+	job := accepted[len(accepted)/2]
+	for job.Status == "queued" {
+		var err error
+		job, err = b.client.Next(b.ctx, job)
+		require.NoError(t, err)
+	}
+	return accepted
+}
+
+// logged reports whether a log file contains a text.
+func logged(t *testing.T, b *testBundle, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(b.logs, "*"))
+	require.NoError(t, err)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
+// fill writes to a file until 64 KiB of the disk are free.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Create(path)
@@ -197,4 +265,7 @@ func fill(t *testing.T, path string) {
 			piece = piece[:len(piece)/2]
 		}
 	}
+	size, err := file.Seek(0, io.SeekCurrent)
+	require.NoError(t, err)
+	require.NoError(t, file.Truncate(size-64<<10))
 }

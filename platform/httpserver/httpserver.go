@@ -11,12 +11,15 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/host"
@@ -111,13 +114,47 @@ func logRequest(c *gin.Context, log *zap.Logger, status int, took time.Duration)
 		return
 	}
 	fields := []zap.Field{
-		zap.String("method", c.Request.Method), zap.String("path", c.Request.URL.Path),
+		zap.String("method", shortened(c.Request.Method)), zap.String("path", shortened(c.Request.URL.Path)),
 		zap.Int("status", status), zap.Duration("took", took), logging.Trace(c.Request.Context()),
 	}
 	if last := c.Errors.Last(); last != nil {
 		fields = append(fields, zap.Error(last.Err))
 	}
 	entry.Write(fields...)
+}
+
+// shortened returns at most 256 bytes of what a client sent: a path may have 32 KiB, and each byte of it up to four in a log.
+func shortened(text string) string {
+	const limit = 256
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "…"
+}
+
+// bodyTimeout is the time to send a request's body, unless a handler that reads it sets its own. Before net/http sends a
+// response it reads up to 256 KiB of a body that the handler did not read, and by itself without a limit.
+const bodyTimeout = 30 * time.Second
+
+// limitBody gives requests with a body a deadline to send it.
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // in-process there is none
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxConnections returns how many connections a server accepts: half of the file descriptors that the process may open, so
+// that the other half remains for files and for the connections to others.
+func maxConnections() int {
+	const fallback = 1024
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur == 0 {
+		return fallback
+	}
+	return int(min(limit.Cur/2, 1<<20))
 }
 
 // recovered turns a panic into a 500 problem, so that one request cannot stop the others.
@@ -155,7 +192,7 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 		server := &http.Server{
-			Handler:           handler,
+			Handler:           limitBody(handler),
 			ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 			ErrorLog: zap.NewStdLog(log.With(zap.String("component", name))),
 			BaseContext: func(net.Listener) context.Context {
@@ -164,7 +201,7 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 		}
 		log.Info("listening", zap.String("component", name), zap.Stringer("address", listener.Addr()))
 		ended := make(chan error, 1)
-		go func() { ended <- server.Serve(listener) }()
+		go func() { ended <- server.Serve(netutil.LimitListener(listener, maxConnections())) }()
 		ready()
 		select {
 		case err := <-ended:

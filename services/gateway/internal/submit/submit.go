@@ -209,7 +209,7 @@ func (s *Submitter) stream(ctx context.Context, key string, upload *upload.Uploa
 	putting, stall := withStall(ctx)
 	defer stall.end()
 	hash := sha256.New()
-	content := &lent{source: io.TeeReader(io.MultiReader(bytes.NewReader(head), upload), hash), stall: stall}
+	content := &lent{source: io.TeeReader(inPieces(io.MultiReader(bytes.NewReader(head), upload)), hash), stall: stall}
 	// The type is known only later, and no reader of the blob uses this one.
 	err = s.Sources.Put(putting, key, content, upload.Size, blob.PutOptions{ContentType: "application/octet-stream"})
 	if err == nil {
