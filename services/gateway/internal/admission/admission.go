@@ -48,8 +48,8 @@ type Config struct {
 // also when a packet is lost and sent again after TCP's initial timeout of 1 s (RFC 6298). If more uploads wait than
 // there are slots, it is shorter in proportion, so that also the last of them gets a slot after about MinLag, but not
 // below minLagUnderPressure: a client that had to wait has data on the way, so one that sends nothing for so long after
-// that has probably none. The shorter lag applies only to clients with more than their share of the slots, and to the
-// only client, but never to a client's only upload.
+// that has probably none. While there are several clients, the shorter lag applies only to those with more than their
+// share of the slots, and never to a client's only upload.
 const (
 	MinLag              = 2 * time.Second
 	minLagUnderPressure = 100 * time.Millisecond
@@ -272,7 +272,7 @@ func (g *Gate) minLag(held map[string]int) func(client string) time.Duration {
 		clients[t.client]++
 	}
 	return func(client string) time.Duration {
-		if n := held[client]; n > 1 && (len(clients) == 1 || n*len(clients) > g.config.Slots) {
+		if n := held[client]; len(clients) == 1 || n > 1 && n*len(clients) > g.config.Slots {
 			return short
 		}
 		return MinLag
