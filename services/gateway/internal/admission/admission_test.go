@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,11 +18,15 @@ type fake struct {
 	lag         atomic.Int64
 	ticket      *admission.Ticket
 	interrupted chan struct{}
+	cause       error // set before interrupted is closed
 }
 
 func (f *fake) Lag() time.Duration { return time.Duration(f.lag.Load()) }
 
-func (f *fake) Interrupt() { close(f.interrupted) }
+func (f *fake) Interrupt(cause error) {
+	f.cause = cause
+	close(f.interrupted)
+}
 
 func enter(t *testing.T, gate *admission.Gate, client string, lag time.Duration) *fake {
 	t.Helper()
@@ -161,4 +166,127 @@ func TestOpenUploadsAreLimited(t *testing.T) {
 	requireUndisturbed(t, good)
 	_, err = gate.Enter("d", &fake{})
 	require.ErrorIs(t, err, admission.ErrTooManyOpen, "the slow one was replaced already")
+}
+
+// start starts uploads of a client until n of them have a slot or wait. They leave when they are interrupted.
+func start(t *testing.T, gate *admission.Gate, client string, n int, lag time.Duration) []*fake {
+	t.Helper()
+	fakes := make([]*fake, n)
+	for i := range fakes {
+		f := enter(t, gate, client, lag)
+		fakes[i] = f
+		go func() {
+			defer f.ticket.Leave()
+			_ = f.ticket.Start(t.Context())
+			select {
+			case <-f.interrupted:
+			case <-t.Context().Done():
+			}
+		}()
+		synctest.Wait()
+	}
+	return fakes
+}
+
+// interrupted returns the indexes of the interrupted uploads. All of them must have the cause.
+func interrupted(t *testing.T, fakes []*fake, cause error) []int {
+	t.Helper()
+	var found []int
+	for i, f := range fakes {
+		select {
+		case <-f.interrupted:
+			require.ErrorIs(t, f.cause, cause)
+			found = append(found, i)
+		default:
+		}
+	}
+	return found
+}
+
+func TestSlotsAreSharedBetweenClients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := admission.NewGate(admission.Config{Slots: 64, Open: 1024, Wait: patience})
+		steady := start(t, gate, "many", 64, 0)
+		began := time.Now()
+		one := enter(t, gate, "one", 0)
+		require.NoError(t, one.ticket.Start(t.Context()))
+		require.GreaterOrEqual(t, time.Since(began), admission.ShareAfter)
+		require.Less(t, time.Since(began), admission.ShareAfter+100*time.Millisecond)
+		require.Equal(t, []int{63}, interrupted(t, steady, admission.ErrShared), "the newest")
+		one.ticket.Leave()
+	})
+}
+
+func TestSharingEndsAtEqualShares(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := admission.NewGate(admission.Config{Slots: 9, Open: 1024, Wait: time.Hour})
+		first := start(t, gate, "first", 20, 0)
+		first[2].lag.Store(1)
+		second := start(t, gate, "second", 20, 0)
+		time.Sleep(time.Minute)
+		require.Equal(t, []int{2, 6, 7, 8}, interrupted(t, first, admission.ErrShared), "the one that lags, and the newest")
+		requireUndisturbed(t, second...)
+	})
+}
+
+func TestFloodOfOneClientLetsOthersEnter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := admission.NewGate(admission.Config{Slots: 64, Open: 1024, Wait: patience})
+		flood := start(t, gate, "flood", 1024, 0)
+		_, err := gate.Enter("flood", &fake{})
+		require.ErrorIs(t, err, admission.ErrTooManyOpen)
+		newcomer := enter(t, gate, "one", 0)
+		require.Equal(t, []int{1023}, interrupted(t, flood, admission.ErrShared), "the newest, which waited")
+		require.ErrorIs(t, flood[1023].ticket.Start(t.Context()), admission.ErrShared)
+		require.NoError(t, newcomer.ticket.Start(t.Context()))
+		newcomer.ticket.Leave()
+	})
+}
+
+func TestFloodDoesNotInterruptTheUploadsOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := admission.NewGate(admission.Config{Slots: 8, Open: 1024, Wait: time.Hour})
+		lone := start(t, gate, "lone", 1, 5*admission.MinLag)
+		pair := start(t, gate, "pair", 2, admission.MinLag-1)
+		flood := start(t, gate, "flood", 1000, 0)
+		time.Sleep(time.Minute)
+		requireUndisturbed(t, append(lone, pair...)...)
+		for _, f := range flood {
+			f.lag.Store(int64(admission.MinLag / 10))
+		}
+		time.Sleep(time.Minute)
+		requireUndisturbed(t, append(lone, pair...)...)
+		// It has more than its share, so little lag is enough while 80 wait for 8 slots.
+		require.Len(t, interrupted(t, flood, admission.ErrLagged), 920)
+	})
+}
+
+// TestLagUnderPressure is about a reverse proxy: all uploads have the same address.
+func TestLagUnderPressure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := admission.NewGate(admission.Config{Slots: 8, Open: 1024, Wait: time.Hour})
+		all := start(t, gate, "proxy", 200, 0)
+		all[3].lag.Store(int64(admission.MinLag / 10))
+		time.Sleep(time.Second)
+		require.Equal(t, []int{3}, interrupted(t, all, admission.ErrLagged))
+	})
+}
+
+func TestClient(t *testing.T) {
+	t.Parallel()
+	for address, client := range map[string]string{
+		"192.0.2.1:80":              "192.0.2.1",
+		"[::ffff:192.0.2.1]:80":     "192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::/64",
+		"[2001:db8:1:2::9]:81":      "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:80":         "fe80::/64",
+		"a socket":                  "a socket",
+	} {
+		require.Equal(t, client, admission.Client(address), address)
+	}
 }

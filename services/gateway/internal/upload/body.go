@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/gateway/internal/admission"
 )
 
 // body is a request's body. Every way in which it can end badly (a reset, a half-closed connection, a broken chunk, a
@@ -34,8 +35,8 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.failure != nil {
 		return 0, b.failure
 	}
-	if !b.pace.wait(b.setDeadline) {
-		b.failure = displaced()
+	if cause := b.pace.wait(b.setDeadline); cause != nil {
+		b.failure = displaced(cause)
 		return 0, b.failure
 	}
 	began := time.Now()
@@ -60,9 +61,10 @@ func (b *body) Read(p []byte) (int, error) {
 
 // tooSlow returns why an upload was ended after its client had sent nothing for this time.
 func (b *body) tooSlow(nothing time.Duration) *problem.Error {
+	cause := b.pace.interruption()
 	switch {
-	case b.pace.wasInterrupted():
-		return displaced()
+	case cause != nil:
+		return displaced(cause)
 	case nothing >= b.pace.idle || b.pace.rate == 0:
 		return problem.New(problem.UploadTooSlow, "Nothing arrived for %s.", b.pace.idle)
 	default:
@@ -70,16 +72,21 @@ func (b *body) tooSlow(nothing time.Duration) *problem.Error {
 	}
 }
 
-func displaced() *problem.Error {
-	return problem.New(problem.UploadTooSlow, "The upload fell behind while others were waiting, and was ended in favor of them.")
+// displaced returns the problem of an upload that the gate interrupted.
+func displaced(cause error) *problem.Error {
+	if errors.Is(cause, admission.ErrShared) {
+		return problem.New(problem.Busy, "Too many uploads from this address.").After(busyRetryAfter).Because(cause)
+	}
+	return problem.New(problem.UploadTooSlow, "The upload fell behind while others were waiting, and was ended in favor of them.").
+		Because(cause)
 }
 
 // Lag implements admission.Upload.
 func (b *body) Lag() time.Duration { return b.pace.lag() }
 
 // Interrupt implements admission.Upload.
-func (b *body) Interrupt() {
-	b.pace.interrupt(func() { b.setDeadline(time.Unix(1, 0)) }) // one that has passed
+func (b *body) Interrupt(cause error) {
+	b.pace.interrupt(cause, func() { b.setDeadline(time.Unix(1, 0)) }) // one that has passed
 }
 
 // opaque returns an error with the same text and without the chain. Readers of an upload look for io.EOF and

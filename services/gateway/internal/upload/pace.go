@@ -17,24 +17,24 @@ type pace struct {
 	credit      time.Duration
 	since       time.Time // when the client began to be waited for; zero while it is not
 	ended       bool
-	interrupted bool
+	interrupted error // the cause
 }
 
 func newPace(idle time.Duration, rate int64) *pace {
 	return &pace{idle: idle, rate: rate, credit: idle}
 }
 
-// wait begins to wait for the client and calls setDeadline with the latest time at which the wait ends. It reports
-// whether the upload may continue.
-func (p *pace) wait(setDeadline func(time.Time)) bool {
+// wait begins to wait for the client and calls setDeadline with the latest time at which the wait ends. It returns
+// the cause if the upload was interrupted.
+func (p *pace) wait(setDeadline func(time.Time)) error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	if p.interrupted {
-		return false
+	if p.interrupted != nil {
+		return p.interrupted
 	}
 	p.since = time.Now()
 	setDeadline(p.since.Add(p.credit))
-	return true
+	return nil
 }
 
 // received ends the wait for the client, which has sent n bytes.
@@ -56,7 +56,7 @@ func (p *pace) end(last func()) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.ended = true
-	if !p.interrupted {
+	if p.interrupted == nil {
 		last()
 	}
 }
@@ -76,16 +76,17 @@ func (p *pace) lag() time.Duration {
 }
 
 // interrupt ends the wait for the client with expire, and those to come.
-func (p *pace) interrupt(expire func()) {
+func (p *pace) interrupt(cause error, expire func()) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if !p.ended {
-		p.interrupted = true
+		p.interrupted = cause
 		expire()
 	}
 }
 
-func (p *pace) wasInterrupted() bool {
+// interruption returns the cause if the upload was interrupted.
+func (p *pace) interruption() error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	return p.interrupted

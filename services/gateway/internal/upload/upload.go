@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -62,11 +61,7 @@ func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, er
 	if limits.Gate == nil {
 		return receiveBody(body, r, limits)
 	}
-	client, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		client = r.RemoteAddr // not a network connection
-	}
-	ticket, err := limits.Gate.Enter(client, body)
+	ticket, err := limits.Gate.Enter(admission.Client(r.RemoteAddr), body)
 	if err != nil {
 		return nil, problem.New(problem.Busy, "Too many uploads are open.").After(busyRetryAfter).Because(err)
 	}
@@ -91,6 +86,8 @@ func (u *Upload) Start(ctx context.Context) error {
 		return nil
 	case errors.Is(err, admission.ErrNoSlot):
 		return problem.New(problem.Busy, "Too many uploads are being stored.").After(busyRetryAfter).Because(err)
+	case errors.Is(err, admission.ErrLagged), errors.Is(err, admission.ErrShared):
+		return displaced(err)
 	default:
 		return problem.New(problem.UploadInterrupted, "The client disconnected while the upload waited for its turn.").Because(err)
 	}
