@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -75,13 +74,19 @@ func TestMeasure(t *testing.T) { //nolint:paralleltest // alone by intent
 	if raceDetector {
 		rounds = 1
 	}
+	sources := map[string]*sparse{}
 	for does, data := range officetest.Hostile(t) {
+		sources[does] = &sparse{head: data, size: int64(len(data))}
+	}
+	const large = 128 << 20
+	sources["pieces at both ends of a long circle"] = &sparse{head: officetest.Alternating(large), size: large}
+	for does, source := range sources {
 		best := cost{CPU: time.Hour}
 		for range rounds {
 			runtime.GC()
-			c := &counter{ReaderAt: bytes.NewReader(data)}
+			c := &counter{ReaderAt: source}
 			cpu, allocated := spent(t)
-			_, units, err := DefaultLimits().detect(t.Context(), c, int64(len(data)), "document.docx")
+			_, units, err := DefaultLimits().detect(t.Context(), c, source.size, "document.docx")
 			after, allocatedAfter := spent(t)
 			best = cost{
 				CPU: min(best.CPU, after-cpu), Allocated: allocatedAfter - allocated, Units: units, Reads: c.Reads.Load(),

@@ -23,10 +23,18 @@ const (
 	costPacked = 20
 	// costRecord is charged for each byte of a package's directory: 46 bytes are a record, which takes 0.5 µs.
 	costRecord = 1
-	// costTag is charged for each tag of XML, plus one unit for each tagBytesPerUnit bytes of it: each attribute is
-	// searched for by name.
+	// costTag is charged for each tag of XML, plus one unit for each tagBytesPerUnit bytes of it, or for each
+	// searchedPerUnit bytes of what is only searched for its end.
 	costTag         = 15
 	tagBytesPerUnit = 2
+	searchedPerUnit = 8
+	// costAttribute is charged for each equals sign in a tag: two searches for an attribute by name, at up to 60 ns each.
+	costAttribute = 12
+	// costEscape is charged for each ampersand in a tag: html.UnescapeString looks for several prefixes of an unknown
+	// entity in a map, which takes up to 110 ns.
+	costEscape = 12
+	// maxOwed bounds the units of tags that are charged together.
+	maxOwed = 10_000
 	// costEntry is charged for each directory entry of a compound file.
 	costEntry = 30
 	// bytesPerUnit is the number of bytes that are copied, or searched for one byte, for a unit.

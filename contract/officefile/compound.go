@@ -281,6 +281,9 @@ func (c *Compound) fatSector(i int64) (uint32, error) {
 	if i >= c.sectors {
 		return 0, fmt.Errorf("%w: its allocation table is larger than itself", errCompound)
 	}
+	if i < int64(len(c.fats)) {
+		return c.fats[i], nil // without an allocation: each step along a chain comes here
+	}
 	raw := make([]byte, c.sectorSize)
 	for int64(len(c.fats)) <= i {
 		if c.nextList > lastSector {

@@ -21,7 +21,7 @@ func Hostile(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	all := map[string][]byte{}
 	for _, kinds := range []map[string][]byte{
-		hostileEntries(tb), hostileXML(tb), hostileImages(tb), hostileCompounds(), hostileTexts(),
+		hostileEntries(tb), hostileXML(tb), hostileTags(), hostileImages(tb), hostileCompounds(), hostileTexts(),
 	} {
 		for does, data := range kinds {
 			require.LessOrEqual(tb, len(data), maxHostile, does)
@@ -305,6 +305,43 @@ func hostileXML(tb testing.TB) map[string][]byte {
 	return all
 }
 
+// hostileTags returns packages whose tags are long.
+func hostileTags() map[string][]byte {
+	all := map[string][]byte{}
+	for does, unit := range map[string]string{
+		"attributes": "=''", "attributes in double quotes": `=""`, "attributes with names": " a='b'", "quotes": `""`,
+		"ampersands": "&a", "ampersands with letters": "&abcdef", "ampersands of entities": "&notit;",
+	} {
+		all["three parts with tags of 12 kB of "+does] = longTags(unit, 12_000)
+		all["three parts with tags of 200 kB of "+does] = longTags(unit, 200_000)
+	}
+	return all
+}
+
+// longTags returns a package of three parts whose tags repeat a unit up to a length, before the attributes that are
+// searched for, or in them. The last relationship is the good one.
+func longTags(unit string, length int) []byte {
+	part := func(tag, last string, size int) string {
+		repeated := strings.Repeat(unit, length/len(unit))
+		tag = strings.ReplaceAll(tag, "{}", repeated)
+		return strings.Repeat(tag, (size-200)/len(tag)) + last
+	}
+	manifest, relationship := "<file-entry '' {} full-path='/'/></file-entry {}>", "<Relationship '' {} Type='/officeDocument'/>"
+	types := "<Override '' {} PartName='/word/document.xml'/><!X '' {}>"
+	if unit[0] == '&' {
+		manifest, relationship = "<file-entry '' full-path='{}'/>", "<Relationship '' Type='{}'/>"
+		types = "<Override '' PartName='{}'/>"
+	}
+	return RawZip(
+		0,
+		Deflated("META-INF/manifest.xml", part(manifest, "", 4<<20)),
+		Deflated("_rels/.rels", part(
+			relationship, `<Relationship Type="/officeDocument" Target="word/document.xml"/>`, 2<<20,
+		)),
+		Deflated("[Content_Types].xml", part(types, "", 4<<20)),
+	)
+}
+
 func hostileImages(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	// The first directory of this image is 4 GiB away.
@@ -360,8 +397,41 @@ func hostileCompounds() map[string][]byte {
 		"streams at the end of a chain":    chained(func(i int) int { return i + 1 }, 4095),
 		"streams at the end of a circle":   chained(func(i int) int { return (i*1031 + 17) % 1900 }, 4095),
 		"a directory that runs in circles": chained(func(i int) int { return i }, 0),
+		"pieces at both ends of a circle":  append(Alternating(maxHostile), make([]byte, maxHostile-5*largeSector)...),
 	}
 	return all
+}
+
+// largeSector is the size of a sector in version 4 of compound files.
+const largeSector = 4096
+
+// Alternating returns the beginning of a workbook of size bytes, the rest of which is zeros. Its mini stream is a chain
+// of one sector that follows itself, and the pieces of the workbook's stream are by turns at the beginning and at the
+// end of that chain, so that each pair of them takes a walk along as many sectors as the file has.
+func Alternating(size int64) []byte {
+	le := binary.LittleEndian
+	const table, directory, miniTable, mini = 0, 1, 2, 3
+	small := Compound(Stream{Name: "Workbook", Data: "a"})
+	data := make([]byte, 5*largeSector)
+	sector := func(i int) []byte { return data[(i+1)*largeSector:] }
+	copy(data, small[:headerSize])
+	le.PutUint16(data[26:], 4)
+	le.PutUint16(data[30:], 12)
+	le.PutUint32(data[48:], directory)
+	le.PutUint32(data[60:], miniTable)
+	le.PutUint32(data[76:], table)
+	for i, next := range []uint32{table: 0xFFFFFFFD, directory: endOfChain, miniTable: miniTable, mini: mini} {
+		le.PutUint32(sector(table)[4*i:], next)
+	}
+	last := uint32(size/largeSector-2)*(largeSector/miniSectorSize) + 1
+	copy(sector(directory), small[2*sectorSize:2*sectorSize+4*entrySize])
+	le.PutUint32(sector(directory)[116:], mini)
+	workbook := sector(directory)[2*entrySize:]
+	le.PutUint32(workbook[116:], last)
+	le.PutUint32(workbook[120:], miniStreamCutoff-1)
+	le.PutUint32(sector(miniTable), last)
+	le.PutUint32(sector(miniTable)[4*last%largeSector:], 0)
+	return data
 }
 
 // chained returns a compound file of 2000 sectors whose allocation table says what comes after each of them. All
