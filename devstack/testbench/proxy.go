@@ -1,9 +1,11 @@
 package testbench
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,11 +50,21 @@ func (l *Link) Through(serverURL string) string {
 // Cut closes all connections and refuses new ones until Restore, like a server that is down.
 func (l *Link) Cut() { l.proxy.Stop() }
 
-// Restore ends Cut. When it returns, the same address accepts connections again.
+// Restore ends Cut. When it returns, the same address accepts connections again. Meanwhile the kernel may have given the port to
+// an outgoing connection, such as one that looks for this very address: Restore waits until it is free.
 func (l *Link) Restore() {
 	l.tb.Helper()
-	require.NoError(l.tb, l.proxy.Start())
+	require.Eventually(l.tb, func() bool {
+		err := l.proxy.Start()
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			require.NoError(l.tb, err)
+		}
+		return err == nil
+	}, restoreTimeout, 20*time.Millisecond, "the port of the link stays in use")
 }
+
+// restoreTimeout is longer than a client's attempt to connect.
+const restoreTimeout = 30 * time.Second
 
 // Stall keeps connections open but forwards nothing in either direction until Heal, like a network failure.
 func (l *Link) Stall() {
