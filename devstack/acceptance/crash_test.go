@@ -32,6 +32,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 	}
 	b := setup(t, embedded)
+	b.ctx = t.Context() // 100 kills take longer than the patience for other tests
 	load := startLoad(t, b)
 	for i := range kills {
 		load.run(t, rand.N(20), 6)
