@@ -5,6 +5,7 @@ package brokermetrics
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -26,7 +27,7 @@ type Publisher struct {
 	Connection
 
 	InFlight prometheus.Gauge
-	// Duration has the label outcome; see [Outcome].
+	// Duration has the label outcome.
 	Duration *prometheus.HistogramVec
 }
 
@@ -119,8 +120,18 @@ func Set(gauge prometheus.Gauge, on bool) {
 	}
 }
 
-// Outcome returns the label of the outcome of Publish.
-func Outcome(err error) string {
+// Observe calls publish, which publishes one message, and measures it. It returns publish's error.
+func (p Publisher) Observe(publish func() error) error {
+	began := time.Now()
+	p.InFlight.Inc()
+	defer p.InFlight.Dec()
+	err := publish()
+	p.Duration.WithLabelValues(outcome(err)).Observe(time.Since(began).Seconds())
+	return err
+}
+
+// outcome returns the label of the outcome of Publish.
+func outcome(err error) string {
 	for _, known := range outcomes {
 		if errors.Is(err, known.kind) {
 			return known.label

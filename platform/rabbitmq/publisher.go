@@ -70,12 +70,7 @@ func (p *publisher) Check(context.Context) error { return p.supervisor.now().err
 
 // Publish implements [message.Publisher]: it returns nil once every queue that is bound for the message has it on disk.
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
-	began := time.Now()
-	p.metrics.InFlight.Inc()
-	defer p.metrics.InFlight.Dec()
-	err := p.publish(ctx, m)
-	p.metrics.Duration.WithLabelValues(brokermetrics.Outcome(err)).Observe(time.Since(began).Seconds())
-	return err
+	return p.metrics.Observe(func() error { return p.publish(ctx, m) })
 }
 
 func (p *publisher) publish(ctx context.Context, m message.Message) error {

@@ -92,12 +92,7 @@ func (p *publisher) Check(ctx context.Context) error {
 
 // Publish implements [message.Publisher].
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
-	began := time.Now()
-	p.metrics.InFlight.Inc()
-	defer p.metrics.InFlight.Dec()
-	err := p.publish(ctx, m)
-	p.metrics.Duration.WithLabelValues(brokermetrics.Outcome(err)).Observe(time.Since(began).Seconds())
-	return err
+	return p.metrics.Observe(func() error { return p.publish(ctx, m) })
 }
 
 func (p *publisher) publish(ctx context.Context, m message.Message) error {
