@@ -7,6 +7,7 @@
 package message
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -92,6 +93,21 @@ type PublisherOptions struct {
 	ConfirmTimeout time.Duration
 }
 
+// The defaults of PublisherOptions and ConsumerOptions.
+const (
+	defaultWait           = 5 * time.Second
+	defaultConfirmTimeout = 30 * time.Second
+	// defaultRetryFor must be less than RabbitMQ's consumer_timeout, which is 30 minutes by default.
+	defaultRetryFor = 10 * time.Minute
+)
+
+// WithDefaults returns the options with the defaults in place of zero values. It is for implementations of [Broker].
+func (o PublisherOptions) WithDefaults() PublisherOptions {
+	o.Wait = cmp.Or(o.Wait, defaultWait)
+	o.ConfirmTimeout = cmp.Or(o.ConfirmTimeout, defaultConfirmTimeout)
+	return o
+}
+
 // Consumer consumes one queue.
 type Consumer = Runner
 
@@ -103,6 +119,12 @@ type ConsumerOptions struct {
 	// takes no deliveries before Ready returns nil, because every delivery that is taken and returned counts against
 	// the queue's delivery limit. It must obey ctx. Nil means always.
 	Ready func(ctx context.Context) error
+}
+
+// WithDefaults returns the options with the defaults in place of zero values. It is for implementations of [Broker].
+func (o ConsumerOptions) WithDefaults() ConsumerOptions {
+	o.RetryFor = cmp.Or(o.RetryFor, defaultRetryFor)
+	return o
 }
 
 // Handler is what a Consumer does with deliveries: [Each] or [Batches].

@@ -2,28 +2,18 @@ package rabbitmq
 
 import (
 	"context"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/host"
-	"github.com/docmill/docmill/platform/retry"
-)
-
-// Delays between the tries of a failing batch: after an outage of what the handler writes to, the batch is applied
-// within seconds, not minutes.
-const (
-	firstRetry = 100 * time.Millisecond
-	maxRetry   = 2500 * time.Millisecond
 )
 
 // batches handles deliveries in batches.
 //
 // A failing batch is held and retried for ConsumerOptions.RetryFor. Only then is the connection dropped, and
-// everything that was not acknowledged is delivered again. Dropping it at the first failure would count one delivery
-// for the failed messages and for all that wait behind them: a database outage of a few minutes would exhaust the
-// queue's delivery limit and dead-letter events that are fine.
+// everything that was not acknowledged is delivered again. That counts one delivery for the failed messages and for all
+// that wait behind them.
 type batches struct{ message.Batches }
 
 func newBatches(h message.Batches) batches {
@@ -88,31 +78,20 @@ func (b batches) gather(sub *subscription, first *amqp.Delivery, arrived <-chan 
 
 // apply calls the handler until it succeeds, and settles the batch. An error ends the session.
 func (b batches) apply(ctx context.Context, sub *subscription, batch []delivery) error {
-	sub.metrics.Batch.Observe(float64(len(batch)))
-	sub.metrics.InHand.Set(float64(len(batch)))
-	defer sub.metrics.InHand.Set(0)
+	inHand := sub.handler.Metrics.InHand
+	inHand.Set(float64(len(batch)))
+	defer inHand.Set(0)
 	trying, cancel := host.Context(ctx, sub.drain) // a drain ends the retries, not the handler
 	defer cancel()
-	policy := retry.Policy{Initial: firstRetry, Max: maxRetry, GiveUp: sub.retryFor}
-	err := retry.Loop(trying, policy, sub.log, "batch failed; retrying", func(context.Context) error {
-		return b.attempt(ctx, sub, batch)
-	})
-	if err != nil {
+	handed := make([]*message.Delivery, len(batch))
+	for i, d := range batch {
+		handed[i] = d.Delivery
+	}
+	if err := sub.handler.Batch(ctx, trying, b.Batches, handed); err != nil {
 		return err
 	}
 	sub.settleBatch(batch)
 	return nil
-}
-
-func (b batches) attempt(ctx context.Context, sub *subscription, batch []delivery) error {
-	handed := make([]*message.Delivery, len(batch))
-	for i, d := range batch {
-		d.Reset()
-		handed[i] = d.Delivery
-	}
-	began := time.Now()
-	defer func() { sub.metrics.Duration.Observe(time.Since(began).Seconds()) }()
-	return b.Handle(ctx, handed)
 }
 
 // settleBatch dead-letters what is marked and acknowledges the rest with one frame.

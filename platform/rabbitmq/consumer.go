@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/handling"
 	"github.com/docmill/docmill/platform/host"
-	"github.com/docmill/docmill/platform/retry"
 )
-
-// defaultRetryFor is how long a failing batch is retried. It must be less than the broker's consumer_timeout.
-const defaultRetryFor = 10 * time.Minute
 
 // work is how a consumer handles deliveries: each or batches.
 type work interface {
@@ -31,20 +27,16 @@ type consumer struct {
 	queue      message.Queue
 	source     source
 	work       work
-	options    message.ConsumerOptions
+	handler    handling.Caller
 	supervisor *supervisor
-	metrics    brokermetrics.Consumer
 }
 
 func newConsumer(b *Broker, queue message.Queue, from source, work work, options message.ConsumerOptions) *consumer {
-	if options.RetryFor == 0 {
-		options.RetryFor = defaultRetryFor
-	}
 	metrics := brokermetrics.NewConsumer(b.registry, from.String())
+	supervisor := newSupervisor(b, "consumer of "+from.String(), metrics.Connection)
 	return &consumer{
-		queue: queue, source: from, work: work, options: options,
-		supervisor: newSupervisor(b, "consumer of "+from.String(), metrics.Connection),
-		metrics:    metrics,
+		queue: queue, source: from, work: work, supervisor: supervisor,
+		handler: handling.Caller{Options: options.WithDefaults(), Metrics: metrics, Log: supervisor.log},
 	}
 }
 
@@ -69,29 +61,13 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	return nil
 }
 
-// Delays between the calls of Ready, and the limit of each call.
-const (
-	firstReadyDelay = 50 * time.Millisecond
-	maxReadyDelay   = 2500 * time.Millisecond
-	readyTimeout    = 3 * time.Second
-)
-
 // awaitReady waits until the handler can work. It returns an error if the session is lost or stop ends before.
 func (c *consumer) awaitReady(s *session, stop context.Context) error {
-	if c.options.Ready == nil {
-		return nil
-	}
 	waiting, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
 	unwatch := context.AfterFunc(s.ctx, func() { cancel(s.lost()) }) //nolint:contextcheck // the wait ends with both
 	defer unwatch()
-	policy := retry.Policy{Initial: firstReadyDelay, Max: maxReadyDelay}
-	const what = "consumer paused: handler not ready"
-	return retry.Loop(waiting, policy, c.supervisor.log, what, func(ctx context.Context) error {
-		asking, cancel := context.WithTimeout(ctx, readyTimeout)
-		defer cancel()
-		return c.options.Ready(asking)
-	})
+	return c.handler.AwaitReady(waiting)
 }
 
 // Check returns nil while deliveries can arrive, and otherwise ErrNotConnected.
@@ -119,8 +95,7 @@ func (c *consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, 
 		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
 	return &subscription{
-		session: s, queue: c.queue, deliveries: deliveries, drain: drain, retryFor: c.options.RetryFor,
-		log: c.supervisor.log, metrics: c.metrics,
+		session: s, queue: c.queue, deliveries: deliveries, drain: drain, handler: c.handler,
 	}, nil
 }
 
@@ -146,9 +121,7 @@ type subscription struct {
 	queue      message.Queue
 	deliveries <-chan amqp.Delivery
 	drain      <-chan struct{}
-	retryFor   time.Duration
-	log        *zap.Logger
-	metrics    brokermetrics.Consumer
+	handler    handling.Caller
 }
 
 // context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and
@@ -209,7 +182,7 @@ func (s *subscription) count(outcome message.Outcome, err error, n int) {
 	label := outcome.String()
 	if err != nil {
 		label = "lost"
-		s.log.Debug("delivery not settled; it will be redelivered", zap.Stringer("outcome", outcome), zap.Error(err))
+		s.handler.Log.Debug("delivery not settled; it will be redelivered", zap.Stringer("outcome", outcome), zap.Error(err))
 	}
-	s.metrics.Deliveries.WithLabelValues(label).Add(float64(n))
+	s.handler.Metrics.Deliveries.WithLabelValues(label).Add(float64(n))
 }

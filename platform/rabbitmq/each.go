@@ -3,7 +3,6 @@ package rabbitmq
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/docmill/docmill/contract/message"
 )
@@ -44,10 +43,8 @@ func (e each) serve(sub *subscription) error {
 }
 
 func (e each) one(ctx context.Context, sub *subscription, d delivery) {
-	sub.metrics.InHand.Inc()
-	defer sub.metrics.InHand.Dec()
-	began := time.Now()
-	outcome := e.Handle(d.Context(ctx), d.Delivery)
-	sub.metrics.Duration.Observe(time.Since(began).Seconds())
-	sub.settle(d, outcome)
+	inHand := sub.handler.Metrics.InHand
+	inHand.Inc()
+	defer inHand.Dec()
+	sub.settle(d, sub.handler.Each(ctx, e.Each, d.Delivery))
 }

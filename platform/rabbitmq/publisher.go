@@ -12,12 +12,6 @@ import (
 	"github.com/docmill/docmill/platform/host"
 )
 
-// The defaults of message.PublisherOptions.
-const (
-	defaultWait           = 5 * time.Second
-	defaultConfirmTimeout = 30 * time.Second
-)
-
 // publisher publishes messages and reports their outcome. It is meant to be used by many goroutines at once: each waits
 // for its own confirm.
 type publisher struct {
@@ -35,12 +29,7 @@ type publisher struct {
 }
 
 func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
-	if options.Wait == 0 {
-		options.Wait = defaultWait
-	}
-	if options.ConfirmTimeout == 0 {
-		options.ConfirmTimeout = defaultConfirmTimeout
-	}
+	options = options.WithDefaults()
 	metrics := brokermetrics.NewPublisher(b.registry)
 	return &publisher{
 		app:        b.name,

@@ -12,13 +12,11 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/handling"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/sqlite"
 )
-
-// defaultRetryFor is how long a failing batch is retried.
-const defaultRetryFor = 10 * time.Minute
 
 // work is what a consumer does with deliveries: each or batches.
 type work interface {
@@ -33,7 +31,7 @@ type work interface {
 type consumer struct {
 	broker  *Broker
 	queue   message.Queue
-	options message.ConsumerOptions
+	handler handling.Caller
 	work    work
 	workers int
 	log     *zap.Logger
@@ -43,13 +41,11 @@ type consumer struct {
 }
 
 func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions) *consumer {
-	if options.RetryFor == 0 {
-		options.RetryFor = defaultRetryFor
-	}
+	log := b.log.With(zap.Stringer("queue", queue))
+	metrics := brokermetrics.NewConsumer(b.registry, queue.String())
 	return &consumer{
-		broker: b, queue: queue, options: options,
-		log:     b.log.With(zap.Stringer("queue", queue)),
-		metrics: brokermetrics.NewConsumer(b.registry, queue.String()),
+		broker: b, queue: queue, log: log, metrics: metrics,
+		handler: handling.Caller{Options: options.WithDefaults(), Metrics: metrics, Log: log},
 	}
 }
 
@@ -66,7 +62,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	stop, cancel := host.Context(ctx, drain)
 	defer cancel()
 	ready()
-	if !c.awaitReady(stop) {
+	if c.handler.AwaitReady(stop) != nil { // stop has ended
 		return nil
 	}
 	from, leave := c.open()
@@ -94,31 +90,8 @@ func (c *consumer) count(workers int32) {
 	brokermetrics.Set(c.metrics.Connected, c.consuming.Add(workers) > 0)
 }
 
-// Delays between the calls of Ready, and the limit of each call.
-const (
-	firstReadyDelay = 50 * time.Millisecond
-	maxReadyDelay   = 2500 * time.Millisecond
-	readyTimeout    = 3 * time.Second
-)
-
-// awaitReady waits until the handler can work. It reports whether that was before stop ended.
-func (c *consumer) awaitReady(stop context.Context) bool {
-	if c.options.Ready == nil {
-		return true
-	}
-	policy := retry.Policy{Initial: firstReadyDelay, Max: maxReadyDelay}
-	return retry.Loop(stop, policy, c.log, "consumer paused: handler not ready", func(ctx context.Context) error {
-		asking, cancel := context.WithTimeout(ctx, readyTimeout)
-		defer cancel()
-		return c.options.Ready(asking)
-	}) == nil
-}
-
-// Delays between the tries of what fails: a batch, or a claim or settlement while the disk is full.
-const (
-	firstRetry = 100 * time.Millisecond
-	maxRetry   = 2500 * time.Millisecond
-)
+// fullDisk is the retry policy for claims and settlements: they fail while the disk is full.
+var fullDisk = retry.Policy{Initial: 100 * time.Millisecond, Max: 2500 * time.Millisecond}
 
 // consume is one worker. It works until stop ends.
 func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source) {
@@ -153,8 +126,7 @@ func draining(stop context.Context, drain <-chan struct{}) bool {
 
 // claim takes deliveries. It returns none when stop ends.
 func (c *consumer) claim(stop context.Context, from source) (deliveries []delivery) {
-	policy := retry.Policy{Initial: firstRetry, Max: maxRetry}
-	_ = retry.Loop(stop, policy, c.log, "messages could not be claimed; retrying", func(stop context.Context) (err error) {
+	_ = retry.Loop(stop, fullDisk, c.log, "messages could not be claimed; retrying", func(stop context.Context) (err error) {
 		deliveries, err = from.claim(stop, c.work.limit())
 		return permanentIfClosed(err)
 	})
@@ -176,13 +148,12 @@ func (c *consumer) resume(stop context.Context) bool {
 	}
 	c.count(-1)
 	defer c.count(1)
-	return c.awaitReady(stop)
+	return c.handler.AwaitReady(stop) == nil
 }
 
 // settle applies settlements. It repeats what fails until ctx ends; then the leases are released at the next start.
 func (c *consumer) settle(ctx context.Context, from source, settlements []settlement) {
-	policy := retry.Policy{Initial: firstRetry, Max: maxRetry}
-	err := retry.Loop(ctx, policy, c.log, "deliveries could not be settled; retrying", func(ctx context.Context) error {
+	err := retry.Loop(ctx, fullDisk, c.log, "deliveries could not be settled; retrying", func(ctx context.Context) error {
 		return permanentIfClosed(from.settle(ctx, settlements))
 	})
 	if err != nil {

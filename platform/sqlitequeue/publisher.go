@@ -13,12 +13,6 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// The defaults of message.PublisherOptions.
-const (
-	defaultWait           = 5 * time.Second
-	defaultConfirmTimeout = 30 * time.Second
-)
-
 type publisher struct {
 	queue   *Queue
 	app     string
@@ -33,12 +27,7 @@ type publisher struct {
 }
 
 func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
-	if options.Wait == 0 {
-		options.Wait = defaultWait
-	}
-	if options.ConfirmTimeout == 0 {
-		options.ConfirmTimeout = defaultConfirmTimeout
-	}
+	options = options.WithDefaults()
 	return &publisher{
 		queue: b.queue, app: b.name, options: options, metrics: brokermetrics.NewPublisher(b.registry), started: make(chan struct{}),
 	}
