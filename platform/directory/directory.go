@@ -38,9 +38,8 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/platform/disk"
 )
 
 const (
@@ -92,11 +91,7 @@ func makeDirectory(path string) error {
 	if err := os.MkdirAll(path, directoryMode); err != nil {
 		return err
 	}
-	parent, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return disk.SyncDirectory(filepath.Dir(path))
 }
 
 // prepare makes an empty directory for unfinished files.
@@ -290,11 +285,11 @@ func (b *Bucket) requireFree(bytes uint64) error {
 	if bytes == 0 {
 		return nil
 	}
-	var stat unix.Statfs_t
-	if err := unix.Statfs(b.root.Name(), &stat); err != nil {
-		return fmt.Errorf("read the free space: %w", err)
+	free, err := disk.Free(b.root.Name())
+	if err != nil {
+		return err
 	}
-	if free := stat.Bavail * uint64(stat.Bsize); free < bytes {
+	if free < bytes {
 		return fmt.Errorf("%w: %d bytes are free, fewer than %d", blob.ErrFull, free, bytes)
 	}
 	return nil

@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/disk"
 )
 
 // DBTX is what queries run on. It is the interface that sqlc generates.
@@ -104,11 +106,7 @@ func create(path string) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
+	return disk.SyncDirectory(filepath.Dir(path))
 }
 
 // source returns the driver's name for the file, to be opened with pragmas in addition to those of every connection.
@@ -119,17 +117,6 @@ func source(path string, more ...string) string {
 
 // Reader returns the pool of reading connections. Its queries see everything that was committed before they began.
 func (db *DB) Reader() *Reader { return db.reader }
-
-// Run keeps the database open until drain is closed or ctx ends, and then closes it. It is a component of package host,
-// which must start before those that use the database.
-func (db *DB) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	ready()
-	select {
-	case <-drain:
-	case <-ctx.Done():
-	}
-	return db.Close()
-}
 
 // Close waits for the writes that have begun or wait, copies the log into the database and closes it. Later writes
 // return ErrClosed.

@@ -81,6 +81,7 @@ func TestWritesSurviveClosing(t *testing.T) {
 	require.NoError(t, db.Close())
 	require.NoError(t, db.Close(), "again")
 	require.ErrorIs(t, db.Write(t.Context(), sqlite.Relaxed, insert("b")), sqlite.ErrClosed)
+	require.Error(t, db.Check(t.Context()))
 	require.NoFileExists(t, path+"-wal", "the log is in the database")
 
 	require.Equal(t, 1, count(t, open(t, path, sqlite.Options{})))
@@ -331,20 +332,6 @@ func TestFilesStaySmall(t *testing.T) {
 	}
 	require.Less(t, size("-wal"), int64(24*mebi))
 	require.NoError(t, db.IntegrityCheck(t.Context()))
-}
-
-func TestRun(t *testing.T) {
-	t.Parallel()
-	db := open(t, file(t), sqlite.Options{})
-	drain, ready := make(chan struct{}), make(chan struct{})
-	done := make(chan error)
-	go func() { done <- db.Run(t.Context(), func() { close(ready) }, drain) }()
-	<-ready
-	require.NoError(t, db.Write(t.Context(), sqlite.Durable, insert("a")))
-	close(drain)
-	require.NoError(t, <-done)
-	require.ErrorIs(t, db.Write(t.Context(), sqlite.Durable, insert("b")), sqlite.ErrClosed)
-	require.Error(t, db.Check(t.Context()))
 }
 
 func BenchmarkWrite(b *testing.B) {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/directory"
+	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/platform/sqlite"
 	"github.com/docmill/docmill/platform/sqlitequeue"
 	jobs "github.com/docmill/docmill/services/status/sqlite"
@@ -200,9 +201,5 @@ func writeFile(path string, content []byte) error {
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
-	parent, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return disk.SyncDirectory(filepath.Dir(path))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -51,7 +52,7 @@ var errDoubtful = errors.New("the result may be incomplete")
 // the reason, and instead of nil if the disk is so full that they may not have written everything.
 func (a *attempt) blameDisk(err error, directory string) error {
 	if err == nil {
-		if free, failure := engine.FreeSpace(directory); failure == nil && free < engine.MinFreeOfResult {
+		if free, failure := disk.Free(directory); failure == nil && free < engine.MinFreeOfResult {
 			return engine.NoSpace(errDoubtful)
 		}
 		return nil

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
+	"github.com/docmill/docmill/platform/disk"
 )
 
 // ErrNoSpace means that the disk with the work directory is full. The document is not the cause.
@@ -22,7 +22,7 @@ func (l Limits) MinFree() uint64 { return min(uint64(l.Disk), minFree) }
 
 // CheckSpace returns ErrNoSpace if the file system of a directory has less free space than MinFree.
 func (l Limits) CheckSpace(directory string) error {
-	free, err := FreeSpace(directory)
+	free, err := disk.Free(directory)
 	if err != nil {
 		return err
 	}
@@ -30,15 +30,6 @@ func (l Limits) CheckSpace(directory string) error {
 		return fmt.Errorf("%w: %d KiB are free, fewer than %d", ErrNoSpace, free>>10, l.MinFree()>>10)
 	}
 	return nil
-}
-
-// FreeSpace returns how many bytes are free on the file system of a directory.
-func FreeSpace(directory string) (uint64, error) {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(directory, &stat); err != nil {
-		return 0, fmt.Errorf("read the free space of %s: %w", directory, err)
-	}
-	return stat.Bavail * uint64(stat.Bsize), nil
 }
 
 // NoSpace returns an ErrNoSpace with a failure as its details. The failure is not in the error's chain: it may be a

@@ -66,7 +66,7 @@ func prepare(request engine.Request, source detect.Result, limits engine.Limits,
 	}
 	seconds := uint32(math.Ceil(limits.Timeout.Seconds()))
 	return attempt{
-		Request: request, target: target, limits: limits, freeSpace: engine.FreeSpace,
+		Request: request, target: target, limits: limits,
 		order: wire.Convert{
 			Limits: wire.Limits{
 				Memory: uint64(limits.Memory), FileSize: uint64(limits.Disk), OpenFiles: openFiles,

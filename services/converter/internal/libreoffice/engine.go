@@ -29,6 +29,7 @@ import (
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
@@ -45,7 +46,7 @@ type Engine struct {
 	formats []format.Format
 	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
 	onStart func(directory string, pid int)
-	// freeSpace is engine.FreeSpace, except in tests.
+	// freeSpace is disk.Free, except in tests.
 	freeSpace func(directory string) (uint64, error)
 }
 
@@ -72,7 +73,7 @@ func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
-		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log), freeSpace: engine.FreeSpace,
+		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log), freeSpace: disk.Free,
 	}
 	e.pool = newPool(config, program, directory, deps.Log, e.metrics)
 	return e, nil
