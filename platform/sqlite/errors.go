@@ -43,8 +43,7 @@ func kindOf(code int) error {
 		codes.SQLITE_IOERR_SHMSIZE: // the file of the shared memory could not be extended
 		return ErrFull
 	}
-	const primary = 0xff // an extended code has the primary one in its low byte
-	switch code & primary {
+	switch primary(code) {
 	case codes.SQLITE_FULL, codes.SQLITE_READONLY:
 		return ErrFull
 	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
@@ -54,13 +53,38 @@ func kindOf(code int) error {
 	}
 }
 
+// primary returns the primary code of an extended one, which has it in its low byte.
+func primary(code int) int { return code & 0xff }
+
+// Refused reports whether SQLite refuses the data of a write: a constraint is violated, a value is too large or has the
+// wrong type.
+func Refused(err error) bool {
+	var failed *driver.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch primary(failed.Code()) {
+	case codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH:
+		return true
+	default:
+		return false
+	}
+}
+
 // uncertain reports whether a failed COMMIT leaves open what a recovery after a crash would find: an fsync that failed
 // says nothing about what is on disk. A full disk is certain: the frame that ends the transaction is missing in the
 // log.
 func uncertain(err error) bool {
 	var failed *driver.Error
-	if errors.As(err, &failed) && failed.Code() == codes.SQLITE_IOERR_SHMSIZE {
-		return true // the shared memory is extended after the last frame has been written
+	if !errors.As(err, &failed) {
+		return true
 	}
-	return !errors.As(err, &failed) || kindOf(failed.Code()) == nil && failed.Code() != codes.SQLITE_BUSY
+	switch failed.Code() {
+	case codes.SQLITE_IOERR_SHMSIZE: // the shared memory is extended after the last frame has been written
+		return true
+	case codes.SQLITE_BUSY:
+		return false
+	default:
+		return kindOf(failed.Code()) == nil
+	}
 }

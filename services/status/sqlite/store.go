@@ -22,8 +22,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	driver "modernc.org/sqlite"
-	codes "modernc.org/sqlite/lib"
 
 	"github.com/docmill/docmill/platform/sqlite"
 	"github.com/docmill/docmill/services/status/internal/fold"
@@ -223,7 +221,7 @@ func (s *Store) write(
 		}
 		return writeJobs(ctx, queries, batch.Changed())
 	})
-	if refused(err) {
+	if sqlite.Refused(err) {
 		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
 	}
 	return err
@@ -242,20 +240,4 @@ func writeJobs(ctx context.Context, queries *query.Queries, jobs []job.Job) erro
 		}
 	}
 	return nil
-}
-
-// refused reports whether SQLite refuses the data: a constraint is violated, a value is too large or has the wrong
-// type.
-func refused(err error) bool {
-	var failed *driver.Error
-	if !errors.As(err, &failed) {
-		return false
-	}
-	const primary = 0xff // an extended code has the primary one in its low byte
-	switch failed.Code() & primary {
-	case codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH:
-		return true
-	default:
-		return false
-	}
 }
