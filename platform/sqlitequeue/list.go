@@ -38,19 +38,10 @@ func (q *Queue) All(ctx context.Context) iter.Seq2[*message.Delivery, error] {
 
 // page returns the messages that follow one, in order.
 func (q *Queue) page(ctx context.Context, after int64) ([]delivery, error) {
-	rows, err := q.db.Reader().QueryContext(ctx, `SELECT id, deliveries, death, type, content_type, message_id, job_id, app,
-		published_at, attempt, trace, body FROM messages WHERE id > ? ORDER BY id LIMIT ?`, after, pageOfMessages)
+	rows, err := q.db.Reader().QueryContext(ctx,
+		"SELECT "+columns+" FROM messages WHERE id > ? ORDER BY id LIMIT ?", after, pageOfMessages)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var page []delivery
-	for rows.Next() {
-		d, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, d)
-	}
-	return page, rows.Err()
+	return scanAll(rows)
 }

@@ -62,23 +62,31 @@ func claim(ctx context.Context, tx *sqlite.Tx, queue message.Queue, limit int) (
 	// With "LIMIT ?" alone, SQLite prepares the statement anew for each value: a third of the time of a job.
 	rows, err := tx.QueryContext(ctx, `UPDATE messages SET state = 1
 		WHERE id IN (SELECT id FROM messages WHERE queue = ? AND state = 0 ORDER BY id LIMIT ? + 0)
-		RETURNING id, deliveries, death, type, content_type, message_id, job_id, app, published_at, attempt, trace, body`,
-		int(queue), limit)
+		RETURNING `+columns, int(queue), limit)
 	if err != nil {
 		return nil, err
 	}
+	claimed, err := scanAll(rows)
+	// SQLite returns them in no particular order.
+	slices.SortFunc(claimed, func(a, b delivery) int { return cmp.Compare(a.id, b.id) })
+	return claimed, err
+}
+
+// columns are those that scan reads.
+const columns = "id, deliveries, death, type, content_type, message_id, job_id, app, published_at, attempt, trace, body"
+
+// scanAll reads and closes rows.
+func scanAll(rows *sql.Rows) ([]delivery, error) {
 	defer rows.Close()
-	var claimed []delivery
+	var all []delivery
 	for rows.Next() {
 		d, err := scan(rows)
 		if err != nil {
 			return nil, err
 		}
-		claimed = append(claimed, d)
+		all = append(all, d)
 	}
-	// SQLite returns them in no particular order.
-	slices.SortFunc(claimed, func(a, b delivery) int { return cmp.Compare(a.id, b.id) })
-	return claimed, rows.Err()
+	return all, rows.Err()
 }
 
 func scan(rows *sql.Rows) (delivery, error) {
