@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/contract/problem"
 )
 
 // Event is something that happened to a job: [Submitted], [AttemptUpdated] or [Ended].
@@ -130,6 +132,16 @@ type Ended struct {
 	Failure  *Failure
 	// Report may be nil.
 	Report *Report
+}
+
+// Fail returns the event with which the status service itself ends a job now.
+func Fail(id uuid.UUID, attempt int32, cause *problem.Error) Ended {
+	failure := cause.Failure()
+	return Ended{
+		ID: ID(id), Status: Failed, Attempt: attempt,
+		FinishedAt: time.Now().UTC().Truncate(time.Microsecond), // what PostgreSQL stores
+		Failure:    &Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
+	}
 }
 
 func (e Ended) apply(j *Job) bool {

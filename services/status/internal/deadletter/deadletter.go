@@ -4,7 +4,6 @@ package deadletter
 
 import (
 	"context"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -70,10 +69,7 @@ func eventsOf(d *message.Delivery) []job.Event {
 	if err != nil {
 		return nil
 	}
-	return append(events, job.Ended{
-		ID: job.ID(id), Status: job.Failed, Attempt: int32(d.Attempt),
-		FinishedAt: time.Now().UTC().Truncate(time.Microsecond), Failure: failure(d.Death),
-	})
+	return append(events, job.Fail(id, int32(d.Attempt), failure(d.Death)))
 }
 
 func submission(d *message.Delivery) (job.Event, bool) {
@@ -88,11 +84,9 @@ func submission(d *message.Delivery) (job.Event, bool) {
 	return event, err == nil
 }
 
-func failure(death message.Death) *job.Failure {
-	cause := problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
+func failure(death message.Death) *problem.Error {
 	if death != message.DeliveryLimit {
-		cause = problem.New(problem.AttemptsExhausted, "No converter could process the job.")
+		return problem.New(problem.AttemptsExhausted, "No converter could process the job.")
 	}
-	failure := cause.Failure()
-	return &job.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
+	return problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
 }

@@ -71,9 +71,5 @@ func (s *Sweep) sweep(ctx context.Context) error {
 // attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
 // opened.
 func (s *Sweep) end(j job.Job) job.Event {
-	failure := problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline).Failure()
-	return job.Ended{
-		ID: job.ID(j.ID), Status: job.Failed, FinishedAt: time.Now().UTC().Truncate(time.Microsecond),
-		Failure: &job.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
-	}
+	return job.Fail(j.ID, 0, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline))
 }
