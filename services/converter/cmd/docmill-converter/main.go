@@ -31,13 +31,11 @@ func main() {
 		Description:  "Takes commands to convert documents from RabbitMQ, converts them with LibreOffice and stores the results.",
 		AdminAddress: "127.0.0.1:8082",
 	}
-	s := &settings{}
-	os.Exit(service.Main(about, s, config.Process(), os.Stderr, func(p service.Process) (service.Assembly, error) {
-		return assemble(s, p)
-	}))
+	var s settings
+	os.Exit(service.Main(about, &s, config.Process(), os.Stderr, s.assemble))
 }
 
-func assemble(s *settings, p service.Process) (service.Assembly, error) {
+func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	store, err := s3.New(s.Store)
 	if err != nil {
 		return service.Assembly{}, err
@@ -46,15 +44,18 @@ func assemble(s *settings, p service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	messages, err := rabbitmq.New(s.Broker, converter.Name, p.Log, p.Metrics)
+	messages, err := rabbitmq.New(s.Broker, converter.Name, process.Log, process.Metrics)
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	assembly, err := converter.New(s.Converter, converter.Deps{
 		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
-		Seal: box, Log: p.Log, Metrics: p.Metrics,
+		Seal: box, Log: process.Log, Metrics: process.Metrics,
 	})
-	buckets := store.Component(p.Log, s.Store.SourcesBucket, s.Store.ResultsBucket)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	buckets := store.Component(process.Log, s.Store.SourcesBucket, s.Store.ResultsBucket)
 	assembly.Components = append([]host.Component{buckets}, assembly.Components...)
-	return assembly, err
+	return assembly, nil
 }
