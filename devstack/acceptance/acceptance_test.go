@@ -243,7 +243,7 @@ func testConverterKilledDuringAConversion(t *testing.T, on edition) {
 	job = b.succeed(t, job)
 	if on == services {
 		require.Greater(t, job.Attempt, 1)
-	} else { // the death of the one process is nobody's attempt
+	} else { // a death of the process does not count as an attempt
 		require.Equal(t, 1, job.Attempt)
 	}
 	require.Equal(t, 100, job.Result.Pages)

@@ -27,7 +27,7 @@ func (b *Bucket) Keys(ctx context.Context) iter.Seq2[string, error] {
 			entries, err := listing.ReadDir(pageOfNames)
 			for _, entry := range entries {
 				key := strings.ReplaceAll(entry.Name(), "+", "/")
-				if !entry.Type().IsRegular() || blob.ValidateKey(key) != nil { // somebody else's file
+				if !entry.Type().IsRegular() || blob.ValidateKey(key) != nil { // not a blob
 					continue
 				}
 				if !yield(key, nil) {
