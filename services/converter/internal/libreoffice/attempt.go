@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
@@ -66,7 +67,7 @@ func prepare(request engine.Request, source detect.Result, limits engine.Limits,
 	}
 	seconds := uint32(math.Ceil(limits.Timeout.Seconds()))
 	return attempt{
-		Request: request, target: target, limits: limits,
+		Request: request, target: target, limits: limits, freeSpace: disk.Free,
 		order: wire.Convert{
 			Limits: wire.Limits{
 				Memory: uint64(limits.Memory), FileSize: uint64(limits.Disk), OpenFiles: openFiles,
