@@ -92,15 +92,19 @@ type Error struct {
 // Links are the job's URLs, as absolute paths: the client already knows the host.
 type Links struct {
 	Self   string `json:"self"`
+	Events string `json:"events"`
 	Result string `json:"result,omitempty"`
 }
 
 // Path returns the path of the job with this id.
 func Path(id string) string { return "/v1/jobs/" + id }
 
+// EventsPath returns the path of the server-sent events of the job with this id.
+func EventsPath(id string) string { return Path(id) + "/events" }
+
 // LinksTo returns the links of a job. Only a succeeded job has a result to link to.
 func LinksTo(id string, status Status) Links {
-	links := Links{Self: Path(id)}
+	links := Links{Self: Path(id), Events: EventsPath(id)}
 	if status == Succeeded {
 		links.Result = Path(id) + "/result"
 	}

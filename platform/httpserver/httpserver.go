@@ -224,3 +224,13 @@ func Draining(ctx context.Context) <-chan struct{} {
 	drain, _ := ctx.Value(drainKey{}).(<-chan struct{})
 	return drain
 }
+
+// IsDraining reports whether the server that serves this request has begun to drain.
+func IsDraining(ctx context.Context) bool {
+	select {
+	case <-Draining(ctx):
+		return true
+	default:
+		return false
+	}
+}

@@ -62,6 +62,7 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
+	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
 }
@@ -94,6 +95,15 @@ func (a *api) poll(c *gin.Context) error {
 	}
 	wait := heldFor(c.Request.Header)
 	return a.deps.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
+}
+
+// events forwards the stream of a job's events.
+func (a *api) events(c *gin.Context) error {
+	id, err := jobID(c)
+	if err != nil {
+		return err
+	}
+	return a.deps.Status.Events(c.Writer, c.Request, id, httpserver.Draining(c.Request.Context()))
 }
 
 // result sends the result of a job.

@@ -49,7 +49,7 @@ func TestSubmission(t *testing.T) {
 				ID: accepted.ID, Status: jobapi.Queued, CreatedAt: accepted.CreatedAt,
 				Source: jobapi.Source{Filename: "Préséntation 🎉.pptx", ContentType: deckType, Size: int64(len(content)), SHA256: sha256Of(content)},
 				Target: jobapi.Target{Format: "pdf", Options: map[string]any{}}, Tag: "réf 7",
-				Links: jobapi.Links{Self: "/v1/jobs/" + accepted.ID},
+				Links: jobapi.Links{Self: "/v1/jobs/" + accepted.ID, Events: "/v1/jobs/" + accepted.ID + "/events"},
 			}, accepted)
 
 			message, delivery := g.queued(t)

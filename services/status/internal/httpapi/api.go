@@ -29,6 +29,7 @@ func Register(engine *gin.Engine, jobs jobstore.Store, waiters *watch.Waiters) {
 	a := &api{jobs: jobs, waiters: waiters}
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
+	engine.GET("/v1/jobs/:id/events", handle(a.events))
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 }

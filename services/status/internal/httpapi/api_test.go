@@ -217,7 +217,7 @@ func TestRepresentation(t *testing.T) {
 		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "attempt": 0,
 		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
 			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
-		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`"}
+		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`", "events": "/v1/jobs/`+id.String()+`/events"}
 	}`, string(got.body))
 
 	b.apply(t, started(id), progressed(id, 44))
@@ -242,7 +242,7 @@ func TestRepresentation(t *testing.T) {
 			"fonts": [{"name": "A", "replaced_by": "B", "found": false}, {"name": "C", "found": true}],
 			"blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0
 		},
-		"links": {"self": "/v1/jobs/`+id.String()+`", "result": "/v1/jobs/`+id.String()+`/result"}
+		"links": {"self": "/v1/jobs/`+id.String()+`", "events": "/v1/jobs/`+id.String()+`/events", "result": "/v1/jobs/`+id.String()+`/result"}
 	}`, string(got.body))
 }
 
