@@ -2,6 +2,7 @@ package sqlitequeue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -203,9 +204,14 @@ func TestFullDisk(t *testing.T) {
 	require.True(t, message.NotEnqueued(err))
 	require.ErrorIs(t, impatient.Check(t.Context()), message.ErrBlocked)
 
-	patient := make(chan error) // it waits for space
+	patient := make(chan error, 1) // it tries until there is space
 	go func() {
-		patient <- f.startPublisher(message.PublisherOptions{Wait: waitFor}).Publish(t.Context(), command("patient"))
+		err := message.ErrBlocked
+		for errors.Is(err, message.ErrBlocked) {
+			time.Sleep(time.Millisecond)
+			err = impatient.Publish(t.Context(), command("patient"))
+		}
+		patient <- err
 	}()
 	if limited == "tmpfs" { // nothing can be written: neither claims nor the log's pages into the database
 		require.NoError(t, syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
