@@ -1,4 +1,5 @@
-// Package status is the status service: it folds the events about jobs into a job store and answers polls.
+// Package status is the status service: it folds the events about jobs into a job store, answers polls and
+// streams changes.
 //
 // [New] assembles the service from its dependencies; cmd/docmill-status runs it with RabbitMQ and PostgreSQL.
 package status
@@ -15,6 +16,7 @@ import (
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
@@ -32,7 +34,8 @@ const Name = "docmill-status"
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
 	BatchSize   int           `default:"256" help:"Maximum number of events that are applied in one transaction."`
-	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further requests are answered at once."`
+	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further polls are answered at once."`
+	MaxStreams  int           `default:"10000" help:"Maximum number of open streams of events. Further streams are answered with 503."`
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
 }
 
@@ -49,6 +52,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting batch-size: %d is not between 1 and %d", c.BatchSize, maxBatch)
 	case c.MaxWaiters < 1:
 		return fmt.Errorf("setting max-waiters: %d is less than 1", c.MaxWaiters)
+	case c.MaxStreams < 1:
+		return fmt.Errorf("setting max-streams: %d is less than 1", c.MaxStreams)
 	case c.JobDeadline < minDeadline:
 		return fmt.Errorf("setting job-deadline: %s is less than %s", c.JobDeadline, minDeadline)
 	default:
@@ -71,8 +76,10 @@ const sweepInterval = time.Minute
 
 // New assembles the service. The caller serves the assembly's Handler.
 func New(config Config, deps Deps) (service.Assembly, error) {
-	waiters := watch.New(config.MaxWaiters, watch.Recheck, deps.Metrics)
+	waiters := watch.New(config.MaxWaiters, watch.Recheck, gauge(deps.Metrics, "waiters", "Requests that wait for a job to change."))
+	streams := watch.New(config.MaxStreams, watch.Recheck, gauge(deps.Metrics, "streams", "Open streams of events."))
 	deps.Jobs.Notify(waiters)
+	deps.Jobs.Notify(streams)
 	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
@@ -89,7 +96,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Current: func(ctx context.Context) bool { return applied.CaughtUp() && eventsConsumer.Check(ctx) == nil },
 	}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
-	httpapi.Register(engine, deps.Jobs, waiters)
+	httpapi.Register(engine, deps.Jobs, waiters, streams)
 
 	return service.Assembly{
 		Handler: engine,
@@ -104,4 +111,10 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "messages", Probe: eventsConsumer.Check},
 		},
 	}, nil
+}
+
+func gauge(registry prometheus.Registerer, name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: metrics.Namespace, Subsystem: "status", Name: name, Help: help})
+	registry.MustRegister(g)
+	return g
 }

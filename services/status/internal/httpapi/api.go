@@ -1,4 +1,4 @@
-// Package httpapi is the HTTP API of the status service. GET /v1/jobs/{id} is public: the gateway passes it on. The
+// Package httpapi is the HTTP API of the status service. The routes under /v1 are public: the gateway passes them on. The
 // routes under /internal are for the gateway alone.
 package httpapi
 
@@ -20,13 +20,13 @@ import (
 
 // api has the handlers.
 type api struct {
-	jobs    jobstore.Store
-	waiters *watch.Waiters
+	jobs             jobstore.Store
+	waiters, streams *watch.Waiters
 }
 
-// Register adds the routes to engine.
-func Register(engine *gin.Engine, jobs jobstore.Store, waiters *watch.Waiters) {
-	a := &api{jobs: jobs, waiters: waiters}
+// Register adds the routes to engine. Long polls wait among waiters, streams of events among streams.
+func Register(engine *gin.Engine, jobs jobstore.Store, waiters, streams *watch.Waiters) {
+	a := &api{jobs: jobs, waiters: waiters, streams: streams}
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
 	engine.GET("/v1/jobs/:id/events", handle(a.events))

@@ -34,22 +34,25 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // bench is a server on a real database, with a maximum number of waiters.
 type bench struct {
-	url      string
-	store    jobstore.Store
-	registry *prometheus.Registry
-	drain    func() error // drains the server and returns when it has stopped
+	url            string
+	store          jobstore.Store
+	polls, streams *watch.Waiters
+	drain          func() error // drains the server and returns when it has stopped
 }
 
 func setup(t *testing.T, waiters int) bench {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	waiting := watch.New(waiters, time.Hour, registry) // so that only notifications wake
-	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)), waiting)
-	engine := httpserver.NewEngine("test", zap.NewNop(), registry)
-	httpapi.Register(engine, store, waiting)
-	b := bench{store: store, registry: registry}
+	b := bench{polls: atMost(waiters), streams: atMost(waiters)}
+	b.store = postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, b.streams)
+	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
+	httpapi.Register(engine, b.store, b.polls, b.streams)
 	b.url, b.drain = serve(t, engine)
 	return b
+}
+
+// atMost returns waiters that only notifications wake.
+func atMost(n int) *watch.Waiters {
+	return watch.New(n, time.Hour, prometheus.NewGauge(prometheus.GaugeOpts{}))
 }
 
 func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
@@ -114,7 +117,7 @@ func (b bench) mustGet(t *testing.T, path string, header ...string) answer {
 // held starts a long poll and returns once it waits.
 func (b bench) held(t *testing.T, ctx context.Context, path string, header ...string) <-chan answer {
 	t.Helper()
-	before := b.waiting(t)
+	before := b.polls.Count()
 	answers := make(chan answer, 1)
 	go func() {
 		defer close(answers)
@@ -122,22 +125,8 @@ func (b bench) held(t *testing.T, ctx context.Context, path string, header ...st
 			answers <- got
 		}
 	}()
-	require.Eventually(t, func() bool { return b.waiting(t) == before+1 }, storetest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.polls.Count() == before+1 }, storetest.Patience, time.Millisecond)
 	return answers
-}
-
-// waiting returns the number of requests that wait.
-func (b bench) waiting(t *testing.T) int {
-	t.Helper()
-	families, err := b.registry.Gather()
-	require.NoError(t, err)
-	for _, family := range families {
-		if family.GetName() == "docmill_status_waiters" {
-			return int(family.GetMetric()[0].GetGauge().GetValue())
-		}
-	}
-	require.Fail(t, "the metric is missing")
-	return 0
 }
 
 func (b bench) apply(t *testing.T, events ...job.Event) {
@@ -290,7 +279,7 @@ func TestLongPollIsWokenByChange(t *testing.T) {
 		require.Equal(t, "wait=60", got.Header.Get("Preference-Applied"))
 	}
 	require.Less(t, time.Since(begin), 30*time.Second, "it did not wait until its time was up")
-	require.Zero(t, b.waiting(t))
+	require.Zero(t, b.polls.Count())
 }
 
 func TestLongPollReturnsAtOnceAfterChange(t *testing.T) {
@@ -346,7 +335,7 @@ func TestClientThatDisconnectsFreesItsPlace(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.StatusCode, "too many waiters: answered at once")
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	leave()
-	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, storetest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.polls.Count() == 0 }, storetest.Patience, time.Millisecond)
 }
 
 func TestDrainEndsLongPolls(t *testing.T) {
@@ -416,7 +405,7 @@ func TestDatabaseOutage(t *testing.T) {
 	require.NoError(t, err)
 	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, store, watch.New(1, time.Hour, prometheus.NewRegistry()))
+	httpapi.Register(engine, store, atMost(1), atMost(1))
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	id := uuid.NewString()

@@ -17,17 +17,19 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
 const (
 	// keepAlive is the time between two comments in a silent stream: proxies end silent connections after 30 s or more.
 	keepAlive = 15 * time.Second
-	// progressInterval is how often the progress of a running job is read: nobody is notified of progress. Only a few jobs
-	// run at a time, so that these are few reads.
+	// progressInterval is how often the progress of a running job is read: nobody is notified of progress.
 	progressInterval = time.Second
+	// progressReads limits these reads: with more streams than that, each waits longer.
+	progressReads = 2000 // per second
 	// reconnect is how long an EventSource waits before it connects again.
 	reconnect = 2 * time.Second
-	// writeTimeout is how long a client may take to read an event.
+	// writeTimeout is how long a write may block because the client does not read.
 	writeTimeout = 10 * time.Second
 )
 
@@ -36,51 +38,73 @@ const (
 // so that an EventSource stops.
 func (a *api) events(c *gin.Context, id uuid.UUID) error {
 	known := lastEventID(c.Request.Header)
-	latest, err := a.next(c.Request.Context(), id, known, 0)
-	switch {
-	case errors.Is(err, watch.ErrFull):
-		return problem.New(problem.StatusUnavailable, "Too many requests are waiting for jobs.").After(outageInterval)
-	case err != nil:
+	current, err := a.jobs.Job(c.Request.Context(), id)
+	if err != nil {
 		return err
-	case latest.Status.Terminal() && latest.Version == known:
+	}
+	if current.Status.Terminal() && current.Version == known {
 		c.Status(http.StatusNoContent)
 		return nil
 	}
-	stream := openStream(c.Writer)
-	defer stream.close()
-	for err == nil {
-		if latest.Version == known {
-			err = stream.keepAlive()
-		} else {
-			known = latest.Version
-			err = stream.send(latest)
-		}
-		if err != nil || latest.Status.Terminal() || httpserver.IsDraining(c.Request.Context()) {
-			break
-		}
-		latest, err = a.next(c.Request.Context(), id, known, patience(latest))
+	waiter, err := a.streams.Join(id)
+	if err != nil && !current.Status.Terminal() {
+		return problem.New(problem.StatusUnavailable, "Too many streams of events are open.").After(outageInterval).Because(err)
 	}
-	if err != nil {
-		_ = c.Error(err) // for the log: the client connects again
+	if err == nil {
+		defer waiter.Leave()
+	}
+	if err := a.stream(c.Request.Context(), c.Writer, waiter, current, known); err != nil {
+		_ = c.Error(err) // for the log: the response has begun, and the client connects again
 	}
 	return nil
 }
 
-// patience returns how long to wait for a notification of a change.
-func patience(j job.Job) time.Duration {
-	if j.Status == job.Running {
-		return progressInterval
+// stream writes the events of a job, of which the client knows a version. It returns nil at the end of the job, and when
+// the server drains.
+func (a *api) stream(ctx context.Context, w http.ResponseWriter, waiter *watch.Waiter, latest job.Job, known int64) error {
+	events := openStream(w)
+	for {
+		if err := events.show(latest, known); err != nil {
+			return err
+		}
+		if latest.Status.Terminal() || httpserver.IsDraining(ctx) {
+			return nil
+		}
+		known = latest.Version
+		next, err := a.next(ctx, waiter, latest)
+		switch {
+		case err == nil:
+			latest = next
+		case ctx.Err() != nil || errors.Is(err, jobstore.ErrNotFound):
+			return err
+		default: // an outage: an EventSource that has to connect again would give up if it got an error
+			pause(ctx, outageInterval)
+		}
 	}
-	return keepAlive
 }
 
-// next returns the job as soon as it has another version than known, or after the wait.
-func (a *api) next(ctx context.Context, id uuid.UUID, known int64, wait time.Duration) (latest job.Job, err error) {
-	err = a.waiters.Until(ctx, id, wait, httpserver.Draining(ctx), func(ctx context.Context) (done bool, err error) {
-		latest, err = a.jobs.Job(ctx, id)
-		return latest.Version != known, err
+// next returns the job as soon as it has another version, or as it is after a while.
+func (a *api) next(ctx context.Context, waiter *watch.Waiter, last job.Job) (latest job.Job, err error) {
+	wait := keepAlive
+	if last.Status == job.Running {
+		wait = max(progressInterval, time.Duration(a.streams.Count())*time.Second/progressReads)
+	}
+	err = waiter.Until(ctx, wait, httpserver.Draining(ctx), func(ctx context.Context) (done bool, err error) {
+		latest, err = a.jobs.Job(ctx, last.ID)
+		return latest.Version != last.Version, err
 	})
 	return latest, err
+}
+
+// pause waits, but not longer than the server and the client do.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-httpserver.Draining(ctx):
+	case <-ctx.Done():
+	}
 }
 
 // lastEventID returns the version of the job that a client has; 0 if it has none.
@@ -104,36 +128,35 @@ func openStream(w http.ResponseWriter) *eventStream {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	header.Set("Connection", "close")     // the write deadline stays
 	w.WriteHeader(http.StatusOK)
 	return &eventStream{writer: w, controller: http.NewResponseController(w)}
 }
 
-// send sends the state of a job.
-func (s *eventStream) send(j job.Job) error {
-	data, err := json.Marshal(represent(j))
-	if err != nil {
-		return fmt.Errorf("encode the job: %w", err)
-	}
-	var event bytes.Buffer
+// show sends the state of a job, unless the client knows that version.
+func (s *eventStream) show(j job.Job, known int64) error {
+	var text bytes.Buffer
 	if s.written.IsZero() {
-		fmt.Fprintf(&event, "retry: %d\n", reconnect.Milliseconds())
+		fmt.Fprintf(&text, "retry: %d\n\n", reconnect.Milliseconds())
 	}
-	fmt.Fprintf(&event, "id: %d\ndata: %s\n\n", j.Version, data)
-	return s.write(event.Bytes())
+	switch {
+	case j.Version != known:
+		data, err := json.Marshal(represent(j))
+		if err != nil {
+			return fmt.Errorf("encode the job: %w", err)
+		}
+		fmt.Fprintf(&text, "id: %d\ndata: %s\n\n", j.Version, data)
+	case time.Since(s.written) >= keepAlive:
+		text.WriteString(":\n\n")
+	}
+	return s.write(text.Bytes())
 }
 
-// keepAlive sends a comment if nothing was sent for a while.
-func (s *eventStream) keepAlive() error {
-	if time.Since(s.written) < keepAlive {
+// write sends text at once.
+func (s *eventStream) write(text []byte) error {
+	if len(text) == 0 {
 		return nil
 	}
-	return s.write([]byte(":\n\n"))
-}
-
-// close makes the connection usable for other requests.
-func (s *eventStream) close() { _ = s.controller.SetWriteDeadline(time.Time{}) }
-
-func (s *eventStream) write(text []byte) error {
 	s.written = time.Now()
 	_ = s.controller.SetWriteDeadline(s.written.Add(writeTimeout)) // in-process there is none
 	if _, err := s.writer.Write(text); err != nil {

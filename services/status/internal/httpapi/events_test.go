@@ -85,7 +85,7 @@ func TestEventsFollowTheJobToItsEnd(t *testing.T) {
 	require.Equal(t, jobapi.Succeeded, shown.Status)
 	_, _, more := events.next(t)
 	require.False(t, more, "it ends after the end of the job")
-	require.Zero(t, b.waiting(t))
+	require.Zero(t, b.streams.Count())
 }
 
 func TestEventsResume(t *testing.T) {
@@ -135,11 +135,14 @@ func TestEventsAreLimited(t *testing.T) {
 	b := setup(t, 1)
 	id := b.submit(t)
 	first := b.open(t, id, "1")
-	require.Eventually(t, func() bool { return b.waiting(t) == 1 }, storetest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.streams.Count() == 1 }, storetest.Patience, time.Millisecond)
 	second := b.open(t, id, "1")
 	require.Equal(t, http.StatusServiceUnavailable, second.StatusCode)
 	require.NotEmpty(t, second.Header.Get("Retry-After"))
+	ended := b.submit(t)
+	b.apply(t, succeeded(ended))
+	require.Equal(t, http.StatusOK, b.open(t, ended, "").StatusCode, "there is nothing to wait for")
 	require.NoError(t, first.Body.Close())
-	require.Eventually(t, func() bool { return b.waiting(t) == 0 }, storetest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return b.streams.Count() == 0 }, storetest.Patience, time.Millisecond)
 	require.Equal(t, http.StatusOK, b.open(t, id, "").StatusCode)
 }

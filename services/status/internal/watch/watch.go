@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -35,34 +34,76 @@ type Waiters struct {
 
 var _ jobstore.Audience = (*Waiters)(nil)
 
-// New returns Waiters for at most limit requests. A waiter that is not woken checks again after recheck.
-func New(limit int, recheck time.Duration, registry prometheus.Registerer) *Waiters {
-	w := &Waiters{
-		limit: limit, recheck: recheck,
-		byJob: map[uuid.UUID]map[chan struct{}]struct{}{},
-		gauge: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: metrics.Namespace, Subsystem: "status", Name: "waiters",
-			Help: "Requests that wait for a job to change.",
-		}),
-	}
-	registry.MustRegister(w.gauge)
-	return w
+// New returns Waiters for at most limit requests, whose number gauge shows. A waiter that is not woken checks again after
+// recheck.
+func New(limit int, recheck time.Duration, gauge prometheus.Gauge) *Waiters {
+	return &Waiters{limit: limit, recheck: recheck, gauge: gauge, byJob: map[uuid.UUID]map[chan struct{}]struct{}{}}
 }
 
-// Until calls check until that is done or fails, and returns its error. It calls check at once, whenever the job is
-// woken, and periodically. It returns nil if the time is up or end is closed, and ctx's error if ctx ends. If too
-// many requests are waiting it returns ErrFull without calling check.
+// Waiter is a request that waits for a job. It is used by one goroutine.
+type Waiter struct {
+	waiters *Waiters
+	id      uuid.UUID
+	woken   chan struct{}
+}
+
+// Join returns a new waiter for a job, or ErrFull. The caller must call Leave.
+func (w *Waiters) Join(id uuid.UUID) (*Waiter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count >= w.limit {
+		return nil, ErrFull
+	}
+	woken := make(chan struct{}, 1)
+	if w.byJob[id] == nil {
+		w.byJob[id] = map[chan struct{}]struct{}{}
+	}
+	w.byJob[id][woken] = struct{}{}
+	w.count++
+	w.gauge.Set(float64(w.count))
+	return &Waiter{waiters: w, id: id, woken: woken}, nil
+}
+
+// Leave frees the waiter's place. The waiter must not be used afterwards.
+func (w *Waiter) Leave() {
+	all := w.waiters
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.byJob[w.id], w.woken)
+	if len(all.byJob[w.id]) == 0 {
+		delete(all.byJob, w.id)
+	}
+	all.count--
+	all.gauge.Set(float64(all.count))
+}
+
+// Count returns the number of waiters.
+func (w *Waiters) Count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
+// Until joins, waits like [Waiter.Until], and leaves. It returns ErrFull without calling check.
 func (w *Waiters) Until(
 	ctx context.Context, id uuid.UUID, wait time.Duration, end <-chan struct{},
 	check func(context.Context) (done bool, err error),
 ) error {
-	// Join before the first check: otherwise a change between the two would be missed.
-	woken, leave, err := w.join(id)
+	waiter, err := w.Join(id)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	clock := time.NewTicker(w.recheck)
+	defer waiter.Leave()
+	return waiter.Until(ctx, wait, end, check)
+}
+
+// Until calls check until that is done or fails, and returns its error. It calls check at once, so that no change since
+// Join is missed, whenever the job is woken, and periodically. It returns nil if the time is up or end is closed, and
+// ctx's error if ctx ends.
+func (w *Waiter) Until(
+	ctx context.Context, wait time.Duration, end <-chan struct{}, check func(context.Context) (done bool, err error),
+) error {
+	clock := time.NewTicker(w.waiters.recheck)
 	defer clock.Stop()
 	timeUp := time.NewTimer(wait)
 	defer timeUp.Stop()
@@ -71,7 +112,7 @@ func (w *Waiters) Until(
 			return err
 		}
 		select {
-		case <-woken:
+		case <-w.woken:
 		case <-clock.C:
 		case <-timeUp.C:
 			return nil
@@ -109,31 +150,4 @@ func wake(waiters map[chan struct{}]struct{}) {
 		default:
 		}
 	}
-}
-
-func (w *Waiters) join(id uuid.UUID) (woken <-chan struct{}, leave func(), err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.count >= w.limit {
-		return nil, nil, ErrFull
-	}
-	signal := make(chan struct{}, 1)
-	if w.byJob[id] == nil {
-		w.byJob[id] = map[chan struct{}]struct{}{}
-	}
-	w.byJob[id][signal] = struct{}{}
-	w.count++
-	w.gauge.Set(float64(w.count))
-	return signal, func() { w.leave(id, signal) }, nil
-}
-
-func (w *Waiters) leave(id uuid.UUID, signal chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.byJob[id], signal)
-	if len(w.byJob[id]) == 0 {
-		delete(w.byJob, id)
-	}
-	w.count--
-	w.gauge.Set(float64(w.count))
 }
