@@ -93,9 +93,10 @@ lint-generated: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC)
 	@cd services/status && { $(SQLC) diff || { echo 'generated code is stale: run make generate' >&2; exit 1; }; }
 
 .PHONY: generate
-generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of messages and SQL queries
+generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of messages and SQL queries, and the OpenAPI document
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@cd services/status && $(SQLC) generate
+	@go test -count=1 ./contract/openapi/... -update
 
 .PHONY: build
 build: devstack ## Build all programs into bin/
