@@ -62,6 +62,18 @@ func TestEveryCodeHasAnExample(t *testing.T) {
 	}
 }
 
+// TestNoCodeDisappears compares with the released document. The check for other breaking changes does not compare
+// examples.
+func TestNoCodeDisappears(t *testing.T) {
+	t.Parallel()
+	released, err := openapi3.NewLoader().LoadFromFile("../../released.json")
+	require.NoError(t, err)
+	codes := problem.Codes()
+	for code := range released.Components.Examples {
+		require.Contains(t, codes, problem.Code(code))
+	}
+}
+
 func TestEveryOperationHasExamples(t *testing.T) {
 	t.Parallel()
 	document, err := openapi3.NewLoader().LoadFromData(composed(t))
