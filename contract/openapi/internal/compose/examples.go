@@ -25,6 +25,11 @@ func jobBody(examples ...jobapi.Job) openapi.Map[openapi.MediaType] {
 	return openapi.Map[openapi.MediaType]{{Name: "application/json", Value: body}}
 }
 
+func formExample() openapi.Map[openapi.Example] {
+	fields := map[string]any{"to": "pdf", "pages": "1-3", "pdf_a": "2b", "file": "(the bytes of deck.pptx)"}
+	return openapi.Map[openapi.Example]{{Name: "archive", Value: openapi.Example{Summary: "The first pages as an archival PDF", Value: fields}}}
+}
+
 func queued() jobapi.Job {
 	return jobapi.Job{
 		ID: exampleID, Status: jobapi.Queued, CreatedAt: at(0),

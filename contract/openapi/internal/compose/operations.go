@@ -67,7 +67,7 @@ func submitJob() operation {
 		RequestBody: &openapi.RequestBody{
 			Required: true, Description: "A form with the options first and the document last, or the document itself.",
 			Content: openapi.Map[openapi.MediaType]{
-				{Name: "multipart/form-data", Value: openapi.MediaType{Schema: form()}},
+				{Name: "multipart/form-data", Value: openapi.MediaType{Schema: form(), Examples: formExample()}},
 				{Name: "*/*", Value: openapi.MediaType{Schema: &openapi.Schema{Description: "The bytes of the document."}}},
 			},
 		},

@@ -36,7 +36,12 @@ func failure(status int, codes []problem.Code) openapi.Response {
 		examples.Set(string(code), openapi.Example{Ref: "#/components/examples/" + string(code)})
 	}
 	response.Description = strings.Join(titles, "; ") + "."
-	if status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusConflict: // a job that is not finished
+		response.Headers.Set("Retry-After", retryAfter(false))
+	case http.StatusRequestedRangeNotSatisfiable:
+		response.Headers.Set("Content-Range", header("The size of the file."))
+	case http.StatusServiceUnavailable:
 		response.Headers.Set("Retry-After", retryAfter(true))
 	}
 	narrowed := openapi.Schema{Type: "object"}

@@ -2,11 +2,15 @@ package httpapi_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/openapi"
+	"github.com/docmill/docmill/services/gateway/internal/httpapi"
 )
 
 func TestDescriptionOfTheAPI(t *testing.T) {
@@ -30,4 +34,26 @@ func TestDescriptionOfTheAPI(t *testing.T) {
 		require.Equal(t, answer.Header.Get("ETag"), head.Header.Get("ETag"), path)
 		require.EqualValues(t, len(want.body), head.ContentLength, path)
 	}
+}
+
+// TestEveryRouteIsDescribed compares the routes with the OpenAPI document, in which operations are listed by hand.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	t.Parallel()
+	engine := gin.New()
+	httpapi.Register(engine, httpapi.Settings{MaxUploads: 1, MaxOpenUploads: 1}, httpapi.Deps{Metrics: prometheus.NewRegistry()})
+	var routes []string
+	for _, route := range engine.Routes() {
+		routes = append(routes, route.Method+" "+strings.ReplaceAll(route.Path, ":id", "{id}"))
+	}
+	document, err := openapi.Read()
+	require.NoError(t, err)
+	var described []string
+	for _, path := range document.Paths {
+		for method, operation := range map[string]*openapi.Operation{"GET": path.Value.Get, "HEAD": path.Value.Head, "POST": path.Value.Post} {
+			if operation != nil {
+				described = append(described, method+" "+path.Name)
+			}
+		}
+	}
+	require.ElementsMatch(t, routes, described)
 }
