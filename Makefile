@@ -35,6 +35,7 @@ PROTOC_GEN_GO := $(CACHE)/v1.36.12/protoc-gen-go
 SQLC          := $(CACHE)/v1.31.1/sqlc
 GOLANGCI_LINT := $(CACHE)/v2.15.0/golangci-lint
 GOTESTSUM     := $(CACHE)/v1.13.0/gotestsum
+OASDIFF       := $(CACHE)/v1.31.0/oasdiff
 
 .PHONY: help
 help: ## List the targets
@@ -85,17 +86,19 @@ lint-code: toolchain $(GOLANGCI_LINT)
 	@for module in $(MODULES); do echo "lint $$module"; (cd $$module && $(GOLANGCI_LINT) run ./...); done
 lint-modules: toolchain
 	@for module in $(MODULES); do echo "module $$module"; (cd $$module && export GOWORK=off && go mod tidy -diff && go build ./... && go vet ./...); done
-lint-generated: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC)
+lint-generated: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) $(OASDIFF)
 	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
+	@cd contract/openapi && $(OASDIFF) breaking --fail-on=ERR --severity-levels=breaking.txt released.json openapi.json
 	@fresh=$$(mktemp -d); trap 'rm -r "$$fresh"' EXIT; \
 	(cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate --output "$$fresh"); \
 	diff -r --exclude='*.proto' "$$fresh/docmill" proto/docmill || { echo 'generated code is stale: run make generate' >&2; exit 1; }
 	@cd services/status && { $(SQLC) diff || { echo 'generated code is stale: run make generate' >&2; exit 1; }; }
 
 .PHONY: generate
-generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of messages and SQL queries
+generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of messages and SQL queries, and the OpenAPI document
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@cd services/status && $(SQLC) generate
+	@go test -count=1 ./contract/openapi/... -update
 
 .PHONY: build
 build: devstack ## Build all programs into bin/
@@ -114,6 +117,7 @@ $(PROTOC_GEN_GO): ; $(call install,google.golang.org/protobuf/cmd/protoc-gen-go)
 $(SQLC):          ; $(call install,github.com/sqlc-dev/sqlc/cmd/sqlc)
 $(GOLANGCI_LINT): ; $(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 $(GOTESTSUM):     ; $(call install,gotest.tools/gotestsum)
+$(OASDIFF):       ; $(call install,github.com/oasdiff/oasdiff)
 define install
 @devstack/toolchain.sh
 @echo "building $(@F) $(notdir $(@D)) (once)"

@@ -1,4 +1,5 @@
-// Package jobapi defines the public representation of a job: the JSON that clients receive.
+// Package jobapi defines the JSON that clients receive: jobs, and what can be converted. The comments of its types and
+// members become the descriptions in the OpenAPI document.
 package jobapi
 
 import "time"
@@ -20,23 +21,31 @@ func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == C
 
 // Job is the response to GET /v1/jobs/{id}. Times are in UTC, sizes in bytes.
 type Job struct {
-	ID         string     `json:"id"`
-	Status     Status     `json:"status"`
-	CreatedAt  time.Time  `json:"created_at"`
-	StartedAt  *time.Time `json:"started_at,omitempty"`
+	// ID is a UUID.
+	ID     string `json:"id"`
+	Status Status `json:"status"`
+	// CreatedAt is when the document was submitted.
+	CreatedAt time.Time `json:"created_at"`
+	// StartedAt is when the last attempt began.
+	StartedAt *time.Time `json:"started_at,omitempty"`
+	// FinishedAt is when the job ended.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
-	Attempt  int32     `json:"attempt"`
+	Attempt int32 `json:"attempt"`
+	// Progress is present while the job runs.
 	Progress *Progress `json:"progress,omitempty"`
 	Source   Source    `json:"source"`
 	Target   Target    `json:"target"`
+	// Result is present if the job succeeded.
 	Result   *Result   `json:"result,omitempty"`
 	Warnings []Warning `json:"warnings,omitempty"`
-	Error    *Error    `json:"error,omitempty"`
+	// Error is present if the job failed.
+	Error *Error `json:"error,omitempty"`
 	// Report is present once the job has ended, and contains what is known by then.
 	Report *Report `json:"report,omitempty"`
-	Tag    string  `json:"tag,omitempty"`
-	Links  Links   `json:"links"`
+	// Tag is the label that the client chose.
+	Tag   string `json:"tag,omitempty"`
+	Links Links  `json:"links"`
 }
 
 // Progress is how far a running job has come.
@@ -49,15 +58,18 @@ type Progress struct {
 
 // Source is the uploaded document.
 type Source struct {
-	Filename    string `json:"filename"`
+	Filename string `json:"filename"`
+	// ContentType is the media type of the content.
 	ContentType string `json:"content_type"`
-	Size        int64  `json:"size"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
 }
 
 // Target is what the client requested.
 type Target struct {
+	// Format is the value of the option to.
 	Format string `json:"format"`
 	// Options are the options that the client set, by their names in the API. Passwords are never included.
 	Options map[string]any `json:"options"`
@@ -65,9 +77,11 @@ type Target struct {
 
 // Result is the converted file of a succeeded job.
 type Result struct {
-	Filename    string `json:"filename"`
+	Filename string `json:"filename"`
+	// ContentType is the media type of the content.
 	ContentType string `json:"content_type"`
-	Size        int64  `json:"size"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
 	// SHA256 is in lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
 	// Pages is 0, and omitted, for formats without pages.
@@ -76,23 +90,30 @@ type Result struct {
 
 // Warning is something about the result that the user should know.
 type Warning struct {
-	Code   string `json:"code"`
+	// Code is stable; programs should branch on it.
+	Code string `json:"code"`
+	// Detail says what it is about; for people.
 	Detail string `json:"detail"`
 }
 
-// Error is the reason why a job failed. Code is one of the catalog in package problem.
+// Error is the reason why a job failed. Its code is one of the catalog of problems.
 type Error struct {
-	Code   string `json:"code"`
+	// Code is stable; programs should branch on it.
+	Code string `json:"code"`
+	// Detail says what failed; for people.
 	Detail string `json:"detail"`
-	// Remedy says how to solve the problem.
-	Remedy    string `json:"remedy,omitempty"`
-	Retryable bool   `json:"retryable"`
+	// Remedy says how to solve the problem; for people.
+	Remedy string `json:"remedy,omitempty"`
+	// Retryable reports whether the same submission may succeed later.
+	Retryable bool `json:"retryable"`
 }
 
 // Links are the job's URLs, as absolute paths: the client already knows the host.
 type Links struct {
-	Self   string `json:"self"`
+	Self string `json:"self"`
+	// Events streams the job's changes.
 	Events string `json:"events"`
+	// Result is present if the job succeeded.
 	Result string `json:"result,omitempty"`
 }
 

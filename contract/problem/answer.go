@@ -16,25 +16,37 @@ const ContentType = "application/problem+json"
 // without promising a page that every installation would have to serve.
 const typePrefix = "tag:docmill,2026:problem:"
 
-// Answer is the body of a response with a problem. Remedy is an extension member that says how to solve the problem.
+// Answer is the body of a response with a problem, as in RFC 9457. Remedy, Code, TraceID and Errors are extensions.
 type Answer struct {
-	Type     string  `json:"type"`
-	Title    string  `json:"title"`
-	Status   int     `json:"status"`
-	Detail   string  `json:"detail,omitempty"`
-	Remedy   string  `json:"remedy,omitempty"`
-	Instance string  `json:"instance,omitempty"`
-	Code     Code    `json:"code"`
-	TraceID  string  `json:"trace_id,omitempty"`
-	Errors   []Field `json:"errors,omitempty"`
+	// Type is a URI that identifies the kind of problem.
+	Type string `json:"type"`
+	// Title names the kind of problem. It is the same for every occurrence.
+	Title string `json:"title"`
+	// Status is the HTTP status of the response.
+	Status int `json:"status"`
+	// Detail says what is wrong with this request; for people.
+	Detail string `json:"detail,omitempty"`
+	// Remedy says how to solve the problem; for people.
+	Remedy string `json:"remedy,omitempty"`
+	// Instance is the path of the request.
+	Instance string `json:"instance,omitempty"`
+	// Code is stable; programs should branch on it.
+	Code Code `json:"code"`
+	// TraceID identifies the request for the operator.
+	TraceID string `json:"trace_id,omitempty"`
+	// Errors are all invalid parts of the request.
+	Errors []Field `json:"errors,omitempty"`
 }
+
+// Type returns the URI of a code.
+func Type(code Code) string { return typePrefix + string(code) }
 
 // Write answers r with the problem in err's chain. It does not log; the caller does.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
 	problem := From(err)
 	entry := Describe(problem.Code)
 	answer := Answer{
-		Type:     typePrefix + string(problem.Code),
+		Type:     Type(problem.Code),
 		Title:    entry.Title,
 		Status:   entry.Status,
 		Detail:   problem.Detail,

@@ -111,7 +111,7 @@ var catalog = map[Code]Entry{
 	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's error for the reason.", false},
 	RangeInvalid:         {http.StatusRequestedRangeNotSatisfiable, "The requested range is outside the file", "Request a range within the size given in Content-Range.", false},
 	PreconditionFailed:   {http.StatusPreconditionFailed, "The result does not match If-Match", "Request it again without If-Match and If-Unmodified-Since.", false},
-	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "The API's paths start with /v1/jobs and /v1/formats.", false},
+	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "See /docs for the paths of the API.", false},
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed for this path", "Use one of the methods listed in the Allow header.", false},
 	Busy:                 {unavailable, "Too many concurrent uploads", "Retry after the time given in Retry-After.", true},
 	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing was stored.", true},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/devstack/contracttest"
 	"github.com/docmill/docmill/devstack/system"
 	"github.com/docmill/docmill/devstack/testbench"
 )
@@ -64,6 +66,8 @@ type testBundle struct {
 	ctx    context.Context
 	system *system.System
 	client *client.Client
+	// contract is the transport of client, which checks what passes through it.
+	contract *contracttest.Transport
 	// logs is the directory of the log files, and data the data directory of the embedded edition.
 	logs, data string
 }
@@ -103,7 +107,22 @@ func start(t *testing.T, on edition, options system.Options) *testBundle {
 	s, err := run(ctx, options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return &testBundle{ctx: ctx, system: s, client: client.New(s.URL()), logs: options.LogDir, data: options.Data}
+	contract := newContract(t, s.URL())
+	return &testBundle{
+		ctx: ctx, system: s, client: client.NewWithTransport(s.URL(), contract), contract: contract,
+		logs: options.LogDir, data: options.Data,
+	}
+}
+
+// newContract returns a transport to the server that fails the test if a request or a response violates the contract.
+func newContract(t *testing.T, url string) *contracttest.Transport {
+	t.Helper()
+	contract, err := contracttest.Fetch(t.Context(), url)
+	require.NoError(t, err)
+	report := func(violation error) { t.Error(violation) }
+	base := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(base.CloseIdleConnections)
+	return &contracttest.Transport{Contract: contract, Base: base, Report: report}
 }
 
 func document(name string) string { return filepath.Join(project, "testdata", name) }

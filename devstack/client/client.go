@@ -33,7 +33,11 @@ type Client struct {
 
 // New returns a client of the Docmill at that URL, for example http://127.0.0.1:8080.
 func New(baseURL string) *Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: maxIdle}
+	return NewWithTransport(baseURL, &http.Transport{MaxIdleConnsPerHost: maxIdle})
+}
+
+// NewWithTransport is like [New]; it sends its requests with transport.
+func NewWithTransport(baseURL string, transport http.RoundTripper) *Client {
 	return &Client{base: strings.TrimSuffix(baseURL, "/"), http: &http.Client{Transport: transport}}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
@@ -25,6 +26,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -104,13 +106,17 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	page, err := renderReference()
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Metrics: deps.Metrics,
+		Status: status, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: page, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,
@@ -124,6 +130,15 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+// renderReference renders the API's description for people.
+func renderReference() (reference.Page, error) {
+	document, err := openapi.Read()
+	if err != nil {
+		return reference.Page{}, err
+	}
+	return reference.Render(document)
 }
 
 func (c Config) api(deps Deps) httpapi.Settings {

@@ -1,4 +1,5 @@
-// Package docpage lets tests keep the generated pages in docs/ up to date with the tables in the code.
+// Package docpage lets tests keep the generated pages in docs/, and other generated files, up to date with the tables in
+// the code.
 package docpage
 
 import (
@@ -17,11 +18,16 @@ var update = flag.Bool("update", false, "rewrite the generated page in docs")
 // It must be called from a package two directories below the project's root.
 func RequireCurrent(t *testing.T, name, content string) {
 	t.Helper()
-	page := filepath.Join("..", "..", "docs", name)
+	RequireCurrentFile(t, filepath.Join("..", "..", "docs", name), content)
+}
+
+// RequireCurrentFile is like [RequireCurrent] for a file that is not in docs: path is relative to the package.
+func RequireCurrentFile(t *testing.T, path, content string) {
+	t.Helper()
 	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(content), 0o644)) //nolint:gosec // the page is public
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644)) //nolint:gosec // the file is public
 	}
-	current, err := os.ReadFile(page)
+	current, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, content, string(current), "run the package's tests with -update")
 }

@@ -12,11 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -42,7 +44,9 @@ type Deps struct {
 	Status       *statusclient.Client
 	Sender       *download.Sender
 	Capabilities *capabilities.Capabilities
-	Metrics      prometheus.Registerer
+	// Reference is the API's description for people.
+	Reference reference.Page
+	Metrics   prometheus.Registerer
 }
 
 type api struct {
@@ -65,6 +69,9 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
+	routes.Match(getOrHead, "/v1/openapi.json", static{contentType: "application/json", body: openapi.JSON()}.send)
+	page := static{contentType: "text/html; charset=utf-8", body: deps.Reference.HTML, policy: deps.Reference.Policy}
+	routes.Match(getOrHead, "/docs", page.send)
 }
 
 // clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the

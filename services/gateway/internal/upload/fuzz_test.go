@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
@@ -46,7 +47,7 @@ func FuzzReceive(f *testing.F) {
 			strings.ContainsAny(u.Filename, `/\`) || strings.ContainsFunc(u.Filename, unicode.IsControl) {
 			t.Fatalf("filename %q", u.Filename)
 		}
-		if u.Options.To == "" || utf8.RuneCountInString(u.Options.Tag) > maxTag || strings.ContainsFunc(u.Options.Tag, unicode.IsControl) {
+		if u.Options.To == "" || utf8.RuneCountInString(u.Options.Tag) > option.MaxTag || strings.ContainsFunc(u.Options.Tag, unicode.IsControl) {
 			t.Fatalf("options %+v", u.Options)
 		}
 	})

@@ -29,10 +29,6 @@ type Options struct {
 }
 
 const (
-	optionTo  = "to"
-	optionTag = "tag"
-
-	maxTag = 128
 	// maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
 	maxValue = 4 * 255
 	// maxShown is the maximum length, in bytes, of client input that is repeated in a response.
@@ -41,16 +37,7 @@ const (
 
 // OfferedOptions returns the options that a submission may have. Secret options are included only if Secrets is set.
 func (l Limits) OfferedOptions() []option.Option {
-	offered := []option.Option{
-		{Name: optionTo, Kind: option.Choice, Description: "The format to convert to.", Default: "pdf", Allowed: l.targets()},
-		{Name: optionTag, Kind: option.Text, Description: "Your own label, shown with the job.", MaxLength: maxTag},
-	}
-	for _, o := range option.All() {
-		if o.Kind != option.Secret || l.Secrets {
-			offered = append(offered, o)
-		}
-	}
-	return offered
+	return option.Offered(l.targets(), l.Secrets)
 }
 
 // targets returns the formats that documents can be converted to.
@@ -125,12 +112,12 @@ func (c *collector) set(name, value string) error {
 		return errors.New("unknown option; see GET /v1/formats")
 	case len(value) > maxValue:
 		return fmt.Errorf("is longer than %d bytes", maxValue)
-	case name == optionTo && !slices.Contains(offered.Allowed, value):
+	case name == string(option.To) && !slices.Contains(offered.Allowed, value):
 		return errors.New("must be one of: " + strings.Join(offered.Allowed, ", "))
-	case name == optionTo:
+	case name == string(option.To):
 		c.values.To = value
 		return nil
-	case name == optionTag:
+	case name == string(option.Tag):
 		c.values.Tag = value
 		return validateTag(value)
 	default:
@@ -142,8 +129,8 @@ func validateTag(tag string) error {
 	switch {
 	case !utf8.ValidString(tag):
 		return errors.New("must be UTF-8")
-	case utf8.RuneCountInString(tag) > maxTag:
-		return fmt.Errorf("must have at most %d characters", maxTag)
+	case utf8.RuneCountInString(tag) > option.MaxTag:
+		return fmt.Errorf("must have at most %d characters", option.MaxTag)
 	case strings.ContainsFunc(tag, unicode.IsControl):
 		return errors.New("must not contain control characters")
 	default:

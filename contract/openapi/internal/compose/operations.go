@@ -1,0 +1,185 @@
+package compose
+
+import (
+	"strings"
+
+	"github.com/docmill/docmill/contract/openapi"
+	"github.com/docmill/docmill/contract/problem"
+)
+
+// operation is an operation of the API. Its failures are made of its problems.
+type operation struct {
+	path string
+	// post is set for POST; the others are GET.
+	post bool
+	// head is set if the operation also exists for HEAD.
+	head      bool
+	problems  []problem.Code
+	described openapi.Operation
+}
+
+// operations are all operations, in the order in which people use them.
+func operations() []operation {
+	return []operation{submitJob(), getJob(), streamEvents(), getResult(), listFormats(), getDocument(), getReference()}
+}
+
+func paths() openapi.Map[openapi.PathItem] {
+	var paths openapi.Map[openapi.PathItem]
+	for _, o := range operations() {
+		described := o.described
+		described.Responses = append(described.Responses, failures(o.problems...)...)
+		item := openapi.PathItem{Get: &described}
+		if o.post {
+			item = openapi.PathItem{Post: &described}
+		}
+		if o.head {
+			item.Head = headOf(described)
+		}
+		paths.Set(o.path, item)
+	}
+	return paths
+}
+
+// headOf returns the operation for HEAD: the same without bodies.
+func headOf(get openapi.Operation) *openapi.Operation {
+	head := get
+	head.OperationID = "head" + strings.TrimPrefix(get.OperationID, "get")
+	head.Description = "The same headers as for GET, without a body."
+	head.Responses = nil
+	for _, response := range get.Responses {
+		response.Value.Content = nil
+		head.Responses.Set(response.Name, response.Value)
+	}
+	return &head
+}
+
+func submitJob() operation {
+	submit := openapi.Operation{
+		OperationID: "submitJob", Tags: []string{jobs}, Summary: "Submit a document",
+		Description: "The document is streamed, and checked before a job is queued. Once it is accepted, the job is durable. Options are form fields, or query parameters; passwords are accepted only as form fields.",
+		Parameters: append([]openapi.Parameter{
+			{
+				Name: "Content-Disposition", In: "header", Schema: text(), Example: `attachment; filename="deck.pptx"`,
+				Description: "The name of the document (filename or filename*), required unless the request is a form.",
+			},
+			preferWait("until the job has ended"),
+		}, optionParameters()...),
+		RequestBody: &openapi.RequestBody{
+			Required: true, Description: "A form with the options first and the document last, or the document itself.",
+			Content: openapi.Map[openapi.MediaType]{
+				{Name: "multipart/form-data", Value: openapi.MediaType{Schema: form(), Examples: formExample()}},
+				{Name: "*/*", Value: openapi.MediaType{Schema: &openapi.Schema{Description: "The bytes of the document."}}},
+			},
+		},
+	}
+	accepted := openapi.Map[openapi.Header]{
+		{Name: "Location", Value: openapi.Header{Description: "The path of the job.", Required: true, Schema: text()}},
+		{Name: "Cache-Control", Value: header("Not to be stored.")},
+		{Name: "Preference-Applied", Value: header("The wait that was granted.")},
+	}
+	finished := openapi.Response{Description: "The job has ended within the time of Prefer: wait.", Headers: accepted, Content: jobBody(succeeded(), failed())}
+	queued := openapi.Response{Description: "The document was accepted.", Headers: withHeader(accepted, "Retry-After", retryAfter(true)), Content: jobBody(queued())}
+	submit.Responses.Set("200", finished)
+	submit.Responses.Set("202", queued)
+	return operation{path: "/v1/jobs", post: true, described: submit, problems: []problem.Code{
+		problem.FileEmpty, problem.FileMissing, problem.FileRepeated, problem.FileNameInvalid, problem.FormInvalid,
+		problem.HeaderInvalid, problem.OptionInvalid, problem.UploadInterrupted, problem.UploadTooSlow, problem.FileTooLarge,
+		problem.FileTypeContradicted, problem.FileUnrecognized, problem.FormatUnsupported,
+		problem.PasswordRequired, problem.DocumentMalformed, problem.DocumentTooComplex,
+		problem.Busy, problem.StoreUnavailable, problem.QueueUnavailable, problem.QueueUnconfirmed,
+	}}
+}
+
+func getJob() operation {
+	get := openapi.Operation{
+		OperationID: "getJob", Tags: []string{jobs}, Summary: "The state of a job",
+		Description: "The answer is 200 for every known job, including failed ones, whose reason is in error.",
+		Parameters:  []openapi.Parameter{id(), ifNoneMatch(), preferWait("until the state changes")},
+	}
+	headers := openapi.Map[openapi.Header]{
+		{Name: "ETag", Value: entityTag()},
+		{Name: "Cache-Control", Value: header("To be revalidated each time.")},
+		{Name: "Retry-After", Value: retryAfter(false)},
+		{Name: "Preference-Applied", Value: header("The wait that was granted.")},
+	}
+	get.Responses.Set("200", openapi.Response{
+		Description: "The job. Retry-After is present until it has ended.", Headers: headers,
+		Content: jobBody(queued(), running(), succeeded(), failed()),
+	})
+	get.Responses.Set("304", openapi.Response{Description: "The job has not changed.", Headers: headers})
+	return operation{path: "/v1/jobs/{id}", head: true, described: get, problems: []problem.Code{
+		problem.JobNotFound, problem.StatusUnavailable,
+	}}
+}
+
+func streamEvents() operation {
+	events := openapi.Operation{
+		OperationID: "streamJobEvents", Tags: []string{jobs}, Summary: "The changes of a job as server-sent events",
+		Description: "Sends the job's state, unless the client has it already, then each change until the job has ended. The data of an event is a Job; its id is the version of the job.",
+		Parameters: []openapi.Parameter{id(), {
+			Name: "Last-Event-ID", In: "header", Schema: text(), Description: "The version that the client has. An EventSource sends it when it connects again.", Example: "3",
+		}},
+	}
+	events.Responses.Set("200", openapi.Response{
+		Description: "The stream.",
+		Headers:     openapi.Map[openapi.Header]{{Name: "Cache-Control", Value: header("Not to be stored.")}},
+		Content: openapi.Map[openapi.MediaType]{{Name: "text/event-stream", Value: openapi.MediaType{
+			Schema:   &openapi.Schema{Type: "string"},
+			Examples: openapi.Map[openapi.Example]{{Name: "events", Value: openapi.Example{Summary: "A job that succeeds", Value: eventsExample()}}},
+		}}},
+	})
+	events.Responses.Set("204", openapi.Response{Description: "The job has ended, and the client has its last state. An EventSource then stops."})
+	return operation{path: "/v1/jobs/{id}/events", described: events, problems: []problem.Code{
+		problem.JobNotFound, problem.StatusUnavailable,
+	}}
+}
+
+func getResult() operation {
+	result := openapi.Operation{
+		OperationID: "getResult", Tags: []string{jobs}, Summary: "The converted file",
+		Parameters: []openapi.Parameter{
+			id(), ifNoneMatch(),
+			{Name: "If-Match", In: "header", Schema: text(), Description: "Entity tags, one of which the result must have."},
+			{Name: "Range", In: "header", Schema: text(), Description: "The part of the file to send.", Example: "bytes=0-1023"},
+			{Name: "If-Range", In: "header", Schema: text(), Description: "The entity tag that the result must have for a part to be sent."},
+		},
+	}
+	headers := openapi.Map[openapi.Header]{
+		{Name: "ETag", Value: entityTag()},
+		{Name: "Content-Disposition", Value: header("The name of the document with the new extension, in ASCII and in UTF-8.")},
+		{Name: "Repr-Digest", Value: header("The SHA-256 of the whole file (RFC 9530).")},
+		{Name: "Accept-Ranges", Value: header("Always bytes.")},
+		{Name: "Cache-Control", Value: header("To be revalidated each time.")},
+	}
+	span := openapi.Header{Description: "The part that is sent, and the size of the whole file.", Required: true, Schema: text()}
+	result.Responses.Set("200", openapi.Response{Description: "The file.", Headers: headers, Content: resultBody()})
+	result.Responses.Set("206", openapi.Response{
+		Description: "A part of the file.", Headers: withHeader(headers, "Content-Range", span), Content: resultBody(),
+	})
+	result.Responses.Set("304", openapi.Response{Description: "The client has the file.", Headers: openapi.Map[openapi.Header]{{Name: "ETag", Value: entityTag()}}})
+	return operation{path: "/v1/jobs/{id}/result", head: true, described: result, problems: []problem.Code{
+		problem.JobNotFound, problem.JobNotFinished, problem.JobFailed, problem.PreconditionFailed, problem.RangeInvalid,
+		problem.StatusUnavailable, problem.StoreUnavailable,
+	}}
+}
+
+func listFormats() operation {
+	formats := openapi.Operation{
+		OperationID: "getFormats", Tags: []string{lookup}, Summary: "Supported formats and options",
+		Description: "Lists which document can be converted into which target, and the options with their values.",
+	}
+	body := schemaBody("application/json", ref("Formats"), "formats", openapi.Example{Summary: "One of the formats and some options", Value: formatsExample()})
+	return operation{path: "/v1/formats", head: true, described: cached(formats, body)}
+}
+
+func getDocument() operation {
+	document := openapi.Operation{OperationID: "getOpenAPI", Tags: []string{lookup}, Summary: "This description of the API"}
+	body := openapi.Map[openapi.MediaType]{{Name: "application/json", Value: openapi.MediaType{Schema: &openapi.Schema{Type: "object"}}}}
+	return operation{path: "/v1/openapi.json", head: true, described: cached(document, body)}
+}
+
+func getReference() operation {
+	page := openapi.Operation{OperationID: "getReference", Tags: []string{lookup}, Summary: "This description as a page for people"}
+	body := openapi.Map[openapi.MediaType]{{Name: "text/html", Value: openapi.MediaType{Schema: &openapi.Schema{Type: "string"}}}}
+	return operation{path: "/docs", head: true, described: cached(page, body)}
+}
