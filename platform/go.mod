@@ -101,6 +101,7 @@ require (
 )
 
 replace (
+	github.com/docmill/docmill/client => ../client
 	github.com/docmill/docmill/contract => ../contract
 	github.com/docmill/docmill/devstack => ../devstack
 	github.com/docmill/docmill/proto => ../proto
