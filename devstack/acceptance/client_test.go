@@ -80,3 +80,19 @@ func TestClientSendsAnyName(t *testing.T) {
 	require.NotEmpty(t, formats.Options)
 	require.Positive(t, formats.MaxUploadSize)
 }
+
+// TestClientGetsARefusalDuringTheUpload sends more than the network holds: the gateway refuses before it has read it.
+func TestClientGetsARefusalDuringTheUpload(t *testing.T) {
+	t.Parallel()
+	b := setup(t, embedded)
+	zeros := io.LimitReader(zeroReader{}, 64<<20)
+	_, err := b.client.Submit(b.ctx, "deck.pptx", zeros, 64<<20)
+	require.True(t, client.IsCode(err, client.CodeFileUnrecognized) || client.IsCode(err, client.CodeFileTypeContradicted), "%v", err)
+}
+
+type zeroReader struct{}
+
+func (zeroReader) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
