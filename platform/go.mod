@@ -69,7 +69,7 @@ require (
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
-	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/prometheus/procfs v0.23.0 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/quic-go/quic-go v0.59.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
@@ -101,6 +101,7 @@ require (
 )
 
 replace (
+	github.com/docmill/docmill/client => ../client
 	github.com/docmill/docmill/contract => ../contract
 	github.com/docmill/docmill/devstack => ../devstack
 	github.com/docmill/docmill/proto => ../proto

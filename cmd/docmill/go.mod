@@ -3,6 +3,7 @@ module github.com/docmill/docmill/cmd/docmill
 go 1.26.0
 
 replace (
+	github.com/docmill/docmill/client => ../../client
 	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
 	github.com/docmill/docmill/platform => ../../platform

@@ -4,8 +4,6 @@ package acceptance_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/contracttest"
 	"github.com/docmill/docmill/devstack/system"
 	"github.com/docmill/docmill/devstack/testbench"
@@ -109,8 +107,9 @@ func start(t *testing.T, on edition, options system.Options) *testBundle {
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
 	contract := newContract(t, s.URL())
 	return &testBundle{
-		ctx: ctx, system: s, client: client.NewWithTransport(s.URL(), contract), contract: contract,
-		logs: options.LogDir, data: options.Data,
+		ctx: ctx, system: s, contract: contract,
+		client: client.New(s.URL(), once(), client.WithHTTPClient(&http.Client{Transport: contract})),
+		logs:   options.LogDir, data: options.Data,
 	}
 }
 
@@ -125,6 +124,9 @@ func newContract(t *testing.T, url string) *contracttest.Transport {
 	return &contracttest.Transport{Contract: contract, Base: base, Report: report}
 }
 
+// once lets tests see every failure.
+func once() client.Option { return client.WithRetries(client.Retries{Tries: 1}) }
+
 func document(name string) string { return filepath.Join(project, "testdata", name) }
 
 func (b *testBundle) submit(t *testing.T, name string) client.Job {
@@ -134,21 +136,36 @@ func (b *testBundle) submit(t *testing.T, name string) client.Job {
 	return job
 }
 
-// succeed waits until the job has succeeded and checks the size and the SHA-256 of its result.
+// succeed waits until the job has succeeded, and downloads its result, whose size and SHA-256 the client checks.
 func (b *testBundle) succeed(t *testing.T, job client.Job) client.Job {
 	t.Helper()
-	job, err := b.client.Await(b.ctx, job)
+	job, err := b.client.Wait(b.ctx, job)
 	require.NoError(t, err)
-	require.NoError(t, job.Failure())
-	body, err := b.client.Result(b.ctx, job)
-	require.NoError(t, err)
-	defer body.Close()
-	sum := sha256.New()
-	size, err := io.Copy(sum, body)
-	require.NoError(t, err)
-	require.Equal(t, job.Result.SHA256, hex.EncodeToString(sum.Sum(nil)))
-	require.Equal(t, job.Result.Size, size)
+	require.NoError(t, b.client.Download(b.ctx, job, io.Discard))
 	return job
+}
+
+// fail waits until the job has failed with that code.
+func (b *testBundle) fail(t *testing.T, job client.Job, code client.Code) client.Job {
+	t.Helper()
+	job, err := b.client.Wait(b.ctx, job)
+	var failure *client.JobError
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, code, failure.Code)
+	require.Equal(t, client.Failed, job.Status)
+	return job
+}
+
+// until follows the job until its state is that one.
+func (b *testBundle) until(t *testing.T, job client.Job, status client.Status) {
+	t.Helper()
+	for now, err := range b.client.Events(b.ctx, job.ID) {
+		require.NoError(t, err)
+		if now.Status == status {
+			return
+		}
+	}
+	require.Fail(t, "the job ended before it was seen "+string(status))
 }
 
 func TestEachSubmissionCanBePolledImmediately(t *testing.T) {
@@ -164,7 +181,7 @@ func testEachSubmissionCanBePolledImmediately(t *testing.T, on edition) {
 		text := fmt.Sprintf("Letter number %d.", i)
 		job, err := b.client.Submit(b.ctx, "letter.txt", strings.NewReader(text), int64(len(text)))
 		require.NoError(t, err)
-		jobs[i], err = b.client.Poll(b.ctx, job.ID)
+		jobs[i], err = b.client.Job(b.ctx, job.ID)
 		require.NoError(t, err, "a poll immediately after the 202 finds the job")
 	}
 	seen := map[string]bool{}
@@ -190,7 +207,7 @@ func testEveryDocumentHasItsExpectedOutcome(t *testing.T, on edition) {
 	// submission.
 	type outcome struct {
 		pages          int
-		failed, reject string
+		failed, reject client.Code
 	}
 	outcomes := map[string]outcome{
 		"sample.pptx": {pages: 19},
@@ -230,10 +247,7 @@ func testEveryDocumentHasItsExpectedOutcome(t *testing.T, on edition) {
 			}
 			require.NoError(t, err)
 			if want.failed != "" {
-				job, err = b.client.Await(b.ctx, job)
-				require.NoError(t, err)
-				require.Equal(t, "failed", job.Status)
-				require.Equal(t, want.failed, job.Error.Code)
+				b.fail(t, job, want.failed)
 				return
 			}
 			require.Equal(t, want.pages, b.succeed(t, job).Result.Pages)
@@ -251,12 +265,7 @@ func testConverterKilledDuringAConversion(t *testing.T, on edition) {
 	t.Helper()
 	b := setup(t, on)
 	job := b.submit(t, "odftoolkit__Presentation7.odp") // takes seconds
-	for job.Status != "running" {
-		var err error
-		job, err = b.client.Next(b.ctx, job)
-		require.NoError(t, err)
-		require.False(t, job.Ended(), "the job ended before it was seen running")
-	}
+	b.until(t, job, client.Running)
 	require.NoError(t, b.system.Converter.Kill())
 	require.NoError(t, b.system.Converter.Start(b.ctx))
 	job = b.succeed(t, job)
@@ -285,10 +294,10 @@ func TestServersFailAndRecover(t *testing.T) {
 	submit(2)
 	require.NoError(t, bench.Servers.PostgreSQL.Stop(b.ctx))
 	submit(4) // accepted and converted without the database
-	_, err := b.client.Poll(b.ctx, accepted[0].ID)
+	_, err := b.client.Job(b.ctx, accepted[0].ID)
 	var problem *client.Problem
 	require.ErrorAs(t, err, &problem)
-	require.Equal(t, "status-unavailable", problem.Code)
+	require.Equal(t, client.CodeStatusUnavailable, problem.Code)
 	require.NoError(t, bench.Servers.PostgreSQL.Start(b.ctx))
 	b.ready(t, b.system.Status)
 
@@ -296,7 +305,7 @@ func TestServersFailAndRecover(t *testing.T) {
 	require.NoError(t, bench.Servers.RabbitMQ.Kill())
 	_, err = b.client.SubmitFile(b.ctx, document(name))
 	require.ErrorAs(t, err, &problem)
-	require.Contains(t, []string{"queue-unavailable", "queue-unconfirmed"}, problem.Code)
+	require.Contains(t, []client.Code{client.CodeQueueUnavailable, client.CodeQueueUnconfirmed}, problem.Code)
 	require.NoError(t, bench.Servers.RabbitMQ.Start(b.ctx))
 	for _, service := range b.system.Services() {
 		b.ready(t, service)
@@ -306,7 +315,7 @@ func TestServersFailAndRecover(t *testing.T) {
 	require.NoError(t, bench.Servers.MinIO.Kill())
 	_, err = b.client.SubmitFile(b.ctx, document(name))
 	require.ErrorAs(t, err, &problem)
-	require.Equal(t, "store-unavailable", problem.Code)
+	require.Equal(t, client.CodeStoreUnavailable, problem.Code)
 	require.NoError(t, bench.Servers.MinIO.Start(b.ctx))
 	b.ready(t, b.system.Gateway)
 
@@ -335,9 +344,7 @@ func testNoFilesAreLeft(t *testing.T, on edition) {
 	work := t.TempDir()
 	b := setup(t, on, "DOCMILL_WORK_DIR="+work)
 	b.succeed(t, b.submit(t, "synth-letter.odt"))
-	job, err := b.client.Await(b.ctx, b.submit(t, "synth-all-hidden.pptx"))
-	require.NoError(t, err)
-	require.Equal(t, "failed", job.Status)
+	b.fail(t, b.submit(t, "synth-all-hidden.pptx"), client.CodeDocumentEmpty)
 	require.NoError(t, b.system.Stop(b.ctx))
 	require.NoError(t, filepath.WalkDir(work, func(path string, entry fs.DirEntry, err error) error {
 		require.True(t, err != nil || entry.IsDir() || entry.Name() == ".lock", "left behind: %s", path)

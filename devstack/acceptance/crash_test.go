@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 )
 
 // TestKilledUnderLoad kills `docmill serve` at random moments while clients submit documents. Every job that was
@@ -102,7 +102,7 @@ func startLoad(t *testing.T, b *testBundle) *load {
 func (l *load) submit(ctx context.Context, to *client.Client, content []byte) {
 	const pause = 10 * time.Millisecond // a process that was killed refuses connections
 	for ctx.Err() == nil {
-		job, err := to.SubmitBytes(ctx, "report.docx", content)
+		job, err := to.Submit(ctx, "report.docx", bytes.NewReader(content), int64(len(content)))
 		if err == nil {
 			l.add(job)
 			return
@@ -170,7 +170,7 @@ func TestFullDisk(t *testing.T) {
 		refusals++
 		var refused *client.Problem
 		require.ErrorAs(t, err, &refused)
-		require.Contains(t, []string{"store-unavailable", "queue-unavailable"}, refused.Code)
+		require.Contains(t, []client.Code{client.CodeStoreUnavailable, client.CodeQueueUnavailable}, refused.Code)
 		require.Equal(t, 503, refused.Status)
 	}
 	require.NoError(t, os.Remove(filler))
@@ -230,13 +230,19 @@ func submitUntilRunning(t *testing.T, b *testBundle) []client.Job {
 	for range cap(accepted) {
 		accepted = append(accepted, b.submit(t, threePages))
 	}
-	job := accepted[len(accepted)/2]
-	for job.Status == "queued" {
-		var err error
-		job, err = b.client.Next(b.ctx, job)
-		require.NoError(t, err)
-	}
+	b.untilStarted(t, accepted[len(accepted)/2])
 	return accepted
+}
+
+// untilStarted follows the job until it is no longer queued.
+func (b *testBundle) untilStarted(t *testing.T, job client.Job) {
+	t.Helper()
+	for now, err := range b.client.Events(b.ctx, job.ID) {
+		require.NoError(t, err)
+		if now.Status != client.Queued {
+			return
+		}
+	}
 }
 
 // logged reports whether a log file contains a text.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 )
 
 // TestEventsShowAConversion follows a job from its submission to its end.
@@ -50,7 +50,7 @@ func testEventsShowAConversion(t *testing.T, on edition) {
 	for _, state := range states[:len(states)-1] {
 		require.False(t, state.Ended())
 	}
-	require.Equal(t, "succeeded", states[len(states)-1].Status)
+	require.Equal(t, client.Succeeded, states[len(states)-1].Status)
 	require.Equal(t, http.StatusNoContent, b.events(t, job, strconv.FormatInt(last, 10)).StatusCode)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/contracttest"
 )
 
@@ -17,8 +18,7 @@ func TestGeneratedRequests(t *testing.T) {
 	t.Parallel()
 	b := startEmbedded(t, filepath.Join(t.TempDir(), "data"))
 	job := b.succeed(t, b.submit(t, "synth-letter.txt"))
-	failed, err := b.client.Await(b.ctx, b.submit(t, "synth-all-hidden.pptx"))
-	require.NoError(t, err)
+	failed := b.fail(t, b.submit(t, "synth-all-hidden.pptx"), client.CodeDocumentEmpty)
 	contract := b.contract.Contract
 	requests := rapid.SliceOfN(contract.Requests(job.ID, failed.ID, "00000000-0000-4000-8000-000000000000"), 1, 10)
 	rapid.Check(t, func(t *rapid.T) {

@@ -9,15 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
-func (b *testBundle) submitWith(t *testing.T, name string, options map[string]string) (client.Job, error) {
-	t.Helper()
-	content, err := os.ReadFile(document(name))
-	require.NoError(t, err)
-	return b.client.SubmitForm(b.ctx, name, content, options)
+func (b *testBundle) submitWith(name string, options map[string]string) (client.Job, error) {
+	return b.client.SubmitFile(b.ctx, document(name), client.WithOptions(options))
 }
 
 // pdf returns the output of pdfinfo for the result of a job.
@@ -71,18 +68,16 @@ func testPasswords(t *testing.T, b *testBundle, logFiles int, database func(b *t
 	t.Helper()
 	const name, right, user, wrong = "gotenberg__protected_page_1.docx", "foo", "let-me-in-4711", "not-it-4712"
 
-	_, err := b.submitWith(t, name, nil)
+	_, err := b.submitWith(name, nil)
 	var refusal *client.Problem
 	require.ErrorAs(t, err, &refusal)
-	require.Equal(t, "password-required", refusal.Code)
+	require.Equal(t, client.CodePasswordRequired, refusal.Code)
 
-	job, err := b.submitWith(t, name, map[string]string{"password": wrong})
+	job, err := b.submitWith(name, map[string]string{"password": wrong})
 	require.NoError(t, err)
-	job, err = b.client.Await(b.ctx, job)
-	require.NoError(t, err)
-	require.Equal(t, "password-wrong", job.Error.Code)
+	b.fail(t, job, client.CodePasswordWrong)
 
-	job, err = b.submitWith(t, name, map[string]string{"password": right, "user_password": user, "allow_printing": "low"})
+	job, err = b.submitWith(name, map[string]string{"password": right, "user_password": user, "allow_printing": "low"})
 	require.NoError(t, err)
 	job = b.succeed(t, job)
 	require.Equal(t, map[string]any{"allow_printing": "low"}, job.Target.Options)
@@ -111,16 +106,14 @@ func testOptionsAreAppliedAndShown(t *testing.T, on edition) {
 	t.Helper()
 	b := setup(t, on)
 	const deck = "open-xml-sdk__AllSlidesConverterTC.pptx"
-	job, err := b.submitWith(t, deck, map[string]string{"pages": "2-3", "pdf_a": "2b"})
+	job, err := b.submitWith(deck, map[string]string{"pages": "2-3", "pdf_a": "2b"})
 	require.NoError(t, err)
 	job = b.succeed(t, job)
 	require.Equal(t, 2, job.Result.Pages)
 	require.Equal(t, map[string]any{"pages": "2-3", "pdf_a": "2b"}, job.Target.Options)
 
-	job, err = b.submitWith(t, deck, map[string]string{"pages": "70-"})
+	job, err = b.submitWith(deck, map[string]string{"pages": "70-"})
 	require.NoError(t, err)
-	job, err = b.client.Await(b.ctx, job)
-	require.NoError(t, err)
-	require.Equal(t, "pages-not-found", job.Error.Code)
-	require.Contains(t, job.Error.Detail, "5 pages")
+	job = b.fail(t, job, client.CodePagesNotFound)
+	require.Contains(t, job.Failure.Detail, "5 pages")
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 )
 
 // TestReportsAreShown checks that the report lists what is missing from a result, and how long each step took.
@@ -34,34 +34,34 @@ func testReportsAreShown(t *testing.T, on edition) {
 	links := b.succeed(t, b.submit(t, "synth-lfi-linked-section.fodt"))
 	require.Len(t, links.Report.BlockedLinks, 3)
 	require.Equal(t, 3, links.Report.BlockedLinksTotal)
-	require.Contains(t, codes(links.Warnings), "links-blocked")
+	require.Contains(t, codes(links.Warnings), client.CodeLinksBlocked)
 
 	macros := b.succeed(t, b.submit(t, "gembox.presentation.examples__SampleVba.pptm"))
 	require.True(t, macros.Report.MacrosBlocked)
-	require.Contains(t, codes(macros.Warnings), "macros-blocked")
+	require.Contains(t, codes(macros.Warnings), client.CodeMacrosBlocked)
 
 	// 100 slides: polls show its progress, until it fails because it has too many pages.
 	long := b.submit(t, "odftoolkit__Presentation7.odp")
 	seen := map[int]bool{}
 	require.Eventually(t, func() bool {
 		var err error
-		long, err = b.client.Poll(b.ctx, long.ID)
+		long, err = b.client.Job(b.ctx, long.ID)
 		require.NoError(t, err)
 		if long.Progress != nil {
 			seen[long.Progress.Percent] = true
 		}
 		return long.Ended()
 	}, patience, 20*time.Millisecond)
-	require.NotNil(t, long.Error)
+	require.NotNil(t, long.Failure)
 	require.Greater(t, len(seen), 2, "%v", seen)
-	require.Equal(t, "document-too-complex", long.Error.Code)
-	require.Contains(t, long.Error.Detail, "100 pages")
+	require.Equal(t, client.CodeDocumentTooComplex, long.Failure.Code)
+	require.Contains(t, long.Failure.Detail, "100 pages")
 	require.Contains(t, long.Report.Seconds, "export")
 	require.NotContains(t, long.Report.Seconds, "store")
 }
 
-func codes(warnings []client.Warning) []string {
-	var all []string
+func codes(warnings []client.Warning) []client.Code {
+	var all []client.Code
 	for _, warning := range warnings {
 		all = append(all, warning.Code)
 	}

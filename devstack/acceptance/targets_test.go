@@ -6,23 +6,19 @@ import (
 	"image"
 	_ "image/jpeg" // the image formats that are decoded
 	_ "image/png"
-	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 )
 
 // result returns the content of the result of a job.
 func (b *testBundle) result(t *testing.T, job client.Job) []byte {
 	t.Helper()
-	body, err := b.client.Result(b.ctx, job)
-	require.NoError(t, err)
-	defer body.Close()
-	content, err := io.ReadAll(body)
-	require.NoError(t, err)
-	return content
+	var content bytes.Buffer
+	require.NoError(t, b.client.Download(b.ctx, job, &content))
+	return content.Bytes()
 }
 
 // TestTargets checks the format and the file name of results.
@@ -36,7 +32,7 @@ func testTargets(t *testing.T, on edition) {
 	b := setup(t, on)
 	convert := func(t *testing.T, name string, options map[string]string) (client.Job, []byte) {
 		t.Helper()
-		job, err := b.submitWith(t, name, options)
+		job, err := b.submitWith(name, options)
 		require.NoError(t, err)
 		job = b.succeed(t, job)
 		return job, b.result(t, job)

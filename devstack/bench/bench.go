@@ -4,6 +4,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/docmill/docmill/devstack/client"
+	"github.com/docmill/docmill/client"
 )
 
 // Candidate is a Docmill to measure.
@@ -124,14 +125,14 @@ func (m *measurement) edge(ctx context.Context) error {
 func (m *measurement) edgeOf(ctx context.Context, c Candidate) (submitted, polled float64, err error) {
 	jobs := make([]client.Job, submissions)
 	submitted, err = rate(ctx, submissions, func(i int) (err error) {
-		jobs[i], err = c.Edge.SubmitBytes(ctx, filepath.Base(m.Document), m.content)
+		jobs[i], err = m.submit(ctx, c.Edge)
 		return err
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("submit: %w", err)
 	}
 	polled, err = rate(ctx, polls, func(i int) error {
-		_, err := c.Edge.Poll(ctx, jobs[i%len(jobs)].ID)
+		_, err := c.Edge.Job(ctx, jobs[i%len(jobs)].ID)
 		return err
 	})
 	if err != nil {
@@ -200,15 +201,16 @@ func (m *measurement) convertAll(ctx context.Context, c Candidate) error {
 }
 
 func (m *measurement) convert(ctx context.Context, c Candidate) error {
-	job, err := c.Whole.SubmitBytes(ctx, filepath.Base(m.Document), m.content)
+	job, err := m.submit(ctx, c.Whole)
 	if err != nil {
 		return err
 	}
-	job, err = c.Whole.Await(ctx, job)
-	if err != nil {
-		return err
-	}
-	return job.Failure()
+	_, err = c.Whole.Wait(ctx, job)
+	return err
+}
+
+func (m *measurement) submit(ctx context.Context, to *client.Client) (client.Job, error) {
+	return to.Submit(ctx, filepath.Base(m.Document), bytes.NewReader(m.content), int64(len(m.content)))
 }
 
 // soffice converts the document n times with one process each, as a script would. All share one existing profile;

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,30 +22,29 @@ const pdf = "%PDF-1.7 the result"
 // docmill starts a server that answers as the API specifies: queued, running, and then the given ending.
 func docmill(t *testing.T, ending, result string) string {
 	t.Helper()
-	const self = `"links":{"self":"/v1/jobs/1","result":"/v1/jobs/1/result"}`
 	states := []string{`"status":"queued"`, `"status":"running","progress":{"phase":"converting","percent":44}`, ending}
-	var asked atomic.Int32
-	answer := func(w http.ResponseWriter, status, n int) {
-		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, n))
-		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"id":"1","source":{"filename":"deck.pptx","size":4},%s,%s}`, states[n], self)
+	job := func(state string) string {
+		return fmt.Sprintf(`{"id":"1","source":{"filename":"deck.pptx","size":4},%s}`, state)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/jobs", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if string(body) != "deck" || r.Header.Get("Content-Disposition") != "attachment; filename=deck.pptx" {
+		file, header, err := r.FormFile("file")
+		if err != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		answer(w, http.StatusAccepted, 0)
-	})
-	mux.HandleFunc("GET /v1/jobs/1", func(w http.ResponseWriter, r *http.Request) {
-		if n := asked.Add(1); n == 2 {
-			w.Header().Set("Retry-After", "0")
-			w.WriteHeader(http.StatusNotModified) // nothing changed while the request waited
+		if body, _ := io.ReadAll(file); string(body) != "deck" || header.Filename != "deck.pptx" {
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		answer(w, http.StatusOK, min(int(asked.Load()), 2))
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, job(states[0]))
+	})
+	mux.HandleFunc("GET /v1/jobs/1/events", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i, state := range states {
+			fmt.Fprintf(w, "id: %d\ndata: %s\n\n", i+1, job(state))
+		}
 	})
 	mux.HandleFunc("GET /v1/jobs/1/result", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, result)
@@ -85,7 +83,7 @@ func TestStatesAreShownAndTheResultStored(t *testing.T) {
 
 func TestDamagedResultIsNotStored(t *testing.T) {
 	t.Parallel()
-	_, dir, err := run(t, docmill(t, succeeded(), "%PDF-1.7 cut o"))
+	_, dir, err := run(t, docmill(t, succeeded(), "%PDF-1.7 the resuIt"))
 	require.ErrorContains(t, err, "result is damaged")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -96,7 +94,7 @@ func TestFailedJobReportsTheReason(t *testing.T) {
 	t.Parallel()
 	failure := `{"code":"password-required","detail":"The document needs a password.","remedy":"Send it."}`
 	_, _, err := run(t, docmill(t, `"status":"failed","error":`+failure, ""))
-	require.EqualError(t, err, "the job ended as failed: The document needs a password. Send it. (password-required)")
+	require.EqualError(t, err, "the job failed: The document needs a password. Send it. (password-required)")
 }
 
 func TestProblemIsReported(t *testing.T) {

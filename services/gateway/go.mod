@@ -3,6 +3,7 @@ module github.com/docmill/docmill/services/gateway
 go 1.26.0
 
 replace (
+	github.com/docmill/docmill/client => ../../client
 	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
 	github.com/docmill/docmill/platform => ../../platform
@@ -68,7 +69,7 @@ require (
 	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
-	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/prometheus/procfs v0.23.0 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/quic-go/quic-go v0.59.0 // indirect
 	github.com/rs/xid v1.6.0 // indirect

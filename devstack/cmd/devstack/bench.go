@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/bench"
-	"github.com/docmill/docmill/devstack/client"
 	"github.com/docmill/docmill/devstack/install"
 	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/system"
@@ -92,7 +93,7 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 		}
 		urls[i] = started.URL()
 	}
-	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: client.New(urls[0]), Edge: client.New(urls[1])})
+	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: newClient(urls[0]), Edge: newClient(urls[1])})
 	return f.systems[len(f.systems)-1].Converter.Stop(ctx)
 }
 
@@ -104,8 +105,16 @@ func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: client.New(started.URL())})
+	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: newClient(started.URL())})
 	return nil
+}
+
+// newClient returns a client that repeats nothing, which would hide failures, and keeps the connections of a load test:
+// with the default of 2, most requests would open a new one.
+func newClient(url string) *client.Client {
+	const idle = 64
+	transport := &http.Transport{MaxIdleConnsPerHost: idle}
+	return client.New(url, client.WithHTTPClient(&http.Client{Transport: transport}), client.WithRetries(client.Retries{Tries: 1}))
 }
 
 func (f *field) start(

@@ -1,0 +1,125 @@
+package client
+
+import "time"
+
+// Status is the state of a job.
+type Status string
+
+// A job is queued, then running (and queued again while it waits for another attempt), and ends in one of the others.
+const (
+	Queued    Status = "queued"
+	Running   Status = "running"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	Canceled  Status = "canceled"
+)
+
+// Job is the state of a conversion. Times are in UTC, sizes in bytes.
+type Job struct {
+	ID        string    `json:"id"`
+	Status    Status    `json:"status"`
+	CreatedAt time.Time `json:"created_at"`
+	// StartedAt is when the last attempt began; nil before the first.
+	StartedAt *time.Time `json:"started_at"`
+	// FinishedAt is when the job ended; nil before.
+	FinishedAt *time.Time `json:"finished_at"`
+	// Attempt counts from 1; it is 0 before the first attempt begins.
+	Attempt int `json:"attempt"`
+	// Progress is nil unless the job is running.
+	Progress *Progress `json:"progress"`
+	Source   Source    `json:"source"`
+	Target   Target    `json:"target"`
+	// Result is nil unless the job succeeded.
+	Result   *Result   `json:"result"`
+	Warnings []Warning `json:"warnings"`
+	// Failure is nil unless the job failed.
+	Failure *JobError `json:"error"`
+	// Report is nil until the job has ended.
+	Report *Report `json:"report"`
+	// Tag is the option "tag" of the submission.
+	Tag string `json:"tag"`
+}
+
+// Ended reports whether the job's state is final.
+func (j Job) Ended() bool { return j.Status == Succeeded || j.Status == Failed || j.Status == Canceled }
+
+// Err returns a [*JobError] if the job ended without a result, and nil otherwise.
+func (j Job) Err() error {
+	switch {
+	case j.Failure != nil:
+		return j.Failure
+	case j.Status == Failed:
+		return &JobError{Code: CodeInternal, Detail: "The server gave no reason."}
+	case j.Status == Canceled:
+		return &JobError{Code: CodeCanceled, Detail: "The job was canceled."}
+	default:
+		return nil
+	}
+}
+
+// Progress is how far a running job has come.
+type Progress struct {
+	// Phase is loading, converting or storing.
+	Phase string `json:"phase"`
+	// Percent is 0 to 100 of the current attempt.
+	Percent int `json:"percent"`
+}
+
+// Source is the uploaded document.
+type Source struct {
+	Filename    string `json:"filename"`
+	ContentType string `json:"content_type"`
+	Size        int64  `json:"size"`
+	// SHA256 is in lower-case hexadecimal.
+	SHA256 string `json:"sha256"`
+}
+
+// Target is what was requested.
+type Target struct {
+	Format string `json:"format"`
+	// Options are those of the submission. Passwords are never included.
+	Options map[string]any `json:"options"`
+}
+
+// Result is the converted file.
+type Result struct {
+	// Filename is the name of the document with the new extension. It has no directory.
+	Filename    string `json:"filename"`
+	ContentType string `json:"content_type"`
+	Size        int64  `json:"size"`
+	// SHA256 is in lower-case hexadecimal.
+	SHA256 string `json:"sha256"`
+	// Pages is 0 for formats without pages.
+	Pages int `json:"pages"`
+}
+
+// Warning is something that the owner of the document may want to know about the result.
+type Warning struct {
+	Code   Code   `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// Report describes a conversion, up to the step that failed.
+type Report struct {
+	// Engine is the name and version of the program that converted.
+	Engine string `json:"engine"`
+	// Seconds are the durations of the steps queued, fetch, load, export and store, as far as they were reached.
+	Seconds map[string]float64 `json:"seconds"`
+	// Fonts are those that the document refers to, as far as they are known: at most 100.
+	Fonts []Font `json:"fonts"`
+	// BlockedLinks are the external addresses that were not fetched: at most 20 of BlockedLinksTotal.
+	BlockedLinks      []string `json:"blocked_links"`
+	BlockedLinksTotal int      `json:"blocked_links_total"`
+	// MacrosBlocked reports whether the document has macros. They never run.
+	MacrosBlocked       bool `json:"macros_blocked"`
+	HiddenSlidesLeftOut int  `json:"hidden_slides_left_out"`
+}
+
+// Font is a font that a document refers to.
+type Font struct {
+	Name string `json:"name"`
+	// ReplacedBy is the font that was used instead; empty if the font was found, or if the substitute is unknown.
+	ReplacedBy string `json:"replaced_by"`
+	// Found reports whether the font was available: installed, or embedded in the document.
+	Found bool `json:"found"`
+}

@@ -1,0 +1,148 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+// UnknownSize is the size of a document whose size is not known in advance.
+const UnknownSize int64 = -1
+
+// SubmitOption changes one submission.
+type SubmitOption func(*submission)
+
+type submission struct {
+	options  map[string]string
+	progress func(sent, total int64)
+}
+
+// WithOptions sets options of the conversion by their names in the API, such as "to", "pages" or "password". Their values
+// are written as in a form: "true", "300", "1-3". [Client.Formats] lists them.
+func WithOptions(options map[string]string) SubmitOption {
+	return func(s *submission) { s.options = options }
+}
+
+// WithProgress sets a function that is called while the document is uploaded, with the number of bytes that were handed
+// to the network and the size of the document, or [UnknownSize]. It is called by another goroutine, one call at a time,
+// and not after the submission has returned. If the document is sent again, the count starts again.
+func WithProgress(report func(sent, total int64)) SubmitOption {
+	return func(s *submission) { s.progress = report }
+}
+
+// SubmitFile uploads the file at path, under its own name, and returns its job. See [Client.Submit].
+func (c *Client) SubmitFile(ctx context.Context, path string, options ...SubmitOption) (Job, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Job{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return Job{}, err
+	}
+	size := info.Size()
+	if !info.Mode().IsRegular() {
+		size = UnknownSize
+	}
+	return c.Submit(ctx, filepath.Base(path), file, size, options...)
+}
+
+// Submit uploads a document, read from its present position to its end, and returns its job, which Docmill will not lose.
+// name is the file name with its extension. size is in bytes, or [UnknownSize]. The document is not read after Submit has
+// returned; the end of ctx does not interrupt a read that blocks.
+//
+// A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] and no job was created. If the
+// latter is unknown, it is not repeated, because the document might be converted twice: the error is then a [*Problem]
+// with [CodeQueueUnconfirmed], or that of a network that failed after the whole document was sent.
+func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64, options ...SubmitOption) (Job, error) {
+	s := submission{progress: func(int64, int64) {}}
+	for _, apply := range options {
+		apply(&s)
+	}
+	f, err := newForm(name, s.options)
+	if err != nil {
+		return Job{}, err
+	}
+	rewind := rewinder(document)
+	tries := backoff{limits: c.retries}
+	for {
+		body := newUpload(f, document, size, s.progress)
+		job, err := c.post(ctx, f, body)
+		sent, complete := body.detach()
+		if err == nil {
+			return job, nil
+		}
+		if !refused(err, complete) || sent > 0 && rewind == nil {
+			return Job{}, err
+		}
+		if err := tries.wait(ctx, err); err != nil {
+			return Job{}, err
+		}
+		if sent > 0 {
+			if err := rewind(); err != nil {
+				return Job{}, fmt.Errorf("read the document again: %w", err)
+			}
+		}
+	}
+}
+
+// post sends the form once.
+func (c *Client) post(ctx context.Context, f form, body *upload) (Job, error) {
+	request, err := c.newRequest(ctx, http.MethodPost, "/v1/jobs", body)
+	if err != nil {
+		return Job{}, err
+	}
+	request.ContentLength = UnknownSize
+	if body.size >= 0 {
+		request.ContentLength = int64(len(f.head)) + body.size + int64(len(f.tail))
+	}
+	request.Header.Set("Content-Type", f.contentType)
+	response, err := c.send(request)
+	if err != nil {
+		return Job{}, err
+	}
+	defer response.Body.Close()
+	var job Job
+	if err := decode(response, &job); err != nil {
+		return Job{}, err
+	}
+	if job.ID == "" {
+		return Job{}, fmt.Errorf("the answer of %s has no job", request.URL.Redacted())
+	}
+	return job, nil
+}
+
+// refused reports whether a submission failed for a reason that may pass, and created no job. The server cannot have
+// accepted a form that it did not get completely.
+func refused(err error, complete bool) bool {
+	problem, ok := errors.AsType[*Problem](err)
+	switch {
+	case !ok:
+		return !complete
+	case problem.Code == CodeQueueUnconfirmed:
+		return false
+	default:
+		return problem.temporary() || problem.Code == CodeUploadInterrupted
+	}
+}
+
+// rewinder returns a function that sets the document back to its present position, or nil if it cannot be read again.
+func rewinder(document io.Reader) func() error {
+	seeker, ok := document.(io.Seeker)
+	if !ok {
+		return nil
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil { // a pipe is an *os.File too
+		return nil
+	}
+	return func() error {
+		_, err := seeker.Seek(start, io.SeekStart)
+		return err
+	}
+}

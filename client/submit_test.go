@@ -1,0 +1,94 @@
+package client_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/client"
+)
+
+func TestSubmissionIsRepeatedFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "deck.pptx")
+	require.NoError(t, os.WriteFile(path, []byte("the deck"), 0o600))
+	c := faulty(t, refuse(503, client.CodeBusy), refuse(408, client.CodeUploadTooSlow), refuse(400, client.CodeUploadInterrupted), accept(t, "the deck"))
+	var sent []int64
+	job, err := c.SubmitFile(t.Context(), path, client.WithProgress(func(n, total int64) {
+		check(t, total == 8, "the size is %d", total)
+		sent = append(sent, n)
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "deck.pptx", job.Source.Filename)
+	require.Equal(t, []int64{8, 8, 8, 8}, sent)
+}
+
+func TestSubmissionStartsAtThePositionOfTheReader(t *testing.T) {
+	t.Parallel()
+	document := strings.NewReader("skipped, the deck")
+	_, err := document.Seek(9, io.SeekStart)
+	require.NoError(t, err)
+	c := faulty(t, refuse(503, client.CodeStoreUnavailable), accept(t, "the deck"))
+	_, err = c.Submit(t.Context(), "deck.pptx", document, 8)
+	require.NoError(t, err)
+}
+
+func TestStreamIsSentOnce(t *testing.T) {
+	t.Parallel()
+	stream := func() io.Reader { return io.MultiReader(strings.NewReader("the "), strings.NewReader("deck")) }
+	_, err := faulty(t, accept(t, "the deck")).Submit(t.Context(), "deck.pptx", stream(), client.UnknownSize)
+	require.NoError(t, err)
+	_, err = faulty(t, refuse(503, client.CodeBusy)).Submit(t.Context(), "deck.pptx", stream(), client.UnknownSize)
+	require.True(t, client.IsCode(err, client.CodeBusy), "it cannot be read again")
+}
+
+// The document might be converted twice.
+func TestUncertainSubmissionIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	_, err := faulty(t, refuse(503, client.CodeQueueUnconfirmed)).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	require.True(t, client.IsCode(err, client.CodeQueueUnconfirmed))
+
+	cutAtTheEnd := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cut(w, r)
+	}
+	_, err = faulty(t, cutAtTheEnd).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestSubmissionCutInTheMiddleIsRepeated(t *testing.T) {
+	t.Parallel()
+	document := strings.Repeat("the deck", 1<<20)
+	cutInTheMiddle := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 1000)
+		cut(w, r)
+	}
+	_, err := faulty(t, cutInTheMiddle, accept(t, document)).Submit(t.Context(), "deck.pptx", strings.NewReader(document), int64(len(document)))
+	require.NoError(t, err)
+}
+
+func TestOptionsPrecedeTheDocument(t *testing.T) {
+	t.Parallel()
+	names := func(w http.ResponseWriter, r *http.Request) {
+		form, err := r.MultipartReader()
+		check(t, err == nil, "%v", err)
+		for _, want := range []string{"pages", "password", "file"} {
+			part, err := form.NextPart()
+			if check(t, err == nil, "%v", err) {
+				check(t, part.FormName() == want, "%s instead of %s", part.FormName(), want)
+			}
+		}
+		_, err = form.NextPart()
+		check(t, errors.Is(err, io.EOF), "%v", err)
+		_, _ = io.WriteString(w, jobJSON(client.Queued))
+	}
+	_, err := faulty(t, names).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8,
+		client.WithOptions(map[string]string{"password": "secret", "pages": "1"}))
+	require.NoError(t, err)
+}
