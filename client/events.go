@@ -121,8 +121,8 @@ func maxRetries(tries int) int {
 
 // receive yields the state in an event.
 func (s *stream) receive(event sse.Event, end context.CancelCauseFunc) {
-	if s.ended {
-		return // what had arrived before the end
+	if s.ended || event.Data == "" {
+		return // what had arrived before the end, or only a time to wait
 	}
 	var job Job
 	if err := json.Unmarshal([]byte(event.Data), &job); err != nil {

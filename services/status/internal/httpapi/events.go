@@ -137,7 +137,7 @@ func openStream(w http.ResponseWriter) *eventStream {
 func (s *eventStream) show(j job.Job, known int64) error {
 	var text bytes.Buffer
 	if s.written.IsZero() {
-		fmt.Fprintf(&text, "retry: %d\n\n", reconnect.Milliseconds())
+		fmt.Fprintf(&text, "retry: %d\n", reconnect.Milliseconds())
 	}
 	switch {
 	case j.Version != known:
@@ -146,7 +146,7 @@ func (s *eventStream) show(j job.Job, known int64) error {
 			return fmt.Errorf("encode the job: %w", err)
 		}
 		fmt.Fprintf(&text, "id: %d\ndata: %s\n\n", j.Version, data)
-	case time.Since(s.written) >= keepAlive:
+	case time.Since(s.written) >= keepAlive: // also at the beginning, to send the header
 		text.WriteString(":\n\n")
 	}
 	return s.write(text.Bytes())
