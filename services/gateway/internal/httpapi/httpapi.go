@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
@@ -42,6 +43,7 @@ type Settings struct {
 type Deps struct {
 	Submitter    *submit.Submitter
 	Status       *statusclient.Client
+	Streams      *live.Streams
 	Sender       *download.Sender
 	Capabilities *capabilities.Capabilities
 	// Reference is the API's description for people.
@@ -101,16 +103,16 @@ func (a *api) poll(c *gin.Context) error {
 		return err
 	}
 	wait := heldFor(c.Request.Header)
-	return a.deps.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
+	return a.deps.Status.Poll(c.Writer, c.Request, id.String(), wait, httpserver.Draining(c.Request.Context()))
 }
 
-// events forwards the stream of a job's events.
+// events streams the changes of a job.
 func (a *api) events(c *gin.Context) error {
 	id, err := jobID(c)
 	if err != nil {
 		return err
 	}
-	return a.deps.Status.Events(c.Writer, c.Request, id, httpserver.Draining(c.Request.Context()))
+	return a.deps.Streams.Serve(c.Writer, c.Request, id)
 }
 
 // result sends the result of a job.
@@ -119,7 +121,7 @@ func (a *api) result(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	location, err := a.deps.Status.Result(c.Request.Context(), id)
+	location, err := a.deps.Status.Result(c.Request.Context(), id.String())
 	if err != nil {
 		return err
 	}
@@ -128,10 +130,10 @@ func (a *api) result(c *gin.Context) error {
 
 // jobID returns the id in the path. An id that is not in canonical form belongs to no job, so the status service is not
 // queried.
-func jobID(c *gin.Context) (string, error) {
-	id := c.Param("id")
-	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-		return "", problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
+func jobID(c *gin.Context) (uuid.UUID, error) {
+	id, err := uuid.Parse(c.Param("id"))
+	if err != nil || id.String() != c.Param("id") {
+		return uuid.UUID{}, problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
 	return id, nil
 }
