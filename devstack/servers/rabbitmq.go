@@ -116,8 +116,8 @@ func (r *RabbitMQ) writeFiles() error {
 	}
 	if !r.durable {
 		// Tests delete hundreds of quorum queues. If RabbitMQ moves its write-ahead log to the files of the queues at that
-		// moment, other queues can become unavailable, with INTERNAL_ERROR or in silence: rabbitmq/ra#484 and
-		// rabbitmq/rabbitmq-server#4512, seen with 4.0.5. A log of 4 GiB is never full during a run.
+		// moment, all queues can become unavailable with INTERNAL_ERROR (rabbitmq/ra#484, rabbitmq/rabbitmq-server#4512),
+		// which probably was the cause of a failed run. A log of 4 GiB is never full during a run.
 		conf = append(conf, "raft.wal_max_size_bytes = 4294967296")
 	}
 	files := []struct{ name, text string }{
