@@ -121,5 +121,5 @@ $(OASDIFF):       ; $(call install,github.com/oasdiff/oasdiff)
 define install
 @devstack/toolchain.sh
 @echo "building $(@F) $(notdir $(@D)) (once)"
-@GOWORK=off GOFLAGS=-mod=mod GOBIN=$(@D) go install $(1)@$(notdir $(@D))
+@CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=mod GOBIN=$(@D) go install $(1)@$(notdir $(@D))
 endef
