@@ -21,8 +21,8 @@ import (
 // Exchanges.
 const (
 	// ExchangeJobs is the direct exchange for every message about a job. Its predecessor, docmill.jobs, was a topic
-	// exchange: with those, RabbitMQ 4.0 confirms a binding that another client is creating before it routes by it, and
-	// a submission in that moment reached one queue of two.
+	// exchange. With topic exchanges, RabbitMQ 4.0 may confirm a binding that another client is still creating before it
+	// routes messages by it: a submission at that moment reached only one of its two queues.
 	ExchangeJobs = "docmill.jobs.v2"
 	// ExchangeAnnouncements is the fanout exchange for announcements.
 	ExchangeAnnouncements = "docmill.announcements"

@@ -80,7 +80,7 @@ func TestRoutes(t *testing.T) {
 }
 
 // TestRoutesAreCompleteWhenDeclared: as soon as Declare returns, a submission reaches both queues, also while others
-// declare the same. With a topic exchange, RabbitMQ 4.0 confirms a binding that exists before it routes by it.
+// declare the same. See ExchangeJobs for what happens with a topic exchange.
 func TestRoutesAreCompleteWhenDeclared(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,7 +47,7 @@ type Config struct {
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
-	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events. Further streams are answered with 503."`
+	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
 }
 
 // Validate checks the limits.

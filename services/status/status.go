@@ -18,12 +18,12 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/service"
-	"github.com/docmill/docmill/platform/watch"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/internal/events"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 

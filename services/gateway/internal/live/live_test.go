@@ -35,6 +35,21 @@ type statusService struct {
 	changes chan string // lines for the gateway
 	outage  bool
 	reads   int
+	hang    chan struct{} // if it is not nil, reads wait until it is closed
+}
+
+// freeze makes reads wait until the returned function is called.
+func (s *statusService) freeze() (thaw func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hang = make(chan struct{})
+	return sync.OnceFunc(func() { close(s.hang) })
+}
+
+func (s *statusService) frozen() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hang
 }
 
 // put gives a job another version, and reports that if there is a report.
@@ -58,6 +73,13 @@ func (s *statusService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == jobapi.ChangesPath {
 		s.report(w, r)
 		return
+	}
+	if hang := s.frozen(); hang != nil {
+		select {
+		case <-hang:
+		case <-r.Context().Done():
+			return
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,4 +327,57 @@ func TestGatewayFollowsAgain(t *testing.T) {
 	}
 	b.status.put(id, jobapi.Failed, true) // accepted by the fourth connection
 	events.requireNext(t, "2", jobapi.Failed)
+}
+
+// TestStreamsOfAJobShareItsReader: what a job costs does not depend on how many watch it.
+func TestStreamsOfAJobShareItsReader(t *testing.T) {
+	t.Parallel()
+	const streams = 20
+	b, id := setup(t, streams), uuid.New()
+	b.status.put(id, jobapi.Queued, false)
+	all := make([]*stream, streams)
+	for i := range all {
+		all[i] = b.open(t, id, "")
+		all[i].requireNext(t, "1", jobapi.Queued)
+	}
+	b.status.put(id, jobapi.Succeeded, true)
+	for _, events := range all {
+		events.requireNext(t, "2", jobapi.Succeeded)
+	}
+	b.requireStreams(t, 0)
+	b.status.mu.Lock()
+	defer b.status.mu.Unlock()
+	require.Less(t, b.status.reads, streams+5, "each stream reads once at its beginning")
+}
+
+// TestDrainDoesNotWaitForTheStatusService drains while every read of a job hangs.
+func TestDrainDoesNotWaitForTheStatusService(t *testing.T) {
+	t.Parallel()
+	b, id := setup(t, 200), uuid.New()
+	b.status.put(id, jobapi.Queued, false)
+	events := b.open(t, id, "")
+	events.requireNext(t, "1", jobapi.Queued)
+	thaw := b.status.freeze()
+	t.Cleanup(thaw)
+	b.status.put(id, jobapi.Running, true)
+	answers := make(chan int)
+	const waiting = 100 // more than are read at the same time
+	for range waiting {
+		go func() {
+			response, err := http.Get(b.url + id.String())
+			if err != nil {
+				answers <- 0
+				return
+			}
+			_ = response.Body.Close()
+			answers <- response.StatusCode
+		}()
+	}
+	b.requireStreams(t, 1+waiting)
+	b.drain()
+	for range waiting {
+		require.Equal(t, http.StatusServiceUnavailable, <-answers)
+	}
+	_, _, more := events.next(t)
+	require.False(t, more)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -25,23 +26,25 @@ const (
 // server's buffers and goroutines, each stream would take 44 KiB instead of 16 KiB.
 type eventStream struct {
 	connection net.Conn
+	draining   <-chan struct{}
+	sent       int64 // the number of the version that the client has
 	written    time.Time
 }
 
-// take takes over the connection of a request to send it a stream. The handler must return then. The caller closes the
-// stream.
-func take(w http.ResponseWriter) (*eventStream, error) {
+// take takes over the connection of a request to send it a stream until draining is closed. The handler must return then.
+// The caller closes the stream.
+func take(w http.ResponseWriter, draining <-chan struct{}) (*eventStream, error) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, fmt.Errorf("take over the connection: %w", err)
 	}
-	return &eventStream{connection: connection}, nil
+	return &eventStream{connection: connection, draining: draining}, nil
 }
 
 func (s *eventStream) close() { _ = s.connection.Close() }
 
 // begin sends the header and the first lines of the stream, with a version of the job unless the client knows that.
-func (s *eventStream) begin(header http.Header, current statusclient.Version, known string) error {
+func (s *eventStream) begin(header http.Header, current statusclient.Version, known int64) error {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
@@ -51,7 +54,8 @@ func (s *eventStream) begin(header http.Header, current statusclient.Version, kn
 	text.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = header.Write(&text) // a buffer does not fail
 	fmt.Fprintf(&text, "\r\nretry: %d\n", retryAfter.Milliseconds())
-	if current.ID == known {
+	s.sent = current.Number
+	if current.Number == known {
 		text.WriteString(comment)
 	} else {
 		text.WriteString(event(current))
@@ -59,20 +63,57 @@ func (s *eventStream) begin(header http.Header, current statusclient.Version, kn
 	return s.write(text.String())
 }
 
-// send sends a version of a job as an event.
-func (s *eventStream) send(v statusclient.Version) error { return s.write(event(v)) }
+// lastEventID returns the number of the version that a client has; 0 if it has none.
+func lastEventID(header http.Header) int64 {
+	number, err := strconv.ParseInt(header.Get("Last-Event-ID"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return number
+}
 
-// comment sends a comment, which keeps the connection alive.
-func (s *eventStream) comment() error { return s.write(comment) }
+// follow sends each new version that the reader has until the job has ended, the server drains or the client is gone. It
+// returns nil for these ends; without a reader the job has ended.
+func (s *eventStream) follow(ctx context.Context, reader *reader) error {
+	if reader == nil {
+		return nil
+	}
+	ctx, gone := context.WithCancel(ctx)
+	defer gone()
+	go s.awaitClient(gone)
+	timer := time.NewTimer(keepAlive)
+	defer timer.Stop()
+	for {
+		latest, changed, err := reader.state()
+		if latest.Number > s.sent {
+			s.sent = latest.Number
+			if err := s.write(event(latest)); err != nil {
+				return err
+			}
+		}
+		if err != nil || latest.Status.Terminal() {
+			return err
+		}
+		timer.Reset(time.Until(s.written.Add(keepAlive)))
+		select {
+		case <-changed:
+		case <-timer.C:
+			if err := s.write(comment); err != nil {
+				return err
+			}
+		case <-s.draining:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
 
 const comment = ":\n\n"
 
 func event(v statusclient.Version) string {
-	return fmt.Sprintf("id: %s\ndata: %s\n\n", v.ID, v.JSON)
+	return fmt.Sprintf("id: %d\ndata: %s\n\n", v.Number, v.JSON)
 }
-
-// keepAlive returns when the next comment is due.
-func (s *eventStream) keepAlive() time.Time { return s.written.Add(keepAlive) }
 
 // write sends text at once.
 func (s *eventStream) write(text string) error {
@@ -86,11 +127,14 @@ func (s *eventStream) write(text string) error {
 	return nil
 }
 
-// awaitClient calls gone when the client has disconnected. A client that sends more than its request is not observed any
-// further: the next write then finds out.
+// awaitClient calls gone when the client has disconnected, or has sent more than a stray line after its request.
 func (s *eventStream) awaitClient(gone context.CancelFunc) {
-	var more [1]byte
-	if n, _ := s.connection.Read(more[:]); n == 0 {
-		gone()
+	const pieces = 64
+	var stray [64]byte
+	for range pieces {
+		if _, err := s.connection.Read(stray[:]); err != nil {
+			break
+		}
 	}
+	gone()
 }

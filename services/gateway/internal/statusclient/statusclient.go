@@ -121,20 +121,20 @@ func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duratio
 
 // Version is a version of a job.
 type Version struct {
-	// ID identifies the version among those of the job.
-	ID     string
+	// Number is greater than those of earlier versions of the job. It is at least 1.
+	Number int64
 	Status jobapi.Status
 	// JSON is the public representation, on one line.
 	JSON []byte
 }
 
-// Version returns the present version of the job, or ErrUnchanged if that is the known one; "" stands for none.
-func (c *Client) Version(ctx context.Context, id uuid.UUID, known string) (Version, error) {
+// Version returns the present version of the job, or ErrUnchanged if that has the known number; 0 stands for none.
+func (c *Client) Version(ctx context.Context, id uuid.UUID, known int64) (Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	header := http.Header{}
-	if known != "" {
-		header.Set("If-None-Match", `"`+known+`"`)
+	if known != 0 {
+		header.Set("If-None-Match", fmt.Sprintf(`"%d"`, known))
 	}
 	var body json.RawMessage
 	response, err := c.get(ctx, c.url(jobapi.Path(id.String())), header, &body)
@@ -151,7 +151,11 @@ func (c *Client) Version(ctx context.Context, id uuid.UUID, known string) (Versi
 	if err := json.Compact(&line, body); err != nil {
 		return Version{}, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
-	return Version{ID: strings.Trim(response.Get("ETag"), `"`), Status: state.Status, JSON: line.Bytes()}, nil
+	number, err := strconv.ParseInt(strings.Trim(response.Get("ETag"), `"`), 10, 64)
+	if err != nil {
+		return Version{}, unavailable(fmt.Errorf("decode the version of a job: %w", err))
+	}
+	return Version{Number: number, Status: state.Status, JSON: line.Bytes()}, nil
 }
 
 // ErrUnchanged means that the job is still in the given version.

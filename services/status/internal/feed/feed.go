@@ -10,7 +10,7 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Feed is an audience of a job store that passes changes on. It is safe for concurrent use; the zero value is not.
+// Feed is an audience of a job store that passes changes on. It is safe for concurrent use. The zero value is not usable.
 type Feed struct {
 	mu          sync.Mutex
 	subscribers map[*Subscription]struct{}

@@ -14,8 +14,8 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/platform/watch"
 	"github.com/docmill/docmill/services/status/internal/feed"
+	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )

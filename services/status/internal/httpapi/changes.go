@@ -21,7 +21,7 @@ func (a *api) changes(c *gin.Context) {
 	subscription := a.feed.Subscribe()
 	defer subscription.Close()
 	c.Header("Content-Type", "text/plain; charset=utf-8")
-	c.Header("Connection", "close") // the write deadline stays
+	c.Header("Connection", "close") // the write deadline remains set, so the connection cannot be reused
 	if err := sendChanges(c, subscription); err != nil {
 		_ = c.Error(err) // for the log: the gateway connects again
 	}
@@ -41,7 +41,7 @@ func sendChanges(c *gin.Context, subscription *feed.Subscription) error {
 			fmt.Fprintf(&line, "%s ", id)
 		}
 		line.WriteByte('\n')
-		_ = controller.SetWriteDeadline(time.Now().Add(writeTimeout)) // in-process there is none
+		_ = controller.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails in-process, where there are no deadlines
 		if _, err := c.Writer.Write(line.Bytes()); err != nil {
 			return fmt.Errorf("send changes: %w", err)
 		}
