@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
@@ -46,7 +47,9 @@ type Deps struct {
 	Capabilities *capabilities.Capabilities
 	// Reference is the API's description for people.
 	Reference reference.Page
-	Metrics   prometheus.Registerer
+	// Page is the web page.
+	Page    page.Page
+	Metrics prometheus.Registerer
 }
 
 type api struct {
@@ -68,10 +71,15 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
 	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
+	routes.GET("/v1/results.zip", answer(a.results))
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
-	routes.Match(getOrHead, "/v1/openapi.json", static{contentType: "application/json", body: openapi.JSON()}.send)
-	page := static{contentType: "text/html; charset=utf-8", body: deps.Reference.HTML, policy: deps.Reference.Policy}
-	routes.Match(getOrHead, "/docs", page.send)
+	routes.Match(getOrHead, "/v1/openapi.json", newStatic("application/json", openapi.JSON(), "").send)
+	routes.Match(getOrHead, "/docs", newStatic("text/html; charset=utf-8", deps.Reference.HTML, deps.Reference.Policy).send)
+	for _, file := range deps.Page.Files {
+		for _, path := range file.Paths {
+			routes.Match(getOrHead, path, newStatic(file.ContentType, file.Content, deps.Page.Policy).send)
+		}
+	}
 }
 
 // clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the
@@ -130,10 +138,15 @@ func (a *api) result(c *gin.Context) error {
 // queried.
 func jobID(c *gin.Context) (string, error) {
 	id := c.Param("id")
-	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+	if !isJobID(id) {
 		return "", problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
 	return id, nil
+}
+
+func isJobID(id string) bool {
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.String() == id
 }
 
 // jobRetryAfter is when a client should poll first, in seconds: small documents are converted by then.
