@@ -103,8 +103,10 @@ func TestArchiveNamesEveryFault(t *testing.T) {
 	faults := g.get(t, archivePath(append(ids, "no-id", long)...), nil).problem(t, problem.ResultsMissing)
 	require.Equal(t, "5 of 6 jobs have no result.", faults.Detail)
 	require.Equal(t, []problem.Field{
-		{Name: ids[1], Detail: "It is so: job-not-found."}, {Name: ids[2], Detail: "It is so: job-not-finished."},
-		{Name: ids[3], Detail: "It is so: job-failed."}, {Name: "no-id", Detail: "This is not the id of a job."},
+		{Name: ids[1], Detail: "It is so: job-not-found."},
+		{Name: ids[2], Detail: "It is so: job-not-finished."},
+		{Name: ids[3], Detail: "It is so: job-failed."},
+		{Name: "no-id", Detail: "This is not the id of a job."},
 		{Name: long[:40] + "…", Detail: "This is not the id of a job."},
 	}, faults.Errors)
 

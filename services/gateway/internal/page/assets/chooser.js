@@ -14,7 +14,7 @@ export class Chooser {
   #onConvert;
   #elements = {};
 
-  /** `onConvert` gets the chosen documents: {file, to, fields, secrets, problem}. */
+  /** `onConvert` gets the chosen documents: {file, to, family, fields, secrets, problem}. */
   constructor(onConvert) {
     this.#onConvert = onConvert;
     for (const id of ["drop", "files", "limits", "chosen", "chosen-title", "chosen-files", "clear", "convert"]) this.#elements[id] = document.getElementById(id);
@@ -47,9 +47,9 @@ export class Chooser {
         const known = await api.formats();
         if (known.formats.length > 0) {
           this.#known = this.#options.known = known;
-          const common = known.formats.slice(0, 3).concat(known.formats.filter((f) => ["docx", "xlsx"].includes(f.format)));
-          const names = [...new Set(common.map((f) => f.format))];
-          limits.textContent = `${names.join(", ").toUpperCase()} and ${known.formats.length - names.length} more formats, up to ${size(known.max_upload_size)} each`;
+          const first = known.formats.filter((f, i, all) => all.findIndex((other) => other.family === f.family) === i);
+          const names = first.map((f) => f.format.toUpperCase()).join(", ");
+          limits.textContent = `${names} and ${known.formats.length - first.length} more formats, up to ${size(known.max_upload_size)} each`;
           this.#show();
           return;
         }
@@ -129,9 +129,10 @@ export class Chooser {
 
   #convert() {
     const { to } = this.#options;
-    const ready = this.#chosen.map(({ file }) => ({
-      file, to, ...this.#options.fields(this.#options.formatOf(extension(file.name))), problem: refusal(file, this.#known?.max_upload_size),
-    }));
+    const ready = this.#chosen.map(({ file }) => {
+      const format = this.#options.formatOf(extension(file.name));
+      return { file, to, family: format?.family, ...this.#options.fields(format), problem: refusal(file, this.#known?.max_upload_size) };
+    });
     this.#clear();
     this.#onConvert(ready);
     this.#elements.files.focus();

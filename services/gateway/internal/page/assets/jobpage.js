@@ -13,6 +13,7 @@ export class JobPage {
   #job;
 
   constructor(segment) {
+    this.#row.element.querySelector(".download").classList.add("primary");
     document.getElementById("job").hidden = false;
     this.#title.textContent = "Conversion";
     this.#row.unknown();
@@ -29,7 +30,7 @@ export class JobPage {
     if (!this.#job) this.#row.offerCopy();
     this.#job = job;
     setName(this.#title, job.source.filename);
-    this.#row.describe(job.source.filename, job.target.format);
+    this.#row.describe({ name: job.source.filename, to: job.target.format });
     this.#row.job(job);
     document.title = `${shown(job.source.filename)} · Docmill`;
     if (ended(job)) announce(`${job.source.filename}: ${stateOf(job)}`);

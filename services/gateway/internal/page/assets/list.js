@@ -35,13 +35,13 @@ export class List {
     addEventListener("beforeunload", (e) => this.#uploads.count > 0 && e.preventDefault());
   }
 
-  /** Starts the conversion of chosen documents: {file, to, fields, secrets}. */
+  /** Starts the conversion of chosen documents. */
   #convert(chosen) {
     const batch = Date.now();
-    for (const [index, { file, to, fields, secrets, problem }] of chosen.entries()) {
+    for (const [index, { file, to, family, fields, secrets, problem }] of chosen.entries()) {
       const passwords = Object.fromEntries(secrets.map((name) => [name, fields[name]]));
       const options = Object.fromEntries(Object.entries(fields).filter(([name]) => !secrets.includes(name)));
-      const entry = { key: store.newKey(), batch, index, name: file.name, size: file.size, to, options, secrets };
+      const entry = { key: store.newKey(), batch, index, name: file.name, size: file.size, family, to, options, secrets };
       const item = this.#add(entry, { file, passwords });
       if (problem) this.#refused(item, problem);
       else this.#upload(item);
@@ -56,7 +56,7 @@ export class List {
       onAgain: () => this.#upload(item),
       onPassword: (password, file) => this.#unlock(item, password, file),
     });
-    item.row.describe(entry.name, entry.to, entry.id);
+    item.row.describe(entry);
     item.line = document.createElement("li");
     item.line.append(item.row.element);
     // The newest batch is first; within a batch the order is that of the documents.
@@ -114,15 +114,15 @@ export class List {
     if (file) {
       item.file = file;
       item.entry = { ...item.entry, name: file.name, size: file.size };
-      item.row.describe(file.name, item.entry.to, item.entry.id);
+      item.row.describe(item.entry);
     }
     item.passwords = { ...item.passwords, password };
     this.#upload(item);
   }
 
   #follow(item, known) {
-    const { id, name, to } = item.entry;
-    item.row.describe(name, to, id);
+    const { id } = item.entry;
+    item.row.describe(item.entry);
     this.#byJob.set(id, item);
     this.#follower.add(id, known);
   }

@@ -2,7 +2,7 @@
 
 import { now, pagePath, resultPath } from "./api.js";
 import { ended } from "./follow.js";
-import { duration, elapsed, extension, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
+import { duration, elapsed, extension, factsOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
 
 const passwordCodes = ["password-required", "password-wrong"];
 
@@ -30,7 +30,7 @@ export class Row {
     this.element = document.getElementById("row").content.firstElementChild.cloneNode(true);
     const find = (selector) => this.element.querySelector(selector);
     this.#parts = {
-      tile: find(".tile"), name: find(".name"), to: find(".to"), words: find(".words"), elapsed: find(".elapsed"), progress: find("progress"),
+      tile: find(".tile"), name: find(".name"), to: find(".to"), words: find(".words"), facts: find(".facts"), progress: find("progress"),
       problem: find(".problem"), detail: find(".detail"), errors: find(".problem ul"), remedy: find(".remedy"), warnings: find(".warnings"),
       password: find(".password"), fileField: find(".file-field"), file: find("[type=file]"), secret: find("[type=password]"),
       again: find(".again"), download: find(".download"), copy: find(".copy"), remove: find(".remove"),
@@ -47,7 +47,7 @@ export class Row {
   }
 
   /** Names the document. The name links to the page of its job, once there is one. */
-  describe(name, to, id, family) {
+  describe({ name, to, id, family }) {
     const p = this.#parts;
     setName(p.name, name);
     if (id) p.name.href = pagePath(id);
@@ -66,12 +66,13 @@ export class Row {
   uploading(state) {
     this.#job = null;
     this.#state("uploading");
-    this.#parts.elapsed.textContent = "";
+    this.#facts([]);
     const waits = state.problem;
     const percent = Math.floor((state.fraction || 0) * 100);
     if (waits) this.#words(`${waits.status ? waits.message : "No connection to Docmill."} Trying again…`);
     else if (state.fraction === undefined) this.#words("Waiting to be uploaded");
-    else this.#words(percent < 100 ? `Uploading · ${percent}%` : "Checking the document");
+    else this.#words(percent < 100 ? "Uploading" : "Checking the document");
+    if (!waits && percent < 100 && state.fraction !== undefined) this.#facts([`${percent}%`]);
     this.#progress(waits || state.fraction === undefined ? 0 : percent);
   }
 
@@ -103,7 +104,8 @@ export class Row {
   /** Shows why there is no result: the error of a job, or the problem of a request. */
   problem(problem, words = "Not accepted") {
     const p = this.#parts;
-    if (!this.#job) p.elapsed.textContent = "";
+    if (needsPassword(problem)) words = problem.code === "password-wrong" ? "Wrong password" : "Password needed";
+    if (!this.#job) this.#facts([]);
     this.#state("failed");
     this.#words(words);
     this.#progress(undefined);
@@ -148,7 +150,11 @@ export class Row {
 
   /** Updates the elapsed time. */
   tick() {
-    if (this.#job) this.#parts.elapsed.textContent = duration(elapsed(this.#job, now()));
+    if (this.#job) this.#facts([...factsOf(this.#job), duration(elapsed(this.#job, now()))]);
+  }
+
+  #facts(facts) {
+    this.#parts.facts.textContent = facts.join(" · ");
   }
 
   #state(state) {
@@ -176,14 +182,12 @@ export class Row {
   #warnings(all) {
     this.#parts.warnings.hidden = all.length === 0;
     this.#parts.warnings.replaceChildren(
-      ...all.map(({ title, details, remedy }) => {
+      ...all.map(({ what, remedy }) => {
         const item = document.createElement("li");
-        const what = document.createElement("span");
-        what.textContent = shown(`${title}: ${details.join(", ")}`);
         const mend = document.createElement("span");
         mend.className = "soft";
         mend.textContent = ` ${remedy}`;
-        item.append(what, mend);
+        item.append(shown(what), mend);
         return item;
       }),
     );

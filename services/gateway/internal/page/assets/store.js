@@ -4,7 +4,7 @@ const key = "docmill.jobs";
 const limit = 1000; // entries of about 200 bytes; browsers allow 5 MiB
 
 /**
- * An entry is {key, name, size, to, options, secrets} and, once known, the id of its job or the problem of a submission
+ * An entry is {key, batch, index, name, size, family, to, options, secrets} and, once known, the id of its job or the problem of a submission
  * that was refused. It never has a password: `secrets` are only the names of the passwords that were given.
  */
 export function load() {

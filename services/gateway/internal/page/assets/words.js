@@ -33,21 +33,23 @@ export function setName(element, name) {
   element.title = shown(name);
 }
 
-const units = ["bytes", "kB", "MB", "GB", "TB"];
+const units = ["bytes", "KB", "MB", "GB", "TB"];
 
+/** A size in units of 1024, as limits are set. */
 export function size(bytes) {
   if (bytes === 1) return "1 byte";
   let n = bytes;
   let unit = 0;
-  while (n >= 999.5 && unit < units.length - 1) {
-    n /= 1000;
+  while (n >= 1023.5 && unit < units.length - 1) {
+    n /= 1024;
     unit++;
   }
-  return `${n < 10 && unit > 0 ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
+  return `${n < 9.95 && unit > 0 && !Number.isInteger(n) ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
 }
 
 export function duration(milliseconds) {
   const s = Math.max(milliseconds, 0) / 1000;
+  if (s < 0.1) return "under 0.1 s";
   if (s < 10) return `${s.toFixed(1)} s`;
   if (s < 60) return `${Math.floor(s)} s`;
   const m = Math.floor(s / 60);
@@ -64,14 +66,10 @@ export function stateOf(job) {
   switch (job.status) {
     case "queued":
       return job.attempt > 0 ? "Waiting for another try" : "Waiting";
-    case "running": {
-      const phase = (job.progress && phases[job.progress.phase]) || "Converting";
-      return job.progress ? `${phase} · ${job.progress.percent}%` : phase;
-    }
-    case "succeeded": {
-      const pages = job.result.pages ? [count(job.result.pages, "page", "pages")] : [];
-      return ["Done", ...pages, size(job.result.size)].join(" · ");
-    }
+    case "running":
+      return phases[job.progress?.phase] || "Converting";
+    case "succeeded":
+      return "Done";
     case "canceled":
       return "Canceled";
     default:
@@ -79,14 +77,28 @@ export function stateOf(job) {
   }
 }
 
+/** How far a job has come, or what its result is. */
+export function factsOf(job) {
+  if (job.result) return [...(job.result.pages ? [count(job.result.pages, "page", "pages")] : []), size(job.result.size)];
+  return job.progress ? [`${job.progress.percent}%`] : [];
+}
+
 /** How long a job has taken so far, in milliseconds. */
 export const elapsed = (job, now) => (ended(job) ? Date.parse(job.finished_at) : now) - Date.parse(job.created_at);
 
-/** The warnings of a job, one for each code. */
+/** The warnings of a job, one for each code: {what, remedy}. */
 export function warnings(job) {
   const byCode = new Map();
   for (const w of job.warnings || []) byCode.set(w.code, [...(byCode.get(w.code) || []), w.detail]);
-  return [...byCode].map(([code, details]) => ({ title: code, remedy: "", ...textOf(code), details }));
+  return [...byCode].map(([code, details]) => {
+    const { title, remedy } = textOf(code) || { title: details.shift(), remedy: "" };
+    // A detail is a sentence that begins with a number ("2 links were not followed."), another one that says nothing new,
+    // or a part of a list.
+    const numbers = details.map((d) => /^\d+/.exec(d)?.[0]).filter(Boolean);
+    const parts = details.filter((d) => !d.endsWith("."));
+    const more = numbers.length > 0 ? ` (${numbers.join(", ")})` : parts.length > 0 ? `: ${parts.join(", ")}` : "";
+    return { what: `${title.replace(/\.$/, "")}${more}.`, remedy };
+  });
 }
 
 let announcing;
