@@ -242,13 +242,12 @@ func (t *Tab) RequireAccessible(state string) {
 		ID, Impact, Help string
 		Nodes            []struct{ HTML, FailureSummary string }
 	}
-	const run = `(window.axe ? axe : (() => { %s; return axe; })()).run(document, {resultTypes: ["violations"]})
+	const run = `axe.run(document, {resultTypes: ["violations"]})
 		.then((r) => r.violations.map((v) => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map((n) => ({HTML: n.html, FailureSummary: n.failureSummary}))})))`
-	ctx, cancel := context.WithTimeout(t.ctx, patience)
-	defer cancel()
-	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]violation](fmt.Sprintf(run, axe), chromedp.EvalAwaitPromise))
-	require.NoError(t.tb, err)
-	for _, v := range found {
+	if !Evaluate[bool](t, `Boolean(window.axe)`) {
+		t.Do(chromedp.Evaluate[chromedp.Void](axe))
+	}
+	for _, v := range Evaluate[[]violation](t, run) {
 		t.tb.Errorf("%s: %s: %s (%s): %+v", state, v.ID, v.Help, v.Impact, v.Nodes)
 	}
 }

@@ -102,9 +102,9 @@ func texts() []text {
 		problem.FileUnrecognized:  "Choose a document in one of the supported formats.",
 		problem.FormatUnsupported: "Choose another format to convert to.",
 		problem.OptionInvalid:     "Correct these options and convert the document again.",
-		problem.JobNotFound:       "Check the address. Jobs and their files are not kept forever.",
-		problem.PasswordRequired:  "Enter the password that opens the document.",
-		problem.PasswordWrong:     "Check the password and enter it again.",
+		problem.JobNotFound:       "Check the address.",
+		problem.PasswordRequired:  "Convert the document again with the password that opens it.",
+		problem.PasswordWrong:     "Check the password and convert the document again.",
 	} {
 		all = append(all, text{code, problem.Describe(code).Title, remedy})
 	}

@@ -1,6 +1,6 @@
 // Requests to the API.
 
-/** A request that failed, or a job that did. `status` is 0 if there was no answer at all. */
+/** A request that failed. `status` is 0 if there was no answer, and -1 if nothing was sent. */
 export class Problem extends Error {
   constructor(status, body = {}, retryAfter = 0) {
     super(body.detail || body.title || "");

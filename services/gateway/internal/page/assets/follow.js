@@ -5,6 +5,7 @@ import { Problem, eventsPath, poll } from "./api.js";
 const maxStreams = 2; // a browser has 6 connections to a host, for all tabs
 const maxPolls = 2;
 const interval = 2000; // between two polls of a job, in milliseconds
+const intervalWithStream = 20_000; // a silent stream may have lost its connection
 const pauseAfterError = 10_000; // before a job whose stream failed gets another
 const longestWait = 15_000; // between two tries to reach the server
 
@@ -44,7 +45,7 @@ export class Follower {
     this.#arrangeStreams();
     const at = Date.now();
     if (at < this.#holdUntil) return;
-    const due = [...this.#jobs.values()].filter((j) => !j.stream && !j.busy && j.next <= at).sort((a, b) => a.next - b.next);
+    const due = [...this.#jobs.values()].filter((j) => !j.busy && j.next <= at).sort((a, b) => a.next - b.next);
     for (const job of due.slice(0, Math.max(maxPolls - this.#polling, 0))) this.#poll(job);
   }
 
@@ -61,7 +62,11 @@ export class Follower {
 
   #open(job) {
     job.stream = new EventSource(eventsPath(job.id));
-    job.stream.onmessage = (e) => this.#received(JSON.parse(e.data));
+    job.next = Date.now() + intervalWithStream;
+    job.stream.onmessage = (e) => {
+      job.next = Date.now() + intervalWithStream;
+      this.#received(JSON.parse(e.data));
+    };
     // It could connect again by itself, but would hide whether the server is there. A poll tells.
     job.stream.onerror = () => {
       job.streamAfter = Date.now() + pauseAfterError;
@@ -81,7 +86,7 @@ export class Follower {
     this.#polling++;
     try {
       const { body, retryAfter } = await poll(job.id);
-      job.next = Date.now() + Math.max(interval, retryAfter * 1000);
+      job.next = Date.now() + Math.max(job.stream ? intervalWithStream : interval, retryAfter * 1000);
       this.#answered();
       this.#received(body);
     } catch (error) {

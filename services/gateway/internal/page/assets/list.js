@@ -28,7 +28,10 @@ export class List {
       onJob: (job) => this.#changed(job), onGone: (id, problem) => this.#gone(id, problem), onLink: (problem) => link.show(problem),
     });
     this.#chooser = new Chooser((chosen) => this.#convert(chosen));
-    this.#elements.forget.addEventListener("click", () => this.#remove([...this.#items.values()].filter((item) => this.#isOver(item))));
+    this.#elements.forget.addEventListener("click", () => {
+      this.#remove([...this.#items.values()].filter((item) => this.#isOver(item)));
+      document.getElementById("files").focus(); // the button is gone
+    });
     this.#sync(store.load());
     store.onChange((entries) => this.#sync(entries));
     setInterval(() => this.#items.forEach((item) => item.job && !ended(item.job) && item.row.tick()), 1000);
@@ -82,9 +85,10 @@ export class List {
   }
 
   #accepted(item, job) {
+    if (!this.#items.has(item.entry.key)) return; // it was removed meanwhile
     item.upload = undefined;
     item.entry = { ...item.entry, id: job.id, problem: undefined };
-    if (this.#items.has(item.entry.key)) store.put(item.entry);
+    store.put(item.entry);
     this.#follow(item, true);
     this.#changed(job);
   }

@@ -31,6 +31,8 @@ export class OptionsForm {
       set: document.getElementById("options-set"),
     };
     this.#elements.to.addEventListener("change", () => this.#showOptions());
+    // A browser can only complain about a field that can be seen.
+    this.#elements.all.addEventListener("invalid", () => (this.#elements.all.open = true), true);
   }
 
   set known(formats) {

@@ -1,9 +1,9 @@
 // Uploads documents, a few at a time.
 
-import { submit } from "./api.js";
+import { Problem, submit } from "./api.js";
 
 const maxUploads = 3;
-const maxTries = 8;
+const maxTries = 20;
 const longestWait = 30_000; // between two tries, in milliseconds
 
 export class Uploads {
@@ -52,7 +52,7 @@ export class Uploads {
     try {
       job = await request.job;
     } catch (error) {
-      problem = error;
+      problem = error.status === 0 && !(await isReadable(upload.file)) ? unreadable() : error;
     }
     this.#running.delete(upload);
     if (job) upload.onJob(job);
@@ -71,3 +71,15 @@ export class Uploads {
     upload.onState({ problem });
   }
 }
+
+/** Whether the document is still what was chosen. If it is not, its upload looks like a lost connection. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const unreadable = () => new Problem(-1, { detail: "The document cannot be read: it was changed or removed.", remedy: "Choose it again." });
