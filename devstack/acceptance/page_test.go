@@ -49,6 +49,7 @@ func testWebPage(t *testing.T, on edition) {
 	t.Run("cases", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *pageBundle){
 			"a conversion":         pageConverts,
+			"a drop":               pageAcceptsDrops,
 			"options that apply":   pageOffersOptions,
 			"failures":             pageShowsFailures,
 			"a password":           pageAsksForPassword,
@@ -103,7 +104,9 @@ func inState(state string) string {
 func pageConverts(t *testing.T, p *pageBundle) {
 	tab := p.open(t, "/")
 	tab.LimitUploads(200 << 10)
-	convert(tab, files(t, "aspose.slides-for-.net__Print.ppt")...)
+	tab.Choose("#files", files(t, "aspose.slides-for-.net__Print.ppt")...)
+	tab.Wait(`document.activeElement.id === "convert"`) // for those who use the keyboard
+	tab.Do(chromedp.KeyEvent("\r"))
 	tab.Wait(inState("uploading") + ` === 1 && document.querySelector("#jobs progress").value > 0 && document.querySelector("#jobs progress").value < 100`)
 	require.Regexp(t, `Uploading\d+%`, tab.Text("#jobs .state"))
 	tab.LimitUploads(0)
@@ -120,6 +123,20 @@ func pageConverts(t *testing.T, p *pageBundle) {
 
 	tab.Click("#forget")
 	tab.Wait(`document.querySelector("#work").hidden`)
+}
+
+// pageAcceptsDrops drops a file, and a directory with another one in it.
+func pageAcceptsDrops(t *testing.T, p *pageBundle) {
+	directory := filepath.Join(t.TempDir(), "letters")
+	require.NoError(t, os.MkdirAll(filepath.Join(directory, "old"), 0o700))
+	for _, name := range []string{"new.txt", "old/first.txt"} {
+		require.NoError(t, os.WriteFile(filepath.Join(directory, name), []byte("A letter."), 0o600))
+	}
+	tab := p.open(t, "/")
+	tab.Drop("#drop", append(files(t, "synth-table.csv"), directory)...)
+	tab.Wait(`document.querySelectorAll("#chosen-files li").length === 3`)
+	tab.Click("#convert")
+	tab.Wait(inState("succeeded") + " === 3")
 }
 
 func pageOffersOptions(t *testing.T, p *pageBundle) {

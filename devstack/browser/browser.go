@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -196,6 +197,18 @@ func (t *Tab) Type(selector, text string) {
 func (t *Tab) Choose(selector string, files ...string) {
 	t.tb.Helper()
 	t.Do(chromedp.SetUploadFiles(chromedp.CSS(selector), files, chromedp.NodeReady))
+}
+
+// Drop drags files or directories over the page and drops them on the first element that matches a selector.
+func (t *Tab) Drop(selector string, paths ...string) {
+	t.tb.Helper()
+	at := Evaluate[struct{ X, Y float64 }](t, `(() => { const r = document.querySelector(`+quoted(selector)+`).getBoundingClientRect(); return {X: r.x + r.width / 2, Y: r.y + r.height / 2}; })()`)
+	for _, kind := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
+		_, err := chromedp.Call(t.ctx, input.DispatchDragEvent, input.DispatchDragEventParams{
+			Type: kind, X: at.X, Y: at.Y, Data: &input.DragData{Items: []*input.DragDataItem{}, Files: paths, DragOperationsMask: 1},
+		})
+		require.NoError(t.tb, err)
+	}
 }
 
 // Resize sets the size of the window in CSS pixels.

@@ -7,7 +7,7 @@ const maxPolls = 2;
 const interval = 2000; // between two polls of a job, in milliseconds
 const intervalWithStream = 20_000; // a silent stream may have lost its connection
 const pauseAfterError = 10_000; // before a job whose stream failed gets another
-const longestWait = 15_000; // between two tries to reach the server
+const longestWait = 5000; // between two tries to reach the server
 
 export const ended = (job) => ["succeeded", "failed", "canceled"].includes(job.status);
 

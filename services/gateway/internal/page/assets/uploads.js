@@ -3,8 +3,8 @@
 import { Problem, submit } from "./api.js";
 
 const maxUploads = 3;
-const maxTries = 20;
-const longestWait = 30_000; // between two tries, in milliseconds
+const maxTries = 30; // some minutes
+const longestWait = 10_000; // between two tries, in milliseconds
 
 export class Uploads {
   #waiting = [];
