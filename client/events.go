@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	// errStreamEnded is the cause of the end of a stream that has told everything, or that nobody reads any longer.
+	// errStreamEnded is the cause of the end of a stream whose job has ended, or whose reader has stopped.
 	errStreamEnded = errors.New("the stream has ended")
 	// errHeldBack means that the stream cannot be used, for example because a proxy keeps the events for later.
 	errHeldBack = errors.New("the server answered with a stream of events, but no event arrived")

@@ -103,9 +103,9 @@ type Warning struct {
 type Report struct {
 	// Engine is the name and version of the program that converted.
 	Engine string `json:"engine"`
-	// Seconds are the durations of the steps queued, fetch, load, export and store, as far as they were reached.
+	// Seconds are the durations of the steps queued, fetch, load, export and store, without those that did not begin.
 	Seconds map[string]float64 `json:"seconds"`
-	// Fonts are those that the document refers to, as far as they are known: at most 100.
+	// Fonts are the fonts that were found in the document, at most 100.
 	Fonts []Font `json:"fonts"`
 	// BlockedLinks are the external addresses that were not fetched: at most 20 of BlockedLinksTotal.
 	BlockedLinks      []string `json:"blocked_links"`

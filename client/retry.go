@@ -67,7 +67,7 @@ func (b *backoff) delay(asked time.Duration) time.Duration {
 		delay = min(2*delay, b.limits.MaxDelay)
 	}
 	low, high := max(asked, delay/2), max(asked+asked/4, delay)
-	return low + rand.N(high-low+1) //nolint:gosec // nobody gains from a guess
+	return low + rand.N(high-low+1) //nolint:gosec // the delay is not a secret
 }
 
 // reset is for progress.

@@ -30,6 +30,10 @@ type Candidate struct {
 	// Edge is a second system whose converter is stopped, to measure submissions and polls without conversions, which
 	// would use all processors. If it is nil, they are not measured.
 	Edge *client.Client
+	// EdgeURL is the base URL of Edge, and EdgeMemory returns the resident memory, in bytes, of its gateway and status
+	// service together.
+	EdgeURL    string
+	EdgeMemory func() (int64, error)
 }
 
 // Options are the parameters of [Run].
@@ -43,6 +47,8 @@ type Options struct {
 	Soffice string
 	// Document is the path of a small document.
 	Document string
+	// Streams is the number of streams of events that are opened to measure their memory.
+	Streams int
 	// Output receives a human-readable table.
 	Output io.Writer
 }
@@ -65,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	m := measurement{Options: o, content: content, table: tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)}
 	fmt.Fprintf(m.table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
-	for _, measure := range []func(context.Context) error{m.edge, m.latency, m.throughput} {
+	for _, measure := range []func(context.Context) error{m.edge, m.streaming, m.latency, m.throughput} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

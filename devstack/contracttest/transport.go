@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Transport is an http.RoundTripper that reports each violation of a contract. Documents, results and streams pass
-// through it unread.
+// Transport is an http.RoundTripper that reports each violation of a contract. Documents and results pass through it
+// unread; events are checked while they are read.
 type Transport struct {
 	Contract *Contract
 	// Base sends the requests.
@@ -43,6 +43,9 @@ func (t *Transport) Check(request *http.Request, response *http.Response) {
 		t.Report(fmt.Errorf("%s %s: %s: %w", request.Method, request.URL.Path, response.Status, err))
 	}
 	t.observe(request, response, body)
+	if response.Header.Get("Content-Type") == "text/event-stream" {
+		t.checkEvents(request, response)
+	}
 }
 
 func (t *Transport) observe(request *http.Request, response *http.Response, body []byte) {

@@ -50,6 +50,8 @@ func TestViolations(t *testing.T) {
 		"a member that is unknown":    {exchange{"GET", jobPath, 200, `Content-Type=application/json ETag="1"`, strings.Replace(job, `"id"`, `"new":1,"id"`, 1)}, "new"},
 		"a status of another kind":    {exchange{"GET", jobPath, 200, `Content-Type=application/json ETag="1"`, strings.Replace(job, "queued", "lost", 1)}, "status"},
 		"a code of another operation": {exchange{"GET", jobPath, 404, "Content-Type=application/problem+json", strings.ReplaceAll(missing, "job-not-found", "route-not-found")}, "code"},
+		"an event":                    {exchange{"GET", jobPath + "/events", 200, "Content-Type=text/event-stream", "id: 1\ndata: " + job + "\n\n"}, ""},
+		"an event with a new member":  {exchange{"GET", jobPath + "/events", 200, "Content-Type=text/event-stream", "id: 1\ndata: " + strings.Replace(job, `"id"`, `"new":1,"id"`, 1) + "\n\n"}, "new"},
 		"a path that is unknown":      {exchange{"GET", "/v1/new", 200, "Content-Type=application/json", "{}"}, "is not documented"},
 		"a method that is unknown":    {exchange{"DELETE", "/v1/formats", 204, "", ""}, "is not documented"},
 		"an option that is accepted":  {exchange{"POST", "/v1/jobs?pdf_a=9", 202, "Content-Type=application/json Location=/v1/jobs/1 Retry-After=1", job}, "pdf_a"},

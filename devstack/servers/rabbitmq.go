@@ -50,6 +50,7 @@ type RabbitMQ struct {
 	Username, Password string
 
 	dir        string
+	durable    bool
 	logFile    func(string) string
 	tools      install.Tools
 	settings   rabbitMQSettings
@@ -57,8 +58,8 @@ type RabbitMQ struct {
 	portMapper *process.Process // guarded by mutex
 }
 
-func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings) *RabbitMQ {
-	r := &RabbitMQ{dir: dir, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
+func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings, durable bool) *RabbitMQ {
+	r := &RabbitMQ{dir: dir, durable: durable, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
 	r.Daemon = daemon.New(rabbitMQName, r.launchNode)
 	return r
 }
@@ -104,7 +105,7 @@ func (r *RabbitMQ) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(r.dir, "home"), 0o700); err != nil {
 		return fmt.Errorf("create RabbitMQ's directory: %w", err)
 	}
-	conf := strings.Join([]string{
+	conf := []string{
 		"listeners.tcp.1 = " + port.Address(r.settings.Ports[amqpPort]),
 		"management.tcp.ip = 127.0.0.1",
 		"management.tcp.port = " + strconv.Itoa(r.settings.Ports[managementPort]),
@@ -112,10 +113,15 @@ func (r *RabbitMQ) writeFiles() error {
 		"default_pass = " + r.Password,
 		// 30 min in ms, as in the containers. This is the only portable way to set it (3.10 rejects a policy key).
 		"consumer_timeout = 1800000",
-		"",
-	}, "\n")
+	}
+	if !r.durable {
+		// Tests delete hundreds of quorum queues. If RabbitMQ moves its write-ahead log to the files of the queues at that
+		// moment, all queues can become unavailable with INTERNAL_ERROR (rabbitmq/ra#484, rabbitmq/rabbitmq-server#4512),
+		// which probably was the cause of a failed run. A log of 4 GiB is never full during a run.
+		conf = append(conf, "raft.wal_max_size_bytes = 4294967296")
+	}
 	files := []struct{ name, text string }{
-		{"rabbitmq.conf", conf},
+		{"rabbitmq.conf", strings.Join(conf, "\n") + "\n"},
 		{"enabled_plugins", "[rabbitmq_management].\n"},
 		{"rabbitmq-env.conf", ""}, // otherwise the one in /etc is read
 		{"home/.erlang.cookie", r.settings.Cookie},

@@ -26,8 +26,8 @@ type Options struct {
 	// Dir is the directory for data, logs and credentials. It is created if necessary; existing data is reused. Empty
 	// means a temporary directory that [Servers.Stop] removes.
 	Dir string
-	// Durable makes PostgreSQL wait for the disk. Without it the data survives a killed server, but not a power
-	// failure.
+	// Durable makes PostgreSQL wait for the disk, and RabbitMQ keep its write-ahead log small, as in production. Without it
+	// the data survives a killed server, but not a power failure.
 	Durable bool
 	// Log receives what is installed and started; nil disables logging.
 	Log *zap.Logger
@@ -65,7 +65,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
-	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ)
+	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ, options.Durable)
 	s.PostgreSQL = newPostgreSQL(
 		filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)

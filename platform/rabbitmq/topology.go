@@ -20,8 +20,10 @@ import (
 
 // Exchanges.
 const (
-	// ExchangeJobs is the topic exchange for every message about a job.
-	ExchangeJobs = "docmill.jobs"
+	// ExchangeJobs is the direct exchange for every message about a job. Its predecessor, docmill.jobs, was a topic
+	// exchange: with those, RabbitMQ 4.0 confirms a binding that another client is creating before it routes by it, and
+	// a submission in that moment reached one queue of two.
+	ExchangeJobs = "docmill.jobs.v2"
 	// ExchangeAnnouncements is the fanout exchange for announcements.
 	ExchangeAnnouncements = "docmill.announcements"
 	// ExchangeControl is the fanout exchange that reaches every running converter.
@@ -41,9 +43,6 @@ const (
 	// retryPrefix and retrySuffix enclose the delay in the names of the retry queues.
 	retryPrefix, retrySuffix = "docmill.convert.retry.", ".v1"
 )
-
-// everyEvent matches the routing keys of all messages about a job.
-const everyEvent = "job.#"
 
 // noDeliveryLimit is for queues that have no limit. Without one, RabbitMQ 4 uses 20 and then drops the message, because
 // these queues have no dead letters; -1, which means "none", is rejected by 3.x.
@@ -70,7 +69,7 @@ type binding struct{ exchange, routingKey, queue string }
 
 func exchanges() []exchange {
 	return []exchange{
-		{ExchangeJobs, amqp.ExchangeTopic}, {ExchangeAnnouncements, amqp.ExchangeFanout}, {ExchangeControl, amqp.ExchangeFanout},
+		{ExchangeJobs, amqp.ExchangeDirect}, {ExchangeAnnouncements, amqp.ExchangeFanout}, {ExchangeControl, amqp.ExchangeFanout},
 	}
 }
 
@@ -105,10 +104,13 @@ func RetryQueue(delay time.Duration) string {
 
 // bindings returns all bindings. The queues for retries and dead letters have none: they are reached by their names.
 func bindings() []binding {
-	all := []binding{{ExchangeJobs, everyEvent, QueueEvents}}
+	var all []binding
 	for _, route := range message.Routes() {
 		if route.Reaches(message.Commands) {
 			all = append(all, binding{ExchangeJobs, route.Key, QueueCommands})
+		}
+		if route.Reaches(message.Events) {
+			all = append(all, binding{ExchangeJobs, route.Key, QueueEvents})
 		}
 	}
 	return all

@@ -1,11 +1,13 @@
 package rabbitmq_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docmill/docmill/platform/rabbitmq"
 )
@@ -75,4 +77,36 @@ func TestRoutes(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 6 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, 1, count(rabbitmq.QueueCommands))
+}
+
+// TestRoutesAreCompleteWhenDeclared: as soon as Declare returns, a submission reaches both queues, also while others
+// declare the same. With a topic exchange, RabbitMQ 4.0 confirms a binding that exists before it routes by it.
+func TestRoutesAreCompleteWhenDeclared(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const rounds, services = 25, 4
+	channels := make([]*amqp.Channel, services)
+	for i := range channels {
+		channels[i] = b.channel()
+		require.NoError(t, channels[i].Confirm(false))
+	}
+	for range rounds {
+		require.NoError(t, channels[0].ExchangeDelete(rabbitmq.ExchangeJobs, false, false)) // and its bindings
+		var group errgroup.Group
+		for _, channel := range channels {
+			group.Go(func() error {
+				if err := rabbitmq.Declare(channel); err != nil {
+					return err
+				}
+				confirm, err := channel.PublishWithDeferredConfirm(rabbitmq.ExchangeJobs, "job.submitted", true, false, amqp.Publishing{})
+				if err == nil && !confirm.Wait() {
+					err = errors.New("not confirmed")
+				}
+				return err
+			})
+		}
+		require.NoError(t, group.Wait())
+	}
+	require.Equal(t, rounds*services, len(b.take(rabbitmq.QueueEvents)))
+	require.Equal(t, rounds*services, len(b.take(rabbitmq.QueueCommands)))
 }

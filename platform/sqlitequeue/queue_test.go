@@ -202,7 +202,9 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorIs(t, err, message.ErrBlocked)
 	require.ErrorIs(t, err, sqlite.ErrFull)
 	require.True(t, message.NotEnqueued(err))
-	require.ErrorIs(t, impatient.Check(t.Context()), message.ErrBlocked)
+	if limited == "tmpfs" { // with the other, a write that needs no new page may have succeeded since
+		require.ErrorIs(t, impatient.Check(t.Context()), message.ErrBlocked)
+	}
 
 	patient := make(chan error, 1) // it tries until there is space
 	go func() {

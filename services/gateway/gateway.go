@@ -26,6 +26,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -47,6 +48,7 @@ type Config struct {
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
+	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events. Further streams are answered with 503."`
 }
 
 // Validate checks the limits.
@@ -64,6 +66,7 @@ func (c Config) Validate() error {
 	require(c.UploadIdleTimeout > 0, "upload-idle-timeout", "more than 0s")
 	require(c.PublishTimeout > 0, "publish-timeout", "more than 0s")
 	require(c.RecordWait >= 0, "record-wait", "0s or more")
+	require(c.MaxStreams >= 1, "max-streams", "at least 1")
 	return errors.Join(faults...)
 }
 
@@ -115,19 +118,21 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: described, Page: webPage, Metrics: deps.Metrics,
+		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: described, Page: webPage, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,
 		Components: []host.Component{
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "announcements", Run: listener.Run},
+			{Name: "streams", Run: streams.Run},
 		},
 		// The status service is not checked: without it documents are still accepted and converted.
 		Checks: []health.Check{

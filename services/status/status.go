@@ -1,5 +1,5 @@
-// Package status is the status service: it folds the events about jobs into a job store, answers polls and
-// streams changes.
+// Package status is the status service: it folds the events about jobs into a job store, answers polls, and tells gateways
+// which jobs have changed.
 //
 // [New] assembles the service from its dependencies; cmd/docmill-status runs it with RabbitMQ and PostgreSQL.
 package status
@@ -18,11 +18,12 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/platform/watch"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/internal/events"
+	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
-	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -35,7 +36,6 @@ const Name = "docmill-status"
 type Config struct {
 	BatchSize   int           `default:"256" help:"Maximum number of events that are applied in one transaction."`
 	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further polls are answered at once."`
-	MaxStreams  int           `default:"10000" help:"Maximum number of open streams of events. Further streams are answered with 503."`
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
 }
 
@@ -52,8 +52,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting batch-size: %d is not between 1 and %d", c.BatchSize, maxBatch)
 	case c.MaxWaiters < 1:
 		return fmt.Errorf("setting max-waiters: %d is less than 1", c.MaxWaiters)
-	case c.MaxStreams < 1:
-		return fmt.Errorf("setting max-streams: %d is less than 1", c.MaxStreams)
 	case c.JobDeadline < minDeadline:
 		return fmt.Errorf("setting job-deadline: %s is less than %s", c.JobDeadline, minDeadline)
 	default:
@@ -77,9 +75,9 @@ const sweepInterval = time.Minute
 // New assembles the service. The caller serves the assembly's Handler.
 func New(config Config, deps Deps) (service.Assembly, error) {
 	waiters := watch.New(config.MaxWaiters, watch.Recheck, gauge(deps.Metrics, "waiters", "Requests that wait for a job to change."))
-	streams := watch.New(config.MaxStreams, watch.Recheck, gauge(deps.Metrics, "streams", "Open streams of events."))
 	deps.Jobs.Notify(waiters)
-	deps.Jobs.Notify(streams)
+	changes := feed.New()
+	deps.Jobs.Notify(changes)
 	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
@@ -96,7 +94,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Current: func(ctx context.Context) bool { return applied.CaughtUp() && eventsConsumer.Check(ctx) == nil },
 	}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
-	httpapi.Register(engine, deps.Jobs, waiters, streams)
+	httpapi.Register(engine, deps.Jobs, waiters, changes)
 
 	return service.Assembly{
 		Handler: engine,

@@ -158,7 +158,7 @@ func TestBadEventsAreDeadLettered(t *testing.T) {
 		{Type: "google.protobuf.Timestamp", ContentType: "application/protobuf"},
 	}
 	for i, bad := range poison {
-		require.NoError(t, ch.PublishWithContext(t.Context(), rabbitmq.ExchangeJobs, "job.unheard", true, false, bad))
+		require.NoError(t, ch.PublishWithContext(t.Context(), rabbitmq.ExchangeJobs, "job.started", true, false, bad))
 		if i == 2 {
 			send(t, p, submitted(good))
 		}

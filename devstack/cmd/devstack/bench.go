@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/client"
@@ -63,7 +65,7 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 		return err
 	}
 	return bench.Run(ctx, bench.Options{
-		Candidates: field.candidates, Soffice: tools.Soffice, Document: c.File, Output: os.Stdout,
+		Candidates: field.candidates, Soffice: tools.Soffice, Document: c.File, Streams: streams(), Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
 			return shared.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},
@@ -93,8 +95,43 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 		}
 		urls[i] = started.URL()
 	}
-	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: newClient(urls[0]), Edge: newClient(urls[1])})
-	return f.systems[len(f.systems)-1].Converter.Stop(ctx)
+	edge := f.systems[len(f.systems)-1]
+	f.candidates = append(f.candidates, bench.Candidate{
+		Name: name, Whole: newClient(urls[0]), Edge: newClient(urls[1]), EdgeURL: urls[1],
+		EdgeMemory: func() (int64, error) { return memory(edge.Gateway, edge.Status) },
+	})
+	return edge.Converter.Stop(ctx)
+}
+
+// memory returns the resident memory of services, in bytes.
+func memory(services ...*system.Service) (int64, error) {
+	total := 0
+	for _, service := range services {
+		process, err := procfs.NewProc(service.PID())
+		if err != nil {
+			return 0, fmt.Errorf("measure %s: %w", service.Name(), err)
+		}
+		stat, err := process.Stat()
+		if err != nil {
+			return 0, fmt.Errorf("measure %s: %w", service.Name(), err)
+		}
+		total += stat.ResidentMemory()
+	}
+	return int64(total), nil
+}
+
+// maxStreams is the number of streams of events that the benchmark opens, if the machine permits.
+const maxStreams = 10_000
+
+// streams returns how many streams the benchmark can open: a gateway accepts half as many connections as it may open
+// files, and needs some for other requests.
+func streams() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	const others = 100
+	return max(0, min(maxStreams, int(limit.Max/2)-others))
 }
 
 // addEmbedded starts `docmill serve`. Its submissions are not measured separately, because its converter cannot be

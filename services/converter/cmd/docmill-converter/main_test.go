@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"os"
@@ -162,24 +163,37 @@ func ends(event proto.Message) bool {
 	}
 }
 
+// bodies yields the next events of the given jobs, and fails the test if they take too long.
+func (b *bench) bodies(ids ...string) iter.Seq[proto.Message] {
+	return func(yield func(proto.Message) bool) {
+		for timeout := time.After(patience); ; {
+			select {
+			case d := <-b.events:
+				body, err := d.Message()
+				require.NoError(b.t, err)
+				if slices.Contains(ids, d.JobID) && !yield(body) {
+					return
+				}
+			case <-timeout:
+				require.FailNow(b.t, "the awaited event does not come")
+			}
+		}
+	}
+}
+
 // end waits for the event that ends a job, of type T.
 func end[T proto.Message](b *bench, id string) T {
 	b.t.Helper()
-	for timeout := time.After(patience); ; {
-		select {
-		case d := <-b.events:
-			body, err := d.Message()
-			require.NoError(b.t, err)
-			if d.JobID != id || !ends(body) {
-				continue
-			}
-			event, ok := body.(T)
+	var event T
+	for body := range b.bodies(id) {
+		if ends(body) {
+			var ok bool
+			event, ok = body.(T)
 			require.True(b.t, ok, "%T: %v", body, body)
-			return event
-		case <-timeout:
-			require.FailNow(b.t, "the job does not end")
+			break
 		}
 	}
+	return event
 }
 
 // children counts LibreOffice's processes that convert documents below the bench's work directory.
@@ -196,10 +210,17 @@ func (b *bench) children() int {
 	return n
 }
 
-// awaitChild waits until LibreOffice converts a document, for which there is no event.
-func (b *bench) awaitChild() {
+// submitLong is submit for 100 slides, which take LibreOffice about a second. It waits until their conversion runs.
+func (b *bench) submitLong() string {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return b.children() > 0 }, patience, 5*time.Millisecond)
+	id := b.submit("odftoolkit__Presentation7.odp", "odp")
+	for body := range b.bodies(id) {
+		if _, ok := body.(*conversionv1.ConversionProgressed); ok {
+			return id
+		}
+		require.False(b.t, ends(body), "the job ended without progress: %v", body)
+	}
+	return id
 }
 
 // directories lists the directories of converters in the work directory.
@@ -217,15 +238,15 @@ func TestConvertsAndReportsItsState(t *testing.T) {
 	deck, locked := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx"), b.submit("unoserver__simple.encrypted.odt", "odt")
 	ends := map[string]string{}
 	var result *conversionv1.Result
-	for len(ends) < 2 {
-		d := <-b.events
-		body, err := d.Message()
-		require.NoError(t, err)
+	for body := range b.bodies(deck, locked) {
 		switch event := body.(type) {
 		case *conversionv1.ConversionSucceeded:
-			result, ends[d.JobID] = event.GetResult(), "ok"
+			result, ends[event.GetJobId()] = event.GetResult(), "ok"
 		case *conversionv1.ConversionFailed:
-			ends[d.JobID] = event.GetFailure().GetCode()
+			ends[event.GetJobId()] = event.GetFailure().GetCode()
+		}
+		if len(ends) == 2 {
+			break
 		}
 	}
 	require.Equal(t, map[string]string{deck: "ok", locked: "password-required"}, ends)
@@ -327,22 +348,13 @@ func TestProgressOfALongDocument(t *testing.T) {
 	b.start()
 	id := b.submit("odftoolkit__Presentation7.odp", "odp") // 100 slides
 	var reports []*conversionv1.ConversionProgressed
-	for timeout := time.After(patience); ; {
-		select {
-		case d := <-b.events:
-			body, err := d.Message()
-			require.NoError(t, err)
-			if event, ok := body.(*conversionv1.ConversionProgressed); ok {
-				require.Equal(t, id, event.GetJobId())
-				reports = append(reports, event)
-			}
-			if _, ok := body.(*conversionv1.ConversionSucceeded); !ok {
-				continue
-			}
-		case <-timeout:
-			require.FailNow(t, "the job does not end")
+	for body := range b.bodies(id) {
+		if event, ok := body.(*conversionv1.ConversionProgressed); ok {
+			reports = append(reports, event)
 		}
-		break
+		if _, ok := body.(*conversionv1.ConversionSucceeded); ok {
+			break
+		}
 	}
 	require.Greater(t, len(reports), 3)
 	moved := 0
@@ -361,8 +373,7 @@ func TestKilledConverterLosesNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.start()
-	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitChild()
+	id := b.submitLong()
 	require.NoError(t, first.command.Process.Kill())
 	first.wait()
 	require.Eventually(t, func() bool { return b.children() == 0 }, patience, 5*time.Millisecond, "its children die with it")
@@ -372,7 +383,7 @@ func TestKilledConverterLosesNoJob(t *testing.T) {
 	b.start()
 	succeeded := end[*conversionv1.ConversionSucceeded](b, id)
 	require.EqualValues(t, 2, succeeded.GetAttempt())
-	require.EqualValues(t, 5, succeeded.GetResult().GetPages())
+	require.EqualValues(t, 100, succeeded.GetResult().GetPages())
 	require.NotContains(t, b.directories(), left[0], "the successor tidies up")
 }
 
@@ -380,8 +391,7 @@ func TestDrainFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.start()
-	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitChild()
+	id := b.submitLong()
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))
 	require.EqualValues(t, 1, end[*conversionv1.ConversionSucceeded](b, id).GetAttempt())
 	require.Zero(t, c.wait())
@@ -392,14 +402,13 @@ func TestDrainDeadlineLeavesTheJobToOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.start("--drain-timeout=0s")
-	id := b.submit("open-xml-sdk__AllSlidesConverterTC.pptx", "pptx")
-	b.awaitChild()
+	id := b.submitLong()
 	require.NoError(t, c.command.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 1, c.wait())
 	require.Zero(t, b.children())
 
 	b.start()
-	require.EqualValues(t, 5, end[*conversionv1.ConversionSucceeded](b, id).GetResult().GetPages())
+	require.EqualValues(t, 100, end[*conversionv1.ConversionSucceeded](b, id).GetResult().GetPages())
 }
 
 func TestStartFailsWithoutLibreOffice(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -43,6 +44,7 @@ type Settings struct {
 type Deps struct {
 	Submitter    *submit.Submitter
 	Status       *statusclient.Client
+	Streams      *live.Streams
 	Sender       *download.Sender
 	Capabilities *capabilities.Capabilities
 	// Reference is the API's description for people.
@@ -109,16 +111,16 @@ func (a *api) poll(c *gin.Context) error {
 		return err
 	}
 	wait := heldFor(c.Request.Header)
-	return a.deps.Status.Poll(c.Writer, c.Request, id, wait, httpserver.Draining(c.Request.Context()))
+	return a.deps.Status.Poll(c.Writer, c.Request, id.String(), wait, httpserver.Draining(c.Request.Context()))
 }
 
-// events forwards the stream of a job's events.
+// events streams the changes of a job.
 func (a *api) events(c *gin.Context) error {
 	id, err := jobID(c)
 	if err != nil {
 		return err
 	}
-	return a.deps.Status.Events(c.Writer, c.Request, id, httpserver.Draining(c.Request.Context()))
+	return a.deps.Streams.Serve(c.Writer, c.Request, id)
 }
 
 // result sends the result of a job.
@@ -127,26 +129,26 @@ func (a *api) result(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	location, err := a.deps.Status.Result(c.Request.Context(), id)
+	location, err := a.deps.Status.Result(c.Request.Context(), id.String())
 	if err != nil {
 		return err
 	}
 	return a.deps.Sender.Send(c.Writer, c.Request, location)
 }
 
-// jobID returns the id in the path. An id that is not in canonical form belongs to no job, so the status service is not
-// queried.
-func jobID(c *gin.Context) (string, error) {
-	id := c.Param("id")
-	if !isJobID(id) {
-		return "", problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
+// jobID returns the id in the path.
+func jobID(c *gin.Context) (uuid.UUID, error) {
+	id, valid := parseJobID(c.Param("id"))
+	if !valid {
+		return uuid.UUID{}, problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
 	return id, nil
 }
 
-func isJobID(id string) bool {
-	parsed, err := uuid.Parse(id)
-	return err == nil && parsed.String() == id
+// parseJobID parses an id. One that is not in canonical form belongs to no job, so the status service is not queried.
+func parseJobID(text string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(text)
+	return id, err == nil && id.String() == text
 }
 
 // jobRetryAfter is when a client should poll first, in seconds: small documents are converted by then.

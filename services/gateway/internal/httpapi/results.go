@@ -75,7 +75,7 @@ func (a *api) locate(ctx context.Context, ids []string) ([]jobapi.Location, erro
 var resultless = []problem.Code{problem.JobNotFound, problem.JobNotFinished, problem.JobFailed}
 
 func (a *api) locateOne(ctx context.Context, id string) (jobapi.Location, error) {
-	if !isJobID(id) {
+	if _, valid := parseJobID(id); !valid {
 		return jobapi.Location{}, problem.New(problem.JobNotFound, "This is not the id of a job.")
 	}
 	return a.deps.Status.Result(ctx, id)

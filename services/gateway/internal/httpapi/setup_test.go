@@ -47,6 +47,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -135,7 +136,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(),
 		},
-		Status: status, Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
+		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)

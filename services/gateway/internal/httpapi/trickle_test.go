@@ -99,7 +99,8 @@ func TestTricklersAreEnded(t *testing.T) {
 	for name, c := range clients {
 		detail := c.answer().problem(t, problem.UploadTooSlow).Detail
 		if every := tricklers[name].every; every > 3*time.Second {
-			require.Contains(t, detail, "Nothing arrived for 3s", name)
+			// On a busy machine the average rate may be looked at first.
+			require.Regexp(t, "Nothing arrived for 3s|8.0 KiB per second", detail, name)
 		} else {
 			require.Contains(t, detail, "8.0 KiB per second", name)
 		}

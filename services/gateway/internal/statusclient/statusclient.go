@@ -3,6 +3,7 @@
 package statusclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
@@ -114,6 +117,41 @@ func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duratio
 		header.Set("If-None-Match", etag)
 	}
 	return c.state(ctx, c.url(jobapi.Path(id)), header)
+}
+
+// Version is a version of a job.
+type Version struct {
+	// ID identifies the version among those of the job.
+	ID     string
+	Status jobapi.Status
+	// JSON is the public representation, on one line.
+	JSON []byte
+}
+
+// Version returns the present version of the job, or ErrUnchanged if that is the known one; "" stands for none.
+func (c *Client) Version(ctx context.Context, id uuid.UUID, known string) (Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	header := http.Header{}
+	if known != "" {
+		header.Set("If-None-Match", `"`+known+`"`)
+	}
+	var body json.RawMessage
+	response, err := c.get(ctx, c.url(jobapi.Path(id.String())), header, &body)
+	if err != nil {
+		return Version{}, err
+	}
+	var state struct {
+		Status jobapi.Status `json:"status"`
+	}
+	if err := json.Unmarshal(body, &state); err != nil {
+		return Version{}, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, body); err != nil {
+		return Version{}, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
+	}
+	return Version{ID: strings.Trim(response.Get("ETag"), `"`), Status: state.Status, JSON: line.Bytes()}, nil
 }
 
 // ErrUnchanged means that the job is still in the given version.

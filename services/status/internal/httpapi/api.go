@@ -11,27 +11,30 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
-	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/platform/watch"
+	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
 // api has the handlers.
 type api struct {
-	jobs             jobstore.Store
-	waiters, streams *watch.Waiters
+	jobs    jobstore.Store
+	waiters *watch.Waiters
+	feed    *feed.Feed
 }
 
-// Register adds the routes to engine. Long polls wait among waiters, streams of events among streams.
-func Register(engine *gin.Engine, jobs jobstore.Store, waiters, streams *watch.Waiters) {
-	a := &api{jobs: jobs, waiters: waiters, streams: streams}
+// Register adds the routes to engine. Long polls wait among waiters; gateways subscribe to feed.
+func Register(engine *gin.Engine, jobs jobstore.Store, waiters *watch.Waiters, feed *feed.Feed) {
+	a := &api{jobs: jobs, waiters: waiters, feed: feed}
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
-	engine.GET("/v1/jobs/:id/events", handle(a.events))
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
+	engine.GET(jobapi.ChangesPath, a.changes)
 }
 
 const (

@@ -19,8 +19,9 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/watch"
+	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
-	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/jobstore/storetest"
@@ -34,18 +35,18 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // bench is a server on a real database, with a maximum number of waiters.
 type bench struct {
-	url            string
-	store          jobstore.Store
-	polls, streams *watch.Waiters
-	drain          func() error // drains the server and returns when it has stopped
+	url   string
+	store jobstore.Store
+	polls *watch.Waiters
+	drain func() error // drains the server and returns when it has stopped
 }
 
 func setup(t *testing.T, waiters int) bench {
 	t.Helper()
-	b := bench{polls: atMost(waiters), streams: atMost(waiters)}
-	b.store = postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, b.streams)
+	b, changes := bench{polls: atMost(waiters)}, feed.New()
+	b.store = postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, b.store, b.polls, b.streams)
+	httpapi.Register(engine, b.store, b.polls, changes)
 	b.url, b.drain = serve(t, engine)
 	return b
 }
@@ -405,7 +406,7 @@ func TestDatabaseOutage(t *testing.T) {
 	require.NoError(t, err)
 	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, store, atMost(1), atMost(1))
+	httpapi.Register(engine, store, atMost(1), feed.New())
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	id := uuid.NewString()

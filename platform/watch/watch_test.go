@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/platform/watch"
 )
 
 // long is a time that does not pass in a test.

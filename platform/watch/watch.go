@@ -1,5 +1,5 @@
-// Package watch lets requests wait for a job to change. The job store's notifications wake them; in case a
-// notification is lost, they also check periodically.
+// Package watch lets requests wait for a job to change. Notifications of changes wake them; in case a notification is
+// lost, they also check periodically.
 package watch
 
 import (
@@ -10,8 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/docmill/docmill/services/status/jobstore"
 )
 
 // ErrFull means that the maximum number of requests is waiting already.
@@ -21,7 +19,7 @@ var ErrFull = errors.New("too many requests are waiting")
 // reads per second.
 const Recheck = 5 * time.Second
 
-// Waiters are the requests that wait, by job. It is safe for concurrent use, and the audience of a job store.
+// Waiters are the requests that wait, by job. It is safe for concurrent use.
 type Waiters struct {
 	limit   int
 	recheck time.Duration
@@ -31,8 +29,6 @@ type Waiters struct {
 	count int
 	byJob map[uuid.UUID]map[chan struct{}]struct{}
 }
-
-var _ jobstore.Audience = (*Waiters)(nil)
 
 // New returns Waiters for at most limit requests, whose number gauge shows. A waiter that is not woken checks again after
 // recheck.
@@ -64,8 +60,11 @@ func (w *Waiters) Join(id uuid.UUID) (*Waiter, error) {
 	return &Waiter{waiters: w, id: id, woken: woken}, nil
 }
 
-// Leave frees the waiter's place. The waiter must not be used afterwards.
+// Leave frees the waiter's place. The waiter must not be used afterwards. On nil it does nothing.
 func (w *Waiter) Leave() {
+	if w == nil {
+		return
+	}
 	all := w.waiters
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -83,6 +82,9 @@ func (w *Waiters) Count() int {
 	defer w.mu.Unlock()
 	return w.count
 }
+
+// Woken returns a channel that receives a value when the job may have changed since the last one.
+func (w *Waiter) Woken() <-chan struct{} { return w.woken }
 
 // Until joins, waits like [Waiter.Until], and leaves. It returns ErrFull without calling check.
 func (w *Waiters) Until(
