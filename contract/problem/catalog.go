@@ -22,9 +22,11 @@ const (
 	UploadInterrupted    Code = "upload-interrupted"
 	UploadTooSlow        Code = "upload-too-slow"
 	HeaderInvalid        Code = "header-invalid"
+	ParameterInvalid     Code = "parameter-invalid"
 	JobNotFound          Code = "job-not-found"
 	JobNotFinished       Code = "job-not-finished"
 	JobFailed            Code = "job-failed"
+	ResultsMissing       Code = "results-missing"
 	RangeInvalid         Code = "range-invalid"
 	PreconditionFailed   Code = "precondition-failed"
 	RouteNotFound        Code = "route-not-found"
@@ -106,9 +108,11 @@ var catalog = map[Code]Entry{
 	UploadInterrupted:    {badRequest, "The upload ended early", "Send the document again.", true},
 	UploadTooSlow:        {http.StatusRequestTimeout, "The upload was too slow", "Retry over a faster or more reliable connection.", true},
 	HeaderInvalid:        {badRequest, "A header is invalid", "Correct the headers listed in errors[].", false},
+	ParameterInvalid:     {badRequest, "A query parameter is invalid", "Correct the parameters listed in errors[].", false},
 	JobNotFound:          {http.StatusNotFound, "The job does not exist", "Check the id; the response to the submission contains it.", false},
 	JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until its status is succeeded, then request the result.", true},
 	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's error for the reason.", false},
+	ResultsMissing:       {http.StatusConflict, "Some of the jobs have no result", "Omit the jobs listed in errors[], or wait until they have succeeded.", false},
 	RangeInvalid:         {http.StatusRequestedRangeNotSatisfiable, "The requested range is outside the file", "Request a range within the size given in Content-Range.", false},
 	PreconditionFailed:   {http.StatusPreconditionFailed, "The result does not match If-Match", "Request it again without If-Match and If-Unmodified-Since.", false},
 	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "See /docs for the paths of the API.", false},

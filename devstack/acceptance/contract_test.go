@@ -184,6 +184,10 @@ func (b *testBundle) provokeStates(t *testing.T, succeeded, failed client.Job) {
 	get(409, "job-failed", jobPath(failed)+"/result")
 	get(412, "precondition-failed", result, "If-Match", `"other"`)
 	get(416, "range-invalid", result, "Range", "bytes=999999999-")
+	const archive = "/v1/results.zip"
+	get(200, "", archive+"?id="+succeeded.ID)
+	get(400, "parameter-invalid", archive)
+	get(409, "results-missing", archive+"?id="+succeeded.ID+"&id="+failed.ID+"&id="+waiting.ID)
 	for _, path := range []string{job, result} {
 		header := b.request(t, contracttest.Outcome{Status: 200}, http.MethodHead, path, nil, nil)
 		known := map[string]string{"If-None-Match": header.Get("ETag")}

@@ -26,7 +26,7 @@ var converterPackages string
 // debianPackages returns the packages to install for the given needs.
 func debianPackages(needs []Need) []string {
 	var list []string
-	for line := range strings.Lines("rabbitmq-server\npostgresql\n" + converterPackages) {
+	for line := range strings.Lines("rabbitmq-server\npostgresql\nchromium-headless-shell\n" + converterPackages) {
 		name, _, _ := strings.Cut(line, "#")
 		name = strings.TrimSpace(name)
 		if name != "" && slices.Contains(needs, needOf(name)) {
@@ -49,6 +49,8 @@ func needOf(name string) Need {
 		return QPDF
 	case "webp":
 		return WebP
+	case "chromium-headless-shell":
+		return Chromium
 	default: // its components and fonts
 		return LibreOffice
 	}

@@ -13,7 +13,7 @@ func find(needs []Need) (tools Tools, missing []Need) {
 	finders := map[Need]func(*Tools) bool{
 		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
 		LibreOffice: findLibreOffice, Poppler: findPoppler,
-		QPDF: findQPDF, WebP: findWebP,
+		QPDF: findQPDF, WebP: findWebP, Chromium: findChromium,
 	}
 	for _, need := range needs {
 		if found, known := finders[need]; !known || !found(&tools) {
@@ -93,6 +93,17 @@ func findWebP(tools *Tools) bool {
 	found, err := exec.LookPath("cwebp")
 	tools.Cwebp = found
 	return err == nil
+}
+
+// findChromium prefers the small package, which has only what is needed to run without a window.
+func findChromium(tools *Tools) bool {
+	for _, name := range []string{"chromium-headless-shell", "chromium"} {
+		if found, err := exec.LookPath(name); err == nil {
+			tools.Chromium = found
+			return true
+		}
+	}
+	return false
 }
 
 func isFile(path string) bool {

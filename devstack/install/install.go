@@ -32,10 +32,14 @@ const (
 	Poppler     Need = "Poppler"
 	QPDF        Need = "qpdf"
 	WebP        Need = "WebP"
+	Chromium    Need = "Chromium"
 )
 
 // All returns every dependency of Docmill and its tests.
-func All() []Need { return []Need{RabbitMQ, PostgreSQL, MinIO, LibreOffice, Poppler, QPDF, WebP} }
+func All() []Need { return append(Services(), Chromium) }
+
+// Services returns the dependencies of the three services.
+func Services() []Need { return append([]Need{RabbitMQ, PostgreSQL, MinIO}, Converter()...) }
 
 // Converter returns the dependencies of the converter, which are also those of the single-process edition.
 func Converter() []Need { return []Need{LibreOffice, Poppler, QPDF, WebP} }
@@ -58,6 +62,8 @@ type Tools struct {
 	Qpdf string
 	// Cwebp writes WebP images.
 	Cwebp string
+	// Chromium is the browser that tests of the web page use, without a window.
+	Chromium string
 }
 
 // ErrMissing is wrapped by every error about a dependency that is missing and was not installed.

@@ -17,7 +17,7 @@ func TestEverythingIsFoundOrInstalled(t *testing.T) {
 	require.NoError(t, err)
 	for _, path := range []string{
 		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO,
-		tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp,
+		tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp, tools.Chromium,
 	} {
 		_, err := exec.LookPath(path)
 		require.NoError(t, err)

@@ -27,6 +27,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
 	"github.com/docmill/docmill/services/gateway/internal/live"
+	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
@@ -109,7 +110,11 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	page, err := renderReference()
+	described, err := renderReference()
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	webPage, err := page.Render()
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -120,7 +125,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: page, Metrics: deps.Metrics,
+		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: described, Page: webPage, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,

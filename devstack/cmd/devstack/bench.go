@@ -36,7 +36,7 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	if c.File == "" {
 		c.File = filepath.Join(project, small)
 	}
-	tools, err := install.Ensure(ctx, log, install.All()...)
+	tools, err := install.Ensure(ctx, log, install.Services()...)
 	if err != nil {
 		return err
 	}

@@ -74,5 +74,6 @@ func (*installCommand) Run(ctx context.Context, log *zap.Logger) error {
 	fmt.Println("poppler     ", tools.Pdfinfo)
 	fmt.Println("qpdf        ", tools.Qpdf)
 	fmt.Println("WebP        ", tools.Cwebp)
+	fmt.Println("Chromium    ", tools.Chromium)
 	return nil
 }

@@ -33,7 +33,7 @@ func stackByName(name string) stack {
 	if name == embedded {
 		return stack{name, install.Converter(), []system.Program{system.Single()}, startEmbedded}
 	}
-	return stack{name, install.All(), system.Services(), startServices}
+	return stack{name, install.Services(), system.Services(), startServices}
 }
 
 // startEmbedded starts the single-process edition.

@@ -20,7 +20,7 @@ type operation struct {
 
 // operations are all operations, in the order in which people use them.
 func operations() []operation {
-	return []operation{submitJob(), getJob(), streamEvents(), getResult(), listFormats(), getDocument(), getReference()}
+	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), listFormats(), getDocument(), getReference()}
 }
 
 func paths() openapi.Map[openapi.PathItem] {
@@ -160,6 +160,29 @@ func getResult() operation {
 	return operation{path: "/v1/jobs/{id}/result", head: true, described: result, problems: []problem.Code{
 		problem.JobNotFound, problem.JobNotFinished, problem.JobFailed, problem.PreconditionFailed, problem.RangeInvalid,
 		problem.StatusUnavailable, problem.StoreUnavailable,
+	}}
+}
+
+func getResults() operation {
+	results := openapi.Operation{
+		OperationID: "getResults", Tags: []string{jobs}, Summary: "The converted files of several jobs, in one zip archive",
+		Description: "The files are named as in their jobs; files with the same name are numbered. If a file cannot be read in the middle, the connection is broken, so that an incomplete archive is not taken for a complete one.",
+		Parameters: []openapi.Parameter{{
+			Name: "id", In: "query", Required: true, Example: []string{exampleID},
+			Description: "The id of a job that has succeeded. Repeat the parameter for each job, at most 100 times.",
+			Schema:      openapi.Schema{Type: "array", Items: &openapi.Schema{Type: "string", Format: "uuid"}},
+		}},
+	}
+	results.Responses.Set("200", openapi.Response{
+		Description: "The archive. Its length is not known in advance.",
+		Headers: openapi.Map[openapi.Header]{
+			{Name: "Content-Disposition", Value: header("The name of the archive.")},
+			{Name: "Cache-Control", Value: header("Not to be stored.")},
+		},
+		Content: openapi.Map[openapi.MediaType]{{Name: "application/zip", Value: openapi.MediaType{}}},
+	})
+	return operation{path: "/v1/results.zip", described: results, problems: []problem.Code{
+		problem.ParameterInvalid, problem.ResultsMissing, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 

@@ -105,7 +105,9 @@ func answerExample(code problem.Code, instance string) problem.Answer {
 
 // invalidExamples have the invalid parts of a request.
 var invalidExamples = map[problem.Code][]problem.Field{
-	problem.OptionInvalid: {{Name: "pdf_a", Detail: "must be one of: 1b, 2b, 3b"}, {Name: "color", Detail: "unknown option; see GET /v1/formats"}},
-	problem.HeaderInvalid: {{Name: "Content-Encoding", Detail: "must be omitted: send the document without a content coding"}},
-	problem.FileMissing:   {{Name: "Content-Disposition", Detail: `must be present, such as attachment; filename="report.docx"`}},
+	problem.OptionInvalid:    {{Name: "pdf_a", Detail: "must be one of: 1b, 2b, 3b"}, {Name: "color", Detail: "unknown option; see GET /v1/formats"}},
+	problem.HeaderInvalid:    {{Name: "Content-Encoding", Detail: "must be omitted: send the document without a content coding"}},
+	problem.ParameterInvalid: {{Name: "id", Detail: "must be given 1 to 100 times"}},
+	problem.ResultsMissing:   {{Name: exampleID, Detail: "The job is running."}},
+	problem.FileMissing:      {{Name: "Content-Disposition", Detail: `must be present, such as attachment; filename="report.docx"`}},
 }

@@ -1,4 +1,5 @@
-// Package download sends results from the blob store to clients, as a whole or in part. Results are streamed.
+// Package download sends results from the blob store to clients: one of them as a whole or in part, or several in an
+// archive. Results are streamed.
 package download
 
 import (
@@ -15,11 +16,6 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 )
-
-// idle is the maximum time that a client may accept no data. Linux reports a socket as writable only when a third of
-// its send buffer is free, and that grows to about 4 MiB: with 30 s a client of 40 KiB/s was cut off while it read
-// steadily. This value suits clients of 12 KiB/s, and limits how long a lost client holds a connection to the store.
-const idle = 2 * time.Minute
 
 // retryAfter is the Retry-After when the store is down.
 const retryAfter = 5 * time.Second
@@ -43,7 +39,7 @@ func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Lo
 	}
 	source := &object{ctx: r.Context(), sender: s, key: location.ObjectKey, size: location.Size}
 	defer source.close()
-	answer := &answer{ResponseWriter: w, control: http.NewResponseController(w), source: source, head: r.Method == http.MethodHead}
+	answer := &answer{paced: pace(w), source: source, head: r.Method == http.MethodHead}
 	http.ServeContent(answer, r, "", time.Time{}, source)
 	return answer.end()
 }
@@ -64,10 +60,10 @@ func describe(header http.Header, location jobapi.Location) error {
 }
 
 // answer is the ResponseWriter for http.ServeContent. It opens the blob before the header is written, while an error can still
-// be answered, turns ServeContent's plain-text errors into problems, and limits slow clients.
+// be answered, and turns ServeContent's plain-text errors into problems.
 type answer struct {
-	http.ResponseWriter
-	control *http.ResponseController
+	paced
+
 	source  *object
 	head    bool
 	refused error // the answer in place of what ServeContent writes
@@ -95,13 +91,12 @@ func (a *answer) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. The client's idle time starts again with each piece.
+// Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.refused != nil {
 		return 0, a.refused
 	}
-	_ = a.control.SetWriteDeadline(time.Now().Add(idle))
-	n, err := a.ResponseWriter.Write(p)
+	n, err := a.paced.Write(p)
 	if err != nil {
 		a.broken = err
 	}
@@ -123,12 +118,7 @@ func (a *answer) end() error {
 	if a.source.failure != nil {
 		return fmt.Errorf("send the result: %w", a.source.failure)
 	}
-	err := a.control.Flush() // while the deadline is set; the server's own flush has none
-	_ = a.control.SetWriteDeadline(time.Time{})
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("send the result: %w", err)
-	}
-	return nil
+	return a.paced.end()
 }
 
 // unreachable returns the problem of a blob that cannot be opened.

@@ -24,6 +24,6 @@ func (a *api) formats(c *gin.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the formats: %w", err)
 	}
-	static{contentType: "application/json", body: body}.send(c)
+	newStatic("application/json", body, "").send(c)
 	return nil
 }

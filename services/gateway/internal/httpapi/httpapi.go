@@ -19,6 +19,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/live"
+	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
@@ -48,7 +49,9 @@ type Deps struct {
 	Capabilities *capabilities.Capabilities
 	// Reference is the API's description for people.
 	Reference reference.Page
-	Metrics   prometheus.Registerer
+	// Page is the web page.
+	Page    page.Page
+	Metrics prometheus.Registerer
 }
 
 type api struct {
@@ -70,10 +73,15 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
 	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
+	routes.GET("/v1/results.zip", answer(a.results))
 	routes.Match(getOrHead, "/v1/formats", answer(a.formats))
-	routes.Match(getOrHead, "/v1/openapi.json", static{contentType: "application/json", body: openapi.JSON()}.send)
-	page := static{contentType: "text/html; charset=utf-8", body: deps.Reference.HTML, policy: deps.Reference.Policy}
-	routes.Match(getOrHead, "/docs", page.send)
+	routes.Match(getOrHead, "/v1/openapi.json", newStatic("application/json", openapi.JSON(), "").send)
+	routes.Match(getOrHead, "/docs", newStatic("text/html; charset=utf-8", deps.Reference.HTML, deps.Reference.Policy).send)
+	for _, file := range deps.Page.Files {
+		for _, path := range file.Paths {
+			routes.Match(getOrHead, path, newStatic(file.ContentType, file.Content, deps.Page.Policy).send)
+		}
+	}
 }
 
 // clientGone is the status, in the log and the metrics, of a request whose client has disconnected; nginx uses the
@@ -128,14 +136,19 @@ func (a *api) result(c *gin.Context) error {
 	return a.deps.Sender.Send(c.Writer, c.Request, location)
 }
 
-// jobID returns the id in the path. An id that is not in canonical form belongs to no job, so the status service is not
-// queried.
+// jobID returns the id in the path.
 func jobID(c *gin.Context) (uuid.UUID, error) {
-	id, err := uuid.Parse(c.Param("id"))
-	if err != nil || id.String() != c.Param("id") {
+	id, valid := parseJobID(c.Param("id"))
+	if !valid {
 		return uuid.UUID{}, problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
 	return id, nil
+}
+
+// parseJobID parses an id. One that is not in canonical form belongs to no job, so the status service is not queried.
+func parseJobID(text string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(text)
+	return id, err == nil && id.String() == text
 }
 
 // jobRetryAfter is when a client should poll first, in seconds: small documents are converted by then.

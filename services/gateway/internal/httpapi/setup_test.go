@@ -48,6 +48,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
 	"github.com/docmill/docmill/services/gateway/internal/live"
+	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
@@ -127,6 +128,8 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	}
 	status, err := statusclient.New(statusclient.Config{URL: or(c.statusURL, g.status.server.URL)}, transport)
 	require.NoError(t, err)
+	web, err := page.Render()
+	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
@@ -134,7 +137,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 			Detector: detect.NewDetector(),
 		},
 		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
-		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"},
+		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)

@@ -1,0 +1,380 @@
+package acceptance_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"flag"
+	"fmt"
+	"image/png"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/browser"
+	"github.com/docmill/docmill/devstack/system"
+	"github.com/docmill/docmill/devstack/testbench"
+)
+
+var update = flag.Bool("update", false, "write the screenshots of docs/images")
+
+// pageBundle is a Docmill and a browser that the cases share, each with a profile of its own.
+type pageBundle struct {
+	*testBundle
+
+	browser *browser.Browser
+}
+
+// TestWebPage uses the web page as people do, in Chromium.
+func TestWebPage(t *testing.T) {
+	t.Parallel()
+	forBoth(t, testWebPage)
+}
+
+func testWebPage(t *testing.T, on edition) {
+	t.Helper()
+	const limit = "DOCMILL_MAX_UPLOAD_SIZE=16MiB"
+	options := system.Options{Env: map[string][]string{system.Embedded: {limit}, system.Gateway: {limit}}}
+	if on == embedded {
+		options.Data = filepath.Join(t.TempDir(), "data")
+	} else {
+		options.Space = testbench.New(t).Space
+	}
+	p := &pageBundle{testBundle: start(t, on, options), browser: browser.Start(t)}
+	t.Run("cases", func(t *testing.T) {
+		for name, test := range map[string]func(*testing.T, *pageBundle){
+			"a conversion":         pageConverts,
+			"a drop":               pageAcceptsDrops,
+			"options that apply":   pageOffersOptions,
+			"failures":             pageShowsFailures,
+			"a password":           pageAsksForPassword,
+			"a reload":             pageSurvivesReload,
+			"two tabs":             pageKeepsTabsInStep,
+			"a hundred documents":  pageConvertsMany,
+			"a document too large": pageRefusesLargeFiles,
+			"hostile names":        pageShowsHostileNames,
+			"a shared address":     pageOfOneJob,
+			"accessibility":        pageIsAccessible,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, p)
+			})
+		}
+	})
+	t.Run("the server gone and back", func(t *testing.T) { pageWaitsForServer(t, p) })
+}
+
+func (p *pageBundle) open(t *testing.T, path string) *browser.Tab {
+	t.Helper()
+	tab := p.browser.Open(t, p.system.URL(), path)
+	tab.Wait(`document.querySelector("#limits").textContent.includes("formats") || location.pathname !== "/"`)
+	return tab
+}
+
+// files returns the absolute paths of documents.
+func files(t *testing.T, names ...string) []string {
+	t.Helper()
+	paths := make([]string, len(names))
+	for i, name := range names {
+		path, err := filepath.Abs(document(name))
+		require.NoError(t, err)
+		paths[i] = path
+	}
+	return paths
+}
+
+// convert chooses documents and starts their conversion.
+func convert(tab *browser.Tab, paths ...string) {
+	tab.Choose("#files", paths...)
+	tab.Wait(fmt.Sprintf(`document.querySelectorAll("#chosen-files li").length === %d`, len(paths)))
+	tab.Click("#convert")
+}
+
+// inState is an expression for the number of conversions in a state.
+func inState(state string) string {
+	return fmt.Sprintf(`document.querySelectorAll("#jobs [data-state=%s]").length`, state)
+}
+
+func pageConverts(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	tab.LimitUploads(200 << 10)
+	tab.Choose("#files", files(t, "aspose.slides-for-.net__Print.ppt")...)
+	tab.Wait(`document.activeElement.id === "convert"`) // for those who use the keyboard
+	tab.Do(chromedp.KeyEvent("\r"))
+	tab.Wait(inState("uploading") + ` === 1 && document.querySelector("#jobs progress").value > 0 && document.querySelector("#jobs progress").value < 100`)
+	require.Regexp(t, `Uploading\d+%`, tab.Text("#jobs .state"))
+	tab.LimitUploads(0)
+	tab.Wait(inState("succeeded") + " === 1")
+	require.Equal(t, "Done", tab.Text("#jobs .words"))
+	require.Regexp(t, `^2 pages · \d+ KB · [\d.]+ s$`, tab.Text("#jobs .facts"))
+	require.Equal(t, "1 done", tab.Text("#summary"))
+
+	link := browser.Evaluate[string](tab, `document.querySelector("#jobs .download").href`)
+	response, err := http.Get(link)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, `attachment; filename="aspose.slides-for-.net__Print.pdf"`, response.Header.Get("Content-Disposition"))
+
+	tab.Click("#forget")
+	tab.Wait(`document.querySelector("#work").hidden`)
+}
+
+// pageAcceptsDrops drops a file, and a directory with another one in it.
+func pageAcceptsDrops(t *testing.T, p *pageBundle) {
+	directory := filepath.Join(t.TempDir(), "letters")
+	require.NoError(t, os.MkdirAll(filepath.Join(directory, "old"), 0o700))
+	for _, name := range []string{"new.txt", "old/first.txt"} {
+		require.NoError(t, os.WriteFile(filepath.Join(directory, name), []byte("A letter."), 0o600))
+	}
+	tab := p.open(t, "/")
+	tab.Drop("#drop", append(files(t, "synth-table.csv"), directory)...)
+	tab.Wait(`document.querySelectorAll("#chosen-files li").length === 3`)
+	tab.Click("#convert")
+	tab.Wait(inState("succeeded") + " === 3")
+}
+
+func pageOffersOptions(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	tab.Choose("#files", files(t, "aspose.slides-for-.net__HiddingSlides.pptx")...)
+	tab.Wait(`document.querySelector("#option-hidden_slides")`)
+	require.True(t, browser.Evaluate[bool](tab, `!document.querySelector("#option-paper") && !document.querySelector("#option-width")`))
+	tab.Choose("#files", files(t, "synth-table.xlsx")...)
+	tab.Wait(`document.querySelector("#option-paper") && document.querySelector("#option-hidden_slides")`)
+	require.False(t, browser.Evaluate[bool](tab, `[...document.querySelector("#to").options].some((o) => o.value === "pptx")`), "a target of one of them only")
+	tab.Click("#options summary")
+	tab.Click("#option-hidden_slides")
+	tab.Wait(`document.querySelector("#options-set").textContent === "1 set"`)
+	tab.Click("#convert")
+	tab.Wait(inState("succeeded") + " === 2")
+	require.Contains(t, tab.Text("#jobs li:first-child .state"), "3 pages", "with the hidden one")
+}
+
+func pageShowsFailures(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, files(t, "synth-all-hidden.pptx", "synth-png-named.pptx", "aspose.slides-for-.net__HiddingSlides.pptx")...)
+	tab.Wait(inState("failed") + " === 2 && " + inState("succeeded") + " === 1")
+	require.Equal(t, "Make sure that at least one page or slide is visible.", tab.Text("#jobs li:nth-child(1) .remedy"))
+	require.Equal(t, "Give the file the extension of its actual format, or send the right file.", tab.Text("#jobs li:nth-child(2) .remedy"))
+	require.Contains(t, tab.Text("#jobs li:nth-child(3) .warnings"), "Hidden slides were omitted (1).")
+	require.Equal(t, "1 done, 2 failed", tab.Text("#summary"))
+	tab.Reload()
+	tab.Wait(inState("failed") + " === 2 && " + inState("succeeded") + " === 1")
+}
+
+func pageAsksForPassword(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	path := files(t, "gotenberg__protected_page_1.docx")
+	convert(tab, path...)
+	tab.Wait(`document.querySelector("#jobs .password") && !document.querySelector("#jobs .password").hidden`)
+	require.True(t, browser.Evaluate[bool](tab, `document.querySelector(".file-field").hidden`), "the page still has the document")
+	tab.Type("#jobs [type=password]", "wrong")
+	tab.Click("#jobs .password button")
+	tab.Wait(`document.querySelector("#jobs .problem .detail").textContent.includes("does not open") && !document.querySelector("#jobs .password").hidden`)
+
+	tab.Reload()
+	tab.Wait(`document.querySelector("#jobs .password") && !document.querySelector("#jobs .password").hidden`)
+	require.False(t, browser.Evaluate[bool](tab, `document.querySelector(".file-field").hidden`))
+	tab.Choose("#jobs [type=file]", path...)
+	tab.Type("#jobs [type=password]", "foo\r")
+	tab.Wait(inState("succeeded") + " === 1")
+	require.NotContains(t, browser.Evaluate[string](tab, `JSON.stringify(localStorage)`), "foo")
+}
+
+func pageSurvivesReload(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, files(t, "odftoolkit__Presentation7.odp", "synth-letter.txt")...) // the first takes seconds
+	tab.Wait(inState("running") + " >= 1 || " + inState("queued") + " >= 1")
+	tab.Wait(inState("uploading") + " === 0")
+	tab.Reload()
+	tab.Wait(inState("succeeded") + " === 2")
+	require.Contains(t, tab.Text("#jobs li:first-child .state"), "100 pages")
+}
+
+func pageKeepsTabsInStep(t *testing.T, p *pageBundle) {
+	first := p.open(t, "/")
+	second := first.Open("/")
+	convert(first, files(t, "synth-letter.txt", "synth-table.csv")...)
+	for _, tab := range []*browser.Tab{first, second} {
+		tab.Wait(inState("succeeded") + " === 2")
+	}
+	second.Click("#jobs li:first-child .remove")
+	first.Wait(`document.querySelectorAll("#jobs > li").length === 1`)
+	require.Contains(t, first.Text("#jobs .name"), "synth-table.csv")
+}
+
+func pageConvertsMany(t *testing.T, p *pageBundle) {
+	const many = 100
+	dir := t.TempDir()
+	paths := make([]string, many)
+	for i := range paths {
+		paths[i] = filepath.Join(dir, fmt.Sprintf("letter-%03d.txt", i+1))
+		require.NoError(t, os.WriteFile(paths[i], fmt.Appendf(nil, "Letter number %d.", i+1), 0o600))
+	}
+	tab := p.open(t, "/")
+	convert(tab, paths...)
+	tab.Wait(fmt.Sprintf("%s === %d", inState("succeeded"), many))
+	require.LessOrEqual(t, tab.MostStreams(), 2, "a browser has few connections")
+	require.Contains(t, tab.Text("#jobs li:first-child .name"), "letter-001.txt", "the order is kept")
+
+	require.Equal(t, "Download all", tab.Text("#archives"))
+	response, err := http.Get(browser.Evaluate[string](tab, `document.querySelector("#archives a").href`))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	archive, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
+	require.NoError(t, err)
+	require.Len(t, archive.File, many)
+	require.Equal(t, "letter-001.pdf", archive.File[0].Name)
+}
+
+func pageRefusesLargeFiles(t *testing.T, p *pageBundle) {
+	large := filepath.Join(t.TempDir(), "large.txt")
+	require.NoError(t, os.WriteFile(large, nil, 0o600))
+	require.NoError(t, os.Truncate(large, 17<<20))
+	empty := filepath.Join(t.TempDir(), "empty.txt")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	tab := p.open(t, "/")
+	convert(tab, large, empty)
+	tab.Wait(inState("failed") + " === 2")
+	require.Equal(t, "The document has 17 MB; the maximum is 16 MB.", tab.Text("#jobs .detail"))
+	require.Equal(t, "Send a smaller file, or ask the operator to raise max-upload-size.", tab.Text("#jobs .remedy"))
+	require.Equal(t, "The file is empty.", tab.Text("#jobs li:nth-child(2) .detail"))
+}
+
+func pageShowsHostileNames(t *testing.T, p *pageBundle) {
+	dir := t.TempDir()
+	names := []string{
+		`<img src=x onerror=alert(1)>.txt`,
+		"invoice\u202efdp.txt",
+		strings.Repeat("very long ", 19) + "name.txt",
+		"ملف عربي.txt",
+		"&amp;lt;b&gt;\"';.txt",
+	}
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(paths[i], []byte("A letter."), 0o600))
+	}
+	tab := p.open(t, "/")
+	for _, width := range []int64{1280, 390} {
+		tab.Resize(width, 800)
+		convert(tab, paths...)
+		tab.Wait(fmt.Sprintf(`%s === document.querySelectorAll("#jobs > li").length`, inState("succeeded")))
+		require.Equal(t, names[0], tab.Text("#jobs li:nth-child(1) .name"))
+		require.Equal(t, "invoice\ufffdfdp.txt", tab.Text("#jobs li:nth-child(2) .name"))
+		require.True(t, browser.Evaluate[bool](tab, `document.documentElement.scrollWidth <= innerWidth`), "nothing is wider than the window")
+	}
+	require.Zero(t, browser.Evaluate[int](tab, `document.querySelectorAll("main [onerror], #jobs img").length`))
+}
+
+func pageOfOneJob(t *testing.T, p *pageBundle) {
+	job := p.submit(t, "aspose.slides-for-.net__HiddingSlides.pptx")
+	tab := p.open(t, "/jobs/"+job.ID)
+	tab.Wait(`document.querySelector("#job [data-state=succeeded]")`)
+	require.Equal(t, "aspose.slides-for-.net__HiddingSlides.pptx", tab.Text("h1:not(#home h1)"))
+	require.Contains(t, tab.Text("#details"), job.ID)
+	require.Contains(t, tab.Text("#details"), "LibreOffice")
+	tab.RequireAccessible("the page of a job")
+	for _, path := range []string{"/jobs/no-id", "/jobs/00000000-0000-4000-8000-000000000000", "/jobs/%3Cimg%20src=x%3E"} {
+		tab = p.open(t, path)
+		tab.Wait(`document.querySelector("#job [data-state=failed]")`)
+		require.Equal(t, "The job does not exist", tab.Text("#job-title"))
+		require.NotEmpty(t, tab.Text("#job .remedy"))
+	}
+	tab.RequireAccessible("the page of a job that does not exist")
+}
+
+func pageIsAccessible(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	tab.RequireAccessible("the empty page")
+	convert(tab, files(t, "aspose.slides-for-.net__HiddingSlides.pptx", "synth-letter.txt", "synth-all-hidden.pptx", "gotenberg__protected_page_1.docx")...)
+	tab.Wait(inState("succeeded") + " === 2 && " + inState("failed") + " === 2")
+	tab.Choose("#files", files(t, "sample.pptx", "synth-table.xlsx")...)
+	tab.Click("#options summary")
+	tab.RequireAccessible("conversions and options")
+	tab.Resize(390, 800)
+	tab.Dark(true)
+	tab.RequireAccessible("the same on a phone in dark mode")
+	require.True(t, browser.Evaluate[bool](tab, `document.documentElement.scrollWidth <= innerWidth`), "nothing is wider than the window")
+}
+
+// pageWaitsForServer kills the process that serves the page.
+func pageWaitsForServer(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, files(t, "odftoolkit__Presentation7.odp")...) // takes seconds
+	tab.Wait(inState("queued") + " + " + inState("running") + " === 1")
+	require.NoError(t, p.system.Gateway.Kill())
+	tab.Wait(`!document.querySelector("#link").hidden`)
+	convert(tab, files(t, "synth-letter.txt")...)
+	tab.Wait(`document.querySelector("#jobs").textContent.includes("No connection to Docmill. Trying again…")`)
+	require.NoError(t, p.system.Gateway.Start(p.ctx))
+	tab.Wait(inState("succeeded") + ` === 2 && document.querySelector("#link").hidden`)
+}
+
+// TestWebPageOfABusyServer uses a server that accepts one upload at a time, and refuses the others for a while.
+func TestWebPageOfABusyServer(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DOCMILL_MAX_UPLOADS=1", "DOCMILL_MAX_OPEN_UPLOADS=1"}
+	b := startEmbedded(t, filepath.Join(t.TempDir(), "data"), settings...)
+	p := &pageBundle{testBundle: b, browser: browser.Start(t)}
+	tab := p.open(t, "/")
+	tab.LimitUploads(100 << 10) // so that uploads overlap
+	convert(tab, files(t, "aspose.slides-for-.net__HiddingSlides.pptx", "synth-deck.ppsx", "synth-deck.potx")...)
+	tab.Wait(`document.querySelector("#jobs").textContent.includes("Trying again…")`)
+	tab.LimitUploads(0)
+	tab.Wait(inState("succeeded") + " === 3")
+}
+
+// TestScreenshots checks the pictures in the README. With -update it makes them anew.
+func TestScreenshots(t *testing.T) {
+	t.Parallel()
+	images := filepath.Join(project, "docs", "images")
+	if *update {
+		takeScreenshots(t, images)
+	}
+	const maxSize = 150 << 10
+	for name, width := range map[string]int{"page.png": 1280, "page-phone.png": 390} {
+		content, err := os.ReadFile(filepath.Join(images, name))
+		require.NoError(t, err)
+		require.Less(t, len(content), maxSize)
+		picture, err := png.DecodeConfig(bytes.NewReader(content))
+		require.NoError(t, err)
+		require.Equal(t, width, picture.Width)
+	}
+}
+
+// takeScreenshots shows conversions in most states.
+func takeScreenshots(t *testing.T, images string) {
+	t.Helper()
+	p := &pageBundle{testBundle: startEmbedded(t, filepath.Join(t.TempDir(), "data")), browser: browser.Start(t)}
+	dir := t.TempDir()
+	renamed := func(from, to string) string {
+		content, err := os.ReadFile(document(from))
+		require.NoError(t, err)
+		path := filepath.Join(dir, to)
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	tab := p.open(t, "/")
+	convert(tab, renamed("aspose.slides-for-.net__HiddingSlides.pptx", "Quarterly review.pptx"), renamed("odftoolkit__Presentation7.odp", "Catalog.odp"),
+		renamed("gotenberg__protected_page_1.docx", "Contract.docx"), renamed("synth-three-pages.docx", "Offer.docx"))
+	tab.Wait(inState("failed") + " === 1 && " + inState("succeeded") + ` === 2 && document.querySelector("[data-state=running] progress")?.value > 30`)
+	tab.Do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	for _, shot := range []struct {
+		name          string
+		width, height int64
+		dark          bool
+	}{{"page.png", 1280, 860, false}, {"page-phone.png", 390, 860, true}} {
+		tab.Resize(shot.width, shot.height)
+		tab.Dark(shot.dark)
+		require.NoError(t, os.MkdirAll(images, 0o750))
+		require.NoError(t, os.WriteFile(filepath.Join(images, shot.name), tab.Screenshot(), 0o600))
+	}
+}

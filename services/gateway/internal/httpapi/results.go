@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
+)
+
+const (
+	// maxArchived is the maximum number of results in an archive, which bounds what one request costs. That many ids take
+	// 4 KB of the 32 KiB that the headers of a request may have.
+	maxArchived = 100
+	// lookups is how many of its jobs a request asks the status service about at the same time.
+	lookups = 8
+	// archiveName is the file name of an archive.
+	archiveName = "docmill-results.zip"
+)
+
+// results sends the results of several jobs in one archive.
+func (a *api) results(c *gin.Context) error {
+	ids := c.Request.URL.Query()["id"]
+	if len(ids) < 1 || len(ids) > maxArchived {
+		return problem.New(problem.ParameterInvalid, "The request names %d jobs.", len(ids)).
+			With(problem.Field{Name: "id", Detail: "must be given 1 to 100 times"})
+	}
+	locations, err := a.locate(c.Request.Context(), distinct(ids))
+	if err != nil {
+		return err
+	}
+	err = a.deps.Sender.SendArchive(c.Writer, c.Request, archiveName, locations)
+	if err != nil && c.Writer.Written() {
+		_ = c.Error(err) // for the log
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// locate returns where the results of the jobs are. All jobs that have none are reported together.
+func (a *api) locate(ctx context.Context, ids []string) ([]jobapi.Location, error) {
+	locations, faults := make([]jobapi.Location, len(ids)), make([]error, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lookups)
+	for i, id := range ids {
+		group.Go(func() error {
+			var err error
+			locations[i], err = a.locateOne(ctx, id)
+			if slices.Contains(resultless, problem.From(err).Code) {
+				faults[i], err = err, nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var fields []problem.Field
+	for i, fault := range faults {
+		if fault != nil {
+			fields = append(fields, problem.Field{Name: shortened(ids[i]), Detail: problem.From(fault).Detail})
+		}
+	}
+	if len(fields) > 0 {
+		return nil, problem.New(problem.ResultsMissing, "%d of %d jobs have no result.", len(fields), len(ids)).With(fields...)
+	}
+	return locations, nil
+}
+
+// resultless are the problems of a job that has no result.
+var resultless = []problem.Code{problem.JobNotFound, problem.JobNotFinished, problem.JobFailed}
+
+func (a *api) locateOne(ctx context.Context, id string) (jobapi.Location, error) {
+	if _, valid := parseJobID(id); !valid {
+		return jobapi.Location{}, problem.New(problem.JobNotFound, "This is not the id of a job.")
+	}
+	return a.deps.Status.Result(ctx, id)
+}
+
+// distinct returns the ids in their order, each once.
+func distinct(ids []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(ids, func(id string) bool {
+		repeated := seen[id]
+		seen[id] = true
+		return repeated
+	})
+}
+
+// shortened returns an id as a problem repeats it: a UUID has 36 bytes, but a client may send any text.
+func shortened(id string) string {
+	const enough = 40
+	if len(id) <= enough {
+		return id
+	}
+	return id[:enough] + "…"
+}

@@ -1,0 +1,116 @@
+// Requests to the API.
+
+/** A request that failed. `status` is 0 if there was no answer, and -1 if nothing was sent. */
+export class Problem extends Error {
+  constructor(status, body = {}, retryAfter = 0) {
+    super(body.detail || body.title || "");
+    this.status = status;
+    this.code = body.code || "";
+    this.title = body.title || "";
+    this.remedy = body.remedy || "";
+    this.errors = body.errors || [];
+    this.trace = body.trace_id || "";
+    this.retryAfter = retryAfter; // in seconds; 0 if the server did not say
+  }
+
+  /** Whether the same request is likely to succeed a little later. */
+  get temporary() {
+    return [0, 429, 502, 503, 504].includes(this.status);
+  }
+}
+
+/** What the server's clock is ahead of this one, in milliseconds. */
+let ahead = 0;
+
+/** The time of the server. */
+export const now = () => Date.now() + ahead;
+
+function setClock(date) {
+  const server = Date.parse(date);
+  // The header has whole seconds, so a smaller difference means nothing.
+  if (!Number.isNaN(server)) ahead = Math.abs(server - Date.now()) < 1500 ? 0 : server - Date.now();
+}
+
+/** The seconds in a Retry-After header; 0 if there are none. */
+function seconds(retryAfter) {
+  const n = Number(retryAfter);
+  return Number.isFinite(n) ? Math.max(n, 0) : 0; // a date is for people who wait for days
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function problemOf(status, text, retryAfter) {
+  const body = parse(text);
+  if (body && typeof body.code === "string") return new Problem(status, body, seconds(retryAfter));
+  return new Problem(status, { detail: `Something between this browser and Docmill answered with status ${status}.` }, seconds(retryAfter));
+}
+
+/** Requests JSON. Returns the body and how many seconds the server wants a client to wait before it asks again. */
+async function get(path) {
+  let response, text;
+  try {
+    // What hangs that long is a connection that is gone.
+    response = await fetch(path, { signal: AbortSignal.timeout(15_000) });
+    text = await response.text();
+  } catch {
+    throw new Problem(0, { detail: "Docmill does not answer." });
+  }
+  setClock(response.headers.get("Date"));
+  const retryAfter = response.headers.get("Retry-After");
+  if (!response.ok) throw problemOf(response.status, text, retryAfter);
+  const body = parse(text);
+  if (!body) throw problemOf(response.status, text, retryAfter);
+  return { body, retryAfter: seconds(retryAfter) };
+}
+
+export const formats = async () => (await get("/v1/formats")).body;
+
+const path = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
+
+export const poll = (id) => get(path(id));
+export const resultPath = (id) => `${path(id)}/result`;
+export const eventsPath = (id) => `${path(id)}/events`;
+export const pagePath = (id) => `/jobs/${encodeURIComponent(id)}`;
+
+/** The most results that one archive may have. */
+const maxArchived = 100;
+
+/** The paths of the archives of all these results. */
+export function archivePaths(ids) {
+  const paths = [];
+  for (let i = 0; i < ids.length; i += maxArchived) {
+    paths.push("/v1/results.zip?" + new URLSearchParams(ids.slice(i, i + maxArchived).map((id) => ["id", id])));
+  }
+  return paths;
+}
+
+/**
+ * Submits a document and resolves with its job. fetch cannot tell how much of a body was sent; XMLHttpRequest can.
+ * The caller may abort the returned request.
+ */
+export function submit(file, name, fields, onProgress) {
+  const request = new XMLHttpRequest();
+  const job = new Promise((resolve, reject) => {
+    const form = new FormData();
+    for (const [field, value] of Object.entries(fields)) form.append(field, value);
+    form.append("file", file, name); // last: the server reads the options first
+    request.upload.onprogress = (e) => onProgress(e.lengthComputable ? e.loaded / e.total : 0);
+    request.onload = () => {
+      setClock(request.getResponseHeader("Date"));
+      const body = parse(request.responseText);
+      if (request.status >= 200 && request.status < 300 && body) resolve(body);
+      else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+    };
+    request.onerror = () => reject(new Problem(0, { detail: "The connection was lost." }));
+    request.onabort = () => reject(new Problem(0, { code: "aborted" }));
+    request.open("POST", "/v1/jobs");
+    request.send(form);
+  });
+  return { job, abort: () => request.abort() };
+}

@@ -1,0 +1,79 @@
+// The page of one job, whose address can be shared.
+
+import { Follower, ended } from "./follow.js";
+import { Link } from "./link.js";
+import { Row } from "./row.js";
+import { announce, count, duration, setName, shown, size, stateOf } from "./words.js";
+
+const steps = { queued: "in the queue", fetch: "to fetch", load: "to open", export: "to convert", store: "to save" };
+
+export class JobPage {
+  #row = new Row();
+  #title = document.getElementById("job-title");
+  #job;
+
+  constructor(segment) {
+    this.#row.element.querySelector(".download").classList.add("primary");
+    document.getElementById("job").hidden = false;
+    this.#title.textContent = "Conversion";
+    this.#row.unknown();
+    document.getElementById("job-card").append(this.#row.element);
+    const link = new Link();
+    const follower = new Follower({
+      onJob: (job) => this.#show(job), onGone: (_, problem) => this.#gone(problem), onLink: (problem) => link.show(problem),
+    });
+    follower.add(segment);
+    setInterval(() => this.#job && !ended(this.#job) && this.#row.tick(), 1000);
+  }
+
+  #show(job) {
+    if (!this.#job) this.#row.offerCopy();
+    this.#job = job;
+    setName(this.#title, job.source.filename);
+    this.#row.describe({ name: job.source.filename, to: job.target.format });
+    this.#row.job(job);
+    document.title = `${shown(job.source.filename)} · Docmill`;
+    if (ended(job)) announce(`${job.source.filename}: ${stateOf(job)}`);
+    this.#details(job);
+  }
+
+  #gone(problem) {
+    this.#title.textContent = problem.title || "This conversion cannot be shown";
+    document.title = `${this.#title.textContent} · Docmill`;
+    this.#row.problem(problem, "No such job");
+  }
+
+  #details(job) {
+    const report = job.report || { seconds: {}, fonts: [], blocked_links: [] };
+    const at = (time) => time && new Date(time).toLocaleString();
+    const took = Object.entries(steps).filter(([step]) => report.seconds[step] !== undefined)
+      .map(([step, words]) => `${duration(report.seconds[step] * 1000)} ${words}`);
+    const fonts = report.fonts.map((f) => (f.found ? f.name : `${f.name} (${f.replaced_by ? `replaced by ${f.replaced_by}` : "not installed"})`));
+    const more = report.blocked_links_total - report.blocked_links.length;
+    const facts = {
+      Document: `${job.source.filename}, ${size(job.source.size)}`,
+      Options: Object.entries(job.target.options || {}).map(([name, value]) => `${name}: ${value}`).join(", "),
+      Label: job.tag,
+      Result: job.result && [job.result.filename, size(job.result.size), ...(job.result.pages ? [count(job.result.pages, "page", "pages")] : [])].join(", "),
+      Submitted: at(job.created_at),
+      Ended: at(job.finished_at),
+      Attempts: job.attempt > 1 ? String(job.attempt) : "",
+      Time: took.join(", "),
+      Fonts: fonts.join(", "),
+      "Blocked links": report.blocked_links.concat(more > 0 ? [`and ${more} more`] : []).join(", "),
+      Engine: report.engine,
+      Id: job.id,
+    };
+    const list = document.querySelector("#details dl");
+    list.replaceChildren(...Object.entries(facts).filter(([, value]) => value).map(([name, value]) => {
+      const fact = document.createElement("div");
+      const term = document.createElement("dt");
+      const description = document.createElement("dd");
+      term.textContent = name;
+      description.textContent = shown(value);
+      fact.append(term, description);
+      return fact;
+    }));
+    document.getElementById("details").hidden = false;
+  }
+}

@@ -1,0 +1,195 @@
+// A conversion as it is shown in the list, and on its own page.
+
+import { now, pagePath, resultPath } from "./api.js";
+import { ended } from "./follow.js";
+import { duration, elapsed, extension, factsOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
+
+const passwordCodes = ["password-required", "password-wrong"];
+
+export const needsPassword = (problem) => passwordCodes.includes(problem?.code);
+
+/** The tile with the extension of a document. */
+export function setTile(tile, name, family) {
+  tile.textContent = extension(name).slice(0, 4) || "?";
+  if (family) tile.dataset.family = family;
+}
+
+/** The family of documents with a media type, for the color of their tile. */
+function familyOf(mediaType) {
+  if (/presentation|powerpoint/.test(mediaType)) return "presentation";
+  if (/spreadsheet|excel|csv/.test(mediaType)) return "spreadsheet";
+  return /word|text|rtf/.test(mediaType) ? "text" : "";
+}
+
+export class Row {
+  #job = null;
+  #parts;
+
+  /** `on` has the functions that are called for the buttons: onRemove, onAgain, onPassword(password, file). */
+  constructor(on = {}) {
+    this.element = document.getElementById("row").content.firstElementChild.cloneNode(true);
+    const find = (selector) => this.element.querySelector(selector);
+    this.#parts = {
+      tile: find(".tile"), name: find(".name"), to: find(".to"), words: find(".words"), facts: find(".facts"), progress: find("progress"),
+      problem: find(".problem"), detail: find(".detail"), errors: find(".problem ul"), remedy: find(".remedy"), warnings: find(".warnings"),
+      password: find(".password"), fileField: find(".file-field"), file: find("[type=file]"), secret: find("[type=password]"),
+      again: find(".again"), download: find(".download"), copy: find(".copy"), remove: find(".remove"),
+    };
+    this.#parts.remove.hidden = !on.onRemove;
+    this.#parts.remove.addEventListener("click", () => on.onRemove());
+    this.#parts.again.addEventListener("click", () => on.onAgain());
+    this.#parts.password.addEventListener("submit", (e) => {
+      e.preventDefault();
+      const secret = this.#parts.secret.value;
+      this.#parts.secret.value = "";
+      on.onPassword(secret, this.#parts.file.files[0]);
+    });
+  }
+
+  /** Names the document. The name links to the page of its job, once there is one. */
+  describe({ name, to, id, family }) {
+    const p = this.#parts;
+    setName(p.name, name);
+    if (id) p.name.href = pagePath(id);
+    else p.name.removeAttribute("href");
+    p.to.textContent = `to ${shown(to).toUpperCase()}`;
+    setTile(p.tile, name, family);
+    const label = shown(name);
+    if (id) p.name.setAttribute("aria-label", label); // it is cut in two for the eye
+    p.progress.setAttribute("aria-label", `Progress of ${label}`);
+    p.remove.setAttribute("aria-label", `Remove ${label}`);
+    p.again.setAttribute("aria-label", `Try ${label} again`);
+    p.download.setAttribute("aria-label", `Download the result of ${label}`);
+    p.password.setAttribute("aria-label", `Password of ${label}`);
+  }
+
+  uploading(state) {
+    this.#job = null;
+    this.#state("uploading");
+    this.#facts([]);
+    const waits = state.problem;
+    const percent = Math.floor((state.fraction || 0) * 100);
+    if (waits) this.#words(`${waits.status ? waits.message : "No connection to Docmill."} Trying again…`);
+    else if (state.fraction === undefined) this.#words("Waiting to be uploaded");
+    else this.#words(percent < 100 ? "Uploading" : "Checking the document");
+    if (!waits && percent < 100 && state.fraction !== undefined) this.#facts([`${percent}%`]);
+    this.#progress(waits || state.fraction === undefined ? 0 : percent);
+  }
+
+  /** Shows that the state of a job is not known yet. */
+  unknown() {
+    this.#state("unknown");
+    this.#words("Asking for the state");
+    this.#progress(null);
+  }
+
+  job(job) {
+    const p = this.#parts;
+    this.#job = job;
+    this.#state(job.status);
+    setTile(p.tile, job.source.filename, familyOf(job.source.content_type));
+    this.#words(stateOf(job));
+    if (ended(job)) this.#progress(undefined);
+    else this.#progress(job.progress ? job.progress.percent : 0);
+    this.tick();
+    p.download.hidden = job.status !== "succeeded";
+    if (job.status === "succeeded") {
+      p.download.href = resultPath(job.id);
+      p.download.title = `${shown(job.result.filename)}, ${size(job.result.size)}`;
+    }
+    this.#warnings(warnings(job));
+    if (job.error) this.problem(job.error, "Failed");
+  }
+
+  /** Shows why there is no result: the error of a job, or the problem of a request. */
+  problem(problem, words = "Not accepted") {
+    const p = this.#parts;
+    if (needsPassword(problem)) words = problem.code === "password-wrong" ? "Wrong password" : "Password needed";
+    if (!this.#job) this.#facts([]);
+    this.#state("failed");
+    this.#words(words);
+    this.#progress(undefined);
+    p.problem.hidden = false;
+    p.detail.textContent = shown(problem.detail || problem.message || problem.title || "");
+    const errors = (problem.errors || []).map((e) => {
+      const item = document.createElement("li");
+      item.textContent = shown(`${e.name}: ${e.detail}`);
+      return item;
+    });
+    p.errors.replaceChildren(...errors);
+    p.errors.hidden = errors.length === 0;
+    const trace = problem.code === "internal" && problem.trace ? ` Trace id: ${problem.trace}` : "";
+    p.remedy.textContent = shown(textOf(problem.code)?.remedy || problem.remedy || "") + trace;
+  }
+
+  /** Offers to enter a password; `withFile` is whether the document has to be chosen again. */
+  askPassword(withFile) {
+    this.#parts.password.hidden = false;
+    this.#parts.fileField.hidden = !withFile;
+    this.#parts.file.required = withFile;
+  }
+
+  set canTryAgain(can) {
+    this.#parts.again.hidden = !can;
+  }
+
+  /** Offers to copy the address of the job. Browsers allow that only on HTTPS and localhost. */
+  offerCopy() {
+    const { copy } = this.#parts;
+    if (!navigator.clipboard) return;
+    copy.hidden = false;
+    copy.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(location.href);
+        copy.textContent = "Link copied";
+      } catch {
+        copy.textContent = "Not allowed";
+      }
+    });
+  }
+
+  /** Updates the elapsed time. */
+  tick() {
+    if (this.#job) this.#facts([...factsOf(this.#job), duration(elapsed(this.#job, now()))]);
+  }
+
+  #facts(facts) {
+    this.#parts.facts.textContent = facts.join(" · ");
+  }
+
+  #state(state) {
+    const p = this.#parts;
+    this.element.dataset.state = state;
+    p.problem.hidden = true;
+    p.password.hidden = true;
+    p.again.hidden = true;
+    p.download.hidden = true;
+    p.warnings.hidden = true;
+  }
+
+  #words(words) {
+    if (this.#parts.words.textContent !== words) this.#parts.words.textContent = words;
+  }
+
+  /** Sets the bar: null is an unknown part, undefined hides it. */
+  #progress(percent) {
+    const { progress } = this.#parts;
+    progress.hidden = percent === undefined;
+    if (percent === null || percent === undefined) progress.removeAttribute("value");
+    else progress.value = percent;
+  }
+
+  #warnings(all) {
+    this.#parts.warnings.hidden = all.length === 0;
+    this.#parts.warnings.replaceChildren(
+      ...all.map(({ what, remedy }) => {
+        const item = document.createElement("li");
+        const mend = document.createElement("span");
+        mend.className = "soft";
+        mend.textContent = ` ${remedy}`;
+        item.append(shown(what), mend);
+        return item;
+      }),
+    );
+  }
+}

@@ -1,0 +1,85 @@
+// Uploads documents, a few at a time.
+
+import { Problem, submit } from "./api.js";
+
+const maxUploads = 3;
+const maxTries = 30; // some minutes
+const longestWait = 10_000; // between two tries, in milliseconds
+
+export class Uploads {
+  #waiting = [];
+  #running = new Set();
+  #holdUntil = 0;
+
+  /** How many uploads have not ended. */
+  get count() {
+    return this.#waiting.length + this.#running.size;
+  }
+
+  /**
+   * Adds an upload: {file, name, fields, onState, onJob, onProblem}. onState gets {fraction}, or {problem} while the upload
+   * waits to be tried again.
+   */
+  add(upload) {
+    upload.tries = 0;
+    this.#waiting.push(upload);
+    this.#work();
+    return upload;
+  }
+
+  cancel(upload) {
+    upload.canceled = true;
+    upload.abort?.();
+    this.#waiting = this.#waiting.filter((other) => other !== upload);
+  }
+
+  #work() {
+    const wait = this.#holdUntil - Date.now();
+    if (wait > 0) {
+      setTimeout(() => this.#work(), wait);
+      return;
+    }
+    while (this.#running.size < maxUploads && this.#waiting.length > 0) this.#send(this.#waiting.shift());
+  }
+
+  async #send(upload) {
+    this.#running.add(upload);
+    upload.tries++;
+    upload.onState({ fraction: 0 });
+    const request = submit(upload.file, upload.name, upload.fields, (fraction) => upload.onState({ fraction }));
+    upload.abort = request.abort;
+    let job, problem;
+    try {
+      job = await request.job;
+    } catch (error) {
+      problem = error.status === 0 && !(await isReadable(upload.file)) ? unreadable() : error;
+    }
+    this.#running.delete(upload);
+    if (job) upload.onJob(job);
+    else if (!upload.canceled) this.#failed(upload, problem);
+    this.#work();
+  }
+
+  #failed(upload, problem) {
+    if (!problem.temporary || upload.tries >= maxTries) {
+      upload.onProblem(problem);
+      return;
+    }
+    const wait = problem.retryAfter * 1000 || Math.min(1000 * 2 ** (upload.tries - 1), longestWait);
+    this.#holdUntil = Math.max(this.#holdUntil, Date.now() + wait);
+    this.#waiting.unshift(upload);
+    upload.onState({ problem });
+  }
+}
+
+/** Whether the document is still what was chosen. If it is not, its upload looks like a lost connection. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const unreadable = () => new Problem(-1, { detail: "The document cannot be read: it was changed or removed.", remedy: "Choose it again." });
