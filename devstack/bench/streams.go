@@ -10,9 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/client"
 )
 
 const (
+	// streamed is the number of jobs that the streams are spread over.
+	streamed = 1000
 	// opening limits the connections that are opened at the same time.
 	opening = 64
 	// settled is how long the streams are read before the memory is measured: a silent stream gets a comment after 15 s.
@@ -46,14 +50,18 @@ func (m *measurement) streaming(ctx context.Context) error {
 func (m *measurement) memoryWithStreams(ctx context.Context, c Candidate) (int64, error) {
 	ctx, closeAll := context.WithCancel(ctx)
 	defer closeAll()
-	job, err := m.submit(ctx, c.Edge)
+	jobs := make([]client.Job, streamed)
+	_, err := rate(ctx, streamed, func(i int) (err error) {
+		jobs[i], err = m.submit(ctx, c.Edge)
+		return err
+	})
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("submit: %w", err)
 	}
 	var group errgroup.Group
 	group.SetLimit(opening)
-	for range m.Streams {
-		group.Go(func() error { return stream(ctx, c.EdgeURL+"/v1/jobs/"+job.ID+"/events") })
+	for i := range m.Streams {
+		group.Go(func() error { return stream(ctx, c.EdgeURL+"/v1/jobs/"+jobs[i%streamed].ID+"/events") })
 	}
 	if err := group.Wait(); err != nil {
 		return 0, fmt.Errorf("open a stream: %w", err)
@@ -80,7 +88,7 @@ func stream(ctx context.Context, address string) error {
 	if _, err := fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target.Path, target.Host); err != nil {
 		return err
 	}
-	const small = 2 << 10 // a job has 1 KiB; 10,000 larger buffers would count
+	const small = 2 << 10 // a job has 1 KiB; 10,000 larger buffers would add up
 	lines := bufio.NewScanner(bufio.NewReaderSize(connection, small))
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "data: ") {
