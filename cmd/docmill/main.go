@@ -7,17 +7,28 @@ import (
 	"os"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/check"
+	"github.com/docmill/docmill/cmd/docmill/internal/completion"
 	"github.com/docmill/docmill/cmd/docmill/internal/convert"
+	"github.com/docmill/docmill/cmd/docmill/internal/doctor"
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
+	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
+	"github.com/docmill/docmill/cmd/docmill/internal/manual"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 	"github.com/docmill/docmill/platform/config"
 )
 
 // commands are the program's commands.
 type commands struct {
-	Convert convert.Command `cmd:"" help:"Convert documents, on this machine or with a server."`
-	Serve   serve.Command   `cmd:"" help:"Run all of Docmill in this process, on SQLite and a directory."`
-	Check   check.Command   `cmd:"" help:"Check a data directory that is not in use."`
+	Convert    convert.Command   `cmd:"" help:"Convert documents, on this machine or with a server."`
+	Jobs       jobs.Commands     `cmd:"" help:"Show jobs of a server, or wait for them."`
+	Result     jobs.Result       `cmd:"" help:"Download the result of a job of a server."`
+	Formats    jobs.Formats      `cmd:"" help:"List the formats, and what they can be converted to."`
+	Serve      serve.Command     `cmd:"" help:"Run a Docmill server: everything in one process, on SQLite and a directory."`
+	Doctor     doctor.Command    `cmd:"" help:"Examine LibreOffice, fonts, the sandbox, the data directory and servers."`
+	Check      check.Command     `cmd:"" help:"Check a data directory that is not in use."`
+	Completion completion.Script `cmd:"" help:"Print a script that completes command lines in a shell."`
+	Man        manual.Command    `cmd:"" help:"Print the manual page."`
+	Words      completion.Words  `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
 
 const description = "Docmill converts office documents to PDF and other formats."
@@ -43,5 +54,5 @@ func run(ctx context.Context, streams *invocation.Streams, source config.Source)
 		return invocation.Usage, err
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return invocation.CodeOf(ctx, parsed.Run(streams))
+	return invocation.CodeOf(ctx, parsed.Run(streams, parsed.Model))
 }

@@ -3,8 +3,10 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -61,8 +63,7 @@ func Reach(ctx context.Context, server string) (client.Formats, error) {
 		err = errors.New("the answer to /v1/formats lists none")
 	}
 	if err != nil {
-		return formats, invocation.Errorf(invocation.Unavailable,
-			"cannot use the server %s: %w\nCheck the URL and that Docmill runs there; docmill doctor --server=URL tells more", redacted(server), plain(err))
+		return formats, &invocation.Error{Code: invocation.Unavailable, Err: &unusable{server, plain(err)}}
 	}
 	return formats, nil
 }
@@ -169,3 +170,55 @@ func remedy(code client.Code, fromServer string) string {
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 func sentences(all ...string) string { return strings.TrimSpace(strings.Join(all, " ")) }
+
+// unusable is the error of [Reach].
+type unusable struct {
+	server string
+	cause  error
+}
+
+// Error says what to do.
+func (u *unusable) Error() string {
+	return fmt.Sprintf("cannot use the server %s: %v\nCheck the URL, and that Docmill runs there; docmill doctor --server=URL tells more",
+		redacted(u.server), u.cause)
+}
+
+// Cause returns why a server cannot be used.
+func Cause(err error) error {
+	if known, ok := errors.AsType[*unusable](err); ok {
+		return known.cause
+	}
+	return err
+}
+
+// Version returns the version of a server's API.
+func Version(ctx context.Context, server string) (string, error) {
+	base, err := parse(server)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/v1/openapi.json", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var document struct {
+		Info struct {
+			Version string `json:"version"`
+		} `json:"info"`
+	}
+	const limit = 16 << 20
+	if err := json.NewDecoder(io.LimitReader(response.Body, limit)).Decode(&document); err != nil {
+		return "", err
+	}
+	if document.Info.Version == "" {
+		return "", errors.New("the OpenAPI document has no version")
+	}
+	return document.Info.Version, nil
+}

@@ -106,6 +106,16 @@ func (p *pool) check() error {
 	return nil
 }
 
+// version returns the name and version of the instance that new conversions use.
+func (p *pool) version() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil {
+		return "LibreOffice"
+	}
+	return p.current.version
+}
+
 // run is Engine.Run. It returns when all instances have ended.
 func (p *pool) run(ctx context.Context, try trial, ready func(), drain <-chan struct{}) error {
 	defer p.stop()
