@@ -112,11 +112,7 @@ func (c *Command) Run(ctx context.Context, streams *invocation.Streams) error {
 
 // prepare checks everything that can be checked before documents are converted.
 func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
-	values, err := c.Options.Values()
-	if err != nil {
-		return nil, err
-	}
-	j := &job{Command: c, streams: streams, values: values}
+	j := &job{Command: c, streams: streams, values: c.Options.Values()}
 	switch {
 	case len(c.Documents) == 0 && len(c.Watch) == 0:
 		return nil, invocation.Errorf(invocation.Usage, "give a document, a directory, or - for the standard input (see docmill convert --help)")
@@ -124,6 +120,9 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 		return nil, invocation.Errorf(invocation.Usage, "--watch needs --output with a directory")
 	}
 	whole, err := j.destination()
+	if err == nil {
+		err = c.Options.Check(j.values)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +180,7 @@ func (j *job) inferTarget() error {
 		for target := range f.Targets() {
 			if target.Extension == extension || target.ID == extension {
 				j.values[string(option.To)] = target.ID
-				_, err := j.Options.check(j.values)
-				return err
+				return nil
 			}
 		}
 	}

@@ -128,19 +128,19 @@ func placeholder(o option.Option) string {
 	}
 }
 
-// Values returns the options that are set, as the API has them. Its error lists every flag that is wrong.
-func (f Flags) Values() (map[string]string, error) {
+// Values returns the options that are set, as the API has them.
+func (f Flags) Values() map[string]string {
 	values := map[string]string{}
 	for i, o := range f.options {
 		if value, set := text(f.values.Elem().Field(i)); set {
 			values[string(o.Name)] = value
 		}
 	}
-	return f.check(values)
+	return values
 }
 
-// check returns the values if they are right.
-func (f Flags) check(values map[string]string) (map[string]string, error) {
+// Check returns an error that lists every flag that is wrong.
+func (f Flags) Check(values map[string]string) error {
 	chosen := option.New()
 	var wrong []string
 	for _, o := range f.options {
@@ -156,9 +156,9 @@ func (f Flags) check(values map[string]string) (map[string]string, error) {
 		wrong = append(wrong, "--"+strings.ReplaceAll(violation.Name, "_", "-")+" "+violation.Detail)
 	}
 	if len(wrong) > 0 {
-		return nil, invocation.Errorf(invocation.Usage, "%s (see docmill convert --help)", strings.Join(wrong, "; "))
+		return invocation.Errorf(invocation.Usage, "%s (see docmill convert --help)", strings.Join(wrong, "; "))
 	}
-	return values, nil
+	return nil
 }
 
 // unsuitable returns the options that apply to no document with this target.

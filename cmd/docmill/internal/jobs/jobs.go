@@ -38,26 +38,18 @@ func (o of) call(f func(from *client.Client) error) error {
 		return err
 	}
 	err = f(from)
-	if _, ok := errors.AsType[*client.Problem](err); err == nil || ok {
-		return explained(err)
-	}
-	if _, ok := errors.AsType[*invocation.Error](err); ok {
+	if _, ended := errors.AsType[*invocation.Error](err); err == nil || ended {
 		return err
 	}
-	if _, ok := errors.AsType[*client.JobError](err); ok {
-		return explained(err)
-	}
-	if fault := remote.Explain(err); fault.Code == remote.CodeNetwork {
+	fault := remote.Explain(err)
+	switch fault.Code {
+	case client.CodeInternal, remote.CodeUnreadable: // of this machine, unless a server has said so
+		if _, ok := errors.AsType[*client.Problem](err); !ok {
+			return err
+		}
+	case remote.CodeNetwork:
 		return invocation.Errorf(invocation.Unavailable, "%w [%s]", fault, fault.Code)
 	}
-	return err
-}
-
-func explained(err error) error {
-	if err == nil {
-		return nil
-	}
-	fault := remote.Explain(err)
 	return fmt.Errorf("%w [%s]", fault, fault.Code)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -127,7 +128,18 @@ func Explain(err error) *Fault {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return &Fault{CodeUnreadable, "It cannot be read: " + file.Err.Error() + ".", ""}
 	}
+	if !isNetwork(err) {
+		return &Fault{client.CodeInternal, capital(err.Error()) + ".", ""}
+	}
 	return &Fault{CodeNetwork, fmt.Sprintf("The server cannot be used: %v.", plain(err)), "Try again when it is back; docmill doctor --server=URL tells more."}
+}
+
+// isNetwork reports whether the server did not answer, or not as a Docmill.
+func isNetwork(err error) bool {
+	_, request := errors.AsType[*url.Error](err)
+	_, network := errors.AsType[net.Error](err)
+	_, foreign := errors.AsType[*client.Problem](err)
+	return request || network || foreign || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // detail returns what is wrong with a request, including each of its options.
