@@ -81,11 +81,14 @@ type Interrupt struct{ Signal syscall.Signal }
 // Error implements error.
 func (i *Interrupt) Error() string { return "stopped by " + i.Signal.String() }
 
-// Interruptible returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.
+// Interruptible returns a context that ends with SIGINT, SIGTERM or the end of the terminal. A second signal ends the process at once.
 func Interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		select {
 		case received := <-signals:

@@ -79,6 +79,7 @@ func (b *bars) Begin(document string) Track {
 	track := &barTrack{bars: b, document: document, began: time.Now()}
 	track.phase.Store("waiting")
 	b.running[track] = true
+	track.appearing = time.AfterFunc(patience, track.appear)
 	return track
 }
 
@@ -122,6 +123,7 @@ func (b *bars) Close() {
 func (b *bars) end(track *barTrack, o *Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	track.appearing.Stop()
 	track.hide()
 	delete(b.running, track)
 	if o == nil {
@@ -147,7 +149,11 @@ type barTrack struct {
 	document string
 	began    time.Time
 	phase    atomic.Value // string
-	bar      *mpb.Bar     // nil until it is shown; guarded by bars.mu
+
+	// The rest is guarded by bars.mu.
+	bar       *mpb.Bar // nil until it is shown
+	done      int64    // percent
+	appearing *time.Timer
 }
 
 // Upload implements Track.
@@ -177,23 +183,30 @@ func (t *barTrack) End(o Outcome) { t.bars.end(t, &o) }
 // Abandon implements Track.
 func (t *barTrack) Abandon() { t.bars.end(t, nil) }
 
-// show moves the bar, which appears when the document has taken a while.
+// show moves the bar.
 func (t *barTrack) show(phase string, done int64) {
 	t.phase.Store(phase)
 	t.bars.mu.Lock()
 	defer t.bars.mu.Unlock()
-	if t.bar == nil {
-		if time.Since(t.began) < patience && t.bars.Total != 1 {
-			return
-		}
+	t.done = done
+	if t.bar != nil {
+		t.bar.SetCurrent(done)
+	}
+}
+
+// appear shows the bar of a document that has taken a while.
+func (t *barTrack) appear() {
+	t.bars.mu.Lock()
+	defer t.bars.mu.Unlock()
+	if t.bars.running[t] && t.bar == nil {
 		t.bar = t.bars.open().AddBar(percent, mpb.BarWidth(barWidth), mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(short(t.document), decor.WC{W: nameWidth, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 				text, _ := t.phase.Load().(string)
 				return fmt.Sprintf(" %s %.0f s", text, time.Since(t.began).Seconds())
 			})))
+		t.bar.SetCurrent(t.done)
 	}
-	t.bar.SetCurrent(done)
 }
 
 // hide removes the bar. The lock is held.

@@ -17,10 +17,11 @@ import (
 type lines struct {
 	Options
 
-	mu                sync.Mutex
-	began             time.Time
-	converted, failed int
-	closed            bool
+	mu    sync.Mutex
+	began time.Time
+	// failed has the last outcome of each document: one whose password was asked for is tried again.
+	failed map[string]bool
+	closed bool
 }
 
 // Begin implements Reporter.
@@ -59,13 +60,18 @@ func (l *lines) write(to io.Writer, text string) {
 func (l *lines) summary() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ended := l.converted + l.failed
+	ended, failed := len(l.failed), 0
+	for _, f := range l.failed {
+		if f {
+			failed++
+		}
+	}
 	if l.closed || l.Quiet || ended < 2 {
 		return ""
 	}
 	l.closed = true
 	took := time.Since(l.began)
-	text := fmt.Sprintf("%d converted, %d failed", l.converted, l.failed)
+	text := fmt.Sprintf("%d converted, %d failed", ended-failed, failed)
 	if left := l.Total - ended; left > 0 {
 		text += fmt.Sprintf(", %d not tried", left)
 	}
@@ -76,11 +82,10 @@ func (l *lines) summary() string {
 func (l *lines) count(o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if o.Error != nil {
-		l.failed++
-	} else {
-		l.converted++
+	if l.failed == nil {
+		l.failed = map[string]bool{}
 	}
+	l.failed[o.Document] = o.Error != nil
 }
 
 // lineTrack shows nothing but the outcome.
