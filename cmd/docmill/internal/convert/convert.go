@@ -245,7 +245,7 @@ func (j *job) connect(ctx context.Context, report progress.Reporter) (context.Co
 		use, err := remote.New(j.Server)
 		return ctx, use, func() error { return nil }, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx) //nolint:govet // stop calls it
+	ctx, cancel := context.WithCancelCause(ctx)
 	instance, err := local.Start(ctx, j.Engine, j.logger(report))
 	if err != nil {
 		cancel(nil)
@@ -281,7 +281,7 @@ func (j *job) run(ctx context.Context, r *runner) error {
 		err = j.watch(ctx, r)
 	} else {
 		r.all(ctx, j.documents)
-		err = r.askForPasswords(ctx, j.streams)
+		r.askForPasswords(ctx, j.streams)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		if !errors.As(cause, new(*invocation.Error)) && r.report.Terminal() {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/docmill/docmill/contract/format"
@@ -142,14 +141,4 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// pathsOf returns the paths of documents.
-func pathsOf(documents []document) []string {
-	paths := make([]string, 0, len(documents))
-	for _, d := range documents {
-		paths = append(paths, d.path)
-	}
-	slices.Sort(paths)
-	return paths
 }

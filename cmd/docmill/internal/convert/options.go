@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -89,10 +90,10 @@ func help(o option.Option) string {
 	if o.Kind == option.Secret {
 		text = "File with the " + strings.ToLower(text[:1]) + text[1:]
 	}
-	switch o.Kind {
-	case option.Choice:
+	if o.Kind == option.Choice {
 		text += " One of: " + strings.Join(o.Allowed, ", ") + "."
-	case option.Integer:
+	}
+	if o.Kind == option.Integer {
 		text += fmt.Sprintf(" %d to %d.", o.Minimum, o.Maximum)
 	}
 	if o.Default != "" {
@@ -186,7 +187,7 @@ func text(flag reflect.Value) (value string, set bool) {
 		if v == nil {
 			return "", false
 		}
-		return fmt.Sprint(*v), true
+		return strconv.FormatBool(*v), true
 	case config.Secret:
 		return v.Reveal(), v.Reveal() != ""
 	case *string:

@@ -15,16 +15,16 @@ const maxQuestions = 3
 
 // askForPasswords converts the documents whose passwords are missing or wrong, and asks for these on a terminal, when
 // nothing else is shown there. An empty answer leaves the document out.
-func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Streams) error {
+func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Streams) {
 	if !progress.IsTerminal(streams.Stdin) || !progress.IsTerminal(streams.Stderr) || !r.report.Terminal() {
-		return nil
+		return
 	}
 	for range maxQuestions {
 		locked := r.locked
 		r.locked = nil
 		for _, d := range locked {
 			if ctx.Err() != nil {
-				return nil
+				return
 			}
 			r.report.Pause()
 			password, err := ask(ctx, streams, d)
@@ -35,7 +35,6 @@ func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Stream
 			r.one(ctx, d, password)
 		}
 	}
-	return nil
 }
 
 // ask reads a password from the terminal, which does not show it.

@@ -38,7 +38,9 @@ func (j *job) watch(ctx context.Context, r *runner) error {
 	}
 	var workers sync.WaitGroup
 	workers.Go(func() { r.each(ctx, w.queue) })
-	r.report.Note("watching " + strings.Join(j.Watch, ", ") + "; stop with Ctrl-C")
+	if !j.Quiet {
+		r.report.Note("watching " + strings.Join(j.Watch, ", ") + "; stop with Ctrl-C")
+	}
 	err = w.run(ctx, r)
 	close(w.queue)
 	workers.Wait()

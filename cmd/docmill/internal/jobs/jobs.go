@@ -42,15 +42,15 @@ func (o of) call(f func(from *client.Client) error) error {
 		return err
 	}
 	fault := remote.Explain(err)
-	switch fault.Code {
-	case client.CodeInternal, remote.CodeUnreadable: // of this machine, unless a server has said so
-		if _, ok := errors.AsType[*client.Problem](err); !ok {
-			return err
-		}
-	case remote.CodeNetwork:
+	if fault.Code == remote.CodeNetwork {
 		return invocation.Errorf(invocation.Unavailable, "%w [%s]", fault, fault.Code)
 	}
-	return fmt.Errorf("%w [%s]", fault, fault.Code)
+	_, problem := errors.AsType[*client.Problem](err)
+	_, failure := errors.AsType[*client.JobError](err)
+	if problem || failure {
+		return fmt.Errorf("%w [%s]", fault, fault.Code)
+	}
+	return err // of this machine
 }
 
 // Show is `docmill jobs show`.
@@ -93,12 +93,12 @@ Example:
 
 // Run runs the command.
 func (c *Wait) Run(ctx context.Context, streams *invocation.Streams) error {
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, invocation.Errorf(invocation.Failed, "the job has not ended within %s", c.Timeout))
+		defer cancel()
+	}
 	return c.call(func(from *client.Client) error {
-		if c.Timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, invocation.Errorf(invocation.Failed, "the job has not ended within %s", c.Timeout))
-			defer cancel()
-		}
 		job, err := from.Job(ctx, c.ID)
 		if err == nil {
 			job, err = from.Wait(ctx, job)

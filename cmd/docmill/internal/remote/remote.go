@@ -148,10 +148,11 @@ func detail(problem *client.Problem) string {
 	if text == "" {
 		text = problem.Title + "."
 	}
+	said := []string{text}
 	for _, field := range problem.Fields {
-		text += " --" + strings.ReplaceAll(field.Name, "_", "-") + " " + field.Detail + "."
+		said = append(said, "--"+strings.ReplaceAll(field.Name, "_", "-")+" "+field.Detail+".")
 	}
-	return text
+	return sentences(said...)
 }
 
 // remedies are what to do at a command line where the API's remedy speaks of requests.
