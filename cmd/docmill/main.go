@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/check"
 	"github.com/docmill/docmill/cmd/docmill/internal/completion"
@@ -28,7 +31,9 @@ type commands struct {
 	Check      check.Command     `cmd:"" help:"Check a data directory that is not in use."`
 	Completion completion.Script `cmd:"" help:"Print a script that completes command lines in a shell."`
 	Man        manual.Command    `cmd:"" help:"Print the manual page."`
-	Words      completion.Words  `cmd:"" name:"__complete" hidden:"" passthrough:""`
+	Version    kong.VersionFlag  `help:"Print the version."`
+
+	Words completion.Words `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
 
 const description = "Docmill converts office documents to PDF and other formats."
@@ -49,10 +54,25 @@ func run(ctx context.Context, streams *invocation.Streams, source config.Source)
 		source.Args = []string{"--help"}
 	}
 	given := commands{Convert: convert.Command{Options: convert.NewFlags()}}
-	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{"admin_address": serve.AdminAddress})
+	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{"admin_address": serve.AdminAddress, "version": version()})
 	if err != nil {
 		return invocation.Usage, err
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return invocation.CodeOf(ctx, parsed.Run(streams, parsed.Model))
+}
+
+// version returns the version that the program was built from.
+func version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "docmill (unknown version)"
+	}
+	text := "docmill " + build.Main.Version
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			text += " " + setting.Value
+		}
+	}
+	return text
 }

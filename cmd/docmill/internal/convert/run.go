@@ -48,11 +48,11 @@ func (r *runner) all(ctx context.Context, documents []document) {
 			}
 		}
 	}()
-	r.each(ctx, queue)
+	r.each(ctx, queue, func(document) {})
 }
 
-// each converts the documents of a queue until it is closed or ctx has ended.
-func (r *runner) each(ctx context.Context, queue <-chan document) {
+// each converts the documents of a queue until it is closed or ctx has ended, and calls done after each.
+func (r *runner) each(ctx context.Context, queue <-chan document, done func(document)) {
 	var workers sync.WaitGroup
 	for range r.parallel {
 		workers.Go(func() {
@@ -61,6 +61,7 @@ func (r *runner) each(ctx context.Context, queue <-chan document) {
 					return
 				}
 				r.one(ctx, d, "")
+				done(d)
 			}
 		})
 	}

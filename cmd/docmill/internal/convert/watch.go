@@ -30,14 +30,24 @@ func (j *job) watch(ctx context.Context, r *runner) error {
 		return invocation.Errorf(invocation.Failed, "watch directories: %w", err)
 	}
 	defer notifier.Close()
-	w := &watcher{job: j, notifier: notifier, arriving: map[string]arrival{}, done: map[string]version{}, queue: make(chan document)}
+	w := &watcher{
+		job: j, notifier: notifier, arriving: map[string]arrival{}, done: map[string]version{},
+		busy: map[string]bool{}, queue: make(chan document), ended: make(chan document),
+	}
 	for _, root := range j.Watch {
 		if err := w.enter(root, root); err != nil {
 			return invocation.Errorf(invocation.Usage, "watch %s: %w", root, err)
 		}
 	}
 	var workers sync.WaitGroup
-	workers.Go(func() { r.each(ctx, w.queue) })
+	workers.Go(func() {
+		r.each(ctx, w.queue, func(d document) {
+			select {
+			case w.ended <- d:
+			case <-ctx.Done():
+			}
+		})
+	})
 	if !j.Quiet {
 		r.report.Note("watching " + strings.Join(j.Watch, ", ") + "; stop with Ctrl-C")
 	}
@@ -55,7 +65,10 @@ type watcher struct {
 	arriving map[string]arrival
 	// waiting are complete documents for which there was no room in the queue.
 	waiting []document
-	queue   chan document
+	// queue takes documents to the workers, and ended brings them back.
+	queue, ended chan document
+	// busy are the documents in between: one that changes meanwhile is converted after that, not at the same time.
+	busy map[string]bool
 
 	// done has the versions of the documents that were queued.
 	done map[string]version
@@ -90,6 +103,8 @@ func (w *watcher) run(ctx context.Context, r *runner) error {
 		select {
 		case queue <- next:
 			w.waiting = w.waiting[1:]
+		case d := <-w.ended:
+			delete(w.busy, d.path)
 		case event := <-w.notifier.Events:
 			w.notice(event)
 		case err := <-w.notifier.Errors:
@@ -183,7 +198,7 @@ func (w *watcher) settle(r *runner) {
 			w.arriving[path] = a
 			continue
 		}
-		if now.size == 0 || time.Since(a.since) < settleTime || isBeingWritten(path) {
+		if now.size == 0 || time.Since(a.since) < settleTime || w.busy[path] || isBeingWritten(path) {
 			continue
 		}
 		delete(w.arriving, path)
@@ -212,6 +227,7 @@ func (w *watcher) offer(r *runner, d document) {
 	if !known && w.current(r, d) {
 		return
 	}
+	w.busy[d.path] = true
 	w.waiting = append(w.waiting, d)
 }
 
