@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -68,11 +69,11 @@ func version() string {
 	if !ok {
 		return "docmill (unknown version)"
 	}
-	text := "docmill " + build.Main.Version
+	words := []string{"docmill", build.Main.Version}
 	for _, setting := range build.Settings {
 		if setting.Key == "vcs.revision" {
-			text += " " + setting.Value
+			words = append(words, setting.Value)
 		}
 	}
-	return text
+	return strings.Join(words, " ")
 }

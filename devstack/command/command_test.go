@@ -163,8 +163,7 @@ func finish(t *testing.T, cmd *exec.Cmd) outcome {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	var failed *exec.ExitError
-	if !errors.As(err, &failed) {
+	if _, exited := errors.AsType[*exec.ExitError](err); !exited {
 		require.NoError(t, err)
 	}
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
@@ -178,9 +177,15 @@ func (o outcome) require(t *testing.T, code int) outcome {
 
 // line is a line of --json.
 type line struct {
-	Document, Status, Result, SHA256 string
-	Pages                            int
-	Error                            *struct{ Code, Detail, Remedy string }
+	Document string `json:"document"`
+	Status   string `json:"status"`
+	Result   string `json:"result"`
+	Pages    int    `json:"pages"`
+	Error    *struct {
+		Code   string `json:"code"`
+		Detail string `json:"detail"`
+		Remedy string `json:"remedy"`
+	} `json:"error"`
 }
 
 // lines returns the lines of --json by their documents.
@@ -401,11 +406,16 @@ func TestJobs(t *testing.T) {
 	b := withServer(t)
 	b.put(t, "synth-three-pages.docx", "a.docx")
 	ran := b.run(t, "convert", "a.docx", "--json", "--tag", "mine").require(t, 0)
-	var converted struct{ Job string }
+	var converted struct {
+		Job string `json:"job"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(ran.stdout), &converted))
 
 	require.Contains(t, b.run(t, "jobs", "show", converted.Job).require(t, 0).stdout, "succeeded")
-	var job struct{ ID, Tag string }
+	var job struct {
+		ID  string `json:"id"`
+		Tag string `json:"tag"`
+	}
 	require.NoError(t, json.Unmarshal([]byte(b.run(t, "jobs", "wait", converted.Job, "--json").require(t, 0).stdout), &job))
 	require.Equal(t, converted.Job, job.ID)
 	require.Equal(t, "mine", job.Tag)
@@ -425,7 +435,11 @@ func TestJobs(t *testing.T) {
 
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	type finding struct{ Part, State, Remedy string }
+	type finding struct {
+		Part   string `json:"part"`
+		State  string `json:"state"`
+		Remedy string `json:"remedy"`
+	}
 	examine := func(t *testing.T, b *bench, code int, args ...string) map[string]finding {
 		t.Helper()
 		ran := b.run(t, append([]string{"doctor", "--json"}, args...)...).require(t, code)

@@ -302,7 +302,11 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	if err != nil {
 		return nil, fmt.Errorf("configure LibreOffice: %w", err)
 	}
-	process, err := zygote.Start(directory, environment(installation), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
+	layers, err := readOnlyLayers(s.program)
+	if err != nil {
+		return nil, err
+	}
+	process, err := zygote.Start(directory, append(environment(installation), layers...), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package libreoffice
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -101,7 +102,7 @@ func writeBars(user string) error {
 func readOnlyLayers(program string) ([]string, error) {
 	const name, writable, readOnly = "CONFIGURATION_LAYERS=", " user:!", " user:*"
 	settings, err := os.ReadFile(filepath.Join(program, "fundamentalrc"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read LibreOffice's layers of configuration: %w", err)
 	}
 	for line := range strings.Lines(string(settings)) {

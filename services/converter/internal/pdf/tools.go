@@ -36,8 +36,12 @@ type Tools struct{ pdfinfo, pdffonts, pdftoppm, pdftocairo, cwebp, qpdf sandbox.
 func Programs() []sandbox.Tool {
 	const poppler = "poppler-utils"
 	return []sandbox.Tool{
-		{Name: "pdfinfo", Package: poppler}, {Name: "pdffonts", Package: poppler}, {Name: "pdftoppm", Package: poppler},
-		{Name: "pdftocairo", Package: poppler}, {Name: "cwebp", Package: "webp"}, {Name: "qpdf", Package: "qpdf"},
+		{Name: "pdfinfo", Package: poppler},
+		{Name: "pdffonts", Package: poppler},
+		{Name: "pdftoppm", Package: poppler},
+		{Name: "pdftocairo", Package: poppler},
+		{Name: "cwebp", Package: "webp"},
+		{Name: "qpdf", Package: "qpdf"},
 	}
 }
 
