@@ -84,5 +84,5 @@ func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	dir = t.TempDir()
 	require.NoError(t, os.Symlink(t.TempDir(), rootIn(dir)))
 	_, err = processdir.Open(dir, "converter")
-	require.ErrorContains(t, err, "set work-dir")
+	require.ErrorContains(t, err, "another directory")
 }
