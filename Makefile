@@ -104,6 +104,11 @@ generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of me
 build: devstack ## Build all programs into bin/
 	@go build -o bin/ ./cmd/docmill ./services/gateway/cmd/docmill-gateway ./services/converter/cmd/docmill-converter ./services/status/cmd/docmill-status
 
+.PHONY: image
+image: ## Build the image docmill/docmill, which has everything in it
+	@docker compose build docmill
+	@echo "Start it with: docker run -p 8080:8080 -v docmill:/data docmill/docmill"
+
 .PHONY: devstack
 devstack: toolchain
 	@go build -o $(DEVSTACK) ./devstack/cmd/devstack

@@ -1,52 +1,79 @@
-// Command docmill converts office documents. `docmill serve` runs all of Docmill in one process, on SQLite and a
-// directory.
+// Command docmill converts office documents: on this machine, or with a server, which `docmill serve` is.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/check"
+	"github.com/docmill/docmill/cmd/docmill/internal/completion"
+	"github.com/docmill/docmill/cmd/docmill/internal/convert"
+	"github.com/docmill/docmill/cmd/docmill/internal/doctor"
+	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
+	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
+	"github.com/docmill/docmill/cmd/docmill/internal/manual"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
+	"github.com/docmill/docmill/platform/config"
 )
 
-// commands are the program's commands. Each parses its own settings, so that all of them follow the rules of package
-// config.
+// commands are the program's commands.
 type commands struct {
-	Serve passed `cmd:"" passthrough:"" help:"Run all of Docmill in this process, on SQLite and a directory. See docmill serve --help."`
-	Check passed `cmd:"" passthrough:"" help:"Check a data directory that is not in use. See docmill check --help."`
+	Convert    convert.Command   `cmd:"" help:"Convert documents, on this machine or with a server."`
+	Jobs       jobs.Commands     `cmd:"" help:"Show jobs of a server, or wait for them."`
+	Result     jobs.Result       `cmd:"" help:"Download the result of a job of a server."`
+	Formats    jobs.Formats      `cmd:"" help:"List the formats, and what they can be converted to."`
+	Serve      serve.Command     `cmd:"" help:"Run a Docmill server: everything in one process, on SQLite and a directory."`
+	Doctor     doctor.Command    `cmd:"" help:"Examine LibreOffice, fonts, the sandbox, the data directory and servers."`
+	Check      check.Command     `cmd:"" help:"Check a data directory that is not in use."`
+	Completion completion.Script `cmd:"" help:"Print a script that completes command lines in a shell."`
+	Man        manual.Command    `cmd:"" help:"Print the manual page."`
+	Version    kong.VersionFlag  `help:"Print the version."`
+
+	Words completion.Words `cmd:"" name:"__complete" hidden:"" passthrough:""`
 }
 
-// passed are the arguments of a command.
-type passed struct {
-	Args []string `arg:"" optional:"" help:"Settings; see the command's --help."`
-}
+const description = "Docmill converts office documents to PDF and other formats."
 
 func main() {
-	var given commands
-	parser := kong.Must(&given, kong.Name("docmill"),
-		kong.Description("Docmill converts office documents to PDF and other formats."))
-	args := os.Args[1:]
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	parsed, err := parser.Parse(args)
+	ctx, stop := invocation.Interruptible()
+	code, err := run(ctx, &invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
+	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "docmill: %v (see docmill --help)\n", err)
-		os.Exit(exitUsage)
+		fmt.Fprintln(os.Stderr, "docmill:", err)
 	}
-	switch command := parsed.Selected().Name; command {
-	case "serve":
-		os.Exit(serve.Main(given.Serve.Args))
-	case "check":
-		os.Exit(check.Main(given.Check.Args))
-	default:
-		fmt.Fprintln(os.Stderr, "docmill: unknown command", command)
-		os.Exit(exitUsage)
-	}
+	os.Exit(int(code))
 }
 
-// exitUsage is the exit code for a wrong command line.
-const exitUsage = 2
+// run runs the command that the source selects, and returns the exit code and what to print.
+func run(ctx context.Context, streams *invocation.Streams, source config.Source) (invocation.Code, error) {
+	if len(source.Args) == 0 {
+		source.Args = []string{"--help"}
+	}
+	given := commands{Convert: convert.Command{Options: convert.NewFlags()}}
+	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{"admin_address": serve.AdminAddress, "version": version()})
+	if err != nil {
+		return invocation.Usage, err
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return invocation.CodeOf(ctx, parsed.Run(streams, parsed.Model))
+}
+
+// version returns the version that the program was built from.
+func version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "docmill (unknown version)"
+	}
+	words := []string{"docmill", build.Main.Version}
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			words = append(words, setting.Value)
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -43,8 +43,8 @@ type Options struct {
 	Candidates []Candidate
 	// PutObject stores bytes in the object store directly: the lower bound of a submission.
 	PutObject func(ctx context.Context, key string, content []byte) error
-	// Soffice is the path of LibreOffice.
-	Soffice string
+	// Soffice is the path of LibreOffice, and Docmill that of the program docmill.
+	Soffice, Docmill string
 	// Document is the path of a small document.
 	Document string
 	// Streams is the number of streams of events that are opened to measure their memory.
@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	m := measurement{Options: o, content: content, table: tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)}
 	fmt.Fprintf(m.table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
-	for _, measure := range []func(context.Context) error{m.edge, m.streaming, m.latency, m.throughput} {
+	for _, measure := range []func(context.Context) error{m.command, m.edge, m.streaming, m.latency, m.throughput} {
 		if err := measure(ctx); err != nil {
 			return err
 		}
@@ -227,10 +227,8 @@ func (m *measurement) soffice(ctx context.Context, n int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	profile := filepath.Join(os.TempDir(), fmt.Sprintf("docmill-bench-profile-%d", os.Getpid()))
 	for range n {
-		command := exec.CommandContext(ctx, m.Soffice, "-env:UserInstallation=file://"+profile,
-			"--headless", "--convert-to", "pdf", "--outdir", dir, m.Document)
+		command := exec.CommandContext(ctx, m.Soffice, m.profile(), "--headless", "--convert-to", "pdf", "--outdir", dir, m.Document)
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("run soffice: %w: %s", err, output)
 		}
@@ -240,6 +238,11 @@ func (m *measurement) soffice(ctx context.Context, n int) error {
 		err = fmt.Errorf("soffice wrote nothing for %s", m.Document)
 	}
 	return err
+}
+
+// profile is the argument with the profile that all runs of soffice share.
+func (m *measurement) profile() string {
+	return "-env:UserInstallation=file://" + filepath.Join(os.TempDir(), fmt.Sprintf("docmill-bench-profile-%d", os.Getpid()))
 }
 
 // medians returns each candidate's median, in the candidates' order.

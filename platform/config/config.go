@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"os"
 	"reflect"
@@ -52,42 +53,74 @@ type Defaults = kong.Vars
 // environment or from a file, never from the command line. The error says which setting is invalid and how to correct
 // it, and is meant to be printed.
 func Parse(name, description string, settings any, src Source, defaults ...Defaults) error {
-	top := file{}
+	_, err := ParseCommands(name, description, settings, src, defaults...)
+	return err
+}
+
+// ParseCommands is [Parse] for a program with commands, which are fields of the settings with kong's tag cmd. It returns
+// kong's context, which knows the selected command. A variable of the environment, or a setting in the file, is known if
+// any of the commands has it: the same environment serves all of them.
+func ParseCommands(name, description string, commands any, src Source, defaults ...Defaults) (*kong.Context, error) {
 	vars := kong.Vars{}
 	for _, more := range defaults {
 		maps.Copy(vars, more)
 	}
-	parser, err := kong.New(&top,
+	parser, err := kong.New(&file{},
 		vars,
 		kong.Name(name),
 		kong.Description(description+"\n\nEvery flag --some-name is also read from the environment variable DOCMILL_SOME_NAME."),
-		kong.Embed(settings),
+		kong.Embed(commands),
 		kong.Writers(src.Stdout, src.Stdout),
 		kong.Exit(src.Exit),
 		kong.ValueFormatter(withEnvironment),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
 	if err != nil {
-		return fmt.Errorf("build the settings of %s: %w", name, err)
+		return nil, fmt.Errorf("build the settings of %s: %w", name, err)
 	}
-	env, err := environment(parser.Model, src.Environ)
+	if !asksForHelp(src.Args) { // help is most needed when a setting is wrong
+		env, err := environment(parser.Model, src.Environ)
+		if err != nil {
+			return nil, err
+		}
+		if err := resolve(parser, src.Args, env); err != nil {
+			return nil, err
+		}
+	}
+	parsed, err := parser.Parse(src.Args)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%w (see %s --help)", err, commandOf(name, err))
 	}
-	if err := resolve(parser, src.Args, env); err != nil {
-		return err
+	problems := []error{validate(reflect.ValueOf(commands).Elem())}
+	for node := parsed.Selected(); node != nil && node.Type != kong.ApplicationNode; node = node.Parent {
+		problems = append(problems, validate(node.Target))
 	}
-	if _, err := parser.Parse(src.Args); err != nil {
-		return fmt.Errorf("%w (see %s --help)", err, name)
+	return parsed, errors.Join(problems...)
+}
+
+func asksForHelp(args []string) bool {
+	return slices.Contains(args, "--help") || slices.Contains(args, "-h")
+}
+
+// commandOf returns the program's name, with the command that could not be parsed, if there is one.
+func commandOf(name string, err error) string {
+	if failed, ok := errors.AsType[*kong.ParseError](err); ok {
+		if node := failed.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
 	}
-	return validate(reflect.ValueOf(settings).Elem())
+	return name
 }
 
 // validate validates every struct in the tree, inner ones first. Kong itself validates commands and arguments only.
 func validate(settings reflect.Value) error {
 	var problems []error
 	for i := range settings.NumField() {
-		if field := settings.Field(i); field.Kind() == reflect.Struct && settings.Type().Field(i).IsExported() {
+		kind := settings.Type().Field(i)
+		if _, isCommand := kind.Tag.Lookup("cmd"); isCommand { // validated if it was selected
+			continue
+		}
+		if field := settings.Field(i); field.Kind() == reflect.Struct && kind.IsExported() {
 			problems = append(problems, validate(field))
 		}
 	}
@@ -153,7 +186,7 @@ func readFile(model *kong.Application, path string) (values, error) {
 		return nil, fmt.Errorf("%s is not a YAML mapping of settings: %w", path, err)
 	}
 	known := map[string]bool{}
-	for _, flag := range flags(model) {
+	for flag := range flags(model.Node) {
 		known[flag.Name] = true
 	}
 	found := values{}
@@ -175,7 +208,7 @@ func readFile(model *kong.Application, path string) (values, error) {
 // environment reads all DOCMILL_* variables and rejects unknown ones.
 func environment(model *kong.Application, environ []string) (values, error) {
 	known := map[string]*kong.Flag{}
-	for _, flag := range flags(model) {
+	for flag := range flags(model.Node) {
 		known[envName(flag.Name)] = flag
 		if isSecret(flag) {
 			known[strings.TrimSuffix(envName(flag.Name), "_FILE")] = flag
@@ -203,9 +236,22 @@ func environment(model *kong.Application, environ []string) (values, error) {
 	return found, errors.Join(problems...)
 }
 
-// flags returns all flags. There are no subcommands, so all of them are on one level.
-func flags(model *kong.Application) []*kong.Flag {
-	return slices.Concat(model.AllFlags(false)...)
+// flags returns the flags of a node and of all commands below it.
+func flags(node *kong.Node) iter.Seq[*kong.Flag] {
+	return func(yield func(*kong.Flag) bool) {
+		for _, flag := range node.Flags {
+			if !yield(flag) {
+				return
+			}
+		}
+		for _, command := range node.Children {
+			for flag := range flags(command) {
+				if !yield(flag) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Validate does nothing: unknown names were rejected when they were read.

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -126,4 +127,56 @@ func TestHelpListsEverySetting(t *testing.T) {
 	for _, want := range []string{"--broker-url", "$DOCMILL_BROKER_URL", "--wait", "512MiB", "$DOCMILL_BROKER_PASSWORD", "--config"} {
 		require.Contains(t, help, want)
 	}
+}
+
+// commands have a setting of their own each, and one that both have.
+type commands struct {
+	First struct {
+		Data  string `default:"here"`
+		Limit limit  `embed:""`
+	} `cmd:""`
+	Second struct {
+		Data   string        `default:"there"`
+		Secret config.Secret `name:"secret-file"`
+	} `cmd:""`
+}
+
+// limit must not be 13.
+type limit struct {
+	Limit int `default:"1"`
+}
+
+// Validate implements config.Validator.
+func (l limit) Validate() error {
+	if l.Limit == 13 {
+		return errors.New("setting limit: not 13")
+	}
+	return nil
+}
+
+func TestCommandsShareTheEnvironment(t *testing.T) {
+	t.Parallel()
+	parse := func(environ []string, args ...string) (commands, error) {
+		var c commands
+		_, err := config.ParseCommands("docmill-test", "A test.", &c, config.Source{Args: args, Environ: environ})
+		return c, err
+	}
+	environ := []string{"DOCMILL_DATA=both", "DOCMILL_LIMIT=13", "DOCMILL_SECRET=s3cret"}
+	c, err := parse(environ, "second")
+	require.NoError(t, err, "a setting of another command is known, and not validated")
+	require.Equal(t, "both", c.Second.Data)
+	require.Equal(t, "s3cret", c.Second.Secret.Reveal())
+
+	_, err = parse(environ, "first")
+	require.ErrorContains(t, err, "not 13")
+	c, err = parse(environ, "first", "--limit=2")
+	require.NoError(t, err)
+	require.Equal(t, 2, c.First.Limit.Limit)
+
+	_, err = parse([]string{"DOCMILL_DATE=x"}, "first")
+	require.ErrorContains(t, err, "DOCMILL_DATE")
+	_, err = parse(nil, "first", "--secret-file=x")
+	require.ErrorContains(t, err, "docmill-test first --help")
+	_, err = parse(nil, "first", "--config", write(t, "secret-file: x\nlimit: 3\n"))
+	require.NoError(t, err)
 }

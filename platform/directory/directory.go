@@ -58,21 +58,32 @@ type Bucket struct {
 	root    *os.Root
 	reserve uint64   // bytes
 	self    *os.File // the root directory, for syncs
+	// volatile is set if nothing is synced.
+	volatile bool
 }
+
+// Option changes a bucket that [Open] returns.
+type Option func(*Bucket)
+
+// Volatile is for a bucket that is of no use after the death of the process: nothing is synced.
+func Volatile(b *Bucket) { b.volatile = true }
 
 var _ blob.Bucket = (*Bucket)(nil)
 
 // Open opens the bucket in the directory root and creates the directory if it does not exist. It deletes the unfinished
 // files of a process that was killed, so it must not be called while another process uses the directory.
-func Open(root string) (*Bucket, error) {
-	if err := makeDirectory(root); err != nil {
+func Open(root string, options ...Option) (*Bucket, error) {
+	b := &Bucket{}
+	for _, apply := range options {
+		apply(b)
+	}
+	err := b.makeDirectory(root)
+	if err != nil {
 		return nil, fmt.Errorf("create the blob directory: %w", err)
 	}
-	opened, err := os.OpenRoot(root)
-	if err != nil {
+	if b.root, err = os.OpenRoot(root); err != nil {
 		return nil, fmt.Errorf("open the blob directory: %w", err)
 	}
-	b := &Bucket{root: opened}
 	if err := b.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the blob directory %s: %w", root, err), b.Close())
 	}
@@ -84,11 +95,11 @@ func Open(root string) (*Bucket, error) {
 func (b *Bucket) Reserve(bytes uint64) { b.reserve = bytes }
 
 // makeDirectory creates a directory durably.
-func makeDirectory(path string) error {
+func (b *Bucket) makeDirectory(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil
 	}
-	if err := os.MkdirAll(path, directoryMode); err != nil {
+	if err := os.MkdirAll(path, directoryMode); err != nil || b.volatile {
 		return err
 	}
 	return disk.SyncDirectory(filepath.Dir(path))
@@ -106,7 +117,15 @@ func (b *Bucket) prepare() error {
 	if err := b.root.Mkdir(incoming, directoryMode); err != nil {
 		return err
 	}
-	return b.self.Sync()
+	return b.sync(b.self)
+}
+
+// sync makes a file, or the names in a directory, durable.
+func (b *Bucket) sync(file *os.File) error {
+	if b.volatile {
+		return nil
+	}
+	return file.Sync()
 }
 
 // Close closes the bucket's file descriptors. Streams returned by Get stay usable.
@@ -153,7 +172,7 @@ func (b *Bucket) put(ctx context.Context, key string, content io.Reader, size in
 	if err := b.publish(temporary, name, createOnce); err != nil {
 		return errors.Join(err, b.removeIfExists(temporary))
 	}
-	return b.self.Sync()
+	return b.sync(b.self)
 }
 
 // write creates a file with the content and syncs it.
@@ -165,7 +184,7 @@ func (b *Bucket) write(name string, content io.Reader) error {
 	if _, err := io.Copy(file, content); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	if err := file.Sync(); err != nil {
+	if err := b.sync(file); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	return file.Close()

@@ -51,6 +51,8 @@ type About struct {
 	AdminAddress string
 }
 
+func (a About) command() string { return cmp.Or(a.Command, a.Name) }
+
 // Process is what a service receives when it starts.
 type Process struct {
 	Log     *zap.Logger
@@ -82,15 +84,27 @@ func Main(about About, settings Configured, src config.Source, stderr io.Writer,
 	if healthcheck {
 		src.Args = src.Args[1:]
 	}
-	command := cmp.Or(about.Command, about.Name)
+	command := about.command()
 	err := config.Parse(command, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
 	if err != nil {
 		return report(stderr, command, err, exitSettings)
 	}
-	common := settings.Common()
 	if healthcheck {
-		return report(stderr, command, health.CheckReady(context.Background(), common.Admin.Address), exitFailed)
+		return Healthcheck(about, settings, stderr)
 	}
+	return Run(about, settings, stderr, assemble)
+}
+
+// Healthcheck checks whether the service that runs with these settings is ready, and returns the exit code of the
+// process.
+func Healthcheck(about About, settings Configured, stderr io.Writer) int {
+	err := health.CheckReady(context.Background(), settings.Common().Admin.Address)
+	return report(stderr, about.command(), err, exitFailed)
+}
+
+// Run runs a service with settings that were parsed until it is stopped, and returns the exit code of the process.
+func Run(about About, settings Configured, stderr io.Writer, assemble func(Process) (Assembly, error)) int {
+	common, command := settings.Common(), about.command()
 	log, err := logging.New(common.Log, about.Name)
 	if err != nil {
 		return report(stderr, command, err, exitSettings)

@@ -37,6 +37,9 @@ type Options struct {
 	Readers int
 	// MaxPages limits the size of the database, in pages of 4 KiB. Default: SQLite's limit.
 	MaxPages int
+	// Volatile is for a database that is of no use after the death of the process. Nothing is synced: all writes are
+	// [Relaxed], and a power loss may damage the file.
+	Volatile bool
 }
 
 // DB is an open database. It is safe for concurrent use. It must be the only one for its file, in all processes: the
@@ -79,11 +82,11 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := create(path); err != nil {
+	if err := create(path, options.Volatile); err != nil {
 		return nil, fmt.Errorf("create the database: %w", err)
 	}
 	db := &DB{path: path, log: options.Log, metrics: newMetrics(options.Metrics)}
-	if db.writer, err = openWriter(ctx, path, options.MaxPages, db); err != nil {
+	if db.writer, err = openWriter(ctx, path, options, db); err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, Classify(err))
 	}
 	if db.reader, err = openReader(ctx, path, options.Readers); err != nil {
@@ -95,15 +98,15 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 }
 
 // create creates the file with its mode, which SQLite also uses for the log and the shared memory, and makes its name
-// durable, which SQLite does for its other files only.
-func create(path string) error {
+// durable unless it is volatile, which SQLite does for its other files only.
+func create(path string, volatile bool) error {
 	const private = 0o600
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private)
 	if err != nil {
 		return err
 	}
 	err = file.Chmod(private)
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(err, file.Close()); err != nil || volatile {
 		return err
 	}
 	return disk.SyncDirectory(filepath.Dir(path))

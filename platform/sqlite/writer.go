@@ -25,8 +25,9 @@ type writer struct {
 	queue chan *request
 	done  chan struct{}
 
-	// level is what PRAGMA synchronous was set to.
-	level Durability
+	// level is what PRAGMA synchronous was set to, unless the database is volatile.
+	level    Durability
+	volatile bool
 	// commits counts transactions since the latest checkpoint.
 	commits int
 }
@@ -36,14 +37,18 @@ const bootstrap = `
 CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS space_probe (data BLOB NOT NULL) STRICT;`
 
-func openWriter(ctx context.Context, path string, maxPages int, db *DB) (*writer, error) {
+func openWriter(ctx context.Context, path string, options Options, db *DB) (*writer, error) {
+	synchronous := "synchronous(normal)"
+	if options.Volatile {
+		synchronous = "synchronous(off)"
+	}
 	more := []string{
 		"auto_vacuum(incremental)", // effective in a new database only
-		"journal_mode(wal)", "synchronous(normal)",
+		"journal_mode(wal)", synchronous,
 		fmt.Sprintf("wal_autocheckpoint(%d)", maxLogFrames), fmt.Sprintf("journal_size_limit(%d)", maxLogFrames*pageSize),
 	}
-	if maxPages > 0 {
-		more = append(more, fmt.Sprintf("max_page_count(%d)", maxPages))
+	if options.MaxPages > 0 {
+		more = append(more, fmt.Sprintf("max_page_count(%d)", options.MaxPages))
 	}
 	pool, err := sql.Open("sqlite", source(path, more...))
 	if err != nil {
@@ -55,7 +60,7 @@ func openWriter(ctx context.Context, path string, maxPages int, db *DB) (*writer
 		return nil, errors.Join(err, pool.Close())
 	}
 	w := &writer{
-		db: db, pool: pool, conn: conn, tx: newStatements(conn),
+		db: db, pool: pool, conn: conn, tx: newStatements(conn), volatile: options.Volatile,
 		queue: make(chan *request, maxWrites), done: make(chan struct{}),
 	}
 	if err := w.prepare(ctx); err != nil {
@@ -156,7 +161,7 @@ func (w *writer) poll() *request {
 
 // begin begins a transaction with a level of durability, which cannot be changed within one.
 func (w *writer) begin(durability Durability) error {
-	if w.level != durability {
+	if w.level != durability && !w.volatile {
 		// Not prepared: SQLite sets the level while it parses the statement.
 		level := map[Durability]string{Relaxed: "normal", Durable: "full"}[durability]
 		if _, err := w.conn.ExecContext(context.Background(), "PRAGMA synchronous = "+level); err != nil {

@@ -9,6 +9,7 @@ package converter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
@@ -26,7 +28,6 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/libreoffice"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/presence"
-	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
 // Name is the service's name in logs, traces and messages.
@@ -50,8 +51,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// slots returns the number of concurrent conversions. GOMAXPROCS respects a container's share of the processors.
-func (c *Config) slots() int {
+// Concurrency returns the number of concurrent conversions. GOMAXPROCS respects a container's share of the processors.
+func (c *Config) Concurrency() int {
 	if c.Slots > 0 {
 		return c.Slots
 	}
@@ -78,19 +79,19 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	directory, err := workdir.Open(config.WorkDir)
+	directory, err := processdir.Open(config.WorkDir, "converter")
 	if err != nil {
-		return service.Assembly{}, err
+		return service.Assembly{}, fmt.Errorf("setting work-dir: %w", err)
 	}
 	assembly, err := assemble(config, deps, tools, directory)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, directory.Close())
 	}
-	deps.Log.Info("configured", zap.Int("slots", config.slots()), zap.String("directory", directory.Path()))
+	deps.Log.Info("configured", zap.Int("slots", config.Concurrency()), zap.String("directory", directory.Path()))
 	return assembly, nil
 }
 
-func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir) (service.Assembly, error) {
+func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
 	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
 		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics,
 	})
@@ -111,7 +112,7 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir
 		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Space: space,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
-	handler := message.Each{Concurrency: config.slots(), Handle: converter.Handle}
+	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}
 	ready := func(ctx context.Context) error {
 		return errors.Join(space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
@@ -137,7 +138,7 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *workdir.Dir
 }
 
 // cleanup is a component that removes the work directory after everything else has stopped.
-func cleanup(directory *workdir.Dir) host.Component {
+func cleanup(directory *processdir.Dir) host.Component {
 	return host.Component{Name: "work directory", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		<-drain

@@ -65,7 +65,8 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 		return err
 	}
 	return bench.Run(ctx, bench.Options{
-		Candidates: field.candidates, Soffice: tools.Soffice, Document: c.File, Streams: streams(), Output: os.Stdout,
+		Candidates: field.candidates, Soffice: tools.Soffice, Docmill: filepath.Join(binaries, "docmill"), Document: c.File,
+		Streams: streams(), Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
 			return shared.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},

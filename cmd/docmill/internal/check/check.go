@@ -6,45 +6,31 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
-	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 )
 
-type settings struct {
+// Command is `docmill check`.
+type Command struct {
 	Data string `default:"~/.local/share/docmill" type:"path" placeholder:"DIR" help:"Data directory. No process may be using it. Default: ~/.local/share/docmill."`
 }
 
-// Exit codes.
-const (
-	exitClean    = 0
-	exitProblems = 1
-	exitSettings = 2
-)
+// Help is shown by --help.
+func (*Command) Help() string {
+	return `Checks that the database is intact and that jobs and files match.
 
-// Main runs `docmill check` with these arguments and returns the process's exit code: 0 if nothing is wrong.
-func Main(args []string) int {
-	source := config.Process()
-	source.Args = args
-	// The other settings of docmill serve, in a container's environment for example, are none of this command's.
-	source.Environ = slices.DeleteFunc(source.Environ, func(setting string) bool { return !strings.HasPrefix(setting, "DOCMILL_DATA=") })
-	var s settings
-	if err := config.Parse("docmill check", "Checks that the database of a data directory is intact and that jobs and files match.", &s, source); err != nil {
-		fmt.Fprintln(os.Stderr, "docmill check:", err)
-		return exitSettings
+Exit codes: 0 nothing is wrong, 1 something is.`
+}
+
+// Run runs the command.
+func (c *Command) Run(ctx context.Context, streams *invocation.Streams) error {
+	problems, err := run(ctx, c.Data, streams.Stdout)
+	if err == nil && problems > 0 {
+		err = invocation.Exit(invocation.Failed)
 	}
-	problems, err := run(context.Background(), s.Data, os.Stdout)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "docmill check:", err)
-		return exitProblems
-	}
-	if problems > 0 {
-		return exitProblems
-	}
-	return exitClean
+	return err
 }
 
 // run prints a report and returns the number of problems.

@@ -52,6 +52,19 @@ func TestOneProcessAtATime(t *testing.T) {
 	require.NoError(t, dir.Close())
 }
 
+func TestTemporaryDirectory(t *testing.T) {
+	t.Parallel()
+	dir, err := datadir.OpenTemporary(t.Context(), filepath.Join(t.TempDir(), "data"), zap.NewNop(), prometheus.NewRegistry())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	key := uuid.NewString()
+	require.NoError(t, dir.Sources.Put(t.Context(), key, strings.NewReader("document"), 8, blob.PutOptions{}))
+	size, err := dir.Sources.Stat(t.Context(), key)
+	require.NoError(t, err)
+	require.EqualValues(t, 8, size)
+	require.NoError(t, dir.Check(t.Context()))
+}
+
 func TestNewerVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, component := range []string{"jobs", "messages"} {

@@ -27,7 +27,7 @@ func acquire(path string) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = tryLock(file)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, errors.Join(fmt.Errorf("%w%s", ErrInUse, owner(path)), file.Close())
 	}
@@ -44,6 +44,9 @@ func acquire(path string) (*lock, error) {
 	}
 	return l, nil
 }
+
+// tryLock locks a file until it is closed.
+func tryLock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 // owner describes the process that has the lock; empty if it is unknown.
 func owner(path string) string {

@@ -24,6 +24,7 @@ import (
 	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/s3"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -31,7 +32,6 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
-	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
@@ -63,7 +63,7 @@ type bench struct {
 	publisherBroker rabbitmq.Config
 	wrap            func(conversion.Publisher) conversion.Publisher
 
-	workdir *workdir.Dir
+	workdir *processdir.Dir
 	space   func() error
 	events  <-chan proto.Message
 	own     message.Publisher
@@ -89,7 +89,7 @@ func setup(t *testing.T) *bench {
 	var err error
 	b.store, err = s3.New(b.converterStore)
 	require.NoError(t, err)
-	b.workdir, err = workdir.Open(t.TempDir())
+	b.workdir, err = processdir.Open(t.TempDir(), "converter")
 	require.NoError(t, err)
 
 	b.broker, err = rabbitmq.New(direct, "test", zaptest.NewLogger(t), nil)

@@ -18,12 +18,12 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
-	"github.com/docmill/docmill/services/converter/internal/workdir"
 )
 
 // Publisher publishes a message. It returns nil once the message is durable; see [message.Publisher].
@@ -39,7 +39,7 @@ type Deps struct {
 	Encrypter *pdf.Encrypter
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
-	Workdir *workdir.Dir
+	Workdir *processdir.Dir
 	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
 	Space func() error
 	// Fonts and PDF determine which fonts were used for those that a document refers to.

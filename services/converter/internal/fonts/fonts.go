@@ -59,12 +59,16 @@ type catalog struct {
 // limits are far above what fontconfig's programs need.
 var limits = sandbox.Limits{Time: 20 * time.Second, Memory: 512 << 20}
 
+// Programs returns the programs that this package needs.
+func Programs() []sandbox.Tool {
+	const fontconfig = "fontconfig"
+	return []sandbox.Tool{{Name: "fc-list", Package: fontconfig}, {Name: "fc-match", Package: fontconfig}}
+}
+
 // Open finds fontconfig's programs on the search path. directory is where it may keep a file. own are LibreOffice's own
 // directories of fonts, which it adds to the system's; those that do not exist are ignored.
 func Open(directory string, log *zap.Logger, own ...string) (*Library, error) {
-	const fontconfig = "fontconfig"
-	programs, err := sandbox.FindAll(
-		sandbox.Tool{Name: "fc-list", Package: fontconfig}, sandbox.Tool{Name: "fc-match", Package: fontconfig})
+	programs, err := sandbox.FindAll(Programs()...)
 	if err != nil {
 		return nil, err
 	}

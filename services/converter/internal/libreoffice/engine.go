@@ -84,6 +84,12 @@ func (e *Engine) FontDirectory() string {
 	return filepath.Join(filepath.Dir(e.program), "share", "fonts", "truetype")
 }
 
+// Program is LibreOffice's directory "program".
+func (e *Engine) Program() string { return e.program }
+
+// Version returns the name and version of the LibreOffice that is loaded; "LibreOffice" if none is.
+func (e *Engine) Version() string { return e.pool.version() }
+
 // Run keeps LibreOffice loaded until drain is closed; then running conversions are finished, and new ones are refused.
 // When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns an
 // error if that fails; after later failures it starts LibreOffice again. It is the Run of a host.Component.

@@ -106,6 +106,16 @@ func (p *pool) check() error {
 	return nil
 }
 
+// version returns the name and version of the instance that new conversions use.
+func (p *pool) version() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil {
+		return "LibreOffice"
+	}
+	return p.current.version
+}
+
 // run is Engine.Run. It returns when all instances have ended.
 func (p *pool) run(ctx context.Context, try trial, ready func(), drain <-chan struct{}) error {
 	defer p.stop()
@@ -292,7 +302,11 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	if err != nil {
 		return nil, fmt.Errorf("configure LibreOffice: %w", err)
 	}
-	process, err := zygote.Start(directory, environment(installation), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
+	layers, err := readOnlyLayers(s.program)
+	if err != nil {
+		return nil, err
+	}
+	process, err := zygote.Start(directory, append(environment(installation), layers...), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package libreoffice
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -94,6 +95,22 @@ func writeBars(user string) error {
 		}
 	}
 	return nil
+}
+
+// readOnlyLayers returns the environment variable that makes LibreOffice's profile read-only. Otherwise LibreOffice writes
+// its configuration a second after a change, in a thread of its own, and no child can be forked before that.
+func readOnlyLayers(program string) ([]string, error) {
+	const name, writable, readOnly = "CONFIGURATION_LAYERS=", " user:!", " user:*"
+	settings, err := os.ReadFile(filepath.Join(program, "fundamentalrc"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read LibreOffice's layers of configuration: %w", err)
+	}
+	for line := range strings.Lines(string(settings)) {
+		if strings.HasPrefix(line, name) && strings.Contains(line, writable) {
+			return []string{strings.TrimSpace(strings.Replace(line, writable, readOnly, 1))}, nil
+		}
+	}
+	return nil, nil // the start takes a second longer
 }
 
 func fileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }

@@ -32,14 +32,22 @@ const qpdfWarnings = 3
 // Tools are the programs that this package runs. They are safe for concurrent use.
 type Tools struct{ pdfinfo, pdffonts, pdftoppm, pdftocairo, cwebp, qpdf sandbox.Program }
 
+// Programs returns the programs that this package needs.
+func Programs() []sandbox.Tool {
+	const poppler = "poppler-utils"
+	return []sandbox.Tool{
+		{Name: "pdfinfo", Package: poppler},
+		{Name: "pdffonts", Package: poppler},
+		{Name: "pdftoppm", Package: poppler},
+		{Name: "pdftocairo", Package: poppler},
+		{Name: "cwebp", Package: "webp"},
+		{Name: "qpdf", Package: "qpdf"},
+	}
+}
+
 // FindTools finds the programs on the search path.
 func FindTools() (*Tools, error) {
-	const poppler = "poppler-utils"
-	found, err := sandbox.FindAll(
-		sandbox.Tool{Name: "pdfinfo", Package: poppler}, sandbox.Tool{Name: "pdffonts", Package: poppler},
-		sandbox.Tool{Name: "pdftoppm", Package: poppler}, sandbox.Tool{Name: "pdftocairo", Package: poppler},
-		sandbox.Tool{Name: "cwebp", Package: "webp"}, sandbox.Tool{Name: "qpdf", Package: "qpdf"},
-	)
+	found, err := sandbox.FindAll(Programs()...)
 	if err != nil {
 		return nil, err
 	}

@@ -77,12 +77,28 @@ const (
 		unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 )
 
-func (a *Access) confineFiles() error {
+// Landlock returns the kernel's version of Landlock; 0 if it has none.
+func Landlock() int {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
+	if errno != 0 {
+		return 0
+	}
+	return int(version)
+}
+
+// Seccomp reports whether the kernel has seccomp filters.
+func Seccomp() bool {
+	const noFilter = 0 // the kernel refuses a filter at no address with EFAULT, or says that it knows none
+	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, noFilter, 0, 0)
+	return errors.Is(err, unix.EFAULT)
+}
+
+func (a *Access) confineFiles() error {
+	version := Landlock()
+	if version == 0 {
 		return nil
 	}
-	handled := handledRights(int(version))
+	handled := handledRights(version)
 	attributes := unix.LandlockRulesetAttr{Handled_access_fs: handled}
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET,
 		uintptr(unsafe.Pointer(&attributes)), unsafe.Sizeof(attributes.Handled_access_fs), 0)

@@ -1,4 +1,4 @@
-package workdir_test
+package processdir_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/services/converter/internal/workdir"
+	"github.com/docmill/docmill/platform/processdir"
 )
 
 // rootIn returns where the processes' directories of a work directory are.
@@ -17,9 +17,9 @@ func rootIn(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("docmill-converter-%d", os.Geteuid()))
 }
 
-func open(t *testing.T, root string) *workdir.Dir {
+func open(t *testing.T, root string) *processdir.Dir {
 	t.Helper()
-	opened, err := workdir.Open(root)
+	opened, err := processdir.Open(root, "converter")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = opened.Close() })
 	return opened
@@ -78,11 +78,11 @@ func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(rootIn(dir), 0o700))
 	require.NoError(t, os.Chmod(rootIn(dir), 0o777))
-	_, err := workdir.Open(dir)
-	require.ErrorContains(t, err, "set work-dir to another directory")
+	_, err := processdir.Open(dir, "converter")
+	require.ErrorContains(t, err, "use another directory")
 
 	dir = t.TempDir()
 	require.NoError(t, os.Symlink(t.TempDir(), rootIn(dir)))
-	_, err = workdir.Open(dir)
-	require.ErrorContains(t, err, "set work-dir")
+	_, err = processdir.Open(dir, "converter")
+	require.ErrorContains(t, err, "another directory")
 }

@@ -1,9 +1,9 @@
-// Package workdir provides a directory on the local disk for each job, and removes what killed processes left behind.
+// Package processdir provides a temporary directory for a process, and removes those that killed processes left behind.
 //
-// Several converters may share a work directory. Each has a directory of its own in it, and holds a lock there for as
-// long as it lives: the kernel releases the lock when the process ends for any reason, so a directory with a free lock
-// is abandoned.
-package workdir
+// Several processes may use the same place. Each has a directory of its own in it, and holds a lock there for as long
+// as it lives: the kernel releases the lock when the process ends for any reason, so a directory with a free lock is
+// abandoned.
+package processdir
 
 import (
 	"errors"
@@ -15,28 +15,26 @@ import (
 )
 
 const (
-	// processPrefix begins the names of processes' directories; nothing else in the work directory is ever touched.
-	processPrefix = "converter-"
-	lockName      = "lock"
-	rootLockName  = ".lock"
+	lockName     = "lock"
+	rootLockName = ".lock"
 )
 
-// Dir is this process's own directory in the work directory. It is safe for concurrent use.
+// Dir is this process's own directory. It is safe for concurrent use.
 type Dir struct {
 	path string
 	lock *os.File
 }
 
 // Open creates a directory for this process below dir, or below the system's directory for temporary files if dir is
-// empty, and removes the abandoned directories of this user's converters. Other users may be able to write to dir: what
-// is created in it is accessible only to this user.
-func Open(dir string) (*Dir, error) {
+// empty, and removes the abandoned ones of this user's processes of the same kind. Other users may be able to write to
+// dir: what is created in it is accessible only to this user.
+func Open(dir, kind string) (*Dir, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	root, err := filepath.Abs(filepath.Join(dir, fmt.Sprintf("docmill-converter-%d", os.Geteuid())))
+	root, err := filepath.Abs(filepath.Join(dir, fmt.Sprintf("docmill-%s-%d", kind, os.Geteuid())))
 	if err != nil {
-		return nil, fmt.Errorf("work directory: %w", err)
+		return nil, fmt.Errorf("temporary directory: %w", err)
 	}
 	if err := ownRoot(root); err != nil {
 		return nil, err
@@ -44,13 +42,13 @@ func Open(dir string) (*Dir, error) {
 	// Another process must not consider the new directory abandoned before it is locked.
 	rootLock, err := lock(filepath.Join(root, rootLockName), unix.LOCK_EX)
 	if err != nil {
-		return nil, fmt.Errorf("lock work directory %s: %w", root, err)
+		return nil, fmt.Errorf("lock %s: %w", root, err)
 	}
 	defer rootLock.Close()
-	if err := removeDead(root); err != nil {
+	if err := removeDead(root, kind+"-"); err != nil {
 		return nil, err
 	}
-	path, err := os.MkdirTemp(root, processPrefix)
+	path, err := os.MkdirTemp(root, kind+"-")
 	if err != nil {
 		return nil, fmt.Errorf("create this process's directory: %w", err)
 	}
@@ -82,22 +80,23 @@ func (d *Dir) Close() error {
 // can create files, as in /tmp, another user may have taken its name.
 func ownRoot(root string) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return fmt.Errorf("create the work directory: %w", err)
+		return fmt.Errorf("create the temporary directory: %w", err)
 	}
 	var stat unix.Stat_t
 	if err := unix.Lstat(root, &stat); err != nil {
-		return fmt.Errorf("inspect work directory %s: %w", root, err)
+		return fmt.Errorf("inspect %s: %w", root, err)
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFDIR || int(stat.Uid) != os.Geteuid() || stat.Mode&0o022 != 0 {
-		return fmt.Errorf("work directory %s must belong to this user and must not be writable by others; set work-dir to another directory", root)
+		return fmt.Errorf("the directory %s must belong to this user and must not be writable by others; use another directory for temporary files", root)
 	}
 	return nil
 }
 
-func removeDead(root string) error {
-	found, err := filepath.Glob(filepath.Join(root, processPrefix+"*"))
+// removeDead removes the abandoned directories. Nothing without the prefix is ever touched.
+func removeDead(root, prefix string) error {
+	found, err := filepath.Glob(filepath.Join(root, prefix+"*"))
 	if err != nil {
-		return fmt.Errorf("list work directory %s: %w", root, err)
+		return fmt.Errorf("list %s: %w", root, err)
 	}
 	for _, path := range found {
 		own, err := lock(filepath.Join(path, lockName), unix.LOCK_EX|unix.LOCK_NB)

@@ -1,0 +1,296 @@
+// Package convert implements `docmill convert`.
+//
+// The files:
+//
+//	convert.go     the command: from its arguments to its exit code
+//	options.go     the options of the API as flags
+//	documents.go   which documents are converted
+//	places.go      where their results are stored
+//	run.go         the conversion of documents, several at a time
+//	result.go      the writing of results
+//	passwords.go   questions for passwords
+//	watch.go       documents that arrive later
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
+	"github.com/docmill/docmill/cmd/docmill/internal/local"
+	"github.com/docmill/docmill/cmd/docmill/internal/progress"
+	"github.com/docmill/docmill/cmd/docmill/internal/remote"
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/services/converter"
+)
+
+// Command is `docmill convert`.
+//
+//nolint:lll // kong's tags cannot be wrapped
+type Command struct {
+	Documents []string `arg:"" optional:"" help:"Documents, directories of documents, or - for the standard input."`
+
+	Output    string   `short:"o" placeholder:"PATH" help:"Where results are stored: a directory, a file for a single document, or - for the standard output. Default: beside each document; the standard output for the standard input."`
+	Force     bool     `short:"f" help:"Replace results that exist."`
+	Watch     []string `placeholder:"DIR" sep:"none" help:"Convert the documents in this directory, and go on with those that arrive later, until stopped. Needs --output."`
+	StdinName string   `default:"document" placeholder:"NAME" help:"File name of the standard input. Its extension helps where the content is ambiguous, as for CSV."`
+
+	Server string `placeholder:"URL" help:"Use this Docmill server. Default: convert on this machine."`
+
+	JSON    bool `name:"json" help:"Print a JSON object per document, each on one line."`
+	Quiet   bool `short:"q" help:"Print errors only."`
+	Verbose bool `short:"v" help:"Log what the local conversion engine does."`
+
+	Options Flags            `embed:""`
+	Engine  converter.Config `embed:"" group:"Without --server:"`
+}
+
+// Help is shown by --help.
+func (*Command) Help() string {
+	return `Without --server, LibreOffice on this machine converts the documents, each in its own sandboxed process, several at a time.
+Of directories all documents are converted, and their structure is kept below --output. No file is replaced without --force.
+
+Examples:
+
+    docmill convert deck.pptx
+    docmill convert deck.pptx reports/*.docx --to pdf -o out/
+    docmill convert letter.docx -o letter.png --dpi 150
+    docmill convert archive/ --pdf-a 2b -o out/ --server https://docmill.example.com
+    cat deck.pptx | docmill convert - >deck.pdf
+    DOCMILL_PASSWORD=... docmill convert secret.docx
+    docmill convert --watch inbox -o outbox --json
+
+Exit codes: 0 all documents were converted, 1 some were not, 2 the command line is wrong, 3 the server or LibreOffice cannot be
+used, 130 stopped by Ctrl-C.`
+}
+
+// job is a command that was checked.
+type job struct {
+	*Command
+
+	streams   *invocation.Streams
+	values    map[string]string
+	target    string
+	search    search
+	places    *places
+	documents []document
+	toStdout  bool
+}
+
+// Run runs the command.
+func (c *Command) Run(ctx context.Context, streams *invocation.Streams) error {
+	j, err := c.prepare(streams)
+	if err != nil {
+		return err
+	}
+	report := j.reporter()
+	defer report.Close()
+	ctx, use, stop, err := j.connect(ctx, report)
+	if err != nil {
+		return err
+	}
+	r := runner{
+		client: use, options: j.values, target: j.target, force: c.Force, stdin: streams.Stdin, stdout: streams.Stdout,
+		parallel: j.parallel(), report: report,
+	}
+	err = j.run(ctx, &r)
+	report.Close()
+	if failed := stop(); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// prepare checks everything that can be checked before documents are converted.
+func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
+	j := &job{Command: c, streams: streams, values: c.Options.Values()}
+	switch {
+	case len(c.Documents) == 0 && len(c.Watch) == 0:
+		return nil, invocation.Errorf(invocation.Usage, "give a document, a directory, or - for the standard input (see docmill convert --help)")
+	case len(c.Watch) > 0 && (c.Output == "" || c.Output == stdin):
+		return nil, invocation.Errorf(invocation.Usage, "--watch needs --output with a directory")
+	}
+	whole, err := j.destination()
+	if err == nil {
+		err = c.Options.Check(j.values)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.target = targetOf(j.values)
+	j.search.target = j.target
+	if j.documents, err = j.search.expand(c.Documents, filepath.Base(c.StdinName)); err != nil {
+		return nil, err
+	}
+	if len(j.documents) == 0 && len(c.Watch) == 0 {
+		return nil, invocation.Errorf(invocation.Usage, "nothing to convert: found no documents that can be converted to %s (%s left out; see docmill formats)",
+			j.target, plural(j.search.left, "file"))
+	}
+	return j, j.settle(whole)
+}
+
+// destination decides what --output is. whole reports whether it is the file for the result of a single document, whose
+// extension then determines the target unless --to does.
+func (j *job) destination() (whole bool, err error) {
+	if j.Output == "" || j.Output == stdin {
+		return false, nil
+	}
+	info, err := os.Stat(j.Output)
+	exists := err == nil
+	several := len(j.Documents) != 1 || len(j.Watch) > 0 || isDirectory(j.Documents[0])
+	switch {
+	case exists && info.IsDir() || strings.HasSuffix(j.Output, "/") || !exists && filepath.Ext(j.Output) == "":
+	case several && exists:
+		return false, invocation.Errorf(invocation.Usage, "--output %s is a file; results of several documents need a directory", j.Output)
+	case !several:
+		return true, j.inferTarget()
+	}
+	if j.search.results, err = filepath.Abs(j.Output); err != nil {
+		return false, err
+	}
+	for _, watched := range j.Watch {
+		if same, err := filepath.Abs(watched); err == nil && same == j.search.results {
+			return false, invocation.Errorf(invocation.Usage, "--output must not be the watched directory %s itself", watched)
+		}
+	}
+	return false, nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// inferTarget determines the target by the extension of --output, if --to is not given.
+func (j *job) inferTarget() error {
+	extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(j.Output), "."))
+	if j.values[string(option.To)] != "" || extension == "" {
+		return nil
+	}
+	for f := range format.All() {
+		for target := range f.Targets() {
+			if target.Extension == extension || target.ID == extension {
+				j.values[string(option.To)] = target.ID
+				return nil
+			}
+		}
+	}
+	return invocation.Errorf(invocation.Usage, "--output %s: nothing can be converted to .%s; give the format with --to", j.Output, extension)
+}
+
+// settle determines the places of all results.
+func (j *job) settle(whole bool) error {
+	fromStdin := 0
+	for _, d := range j.documents {
+		if d.path == stdin {
+			fromStdin++
+		}
+	}
+	single := len(j.documents) == 1 && len(j.Watch) == 0
+	j.toStdout = j.Output == stdin || j.Output == "" && fromStdin == 1
+	switch {
+	case j.toStdout && !single:
+		return invocation.Errorf(invocation.Usage, "only the result of a single document can go to the standard output: give --output with a directory")
+	case j.toStdout && j.JSON:
+		return invocation.Errorf(invocation.Usage, "--json and a result cannot both go to the standard output: give --output")
+	case j.toStdout && j.Output == "" && progress.IsTerminal(j.streams.Stdout):
+		return invocation.Errorf(invocation.Usage, "the result would go to the terminal: give --output, or redirect the standard output")
+	case j.toStdout:
+		return nil
+	case whole:
+		j.documents[0].stem, j.documents[0].whole = j.Output, true
+		return nil
+	}
+	j.places = newPlaces(j.Output)
+	return j.places.plan(j.documents)
+}
+
+func (j *job) reporter() progress.Reporter {
+	options := progress.Options{Stdout: j.streams.Stdout, Stderr: j.streams.Stderr, Quiet: j.Quiet, StdoutTaken: j.toStdout}
+	if len(j.Watch) == 0 {
+		options.Total = len(j.documents)
+	}
+	if j.JSON {
+		return progress.NewJSON(options)
+	}
+	return progress.New(options)
+}
+
+// parallel returns how many documents are in progress at once: on this machine enough for the converter never to wait
+// for a submission.
+func (j *job) parallel() int {
+	const atServer, ahead = 16, 6
+	if j.Server != "" {
+		return atServer
+	}
+	return j.Engine.Concurrency() + ahead
+}
+
+// connect returns a client of the server, or of an instance in this process. The context that it returns ends if the
+// instance does; stop ends the instance.
+func (j *job) connect(ctx context.Context, report progress.Reporter) (context.Context, *client.Client, func() error, error) {
+	if j.Server != "" {
+		if _, err := remote.Reach(ctx, j.Server); err != nil {
+			return nil, nil, nil, err
+		}
+		use, err := remote.New(j.Server)
+		return ctx, use, func() error { return nil }, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	instance, err := local.Start(ctx, j.Engine, j.logger(report))
+	if err != nil {
+		cancel(nil)
+		return nil, nil, nil, invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", err)
+	}
+	go func() {
+		select {
+		case <-instance.Done():
+			cancel(invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", instance.Err()))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, instance.Client, func() error {
+		cancel(nil)
+		return instance.Stop()
+	}, nil
+}
+
+// logger returns the log of the local instance.
+func (j *job) logger(report progress.Reporter) *zap.Logger {
+	level := zapcore.ErrorLevel
+	if j.Verbose {
+		level = zapcore.DebugLevel
+	}
+	encoding := zap.NewDevelopmentEncoderConfig()
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), zapcore.AddSync(progress.Writer(report)), level))
+}
+
+// run converts all documents and returns nil if that succeeded.
+func (j *job) run(ctx context.Context, r *runner) error {
+	var err error
+	if len(j.Watch) > 0 {
+		err = j.watch(ctx, r)
+	} else {
+		r.all(ctx, j.documents)
+		r.askForPasswords(ctx, j.streams)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		if !errors.As(cause, new(*invocation.Error)) && r.report.Terminal() {
+			fmt.Fprintln(j.streams.Stderr, "docmill convert:", cause)
+		}
+		return cause
+	}
+	if err == nil && r.failed.Load() > 0 {
+		err = invocation.Exit(invocation.Failed)
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+// Package progress shows how the conversion of documents goes: bars on a terminal, lines otherwise, or JSON.
+package progress
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/cmd/docmill/internal/remote"
+)
+
+// Reporter shows the progress of documents. It is safe for concurrent use.
+type Reporter interface {
+	// Begin is called when the work on a document begins.
+	Begin(document string) Track
+	// Note shows a text to people.
+	Note(text string)
+	// Terminal reports whether a person is watching.
+	Terminal() bool
+	// Pause leaves the terminal to others until the next call of another method.
+	Pause()
+	// Close shows the end. It can be called several times.
+	Close()
+}
+
+// Track shows the progress of one document. Its methods are called in this order, and the last one is End or Abandon.
+type Track interface {
+	// Upload is called with the bytes sent and the size of the document, or client.UnknownSize.
+	Upload(sent, total int64)
+	// Update is called with each state of the job.
+	Update(job client.Job)
+	// Download is called when the result is being downloaded.
+	Download()
+	// End is called with the outcome.
+	End(outcome Outcome)
+	// Abandon is called instead if the command is being stopped.
+	Abandon()
+}
+
+// Outcome is how the work on a document ended.
+type Outcome struct {
+	// Document is the path of the document.
+	Document string
+	// Result is the path of the result; "-" for the standard output.
+	Result string
+	// Job is the last known state of its job; the zero value if there was none.
+	Job client.Job
+	// Seconds is the time that everything took.
+	Seconds float64
+	// Error is why there is no result; nil if there is one.
+	Error *remote.Fault
+}
+
+// Options are the parameters of a reporter.
+type Options struct {
+	Stdout, Stderr *os.File
+	// StdoutTaken is set if the result goes to the standard output.
+	StdoutTaken bool
+	// Quiet leaves out everything but errors.
+	Quiet bool
+	// Total is the number of documents; 0 if it is not known.
+	Total int
+}
+
+// New returns the reporter for people: with bars if the standard error is a terminal.
+func New(options Options) Reporter {
+	lines := &lines{Options: options}
+	if options.Quiet || !IsTerminal(options.Stderr) || os.Getenv("TERM") == "dumb" {
+		return lines
+	}
+	return newBars(lines)
+}
+
+// IsTerminal reports whether a file is a terminal.
+func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// Writer returns a writer of notes, for logs.
+func Writer(reporter Reporter) io.Writer { return writer{reporter} }
+
+type writer struct{ reporter Reporter }
+
+// Write implements io.Writer.
+func (w writer) Write(p []byte) (int, error) {
+	w.reporter.Note(string(p))
+	return len(p), nil
+}

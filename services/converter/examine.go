@@ -1,0 +1,181 @@
+package converter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/platform/health"
+	"github.com/docmill/docmill/platform/processdir"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/libreoffice"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
+)
+
+// Formats returns the formats that a converter with these settings can read. It does not start LibreOffice.
+func Formats(config Config) ([]format.Format, error) {
+	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, err
+	}
+	return office.Formats(), nil
+}
+
+// Examine finds out whether this machine can convert documents with these settings. It starts LibreOffice and converts a
+// small document, which takes some seconds.
+func Examine(ctx context.Context, config Config) []health.Finding {
+	findings := []health.Finding{examineSandbox(config)}
+	directory, err := processdir.Open(config.WorkDir, "doctor")
+	if err != nil {
+		return append(findings, health.Finding{
+			Part: "work directory", State: health.Broken, Detail: err.Error(), Remedy: "Make space, or set --work-dir or TMPDIR to another directory.",
+		})
+	}
+	defer directory.Close()
+	findings = append(findings, examineSpace(config, directory.Path()), examineTools())
+	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
+		Directory: directory.Path(), Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		return append(findings, health.Finding{
+			Part: "LibreOffice", State: health.Broken, Detail: err.Error(),
+			Remedy: "Install it (Debian: apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui), or set --soffice.",
+		})
+	}
+	return append(findings, examineOffice(ctx, office), examineFormats(office), examineFonts(ctx, directory.Path(), office))
+}
+
+// examineSandbox checks what the kernel offers to confine documents.
+func examineSandbox(config Config) health.Finding {
+	found := health.Finding{Part: "sandbox", State: health.OK}
+	landlock, seccomp := sandbox.Landlock(), sandbox.Seccomp()
+	found.Detail = fmt.Sprintf("The kernel has Landlock (version %d) and seccomp filters.", landlock)
+	switch {
+	case !seccomp:
+		found.State = health.Broken
+		found.Detail, found.Remedy = "The kernel has no seccomp filters.", "Use a kernel with CONFIG_SECCOMP_FILTER, and a container runtime that allows it."
+	case landlock == 0:
+		found.State = health.Broken
+		if config.LibreOffice.AllowUnconfined {
+			found.State = health.Warning
+		}
+		found.Detail = "The kernel has no Landlock, so documents could read this machine's files."
+		found.Remedy = "Use Linux 5.13 or newer with landlock in the boot parameter lsm=, and a container runtime that allows it; or set --allow-unconfined."
+	}
+	return found
+}
+
+func examineSpace(config Config, path string) health.Finding {
+	if err := config.Limits.CheckSpace(path); err != nil {
+		return health.Finding{
+			Part: "work directory", State: health.Broken, Detail: err.Error(), Remedy: "Make space, or set --work-dir or TMPDIR to another directory.",
+		}
+	}
+	return health.Finding{Part: "work directory", State: health.OK, Detail: path + " can be written and has space."}
+}
+
+// examineTools looks for the other programs.
+func examineTools() health.Finding {
+	var missing, packages []string
+	tools := slices.Concat(pdf.Programs(), fonts.Programs())
+	for _, tool := range tools {
+		if _, err := tool.Find(); err != nil {
+			missing = append(missing, tool.Name)
+			if !slices.Contains(packages, tool.Package) {
+				packages = append(packages, tool.Package)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return health.Finding{
+			Part: "programs", State: health.Broken, Detail: "Missing: " + strings.Join(missing, ", ") + ".",
+			Remedy: "Install them (Debian: apt install " + strings.Join(packages, " ") + ").",
+		}
+	}
+	return health.Finding{Part: "programs", State: health.OK, Detail: fmt.Sprintf("All %d are installed.", len(tools))}
+}
+
+// startLimit is how long LibreOffice may take to start. A converter waits longer.
+const startLimit = time.Minute
+
+// examineOffice loads LibreOffice, which converts a small document before it counts as loaded.
+func examineOffice(ctx context.Context, office *libreoffice.Engine) health.Finding {
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it was not loaded within %s", startLimit))
+	defer cancel()
+	var detail string
+	began, drain := time.Now(), make(chan struct{})
+	err := office.Run(ctx, func() {
+		detail = fmt.Sprintf("%s in %s was loaded and converted a document within %.1f s.", office.Version(), office.Program(), time.Since(began).Seconds())
+		close(drain)
+	}, drain)
+	if detail != "" {
+		return health.Finding{Part: "LibreOffice", State: health.OK, Detail: detail}
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = errors.Join(cause, err)
+	}
+	return health.Finding{
+		Part: "LibreOffice", State: health.Broken, Detail: fmt.Sprintf("It cannot be used: %v.", err),
+		Remedy: "Install LibreOffice 7.4 or newer again, or set --soffice to another one.",
+	}
+}
+
+// examineFormats reports the formats that LibreOffice lacks filters for.
+func examineFormats(office *libreoffice.Engine) health.Finding {
+	readable := office.Formats()
+	var missing []string
+	for f := range format.All() {
+		if !slices.Contains(readable, f) {
+			missing = append(missing, f.ID)
+		}
+	}
+	if len(missing) > 0 {
+		return health.Finding{
+			Part: "formats", State: health.Warning, Detail: fmt.Sprintf("%d can be read, but not %s.", len(readable), strings.Join(missing, ", ")),
+			Remedy: "If you need them, install the rest of LibreOffice (Debian: apt install libreoffice-draw-nogui libreoffice-writer libreoffice-calc libreoffice-impress).",
+		}
+	}
+	return health.Finding{Part: "formats", State: health.OK, Detail: fmt.Sprintf("All %d can be read.", len(readable))}
+}
+
+// substitutes are free fonts with the same widths as those that most documents use.
+var substitutes = []struct{ family, instead, packaged string }{
+	{"Liberation Sans", "Arial", "fonts-liberation"},
+	{"Liberation Serif", "Times New Roman", "fonts-liberation"},
+	{"Liberation Mono", "Courier New", "fonts-liberation"},
+	{"Carlito", "Calibri", "fonts-crosextra-carlito"},
+	{"Caladea", "Cambria", "fonts-crosextra-caladea"},
+	{"DejaVu Sans", "Verdana and many symbols", "fonts-dejavu"},
+}
+
+func examineFonts(ctx context.Context, directory string, office *libreoffice.Engine) health.Finding {
+	library, err := fonts.Open(directory, zap.NewNop(), office.FontDirectory())
+	if err != nil {
+		return health.Finding{Part: "fonts", State: health.Broken, Detail: err.Error(), Remedy: "Install fontconfig (Debian: apt install fontconfig)."}
+	}
+	var missing, packages []string
+	for _, s := range substitutes {
+		if library.Has(ctx, s.family) || library.Has(ctx, s.instead) {
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("%s (instead of %s)", s.family, s.instead))
+		if !slices.Contains(packages, s.packaged) {
+			packages = append(packages, s.packaged)
+		}
+	}
+	if len(missing) > 0 {
+		return health.Finding{
+			Part: "fonts", State: health.Warning, Detail: "Lines may break in other places than in the originals. Missing: " + strings.Join(missing, ", ") + ".",
+			Remedy: "Install them (Debian: apt install " + strings.Join(packages, " ") + ").",
+		}
+	}
+	return health.Finding{Part: "fonts", State: health.OK, Detail: "Those of most documents, or fonts of the same widths, are installed."}
+}
