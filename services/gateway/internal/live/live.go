@@ -91,7 +91,8 @@ func (s *Streams) Run(ctx context.Context, ready func(), drain <-chan struct{}) 
 
 // Serve streams the job as server-sent events: its current version, unless the client has it already, and every change
 // until it has ended or the server drains. A client that connects again after the end gets 204, so that an EventSource
-// stops. Serve takes over the connection and returns at once. If it returns an error, it has written nothing.
+// stops. Serve takes over the connection, if there is one, and returns at once. If it returns an error, it has written
+// nothing.
 func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, id uuid.UUID) error {
 	reader := s.join(id) // before the job is read, so that no change is missed
 	s.open.Add(1)
@@ -101,7 +102,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, id uuid.UUID) er
 		s.open.Done()
 		return err
 	}
-	go func() {
+	run := func() {
 		defer s.open.Done()
 		defer s.leave(reader)
 		defer s.recovered()
@@ -109,7 +110,12 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, id uuid.UUID) er
 		if err := stream.follow(s.ctx, reader); err != nil {
 			s.log.Debug("a stream of events ended early", zap.Stringer("job", id), zap.Error(err))
 		}
-	}()
+	}
+	if stream.outlivesHandler() {
+		go run()
+	} else {
+		run()
+	}
 	return nil
 }
 
@@ -139,7 +145,7 @@ func (s *Streams) begin(w http.ResponseWriter, r *http.Request, id uuid.UUID, re
 	case reader == nil && !current.Status.Terminal():
 		return nil, problem.New(problem.StatusUnavailable, "Too many streams of events are open.").After(tryAgain)
 	}
-	stream, err := take(w, draining)
+	stream, err := take(w, r, draining)
 	if err != nil {
 		return nil, err
 	}

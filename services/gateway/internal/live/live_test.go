@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -121,6 +122,7 @@ type bench struct {
 	status   *statusService
 	url      string
 	registry *prometheus.Registry
+	handler  http.Handler
 	drain    func()
 }
 
@@ -143,6 +145,7 @@ func setup(t *testing.T, limit int) *bench {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close()) // for the server to take
+	b.handler = mux
 	b.url = "http://" + listener.Addr().String() + "/"
 	b.drain = run(t, httpserver.Component("http", listener.Addr().String(), mux, zaptest.NewLogger(t)).Run)
 	return b
@@ -380,4 +383,31 @@ func TestDrainDoesNotWaitForTheStatusService(t *testing.T) {
 	}
 	_, _, more := events.next(t)
 	require.False(t, more)
+}
+
+// TestStreamInTheSameProcess follows a job where there is no connection to take over.
+func TestStreamInTheSameProcess(t *testing.T) {
+	t.Parallel()
+	b, id := setup(t, 10), uuid.New()
+	b.status.put(id, jobapi.Queued, false)
+	engine := httpserver.NewEngine("test", zaptest.NewLogger(t), prometheus.NewRegistry())
+	engine.Any("/:id", gin.WrapH(b.handler))
+	near := http.Client{Transport: httpserver.InProcess(engine)}
+	response, err := near.Get("http://near/" + id.String())
+	require.NoError(t, err)
+	events := &stream{response, bufio.NewScanner(response.Body)}
+	require.Equal(t, "text/event-stream", events.Header.Get("Content-Type"))
+	events.requireNext(t, "1", jobapi.Queued)
+	b.status.put(id, jobapi.Succeeded, true)
+	events.requireNext(t, "2", jobapi.Succeeded)
+	_, _, more := events.next(t)
+	require.False(t, more)
+
+	other := uuid.New()
+	b.status.put(other, jobapi.Queued, false)
+	response, err = near.Get("http://near/" + other.String())
+	require.NoError(t, err)
+	b.requireStreams(t, 1)
+	require.NoError(t, response.Body.Close())
+	b.requireStreams(t, 0)
 }

@@ -1,11 +1,9 @@
 package live
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -22,45 +20,42 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-// eventStream is a response with server-sent events, on a connection that was taken over from the server: with the
-// server's buffers and goroutines, each stream would take 44 KiB instead of 16 KiB.
+// eventStream is a response with server-sent events.
 type eventStream struct {
-	connection net.Conn
+	connection connection
 	draining   <-chan struct{}
 	sent       int64 // the number of the version that the client has
 	written    time.Time
 }
 
-// take takes over the connection of a request to send it a stream until draining is closed. The handler must return then.
-// The caller closes the stream.
-func take(w http.ResponseWriter, draining <-chan struct{}) (*eventStream, error) {
-	connection, _, err := http.NewResponseController(w).Hijack()
+// take returns a stream as the response to a request, until draining is closed. The caller closes the stream.
+func take(w http.ResponseWriter, r *http.Request, draining <-chan struct{}) (*eventStream, error) {
+	connection, err := connectionOf(w, r)
 	if err != nil {
-		return nil, fmt.Errorf("take over the connection: %w", err)
+		return nil, err
 	}
 	return &eventStream{connection: connection, draining: draining}, nil
 }
 
 func (s *eventStream) close() { _ = s.connection.Close() }
 
+// outlivesHandler reports whether the handler of the request can return while the stream is open.
+func (s *eventStream) outlivesHandler() bool {
+	_, inside := s.connection.(handled)
+	return !inside
+}
+
 // begin sends the header and the first lines of the stream, with a version of the job unless the client knows that.
 func (s *eventStream) begin(header http.Header, current statusclient.Version, known int64) error {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	header.Set("Connection", "close")     // the body ends with the connection
-	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	var text bytes.Buffer
-	text.WriteString("HTTP/1.1 200 OK\r\n")
-	_ = header.Write(&text) // a buffer does not fail
-	fmt.Fprintf(&text, "\r\nretry: %d\n", retryAfter.Milliseconds())
+	text := s.connection.head(header) + fmt.Sprintf("retry: %d\n", retryAfter.Milliseconds())
 	s.sent = current.Number
 	if current.Number == known {
-		text.WriteString(comment)
-	} else {
-		text.WriteString(event(current))
+		return s.write(text + comment)
 	}
-	return s.write(text.String())
+	return s.write(text + event(current))
 }
 
 // lastEventID returns the number of the version that a client has; 0 if it has none.
