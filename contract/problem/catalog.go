@@ -117,7 +117,7 @@ var catalog = map[Code]Entry{
 	PreconditionFailed:   {http.StatusPreconditionFailed, "The result does not match If-Match", "Request it again without If-Match and If-Unmodified-Since.", false},
 	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "See /docs for the paths of the API.", false},
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed for this path", "Use one of the methods listed in the Allow header.", false},
-	Busy:                 {unavailable, "Too many concurrent uploads", "Retry after the time given in Retry-After.", true},
+	Busy:                 {unavailable, "Too many requests of this kind at once", "Retry after the time given in Retry-After.", true},
 	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing was stored.", true},
 	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "Retry after the time given in Retry-After; the document may then be converted twice.", true},
 	StoreUnavailable:     {unavailable, "The file storage is not available", "Retry after the time given in Retry-After.", true},

@@ -176,7 +176,7 @@ func recovered(log *zap.Logger) gin.HandlerFunc {
 }
 
 // Limits of every server. The time of a whole request or response is not limited: uploads and long polls have their own
-// limits.
+// limits. A blocked write is; see limitWrites.
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
@@ -201,7 +201,9 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 		}
 		log.Info("listening", zap.String("component", name), zap.Stringer("address", listener.Addr()))
 		ended := make(chan error, 1)
-		go func() { ended <- server.Serve(netutil.LimitListener(listener, maxConnections())) }()
+		go func() {
+			ended <- server.Serve(netutil.LimitListener(limitWrites(listener, writeTimeout), maxConnections()))
+		}()
 		ready()
 		select {
 		case err := <-ended:

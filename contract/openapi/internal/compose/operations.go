@@ -182,7 +182,7 @@ func getResults() operation {
 		Content: openapi.Map[openapi.MediaType]{{Name: "application/zip", Value: openapi.MediaType{}}},
 	})
 	return operation{path: "/v1/results.zip", described: results, problems: []problem.Code{
-		problem.ParameterInvalid, problem.ResultsMissing, problem.StatusUnavailable, problem.StoreUnavailable,
+		problem.ParameterInvalid, problem.ResultsMissing, problem.Busy, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 

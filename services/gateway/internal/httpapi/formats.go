@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -24,6 +25,11 @@ func (a *api) formats(c *gin.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the formats: %w", err)
 	}
-	newStatic("application/json", body, "").send(c)
+	last := a.formatsAnswer.Load()
+	if last == nil || !bytes.Equal(last.body, body) { // the converters offer others now
+		last = new(newStatic("application/json", body, ""))
+		a.formatsAnswer.Store(last)
+	}
+	last.send(c)
 	return nil
 }

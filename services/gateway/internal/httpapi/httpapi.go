@@ -5,6 +5,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -59,14 +60,18 @@ type api struct {
 	deps     Deps
 	gate     *admission.Gate
 	metrics  uploadMetrics
+	archives archives
+	// formatsAnswer is the latest answer to GET /v1/formats: compressing it takes 0.5 ms.
+	formatsAnswer atomic.Pointer[static]
 }
 
 // Register adds the API's routes. It panics if the metrics are registered already, because it was called twice.
 func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	a := &api{
 		settings: settings, deps: deps,
-		gate:    admission.NewGate(admission.Config{Slots: settings.MaxUploads, Open: settings.MaxOpenUploads, Wait: settings.SlotWait}),
-		metrics: newUploadMetrics(deps.Metrics),
+		gate:     admission.NewGate(admission.Config{Slots: settings.MaxUploads, Open: settings.MaxOpenUploads, Wait: settings.SlotWait}),
+		metrics:  newUploadMetrics(deps.Metrics),
+		archives: newArchives(),
 	}
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}

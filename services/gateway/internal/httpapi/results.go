@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
@@ -16,11 +17,23 @@ const (
 	// maxArchived is the maximum number of results in an archive, which bounds what one request costs. That many ids take
 	// 4 KB of the 32 KiB that the headers of a request may have.
 	maxArchived = 100
-	// lookups is how many of its jobs a request asks the status service about at the same time.
-	lookups = 8
+	// lookups is how many of its jobs a request asks the status service about at the same time, and maxLookups how many
+	// all requests together do.
+	lookups, maxLookups = 8, 64
+	// maxArchives is how many archives are sent at the same time. Each has a connection to the store.
+	maxArchives = 64
+	// archiveRetry is the Retry-After when that many are being sent.
+	archiveRetry = 5 * time.Second
 	// archiveName is the file name of an archive.
 	archiveName = "docmill-results.zip"
 )
+
+// archives are the places of what archives need.
+type archives struct{ open, lookups chan struct{} }
+
+func newArchives() archives {
+	return archives{open: make(chan struct{}, maxArchives), lookups: make(chan struct{}, maxLookups)}
+}
 
 // results sends the results of several jobs in one archive.
 func (a *api) results(c *gin.Context) error {
@@ -28,6 +41,12 @@ func (a *api) results(c *gin.Context) error {
 	if len(ids) < 1 || len(ids) > maxArchived {
 		return problem.New(problem.ParameterInvalid, "The request names %d jobs.", len(ids)).
 			With(problem.Field{Name: "id", Detail: "must be given 1 to 100 times"})
+	}
+	select {
+	case a.archives.open <- struct{}{}:
+		defer func() { <-a.archives.open }()
+	default:
+		return problem.New(problem.Busy, "%d archives are being sent.", maxArchives).After(archiveRetry)
 	}
 	locations, err := a.locate(c.Request.Context(), distinct(ids))
 	if err != nil {
@@ -78,7 +97,13 @@ func (a *api) locateOne(ctx context.Context, id string) (jobapi.Location, error)
 	if _, valid := parseJobID(id); !valid {
 		return jobapi.Location{}, problem.New(problem.JobNotFound, "This is not the id of a job.")
 	}
-	return a.deps.Status.Result(ctx, id)
+	select {
+	case a.archives.lookups <- struct{}{}:
+		defer func() { <-a.archives.lookups }()
+		return a.deps.Status.Result(ctx, id)
+	case <-ctx.Done():
+		return jobapi.Location{}, ctx.Err()
+	}
 }
 
 // distinct returns the ids in their order, each once.

@@ -195,3 +195,40 @@ func TestArchiveThatBreaksOffIsNotTakenForWhole(t *testing.T) {
 		})
 	}
 }
+
+// TestArchivesAreLimited requests as many archives as are sent at the same time, and one more.
+func TestArchivesAreLimited(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const limit = 64
+	asked, release := make(chan struct{}, limit), make(chan struct{})
+	g.status.handle(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-release
+		problem.Write(w, r, problem.New(problem.JobNotFound, "The job is not recorded."))
+	})
+	path := "/v1/results.zip?id=" + uuid.NewString()
+	answers := make(chan int, limit)
+	for range limit {
+		go func() {
+			response, err := http.Get(g.url + path)
+			if err != nil {
+				answers <- 0
+				return
+			}
+			_ = response.Body.Close()
+			answers <- response.StatusCode
+		}()
+	}
+	for range limit {
+		<-asked
+	}
+	busy := g.get(t, path, nil)
+	busy.problem(t, problem.Busy)
+	require.NotEmpty(t, busy.Header.Get("Retry-After"))
+	close(release)
+	for range limit {
+		require.Equal(t, http.StatusConflict, <-answers)
+	}
+	g.get(t, path, nil).problem(t, problem.ResultsMissing)
+}

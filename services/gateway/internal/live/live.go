@@ -180,7 +180,7 @@ func (s *Streams) join(id uuid.UUID) *reader {
 		return nil
 	}
 	r := s.readers[id]
-	if r == nil {
+	if r == nil || r.failed() {
 		r = newReader(s, id)
 		s.readers[id] = r
 	}
@@ -199,8 +199,10 @@ func (s *Streams) leave(r *reader) {
 	defer s.mu.Unlock()
 	r.streams--
 	if r.streams == 0 {
-		delete(s.readers, r.id)
 		r.stop()
+		if s.readers[r.id] == r { // a reader that failed was replaced
+			delete(s.readers, r.id)
+		}
 	}
 	s.count--
 	s.gauge.Set(float64(s.count))

@@ -77,11 +77,17 @@ func (r *reader) state() (statusclient.Version, <-chan struct{}, error) {
 	return r.latest, r.changed, r.err
 }
 
+// failed reports whether the job could not be read.
+func (r *reader) failed() bool {
+	_, _, err := r.state()
+	return err != nil
+}
+
 // update keeps the version if it is newer than the latest, or the error.
 func (r *reader) update(v statusclient.Version, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if v.Number <= r.latest.Number && err == nil {
+	if r.err != nil || v.Number <= r.latest.Number && err == nil {
 		return
 	}
 	if err == nil {
