@@ -51,6 +51,7 @@ func Start(tb testing.TB) *Browser {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("hide-scrollbars", true),
+		chromedp.Env("LANG=C.UTF-8"), // without it, files whose names are not ASCII cannot be chosen
 	)
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, end := chromedp.NewContext(allocator)

@@ -42,7 +42,7 @@ func TestHandlerIsInChargeOfItsDeadline(t *testing.T) {
 		_ = controller.SetWriteDeadline(time.Now().Add(-time.Second))
 		flushed <- controller.Flush()
 	})
-	_, err := http.Get("http://" + address) //nolint:bodyclose // there is no response
+	_, err := http.Get("http://" + address)
 	require.Error(t, err)
 	require.Error(t, <-flushed)
 

@@ -107,6 +107,7 @@ func TestRoutesAreCompleteWhenDeclared(t *testing.T) {
 		}
 		require.NoError(t, group.Wait())
 	}
-	require.Equal(t, rounds*services, len(b.take(rabbitmq.QueueEvents)))
-	require.Equal(t, rounds*services, len(b.take(rabbitmq.QueueCommands)))
+	events, commands := len(b.take(rabbitmq.QueueEvents)), len(b.take(rabbitmq.QueueCommands))
+	require.Equal(t, rounds*services, events)
+	require.Equal(t, rounds*services, commands)
 }

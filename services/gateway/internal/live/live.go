@@ -96,15 +96,22 @@ func (s *Streams) Run(ctx context.Context, ready func(), drain <-chan struct{}) 
 func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, id uuid.UUID) error {
 	reader := s.join(id) // before the job is read, so that no change is missed
 	s.open.Add(1)
-	stream, err := s.begin(w, r, id, reader)
-	if stream == nil {
+	end := func() {
 		s.leave(reader)
 		s.open.Done()
+	}
+	var stream *eventStream
+	defer func() {
+		if stream == nil {
+			end()
+		}
+	}()
+	stream, err := s.begin(w, r, id, reader)
+	if stream == nil {
 		return err
 	}
 	run := func() {
-		defer s.open.Done()
-		defer s.leave(reader)
+		defer end()
 		defer s.recovered()
 		defer stream.close()
 		if err := stream.follow(s.ctx, reader); err != nil {
