@@ -40,9 +40,7 @@ type commands struct {
 const description = "Docmill converts office documents to PDF and other formats."
 
 func main() {
-	ctx, stop := invocation.Interruptible()
-	code, err := run(ctx, &invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
-	stop()
+	code, err := run(&invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "docmill:", err)
 	}
@@ -50,7 +48,7 @@ func main() {
 }
 
 // run runs the command that the source selects, and returns the exit code and what to print.
-func run(ctx context.Context, streams *invocation.Streams, source config.Source) (invocation.Code, error) {
+func run(streams *invocation.Streams, source config.Source) (invocation.Code, error) {
 	if len(source.Args) == 0 {
 		source.Args = []string{"--help"}
 	}
@@ -59,8 +57,18 @@ func run(ctx context.Context, streams *invocation.Streams, source config.Source)
 	if err != nil {
 		return invocation.Usage, err
 	}
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	return invocation.CodeOf(ctx, parsed.Run(streams, parsed.Model))
+	// Only commands that take a context are ended by it: serve handles signals itself.
+	ctx, stop := context.Background(), func() {}
+	defer func() { stop() }()
+	err = parsed.BindSingletonProvider(func() context.Context {
+		ctx, stop = invocation.Interruptible()
+		return ctx
+	})
+	if err != nil {
+		return invocation.Failed, err
+	}
+	err = parsed.Run(streams, parsed.Model)
+	return invocation.CodeOf(ctx, err)
 }
 
 // version returns the version that the program was built from.
