@@ -16,6 +16,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
+	"github.com/docmill/docmill/cmd/docmill/internal/resultfile"
 )
 
 // Commands are those of `docmill jobs`.
@@ -230,17 +231,15 @@ func (c *Result) Run(ctx context.Context, streams *invocation.Streams) error {
 		if job.Result == nil {
 			return fmt.Errorf("the job is %s and has no result yet: docmill jobs wait %s", job.Status, job.ID)
 		}
-		if c.Output == "-" {
+		const stdout = "-"
+		if c.Output == stdout {
 			return from.Download(ctx, job, streams.Stdout)
 		}
 		path := c.Output
 		if path == "" {
 			path = localName(job.Result.Filename)
 		}
-		if _, err := os.Lstat(path); err == nil && !c.Force {
-			return fmt.Errorf("%s exists: replace it with --force, or give another --output", path)
-		}
-		if err := from.DownloadFile(ctx, job, path); err != nil {
+		if err := resultfile.Store(ctx, from, job, path, c.Force); err != nil {
 			return err
 		}
 		fmt.Fprintf(streams.Stdout, "%s (%s)\n", path, progress.Plural(int(job.Result.Size), "byte"))

@@ -164,7 +164,7 @@ var remedies = map[client.Code]string{
 	client.CodeFileTypeContradicted: "Rename the document so that its extension is that of its format, or give the right file.",
 	client.CodeFileEmpty:            "Give a document that is not empty.",
 	client.CodeOptionInvalid:        "See docmill convert --help.",
-	client.CodeFileTooLarge:         "Give a smaller document, ask the operator to raise max-upload-size, or convert without --server.",
+	client.CodeFileTooLarge:         "Give a smaller document, or raise --max-upload-size (of the server, if there is one).",
 	client.CodePagesNotFound:        "Request pages that exist, or omit --pages.",
 	client.CodeConversionTimeout:    "Simplify the document, or raise --conversion-timeout (of the server, if there is one).",
 	client.CodeDocumentMalformed:    "Open the document in the program that created it, save it again and convert the new file.",
