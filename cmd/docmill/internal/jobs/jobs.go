@@ -148,7 +148,7 @@ func (c *Events) Run(ctx context.Context, streams *invocation.Streams) error {
 			if c.JSON {
 				err = json.NewEncoder(streams.Stdout).Encode(job)
 			} else {
-				_, err = fmt.Fprintln(streams.Stdout, time.Now().Format(time.TimeOnly), state(job))
+				_, err = fmt.Fprintln(streams.Stdout, time.Now().Format(time.TimeOnly), progress.Printable(state(job)))
 			}
 			if err != nil {
 				return err
@@ -178,7 +178,9 @@ func show(out io.Writer, job client.Job, asJSON bool) error {
 		return encoder.Encode(job)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name string, value any) { fmt.Fprintf(table, "%s\t%v\n", name, value) }
+	row := func(name string, value any) {
+		fmt.Fprintf(table, "%s\t%s\n", progress.Printable(name), progress.Printable(fmt.Sprint(value)))
+	}
 	row("job", job.ID)
 	row("state", state(job))
 	row("document", fmt.Sprintf("%s (%s, %d bytes)", job.Source.Filename, job.Source.ContentType, job.Source.Size))
@@ -242,7 +244,7 @@ func (c *Result) Run(ctx context.Context, streams *invocation.Streams) error {
 		if err := resultfile.Store(ctx, from, job, path, c.Force); err != nil {
 			return err
 		}
-		fmt.Fprintf(streams.Stdout, "%s (%s)\n", path, progress.Plural(int(job.Result.Size), "byte"))
+		fmt.Fprintf(streams.Stdout, "%s (%s)\n", progress.Printable(path), progress.Plural(int(job.Result.Size), "byte"))
 		return nil
 	})
 }

@@ -25,7 +25,8 @@ const DefaultServer = "http://127.0.0.1:8080"
 const idleConnections = 64
 
 // New returns a client of the server at a URL, whose scheme may be missing. The URL may contain a user name and a
-// password for a proxy in front of the server.
+// password for a proxy in front of the server; it should then come from DOCMILL_SERVER or a file with settings, because
+// every user of a machine can read the command lines of others.
 func New(server string, options ...client.Option) (*client.Client, error) {
 	base, err := parse(server)
 	if err != nil {
@@ -38,14 +39,19 @@ func New(server string, options ...client.Option) (*client.Client, error) {
 }
 
 func parse(server string) (string, error) {
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
-	}
+	server = withScheme(server)
 	parsed, err := url.Parse(server)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return "", invocation.Errorf(invocation.Usage, "setting server: %q is not a URL such as https://docmill.example.com", server)
+		return "", invocation.Errorf(invocation.Usage, "setting server: %q is not a URL such as https://docmill.example.com", Redacted(server))
 	}
 	return server, nil
+}
+
+func withScheme(server string) string {
+	if strings.Contains(server, "://") {
+		return server
+	}
+	return "http://" + server
 }
 
 // reachTimeout is how long a server may take to answer a first, cheap question.
@@ -69,10 +75,17 @@ func Reach(ctx context.Context, server string) (client.Formats, error) {
 	return formats, nil
 }
 
-// redacted returns a URL without its password.
-func redacted(server string) string {
-	if parsed, err := url.Parse(server); err == nil {
+// Redacted returns the URL of a server without its password.
+func Redacted(server string) string {
+	parsed, err := url.Parse(withScheme(server))
+	if err == nil && parsed.User == nil {
+		return server
+	}
+	if err == nil {
 		return parsed.Redacted()
+	}
+	if at := strings.LastIndex(server, "@"); at >= 0 { // what is wrong may be the password
+		return "…" + server[at:]
 	}
 	return server
 }
@@ -193,7 +206,7 @@ type unusable struct {
 // Error says what to do.
 func (u *unusable) Error() string {
 	return fmt.Sprintf("cannot use the server %s: %v\nCheck the URL, and that Docmill runs there; docmill doctor --server=URL tells more",
-		redacted(u.server), u.cause)
+		Redacted(u.server), u.cause)
 }
 
 // Cause returns why a server cannot be used.
