@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
 	"github.com/docmill/docmill/cmd/docmill/internal/manual"
+	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 	"github.com/docmill/docmill/platform/config"
 )
@@ -53,7 +54,9 @@ func run(streams *invocation.Streams, source config.Source) (invocation.Code, er
 		source.Args = []string{"--help"}
 	}
 	given := commands{Convert: convert.Command{Options: convert.NewFlags()}}
-	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{"admin_address": serve.AdminAddress, "version": version()})
+	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{
+		"admin_address": serve.AdminAddress, "default_server": remote.DefaultServer, "version": version(),
+	})
 	if err != nil {
 		return invocation.Usage, err
 	}
@@ -61,7 +64,7 @@ func run(streams *invocation.Streams, source config.Source) (invocation.Code, er
 	ctx, stop := context.Background(), func() {}
 	defer func() { stop() }()
 	err = parsed.BindSingletonProvider(func() context.Context {
-		ctx, stop = invocation.Interruptible()
+		ctx, stop = invocation.Interruptible() //nolint:fatcontext // it is called once
 		return ctx
 	})
 	if err != nil {

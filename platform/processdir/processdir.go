@@ -129,7 +129,7 @@ func removeAll(path string) error {
 	}
 	_ = filepath.WalkDir(path, func(path string, entry os.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o700) // before it is read
+			_ = os.Chmod(path, 0o700) //nolint:gosec // it is a directory, and is read after this
 		}
 		return nil
 	})

@@ -42,7 +42,7 @@ type Command struct {
 
 	Output    string   `short:"o" placeholder:"PATH" help:"Where results are stored: a directory, a file for a single document, or - for the standard output. Default: beside each document; the standard output for the standard input."`
 	Force     bool     `short:"f" help:"Replace results that exist."`
-	Watch     []string `placeholder:"DIR" sep:"none" help:"Convert the documents in this directory, and go on with those that arrive later, until stopped. Needs --output."`
+	Watch     []string `placeholder:"DIR" sep:"none" help:"Convert the documents in this directory, and keep converting new ones, until stopped. Needs --output."`
 	StdinName string   `default:"document" placeholder:"NAME" help:"File name of the standard input. Its extension helps where the content is ambiguous, as for CSV."`
 
 	Server string `placeholder:"URL" help:"Use this Docmill server. Default: convert on this machine."`
@@ -60,7 +60,7 @@ type Command struct {
 // Help is shown by --help.
 func (*Command) Help() string {
 	return `Without --server, LibreOffice on this machine converts the documents, each in its own sandboxed process, several at a time.
-Of directories all documents are converted, and their structure is kept below --output. No file is replaced without --force.
+All documents in a directory are converted, and their structure is kept below --output. No file is replaced without --force.
 
 Examples:
 

@@ -75,6 +75,9 @@ func user(path string) string {
 		return ""
 	}
 	defer held.Close()
+	if info, err := held.Stat(); err != nil || info.Size() == 0 { // it is not even tried, so that no start fails because of it
+		return ""
+	}
 	if tryLock(held) == nil {
 		return ""
 	}

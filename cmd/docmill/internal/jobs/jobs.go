@@ -29,7 +29,7 @@ type Commands struct {
 // of selects a job of a server.
 type of struct {
 	ID     string `arg:"" name:"id" help:"The id of the job."`
-	Server string `default:"http://127.0.0.1:8080" placeholder:"URL" help:"The Docmill server. Default: http://127.0.0.1:8080."`
+	Server string `default:"${default_server}" placeholder:"URL" help:"The Docmill server. Default: ${default_server}."`
 }
 
 // call calls a server, and returns its errors as those that end a command.

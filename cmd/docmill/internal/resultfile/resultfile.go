@@ -49,8 +49,8 @@ func Store(ctx context.Context, from *client.Client, job client.Job, path string
 func Admit(path string, replace bool) error {
 	info, err := os.Stat(path)
 	switch {
-	case err != nil || special(info): // if it cannot be written, that shows later
-		return nil
+	case err != nil || special(info):
+		return nil //nolint:nilerr // it does not exist; if it cannot be written, that shows later
 	case info.IsDir():
 		return &remote.Fault{Code: remote.CodeExists, Detail: path + " is a directory.", Remedy: "Give another --output."}
 	case !replace:
@@ -84,11 +84,11 @@ type file struct {
 	hidden string
 }
 
-const mode = 0o666 // less the umask
+const fileMode = 0o666 // less the umask
 
 // create creates a file without a name in a directory, or with a hidden one if the file system cannot do that.
 func create(directory string) (*file, error) {
-	unnamed, err := os.OpenFile(directory, os.O_WRONLY|unix.O_TMPFILE, mode)
+	unnamed, err := os.OpenFile(directory, os.O_WRONLY|unix.O_TMPFILE, fileMode)
 	if err == nil {
 		if _, err := os.Lstat(magic(unnamed)); err == nil {
 			return &file{File: unnamed}, nil
@@ -96,7 +96,7 @@ func create(directory string) (*file, error) {
 		_ = unnamed.Close() // without /proc it could not get a name
 	}
 	hidden := hiddenIn(directory)
-	named, err := os.OpenFile(hidden, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	named, err := os.OpenFile(hidden, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	return &file{named, hidden}, err
 }
 
@@ -140,7 +140,7 @@ func (f *file) publish(path string, replace bool) error {
 
 // reserve creates an empty file, so that a rename replaces nothing else: not every file system knows RENAME_NOREPLACE.
 func reserve(path string) error {
-	empty, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	empty, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
