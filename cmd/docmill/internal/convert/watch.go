@@ -36,7 +36,7 @@ func (j *job) watch(ctx context.Context, r *runner) error {
 	}
 	defer notifier.Close()
 	w := &watcher{
-		job: j, notifier: notifier, note: func(err error) { r.report.Note("docmill convert: watch: " + err.Error()) }, arriving: map[string]arrival{}, done: map[string]version{},
+		job: j, notifier: notifier, note: func(err error) { r.report.Note("docmill convert: " + progress.Printable(err.Error())) }, arriving: map[string]arrival{}, done: map[string]version{},
 		busy: map[string]bool{}, queue: make(chan document), ended: make(chan document),
 	}
 	for _, root := range j.Watch {
@@ -160,7 +160,9 @@ func (w *watcher) enter(root, directory string) {
 		case w.job.search.leavesOut(root, path):
 			return fs.SkipDir
 		default:
-			err = w.notifier.Add(path)
+			if err = w.notifier.Add(path); err != nil {
+				err = &fs.PathError{Op: "watch", Path: path, Err: err}
+			}
 		}
 		if err == nil {
 			return nil

@@ -64,6 +64,9 @@ func Start(ctx context.Context, engine converter.Config, maxSize config.Size, lo
 	if err != nil {
 		return nil, err
 	}
+	if full(directory.Path()) {
+		return nil, errors.Join(errFull, directory.Close())
+	}
 	if err := directory.Leftovers(); err != nil {
 		log.Warn("cannot remove what a killed process has left", zap.Error(err))
 	}
@@ -105,19 +108,25 @@ func start(ctx context.Context, settings assembly.Settings, directory *processdi
 func (i *Instance) watchSpace(running context.Context) {
 	check := time.NewTicker(fullTime / fullChecks)
 	defer check.Stop()
-	for full := 0; full < fullChecks; {
+	for found := 0; found < fullChecks; {
 		select {
 		case <-running.Done():
 			return
 		case <-check.C:
 		}
-		if free, err := disk.Free(i.directory.Path()); err == nil && free < datadir.Reserve {
-			full++
+		if full(i.directory.Path()) {
+			found++
 		} else {
-			full = 0
+			found = 0
 		}
 	}
 	i.abandon(errFull)
+}
+
+// full reports whether there is too little space for another document.
+func full(directory string) bool {
+	free, err := disk.Free(directory)
+	return err == nil && free < datadir.Reserve
 }
 
 // Forget deletes the files of a job that is not needed any longer.

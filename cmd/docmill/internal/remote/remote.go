@@ -182,6 +182,7 @@ var remedies = map[client.Code]string{
 	client.CodeConversionTimeout:    "Simplify the document, or raise --conversion-timeout (of the server, if there is one).",
 	client.CodeDocumentMalformed:    "Open the document in the program that created it, save it again and convert the new file.",
 	client.CodeEngineCrashed:        "Open the document in the program that created it, save it again and convert the new file.",
+	client.CodeStoreUnavailable:     "Try again later. Without --server, make space in the directory for temporary files, or set TMPDIR to another one.",
 	client.CodeJobNotFound:          "Check the id and the server.",
 	client.CodeJobNotFinished:       "Wait for it: docmill jobs wait ID.",
 }
