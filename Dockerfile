@@ -1,8 +1,8 @@
 # All images of Docmill. `docker compose up --build` builds those of the three services, and `make image` that of the
 # single-process edition:
 #
-#   docker run -p 8080:8080 docmill/docmill
-#   docker run -p 8080:8080 --read-only --tmpfs /tmp -v docmill:/data docmill/docmill
+#   docker run -p 127.0.0.1:8080:8080 docmill/docmill
+#   docker run -p 127.0.0.1:8080:8080 --read-only --tmpfs /tmp -v docmill:/data docmill/docmill
 #
 # All stages use Debian 13, which has LibreOffice 25.2. The optional secret "ca" is a bundle of certificate authorities, for
 # builds behind a proxy that inspects TLS; the compose file passes the one that SSL_CERT_FILE names.

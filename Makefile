@@ -107,7 +107,7 @@ build: devstack ## Build all programs into bin/
 .PHONY: image
 image: ## Build the image docmill/docmill, which has everything in it
 	@docker compose build docmill
-	@echo "Start it with: docker run -p 8080:8080 -v docmill:/data docmill/docmill"
+	@echo "Start it with: docker run -p 127.0.0.1:8080:8080 -v docmill:/data docmill/docmill"
 
 .PHONY: devstack
 devstack: toolchain

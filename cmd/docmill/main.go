@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
 	"github.com/docmill/docmill/cmd/docmill/internal/manual"
+	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 	"github.com/docmill/docmill/platform/config"
 )
@@ -40,9 +41,7 @@ type commands struct {
 const description = "Docmill converts office documents to PDF and other formats."
 
 func main() {
-	ctx, stop := invocation.Interruptible()
-	code, err := run(ctx, &invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
-	stop()
+	code, err := run(&invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "docmill:", err)
 	}
@@ -50,17 +49,29 @@ func main() {
 }
 
 // run runs the command that the source selects, and returns the exit code and what to print.
-func run(ctx context.Context, streams *invocation.Streams, source config.Source) (invocation.Code, error) {
+func run(streams *invocation.Streams, source config.Source) (invocation.Code, error) {
 	if len(source.Args) == 0 {
 		source.Args = []string{"--help"}
 	}
 	given := commands{Convert: convert.Command{Options: convert.NewFlags()}}
-	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{"admin_address": serve.AdminAddress, "version": version()})
+	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{
+		"admin_address": serve.AdminAddress, "default_server": remote.DefaultServer, "version": version(),
+	})
 	if err != nil {
 		return invocation.Usage, err
 	}
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	return invocation.CodeOf(ctx, parsed.Run(streams, parsed.Model))
+	// Only commands that take a context are ended by it: serve handles signals itself.
+	ctx, stop := context.Background(), func() {}
+	defer func() { stop() }()
+	err = parsed.BindSingletonProvider(func() context.Context {
+		ctx, stop = invocation.Interruptible() //nolint:fatcontext // it is called once
+		return ctx
+	})
+	if err != nil {
+		return invocation.Failed, err
+	}
+	err = parsed.Run(streams, parsed.Model)
+	return invocation.CodeOf(ctx, err)
 }
 
 // version returns the version that the program was built from.

@@ -23,6 +23,7 @@ const (
 type Dir struct {
 	path string
 	lock *os.File
+	left error
 }
 
 // Open creates a directory for this process below dir, or below the system's directory for temporary files if dir is
@@ -45,9 +46,7 @@ func Open(dir, kind string) (*Dir, error) {
 		return nil, fmt.Errorf("lock %s: %w", root, err)
 	}
 	defer rootLock.Close()
-	if err := removeDead(root, kind+"-"); err != nil {
-		return nil, err
-	}
+	left := removeDead(root, kind+"-")
 	path, err := os.MkdirTemp(root, kind+"-")
 	if err != nil {
 		return nil, fmt.Errorf("create this process's directory: %w", err)
@@ -56,11 +55,14 @@ func Open(dir, kind string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return &Dir{path: path, lock: own}, nil
+	return &Dir{path: path, lock: own, left: left}, nil
 }
 
 // Path returns the path of the directory.
 func (d *Dir) Path() string { return d.path }
+
+// Leftovers returns why abandoned directories could not be removed; nil if they were. The next process tries again.
+func (d *Dir) Leftovers() error { return d.left }
 
 // Make creates an empty directory that only this user can access. The caller removes it.
 func (d *Dir) Make() (string, error) {
@@ -73,7 +75,7 @@ func (d *Dir) Make() (string, error) {
 
 // Close removes the directory and everything in it.
 func (d *Dir) Close() error {
-	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
+	return errors.Join(removeAll(d.path), d.lock.Close())
 }
 
 // ownRoot creates root and checks that it is a directory of this user that no other user can write to: where everyone
@@ -92,29 +94,46 @@ func ownRoot(root string) error {
 	return nil
 }
 
-// removeDead removes the abandoned directories. Nothing without the prefix is ever touched.
+// removeDead removes the abandoned directories, as far as possible. Nothing without the prefix is ever touched.
 func removeDead(root, prefix string) error {
 	found, err := filepath.Glob(filepath.Join(root, prefix+"*"))
 	if err != nil {
 		return fmt.Errorf("list %s: %w", root, err)
 	}
+	var failures []error
 	for _, path := range found {
 		own, err := lock(filepath.Join(path, lockName), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			continue // its process is alive
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("lock leftover %s: %w", path, err)
+			failures = append(failures, fmt.Errorf("lock leftover %s: %w", path, err))
+			continue
 		}
-		err = os.RemoveAll(path)
+		if err := removeAll(path); err != nil {
+			failures = append(failures, fmt.Errorf("remove leftover %s: %w", path, err))
+		}
 		if own != nil {
-			err = errors.Join(err, own.Close())
-		}
-		if err != nil {
-			return fmt.Errorf("remove leftover %s: %w", path, err)
+			_ = own.Close() // which unlocks it
 		}
 	}
-	return nil
+	return errors.Join(failures...)
+}
+
+// removeAll removes a directory and everything in it. A program that was run in it may have made directories that their
+// owner cannot read or change.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // it is a directory, and is read after this
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
 }
 
 // lock opens and locks a file. Child processes do not inherit the lock: Go opens all files close-on-exec.

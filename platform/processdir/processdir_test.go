@@ -86,3 +86,18 @@ func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	_, err = processdir.Open(dir, "converter")
 	require.ErrorContains(t, err, "another directory")
 }
+
+func TestUnreadableLeftoversAreRemovedOrReported(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	left := filepath.Join(rootIn(dir), "converter-killed")
+	unreadable := filepath.Join(left, "job", "unreadable")
+	require.NoError(t, os.MkdirAll(filepath.Join(unreadable, "full"), 0o700))
+	require.NoError(t, os.Chmod(unreadable, 0o300))
+	require.NoError(t, open(t, dir).Leftovers())
+	require.NoDirExists(t, left)
+
+	blocked := filepath.Join(rootIn(dir), "converter-blocked", "lock") // a directory cannot be locked for writing
+	require.NoError(t, os.MkdirAll(blocked, 0o700))
+	require.ErrorContains(t, open(t, dir).Leftovers(), "converter-blocked")
+}

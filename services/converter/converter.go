@@ -83,6 +83,9 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, fmt.Errorf("setting work-dir: %w", err)
 	}
+	if err := directory.Leftovers(); err != nil {
+		deps.Log.Warn("cannot remove what a killed process has left", zap.Error(err))
+	}
 	assembly, err := assemble(config, deps, tools, directory)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, directory.Close())

@@ -74,7 +74,7 @@ func Complete(root *kong.Node, words []string) []string {
 	}
 	node, pending := walk(root, words[:len(words)-1])
 	last := words[len(words)-1]
-	name, value, assigned := strings.Cut(last, "=")
+	name, _, assigned := strings.Cut(last, "=")
 	var possible []string
 	switch {
 	case pending != nil:
@@ -85,7 +85,6 @@ func Complete(root *kong.Node, words []string) []string {
 				possible = append(possible, name+"="+word)
 			}
 		}
-		_ = value
 	case strings.HasPrefix(last, "-"):
 		possible = flagsOf(node)
 	default:

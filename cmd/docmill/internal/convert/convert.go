@@ -30,6 +30,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
+	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/services/converter"
 )
 
@@ -41,7 +42,7 @@ type Command struct {
 
 	Output    string   `short:"o" placeholder:"PATH" help:"Where results are stored: a directory, a file for a single document, or - for the standard output. Default: beside each document; the standard output for the standard input."`
 	Force     bool     `short:"f" help:"Replace results that exist."`
-	Watch     []string `placeholder:"DIR" sep:"none" help:"Convert the documents in this directory, and go on with those that arrive later, until stopped. Needs --output."`
+	Watch     []string `placeholder:"DIR" sep:"none" help:"Convert the documents in this directory, and keep converting new ones, until stopped. Needs --output."`
 	StdinName string   `default:"document" placeholder:"NAME" help:"File name of the standard input. Its extension helps where the content is ambiguous, as for CSV."`
 
 	Server string `placeholder:"URL" help:"Use this Docmill server. Default: convert on this machine."`
@@ -52,12 +53,14 @@ type Command struct {
 
 	Options Flags            `embed:""`
 	Engine  converter.Config `embed:"" group:"Without --server:"`
+
+	MaxUploadSize config.Size `default:"512MiB" group:"Without --server:" help:"Maximum size of a document."`
 }
 
 // Help is shown by --help.
 func (*Command) Help() string {
 	return `Without --server, LibreOffice on this machine converts the documents, each in its own sandboxed process, several at a time.
-Of directories all documents are converted, and their structure is kept below --output. No file is replaced without --force.
+All documents in a directory are converted, and their structure is kept below --output. No file is replaced without --force.
 
 Examples:
 
@@ -94,13 +97,13 @@ func (c *Command) Run(ctx context.Context, streams *invocation.Streams) error {
 	}
 	report := j.reporter()
 	defer report.Close()
-	ctx, use, stop, err := j.connect(ctx, report)
+	r := runner{
+		options: j.values, target: j.target, force: c.Force, stdin: streams.Stdin, stdout: streams.Stdout,
+		parallel: j.parallel(), report: report,
+	}
+	ctx, stop, err := j.connect(ctx, &r)
 	if err != nil {
 		return err
-	}
-	r := runner{
-		client: use, options: j.values, target: j.target, force: c.Force, stdin: streams.Stdin, stdout: streams.Stdout,
-		parallel: j.parallel(), report: report,
 	}
 	err = j.run(ctx, &r)
 	report.Close()
@@ -116,8 +119,10 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 	switch {
 	case len(c.Documents) == 0 && len(c.Watch) == 0:
 		return nil, invocation.Errorf(invocation.Usage, "give a document, a directory, or - for the standard input (see docmill convert --help)")
-	case len(c.Watch) > 0 && (c.Output == "" || c.Output == stdin):
+	case len(c.Watch) > 0 && (c.Output == "" || c.Output == stdout):
 		return nil, invocation.Errorf(invocation.Usage, "--watch needs --output with a directory")
+	case !filepath.IsLocal(filepath.Base(c.StdinName)) || filepath.Base(c.StdinName) == ".":
+		return nil, invocation.Errorf(invocation.Usage, "--stdin-name %q is not a file name", c.StdinName)
 	}
 	whole, err := j.destination()
 	if err == nil {
@@ -133,7 +138,7 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 	}
 	if len(j.documents) == 0 && len(c.Watch) == 0 {
 		return nil, invocation.Errorf(invocation.Usage, "nothing to convert: found no documents that can be converted to %s (%s left out; see docmill formats)",
-			j.target, plural(j.search.left, "file"))
+			j.target, progress.Plural(j.search.left, "file"))
 	}
 	return j, j.settle(whole)
 }
@@ -141,7 +146,7 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 // destination decides what --output is. whole reports whether it is the file for the result of a single document, whose
 // extension then determines the target unless --to does.
 func (j *job) destination() (whole bool, err error) {
-	if j.Output == "" || j.Output == stdin {
+	if j.Output == "" || j.Output == stdout {
 		return false, nil
 	}
 	info, err := os.Stat(j.Output)
@@ -154,11 +159,9 @@ func (j *job) destination() (whole bool, err error) {
 	case !several:
 		return true, j.inferTarget()
 	}
-	if j.search.results, err = filepath.Abs(j.Output); err != nil {
-		return false, err
-	}
+	j.search.results = resolved(j.Output)
 	for _, watched := range j.Watch {
-		if same, err := filepath.Abs(watched); err == nil && same == j.search.results {
+		if resolved(watched) == j.search.results {
 			return false, invocation.Errorf(invocation.Usage, "--output must not be the watched directory %s itself", watched)
 		}
 	}
@@ -196,7 +199,7 @@ func (j *job) settle(whole bool) error {
 		}
 	}
 	single := len(j.documents) == 1 && len(j.Watch) == 0
-	j.toStdout = j.Output == stdin || j.Output == "" && fromStdin == 1
+	j.toStdout = j.Output == stdout || j.Output == "" && fromStdin == 1
 	switch {
 	case j.toStdout && !single:
 		return invocation.Errorf(invocation.Usage, "only the result of a single document can go to the standard output: give --output with a directory")
@@ -235,21 +238,22 @@ func (j *job) parallel() int {
 	return j.Engine.Concurrency() + ahead
 }
 
-// connect returns a client of the server, or of an instance in this process. The context that it returns ends if the
-// instance does; stop ends the instance.
-func (j *job) connect(ctx context.Context, report progress.Reporter) (context.Context, *client.Client, func() error, error) {
+// connect gives the runner a client of the server, or of an instance in this process. The context that it returns ends if
+// the instance does; stop ends the instance.
+func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop func() error, err error) {
 	if j.Server != "" {
 		if _, err := remote.Reach(ctx, j.Server); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
-		use, err := remote.New(j.Server)
-		return ctx, use, func() error { return nil }, err
+		r.client, err = remote.New(j.Server)
+		r.forget = func(client.Job) {}
+		return ctx, func() error { return nil }, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	instance, err := local.Start(ctx, j.Engine, j.logger(report))
+	instance, err := local.Start(ctx, j.Engine, j.MaxUploadSize, j.logger(r.report))
 	if err != nil {
 		cancel(nil)
-		return nil, nil, nil, invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", err)
+		return nil, nil, invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", err)
 	}
 	go func() {
 		select {
@@ -258,7 +262,8 @@ func (j *job) connect(ctx context.Context, report progress.Reporter) (context.Co
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, instance.Client, func() error {
+	r.client, r.forget = instance.Client, instance.Forget
+	return ctx, func() error {
 		cancel(nil)
 		return instance.Stop()
 	}, nil

@@ -11,8 +11,8 @@ import (
 	"github.com/docmill/docmill/contract/format"
 )
 
-// stdin is the argument that stands for the standard input, or the standard output.
-const stdin = "-"
+// The argument - stands for the standard input as a document, and for the standard output as --output.
+const stdin, stdout = "-", "-"
 
 // document is a document to convert.
 type document struct {
@@ -30,11 +30,14 @@ type document struct {
 	known fs.FileInfo
 }
 
+// searched reports whether it was found in a directory that was searched.
+func (d document) searched() bool { return d.below != "" }
+
 // search finds the documents in directories.
 type search struct {
 	// target is what they are to be converted into: those that cannot be, or are already in that format, are left out.
 	target string
-	// results is the absolute path of the directory for results, which is left out; empty if there is none.
+	// results is the resolved path of the directory for results, which is left out; empty if there is none.
 	results string
 	// left counts the files that were left out.
 	left int
@@ -45,9 +48,9 @@ func (s *search) expand(args []string, stdinName string) ([]document, error) {
 	var found []document
 	seen := map[string]bool{}
 	add := func(d document) {
-		key, err := filepath.Abs(d.path)
-		if err != nil || d.path == stdin {
-			key = d.path
+		key := d.path
+		if key != stdin {
+			key = keyOf(key)
 		}
 		if !seen[key] {
 			seen[key] = true
@@ -71,18 +74,19 @@ func (s *search) expand(args []string, stdinName string) ([]document, error) {
 	return found, nil
 }
 
-// walk finds the documents in a directory and the directories below it. Hidden ones are left out, and links to
-// directories are not followed.
+// walk finds the documents in a directory and the directories below it. Hidden ones are left out. Links are not followed,
+// except root itself: an unpacked archive could contain some to private files.
 func (s *search) walk(root string, add func(document)) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	return filepath.WalkDir(root+"/", func(path string, entry fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
 		if err != nil {
-			if path != root && errors.Is(err, fs.ErrNotExist) { // it was deleted meanwhile
+			if path != filepath.Clean(root) && errors.Is(err, fs.ErrNotExist) { // it was deleted meanwhile
 				return nil
 			}
 			return fmt.Errorf("search for documents: %w", err)
 		}
 		if entry.IsDir() {
-			if path != root && (hidden(entry.Name()) || s.holdsResults(path)) {
+			if s.leavesOut(root, path) {
 				return fs.SkipDir
 			}
 			return nil
@@ -96,12 +100,17 @@ func (s *search) walk(root string, add func(document)) error {
 	})
 }
 
+// leavesOut reports whether a directory at or below root is not searched.
+func (s *search) leavesOut(root, directory string) bool {
+	return directory != filepath.Clean(root) && (hidden(filepath.Base(directory)) || s.holdsResults(directory))
+}
+
 // document returns the document at a path below root, if there is one that can be converted.
 func (s *search) document(root, path string) (document, bool) {
 	if !s.convertible(filepath.Base(path)) {
 		return document{}, false
 	}
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return document{}, false
 	}
@@ -114,8 +123,7 @@ func (s *search) document(root, path string) (document, bool) {
 
 // holdsResults reports whether the results are stored in that directory.
 func (s *search) holdsResults(path string) bool {
-	absolute, err := filepath.Abs(path)
-	return err == nil && s.results != "" && absolute == s.results
+	return s.results != "" && resolved(path) == s.results
 }
 
 // convertible reports whether a file is a document by its name. Office programs keep lock files beside open documents,
@@ -135,10 +143,19 @@ func (s *search) convertible(name string) bool {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// plural returns "1 document" or "3 documents".
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+// sharesName reports whether there are documents beside this one that have the same name but for the extension.
+func (s *search) sharesName(d document) bool {
+	stem := strings.TrimSuffix(d.path, filepath.Ext(d.path))
+	for f := range format.All() {
+		for _, extension := range f.Extensions() {
+			other := stem + "." + extension
+			if other == d.path || !s.convertible(filepath.Base(other)) {
+				continue
+			}
+			if info, err := os.Lstat(other); err == nil && info.Mode().IsRegular() {
+				return true
+			}
+		}
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return false
 }

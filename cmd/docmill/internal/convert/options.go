@@ -104,7 +104,7 @@ func help(o option.Option) string {
 		families = append(families, string(family))
 	}
 	if len(families) > 0 {
-		text += " Only documents of the kind " + strings.Join(families, ", ") + "."
+		text += " Only for " + strings.Join(families, ", ") + " documents."
 	}
 	if len(o.Targets) > 0 {
 		text += " Only with --to " + strings.Join(o.Targets, ", ") + "."

@@ -39,7 +39,7 @@ func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Stream
 
 // ask reads a password from the terminal, which does not show it.
 func ask(ctx context.Context, streams *invocation.Streams, d document) (string, error) {
-	fmt.Fprintf(streams.Stderr, "Password of %s (empty to leave it out): ", d.path)
+	fmt.Fprintf(streams.Stderr, "Password of %s (empty to leave it out): ", progress.Printable(d.path))
 	terminal := int(streams.Stdin.Fd())
 	before, err := term.GetState(terminal)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 )
 
-// places determines where results are stored, so that no two documents have the same place: of letter.docx and
-// letter.odt come letter.docx.pdf and letter.odt.pdf, and not letter.pdf twice.
+// places determines where results are stored, so that no two documents have the same place: letter.docx and letter.odt
+// become letter.docx.pdf and letter.odt.pdf, and not letter.pdf twice.
 type places struct {
 	// directory is the directory for results; empty if each is stored beside its document.
 	directory string
-	// taken has the document of each place.
+	// taken has the document of each place, by their keys.
 	taken map[string]string
 }
 
@@ -30,7 +30,7 @@ func (p *places) place(d document, extension bool) string {
 	if !extension {
 		name = strings.TrimSuffix(name, filepath.Ext(name))
 	}
-	if name == "" { // a name such as .docx
+	if name == "" || name == "." || name == ".." { // of .docx, ..docx and ...docx
 		name = d.name
 	}
 	return filepath.Join(directory, d.below, name)
@@ -39,37 +39,76 @@ func (p *places) place(d document, extension bool) string {
 // plan determines the places of documents that are known together.
 func (p *places) plan(documents []document) error {
 	extended := make([]bool, len(documents))
+	keys := make([]string, len(documents))
 	for changed := true; changed; {
 		changed = false
 		users := map[string]int{}
 		for i := range documents {
 			documents[i].stem = p.place(documents[i], extended[i])
-			users[documents[i].stem]++
+			keys[i] = keyOf(documents[i].stem)
+			users[keys[i]]++
 		}
 		for i := range documents {
-			if users[documents[i].stem] > 1 && !extended[i] {
+			if users[keys[i]] > 1 && !extended[i] {
 				extended[i], changed = true, true
 			}
 		}
 	}
-	for _, d := range documents {
-		if other, taken := p.taken[d.stem]; taken && other != d.path {
-			return invocation.Errorf(invocation.Usage, "%s and %s would have the same result %s: convert them with two commands, or give the directory "+
-				"that both are in, whose structure is kept", other, d.path, d.stem)
+	for i, d := range documents {
+		if !p.take(keys[i], d) {
+			return p.conflict(d)
 		}
-		p.taken[d.stem] = d.path
 	}
 	return nil
 }
 
-// add determines the place of a document that came later.
-func (p *places) add(d *document) error {
+// add determines the place of a document that came later. shared reports whether other documents beside it have the same
+// name but for the extension: the places then do not depend on which of them was seen first.
+func (p *places) add(d *document, shared bool) error {
 	for _, extended := range []bool{false, true} {
 		d.stem = p.place(*d, extended)
-		if other, taken := p.taken[d.stem]; !taken || other == d.path {
-			p.taken[d.stem] = d.path
+		key := keyOf(d.stem)
+		if shared && !extended && p.taken[key] != keyOf(d.path) {
+			continue
+		}
+		if p.take(key, *d) {
 			return nil
 		}
 	}
-	return invocation.Errorf(invocation.Usage, "%s and %s would have the same result %s", p.taken[d.stem], d.path, d.stem)
+	return p.conflict(*d)
+}
+
+// take reports whether a place is that of the document, to which it gives the place if it is free.
+func (p *places) take(place string, d document) bool {
+	other, taken := p.taken[place]
+	if !taken {
+		p.taken[place] = keyOf(d.path)
+	}
+	return !taken || other == keyOf(d.path)
+}
+
+func (p *places) conflict(d document) error {
+	return invocation.Errorf(invocation.Usage, "%s and %s would have the same result %s: convert them with two commands, or give the directory "+
+		"that both are in, whose structure is kept", p.taken[keyOf(d.stem)], d.path, d.stem)
+}
+
+// keyOf returns a path in the only way in which it can be written. If it is a link, it is the path of the link.
+func keyOf(path string) string {
+	return filepath.Join(resolved(filepath.Dir(path)), filepath.Base(path))
+}
+
+// resolved returns an absolute path without links, as far as it exists.
+func resolved(path string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil { // there is no working directory
+		return path
+	}
+	found, err := filepath.EvalSymlinks(absolute)
+	switch {
+	case err == nil:
+		return found
+	case absolute == filepath.Dir(absolute):
+		return absolute
+	}
+	return filepath.Join(resolved(filepath.Dir(absolute)), filepath.Base(absolute))
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -9,7 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/contract/option"
@@ -21,10 +25,12 @@ type runner struct {
 	options  map[string]string
 	target   string
 	force    bool
-	stdin    io.Reader
+	stdin    *os.File
 	stdout   io.Writer
 	parallel int
 	report   progress.Reporter
+	// forget is called with each job that is not needed any longer.
+	forget func(job client.Job)
 
 	failed atomic.Int64
 
@@ -100,6 +106,7 @@ func (r *runner) convert(ctx context.Context, d document, password string, track
 	if err != nil {
 		return job, "", err
 	}
+	defer func() { r.forget(job) }()
 	for latest, err := range r.client.Events(ctx, job.ID) {
 		if err != nil {
 			break // Wait polls instead
@@ -109,6 +116,9 @@ func (r *runner) convert(ctx context.Context, d document, password string, track
 	}
 	if job, err = r.client.Wait(ctx, job); err != nil {
 		return job, "", err
+	}
+	if job.Result == nil {
+		return job, "", errors.New("the server sent no result")
 	}
 	track.Download()
 	path, err := target.store(ctx, r.client, job)
@@ -126,13 +136,69 @@ func (r *runner) submit(ctx context.Context, d document, password string, track 
 		options[string(option.Password)] = password
 	}
 	settings := []client.SubmitOption{client.WithOptions(options), client.WithProgress(track.Upload)}
-	if d.path == stdin {
-		return r.client.Submit(ctx, d.name, r.stdin, client.UnknownSize, settings...)
+	source, size, err := r.source(ctx, d)
+	if err != nil {
+		return client.Job{}, err
 	}
-	if info, err := os.Stat(d.path); err == nil && info.IsDir() { // since it was looked at
-		return client.Job{}, &remote.Fault{Code: remote.CodeUnreadable, Detail: "It is a directory."}
+	defer source.Close()
+	return r.client.Submit(ctx, d.name, source, size, settings...)
+}
+
+// source opens a document, and returns its size if that is known. Reading it never outlasts ctx.
+func (r *runner) source(ctx context.Context, d document) (io.ReadCloser, int64, error) {
+	file, err := r.stdin, error(nil)
+	if d.path != stdin {
+		file, err = openFile(ctx, d)
 	}
-	return r.client.SubmitFile(ctx, d.path, settings...)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, 0, errors.Join(err, file.Close())
+	case info.IsDir():
+		return nil, 0, errors.Join(&remote.Fault{Code: remote.CodeUnreadable, Detail: "It is a directory."}, file.Close())
+	case !info.Mode().IsRegular() && d.searched():
+		return nil, 0, errors.Join(&remote.Fault{Code: remote.CodeUnreadable, Detail: "It is not a regular file any longer."}, file.Close())
+	case !info.Mode().IsRegular():
+		return unblocked(ctx, file), client.UnknownSize, nil
+	case d.path == stdin: // it may not be at its beginning
+		return file, client.UnknownSize, nil
+	default:
+		return file, info.Size(), nil
+	}
+}
+
+// openFile opens a file. What was found in a directory can have become a link or a pipe since it was looked at.
+func openFile(ctx context.Context, d document) (file *os.File, err error) {
+	if d.searched() {
+		return os.OpenFile(d.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	}
+	opened := make(chan *os.File, 1)
+	err = invocation.Await(ctx, func() error { // a pipe is opened when somebody writes into it
+		file, err := os.Open(d.path)
+		opened <- file
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-opened, nil
+}
+
+// unblocked returns a reader of a pipe or terminal whose reads fail when ctx has ended. The file is closed with it, or
+// when a read that blocks has returned.
+func unblocked(ctx context.Context, file *os.File) io.ReadCloser {
+	reader, writer := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { writer.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		defer file.Close()
+		defer stop()
+		_, err := io.Copy(writer, file)
+		writer.CloseWithError(err)
+	}()
+	return reader
 }
 
 func (r *runner) remember(d document, path string) {

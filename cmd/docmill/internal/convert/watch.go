@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
+	"github.com/docmill/docmill/cmd/docmill/internal/progress"
+	"github.com/docmill/docmill/contract/format"
 )
 
 const (
@@ -31,11 +36,11 @@ func (j *job) watch(ctx context.Context, r *runner) error {
 	}
 	defer notifier.Close()
 	w := &watcher{
-		job: j, notifier: notifier, arriving: map[string]arrival{}, done: map[string]version{},
+		job: j, notifier: notifier, note: func(err error) { r.report.Note("docmill convert: " + progress.Printable(err.Error())) }, arriving: map[string]arrival{}, done: map[string]version{},
 		busy: map[string]bool{}, queue: make(chan document), ended: make(chan document),
 	}
 	for _, root := range j.Watch {
-		if err := w.enter(root, root); err != nil {
+		if err := w.begin(root); err != nil {
 			return invocation.Errorf(invocation.Usage, "watch %s: %w", root, err)
 		}
 	}
@@ -61,6 +66,7 @@ func (j *job) watch(ctx context.Context, r *runner) error {
 type watcher struct {
 	job      *job
 	notifier *fsnotify.Watcher
+	note     func(error)
 	// arriving are the files that were seen and are not complete.
 	arriving map[string]arrival
 	// waiting are complete documents for which there was no room in the queue.
@@ -85,12 +91,14 @@ type arrival struct {
 	root  string
 	seen  version
 	since time.Time
+	// early is set if it was there before the watch.
+	early bool
 }
 
 // run queues documents when they are complete.
 func (w *watcher) run(ctx context.Context, r *runner) error {
 	for _, d := range w.job.documents {
-		w.offer(r, d)
+		w.offer(r, d, false)
 	}
 	check := time.NewTicker(settleCheck)
 	defer check.Stop()
@@ -108,7 +116,7 @@ func (w *watcher) run(ctx context.Context, r *runner) error {
 		case event := <-w.notifier.Events:
 			w.notice(event)
 		case err := <-w.notifier.Errors:
-			w.recover(r, err)
+			w.recover(err)
 		case <-check.C:
 			w.settle(r)
 		case <-ctx.Done():
@@ -117,23 +125,52 @@ func (w *watcher) run(ctx context.Context, r *runner) error {
 	}
 }
 
-// enter watches a directory below root, and those in it, and notes the files in them.
-func (w *watcher) enter(root, directory string) error {
-	return filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if path != root && errors.Is(err, fs.ErrNotExist) {
-				return nil
+// begin watches a directory, which may be a link, and notes the files in it.
+func (w *watcher) begin(root string) error {
+	info, err := os.Stat(root)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err == nil {
+		err = w.notifier.Add(root)
+	}
+	if err != nil {
+		return err
+	}
+	w.enter(root, root+"/")
+	for path, a := range w.arriving {
+		a.early = true
+		w.arriving[path] = a
+	}
+	return nil
+}
+
+// enter watches a directory at or below root, and those in it, and notes the files in them. Links are not followed. A
+// directory that cannot be read is reported and left out.
+func (w *watcher) enter(root, directory string) {
+	_ = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
+		switch {
+		case err != nil: // of a directory
+		case !entry.IsDir():
+			if entry.Type().IsRegular() {
+				w.see(root, path)
 			}
-			return err
+			return nil
+		case w.job.search.leavesOut(root, path):
+			return fs.SkipDir
+		default:
+			if err = w.notifier.Add(path); err != nil {
+				err = &fs.PathError{Op: "watch", Path: path, Err: err}
+			}
 		}
-		if !entry.IsDir() {
-			w.see(root, path)
+		if err == nil {
 			return nil
 		}
-		if path != root && (hidden(entry.Name()) || w.job.search.holdsResults(path)) {
-			return fs.SkipDir
+		if !errors.Is(err, fs.ErrNotExist) { // it was deleted meanwhile
+			w.note(err)
 		}
-		return w.notifier.Add(path)
+		return fs.SkipDir
 	})
 }
 
@@ -146,7 +183,7 @@ func (w *watcher) see(root, path string) {
 	if !known {
 		a.root = root
 	}
-	a.since = time.Now()
+	a.since, a.early = time.Now(), false
 	w.arriving[path] = a
 }
 
@@ -155,12 +192,15 @@ func (w *watcher) notice(event fsnotify.Event) {
 	if !event.Op.Has(fsnotify.Create) && !event.Op.Has(fsnotify.Write) {
 		return
 	}
-	root := w.rootOf(event.Name)
-	if isDirectory(event.Name) {
-		_ = w.enter(root, event.Name) // it may be gone again
-		return
+	path := filepath.Clean(event.Name)
+	info, err := os.Lstat(path)
+	switch root := w.rootOf(path); {
+	case err != nil: // it is gone again
+	case info.IsDir():
+		w.enter(root, path)
+	default:
+		w.see(root, path)
 	}
-	w.see(root, event.Name)
 }
 
 func (w *watcher) rootOf(path string) string {
@@ -173,21 +213,20 @@ func (w *watcher) rootOf(path string) string {
 }
 
 // recover looks at everything again after changes were lost, because there were too many.
-func (w *watcher) recover(r *runner, err error) {
+func (w *watcher) recover(err error) {
 	if !errors.Is(err, fsnotify.ErrEventOverflow) {
-		r.report.Note("docmill convert: watch: " + err.Error())
+		w.note(err)
 	}
 	for _, root := range w.job.Watch {
-		if err := w.enter(root, root); err != nil {
-			r.report.Note("docmill convert: watch: " + err.Error())
-		}
+		w.enter(root, root+"/")
 	}
 }
 
 // settle queues the files that are complete: not empty, unchanged for a while, and not open for writing.
 func (w *watcher) settle(r *runner) {
-	for path, a := range w.arriving {
-		info, err := os.Stat(path)
+	for _, path := range slices.Sorted(maps.Keys(w.arriving)) {
+		a := w.arriving[path]
+		info, err := os.Lstat(path)
 		if err != nil || !info.Mode().IsRegular() {
 			delete(w.arriving, path)
 			continue
@@ -203,45 +242,58 @@ func (w *watcher) settle(r *runner) {
 		}
 		delete(w.arriving, path)
 		if d, ok := w.job.search.document(a.root, path); ok {
-			w.offer(r, d)
+			w.offer(r, d, a.early)
 		}
 	}
 }
 
-// offer puts a document into the queue, unless this version of it was converted before.
-func (w *watcher) offer(r *runner, d document) {
+// offer puts a document into the queue, unless this version of it was converted before. early is set if it was there
+// before the watch: an earlier run may have converted it.
+func (w *watcher) offer(r *runner, d document, early bool) {
 	if d.known == nil {
 		w.waiting = append(w.waiting, d)
 		return
 	}
 	now := version{d.known.Size(), d.known.ModTime()}
-	before, known := w.done[d.path]
-	if known && before == now {
+	if w.done[d.path] == now {
 		return
 	}
 	w.done[d.path] = now
-	if err := w.job.places.add(&d); err != nil {
-		r.report.Note("docmill convert: " + err.Error())
+	if err := w.job.places.add(&d, w.job.search.sharesName(d)); err != nil {
+		w.note(err)
 		return
 	}
-	if !known && w.current(r, d) {
-		return
+	if early {
+		if newer := current(r, d); newer != "" {
+			if !w.job.Quiet {
+				r.report.Note(progress.Printable(d.path) + ": left out, because " + progress.Printable(newer) + " is newer")
+			}
+			return
+		}
 	}
 	w.busy[d.path] = true
 	w.waiting = append(w.waiting, d)
 }
 
-// current reports whether a document has a result that is newer: an earlier run has converted it.
-func (w *watcher) current(r *runner, d document) bool {
+// current returns the path of a document's result if it is newer than the document; empty if it is not, or there is none.
+func current(r *runner, d document) string {
 	stored := &result{document: d, target: r.target}
-	info, err := os.Stat(stored.likely())
-	return err == nil && info.ModTime().After(d.known.ModTime())
+	places := []string{stored.likely()}
+	if formatOf(r.target).Kind == format.Images {
+		places = append(places, stored.archive())
+	}
+	for _, path := range places {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(d.known.ModTime()) {
+			return path
+		}
+	}
+	return ""
 }
 
 // isBeingWritten reports whether a process has the file open for writing. The kernel gives a read lease only if none
 // has. Where it gives none at all, as for files of other users, only the time counts.
 func isBeingWritten(path string) bool {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // it may be a link or a pipe by now
 	if err != nil {
 		return false
 	}

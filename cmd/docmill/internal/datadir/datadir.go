@@ -46,9 +46,9 @@ type Dir struct {
 
 const (
 	private = 0o700
-	// reserve is the free space in bytes below which no documents are accepted, so that those that were accepted can still
+	// Reserve is the free space in bytes below which no documents are accepted, so that those that were accepted can still
 	// be converted. It is also where /readyz reports a full disk.
-	reserve = 64 << 20
+	Reserve = 64 << 20
 )
 
 // Open locks the directory, which is created if it does not exist, and opens what is in it. It returns [ErrInUse] if
@@ -121,7 +121,7 @@ func (d *Dir) open(ctx context.Context, log *zap.Logger, metrics prometheus.Regi
 	if d.Sources, err = directory.Open(filepath.Join(d.path, "sources"), durability...); err != nil {
 		return err
 	}
-	d.Sources.Reserve(reserve)
+	d.Sources.Reserve(Reserve)
 	d.Results, err = directory.Open(filepath.Join(d.path, "results"), durability...)
 	return err
 }

@@ -40,8 +40,8 @@ func Examine(path string) health.Finding {
 	if err != nil {
 		return broken(err.Error()+".", other)
 	}
-	if free < reserve {
-		return broken(fmt.Sprintf("The disk of %s has only %d MiB of free space; no documents are accepted below %d MiB.", path, free>>20, reserve>>20),
+	if free < Reserve {
+		return broken(fmt.Sprintf("The disk of %s has only %d MiB of free space; no documents are accepted below %d MiB.", path, free>>20, Reserve>>20),
 			"Make space, or set --data to a directory on another disk.")
 	}
 	found.Detail = fmt.Sprintf("%s can be written, and has %d MiB of free space%s.", path, free>>20, user(path))
@@ -75,6 +75,9 @@ func user(path string) string {
 		return ""
 	}
 	defer held.Close()
+	if info, err := held.Stat(); err != nil || info.Size() == 0 { // it is not even tried, so that no start fails because of it
+		return ""
+	}
 	if tryLock(held) == nil {
 		return ""
 	}

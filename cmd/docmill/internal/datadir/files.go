@@ -109,6 +109,18 @@ func collectKeys(body proto.Message, keys map[string]bool) error {
 	})
 }
 
+// DeleteFiles deletes the document and the result of a job that has ended. Both are then missing for [Dir.Inspect].
+func (d *Dir) DeleteFiles(ctx context.Context, id uuid.UUID) error {
+	source, result, err := d.Jobs.Files(ctx, id)
+	if source != "" {
+		err = errors.Join(err, d.Sources.Delete(ctx, source))
+	}
+	if result != "" {
+		err = errors.Join(err, d.Results.Delete(ctx, result))
+	}
+	return err
+}
+
 // Report is what is in a data directory.
 type Report struct {
 	// Jobs counts the jobs by their status; Messages counts the stored messages.

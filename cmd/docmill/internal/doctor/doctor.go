@@ -10,6 +10,7 @@ import (
 
 	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
+	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/services/converter"
@@ -29,7 +30,7 @@ type Command struct {
 // Help is shown by --help.
 func (*Command) Help() string {
 	return `Examines LibreOffice, by converting a small document with it, the other programs, fonts, the sandbox, the data directory and
-servers, and says how to mend what is wrong.
+servers, and says how to fix problems.
 
 Exit codes: 0 nothing is broken (there may be warnings), 1 something is.
 
@@ -66,7 +67,7 @@ func (c *Command) print(out io.Writer, findings []health.Finding) error {
 		return encoder.Encode(findings)
 	}
 	for _, f := range findings {
-		if _, err := fmt.Fprintf(out, "%-8s %s: %s\n", f.State, f.Part, f.Detail); err != nil {
+		if _, err := fmt.Fprintf(out, "%-8s %s: %s\n", f.State, progress.Printable(f.Part), progress.Printable(f.Detail)); err != nil {
 			return err
 		}
 		if f.Remedy != "" {
@@ -80,7 +81,7 @@ func (c *Command) print(out io.Writer, findings []health.Finding) error {
 
 // examineServer asks a server what it converts.
 func examineServer(ctx context.Context, server string) health.Finding {
-	found := health.Finding{Part: "server " + server, State: health.Broken, Remedy: "Check the URL, that Docmill runs there, and proxies and firewalls in between."}
+	found := health.Finding{Part: "server " + remote.Redacted(server), State: health.Broken, Remedy: "Check the URL, that Docmill runs there, and proxies and firewalls in between."}
 	began := time.Now()
 	formats, err := remote.Reach(ctx, server)
 	if err != nil {

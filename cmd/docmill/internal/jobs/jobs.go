@@ -16,6 +16,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
+	"github.com/docmill/docmill/cmd/docmill/internal/resultfile"
 )
 
 // Commands are those of `docmill jobs`.
@@ -28,7 +29,7 @@ type Commands struct {
 // of selects a job of a server.
 type of struct {
 	ID     string `arg:"" name:"id" help:"The id of the job."`
-	Server string `default:"http://127.0.0.1:8080" placeholder:"URL" help:"The Docmill server. Default: http://127.0.0.1:8080."`
+	Server string `default:"${default_server}" placeholder:"URL" help:"The Docmill server. Default: ${default_server}."`
 }
 
 // call calls a server, and returns its errors as those that end a command.
@@ -147,7 +148,7 @@ func (c *Events) Run(ctx context.Context, streams *invocation.Streams) error {
 			if c.JSON {
 				err = json.NewEncoder(streams.Stdout).Encode(job)
 			} else {
-				_, err = fmt.Fprintln(streams.Stdout, time.Now().Format(time.TimeOnly), state(job))
+				_, err = fmt.Fprintln(streams.Stdout, time.Now().Format(time.TimeOnly), progress.Printable(state(job)))
 			}
 			if err != nil {
 				return err
@@ -177,7 +178,9 @@ func show(out io.Writer, job client.Job, asJSON bool) error {
 		return encoder.Encode(job)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name string, value any) { fmt.Fprintf(table, "%s\t%v\n", name, value) }
+	row := func(name string, value any) {
+		fmt.Fprintf(table, "%s\t%s\n", progress.Printable(name), progress.Printable(fmt.Sprint(value)))
+	}
 	row("job", job.ID)
 	row("state", state(job))
 	row("document", fmt.Sprintf("%s (%s, %d bytes)", job.Source.Filename, job.Source.ContentType, job.Source.Size))
@@ -230,20 +233,18 @@ func (c *Result) Run(ctx context.Context, streams *invocation.Streams) error {
 		if job.Result == nil {
 			return fmt.Errorf("the job is %s and has no result yet: docmill jobs wait %s", job.Status, job.ID)
 		}
-		if c.Output == "-" {
+		const stdout = "-"
+		if c.Output == stdout {
 			return from.Download(ctx, job, streams.Stdout)
 		}
 		path := c.Output
 		if path == "" {
 			path = localName(job.Result.Filename)
 		}
-		if _, err := os.Lstat(path); err == nil && !c.Force {
-			return fmt.Errorf("%s exists: replace it with --force, or give another --output", path)
-		}
-		if err := from.DownloadFile(ctx, job, path); err != nil {
+		if err := resultfile.Store(ctx, from, job, path, c.Force); err != nil {
 			return err
 		}
-		fmt.Fprintf(streams.Stdout, "%s (%s)\n", path, progress.Plural(int(job.Result.Size), "byte"))
+		fmt.Fprintf(streams.Stdout, "%s (%s)\n", progress.Printable(path), progress.Plural(int(job.Result.Size), "byte"))
 		return nil
 	})
 }

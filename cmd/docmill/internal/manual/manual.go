@@ -71,6 +71,8 @@ The server or the conversion engine of this machine cannot be used.
 .TP
 .B 130
 Stopped by Ctrl-C;
+.B 141
+when the reader of a pipe ends;
 .B 143
 by SIGTERM.
 `

@@ -185,7 +185,7 @@ func (t *barTrack) Abandon() { t.bars.end(t, nil) }
 
 // show moves the bar.
 func (t *barTrack) show(phase string, done int64) {
-	t.phase.Store(phase)
+	t.phase.Store(Printable(phase))
 	t.bars.mu.Lock()
 	defer t.bars.mu.Unlock()
 	t.done = done
@@ -220,7 +220,7 @@ func (t *barTrack) hide() {
 
 // short returns the end of a path, as far as there is room.
 func short(path string) string {
-	runes := []rune(filepath.Base(path))
+	runes := []rune(Printable(filepath.Base(path)))
 	if len(runes) < nameWidth {
 		return string(runes)
 	}

@@ -2,6 +2,8 @@ package progress
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/docmill/docmill/client"
@@ -40,7 +42,7 @@ func (j *jsonLines) Begin(string) Track { return jsonTrack{reporter: j} }
 func (j *jsonLines) Note(text string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, _ = j.Stderr.WriteString(text)
+	fmt.Fprintln(j.Stderr, strings.TrimSuffix(text, "\n"))
 }
 
 // Terminal implements Reporter.

@@ -116,14 +116,15 @@ func (t lineTrack) End(o Outcome) {
 
 // success returns the line about a result; empty if there is none, or nobody wants it.
 func (l *lines) success(o Outcome) string {
-	if o.Error != nil || l.StdoutTaken || l.Quiet {
+	r := o.Job.Result
+	if o.Error != nil || r == nil || l.StdoutTaken || l.Quiet {
 		return ""
 	}
-	size := humanize.IBytes(uint64(max(o.Job.Result.Size, 0)))
-	if o.Job.Result.Pages > 0 {
-		size = Plural(o.Job.Result.Pages, "page") + ", " + size
+	size := humanize.IBytes(uint64(max(r.Size, 0)))
+	if r.Pages > 0 {
+		size = Plural(r.Pages, "page") + ", " + size
 	}
-	return fmt.Sprintf("%s -> %s (%s, %.1f s)", o.Document, o.Result, size, o.Seconds)
+	return fmt.Sprintf("%s -> %s (%s, %.1f s)", Printable(o.Document), Printable(o.Result), size, o.Seconds)
 }
 
 // remarks returns the error, or the warnings.
@@ -134,7 +135,7 @@ func (l *lines) remarks(o Outcome) string {
 	var text strings.Builder
 	for _, warning := range o.Job.Warnings {
 		if !l.Quiet {
-			fmt.Fprintf(&text, "%s: warning: %s [%s]\n", o.Document, warning.Detail, warning.Code)
+			fmt.Fprintf(&text, "%s: warning: %s [%s]\n", Printable(o.Document), Printable(warning.Detail), Printable(string(warning.Code)))
 		}
 	}
 	return text.String()
@@ -142,7 +143,7 @@ func (l *lines) remarks(o Outcome) string {
 
 // Failure returns the line about a failure.
 func Failure(what string, fault *remote.Fault) string {
-	return fmt.Sprintf("%s: error: %s [%s]", what, fault.Error(), fault.Code)
+	return fmt.Sprintf("%s: error: %s [%s]", Printable(what), Printable(fault.Error()), Printable(string(fault.Code)))
 }
 
 // Plural returns "1 page" or "3 pages".

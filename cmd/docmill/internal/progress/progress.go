@@ -4,6 +4,9 @@ package progress
 import (
 	"io"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -75,6 +78,20 @@ func New(options Options) Reporter {
 
 // IsTerminal reports whether a file is a terminal.
 func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// Printable returns a text from elsewhere, such as a file name, for a line on a terminal: control characters, which could
+// move the cursor or forge lines, are escaped.
+func Printable(text string) string {
+	var safe strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			safe.WriteRune(r)
+		} else {
+			safe.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return safe.String()
+}
 
 // Writer returns a writer of notes, for logs.
 func Writer(reporter Reporter) io.Writer { return writer{reporter} }

@@ -25,7 +25,8 @@ const DefaultServer = "http://127.0.0.1:8080"
 const idleConnections = 64
 
 // New returns a client of the server at a URL, whose scheme may be missing. The URL may contain a user name and a
-// password for a proxy in front of the server.
+// password for a proxy in front of the server; it should then come from DOCMILL_SERVER or a file with settings, because
+// every user of a machine can read the command lines of others.
 func New(server string, options ...client.Option) (*client.Client, error) {
 	base, err := parse(server)
 	if err != nil {
@@ -38,14 +39,19 @@ func New(server string, options ...client.Option) (*client.Client, error) {
 }
 
 func parse(server string) (string, error) {
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
-	}
+	server = withScheme(server)
 	parsed, err := url.Parse(server)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return "", invocation.Errorf(invocation.Usage, "setting server: %q is not a URL such as https://docmill.example.com", server)
+		return "", invocation.Errorf(invocation.Usage, "setting server: %q is not a URL such as https://docmill.example.com", Redacted(server))
 	}
 	return server, nil
+}
+
+func withScheme(server string) string {
+	if strings.Contains(server, "://") {
+		return server
+	}
+	return "http://" + server
 }
 
 // reachTimeout is how long a server may take to answer a first, cheap question.
@@ -69,10 +75,17 @@ func Reach(ctx context.Context, server string) (client.Formats, error) {
 	return formats, nil
 }
 
-// redacted returns a URL without its password.
-func redacted(server string) string {
-	if parsed, err := url.Parse(server); err == nil {
+// Redacted returns the URL of a server without its password.
+func Redacted(server string) string {
+	parsed, err := url.Parse(withScheme(server))
+	if err == nil && parsed.User == nil {
+		return server
+	}
+	if err == nil {
 		return parsed.Redacted()
+	}
+	if at := strings.LastIndex(server, "@"); at >= 0 { // what is wrong may be the password
+		return "…" + server[at:]
 	}
 	return server
 }
@@ -164,11 +177,12 @@ var remedies = map[client.Code]string{
 	client.CodeFileTypeContradicted: "Rename the document so that its extension is that of its format, or give the right file.",
 	client.CodeFileEmpty:            "Give a document that is not empty.",
 	client.CodeOptionInvalid:        "See docmill convert --help.",
-	client.CodeFileTooLarge:         "Give a smaller document, ask the operator to raise max-upload-size, or convert without --server.",
+	client.CodeFileTooLarge:         "Give a smaller document, or raise --max-upload-size (of the server, if there is one).",
 	client.CodePagesNotFound:        "Request pages that exist, or omit --pages.",
 	client.CodeConversionTimeout:    "Simplify the document, or raise --conversion-timeout (of the server, if there is one).",
 	client.CodeDocumentMalformed:    "Open the document in the program that created it, save it again and convert the new file.",
 	client.CodeEngineCrashed:        "Open the document in the program that created it, save it again and convert the new file.",
+	client.CodeStoreUnavailable:     "Try again later. Without --server, make space in the directory for temporary files, or set TMPDIR to another one.",
 	client.CodeJobNotFound:          "Check the id and the server.",
 	client.CodeJobNotFinished:       "Wait for it: docmill jobs wait ID.",
 }
@@ -193,7 +207,7 @@ type unusable struct {
 // Error says what to do.
 func (u *unusable) Error() string {
 	return fmt.Sprintf("cannot use the server %s: %v\nCheck the URL, and that Docmill runs there; docmill doctor --server=URL tells more",
-		redacted(u.server), u.cause)
+		Redacted(u.server), u.cause)
 }
 
 // Cause returns why a server cannot be used.
