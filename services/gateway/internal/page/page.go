@@ -91,12 +91,12 @@ type text struct {
 // finds itself, and remedies for people who do not know the API.
 func texts() []text {
 	var all []text
+	forPeople := map[problem.Code]string{
+		problem.LinksBlocked: "Embed them in the document. The page of the conversion lists them.",
+		problem.SlidesHidden: "Unhide them in the presentation, or choose the option “Hidden slides”.",
+	}
 	for code, warning := range problem.Warnings() {
-		remedy := warning.Remedy
-		if code == problem.SlidesHidden {
-			remedy = "Unhide them in the presentation, or choose the option “Hidden slides”."
-		}
-		all = append(all, text{code, warning.Title, remedy})
+		all = append(all, text{code, warning.Title, cmp.Or(forPeople[code], warning.Remedy)})
 	}
 	for code, remedy := range map[problem.Code]string{
 		problem.FileTooLarge:      problem.Remedy(problem.FileTooLarge),

@@ -258,7 +258,8 @@ export class List {
       archive.className = "button";
       archive.href = path;
       archive.download = "";
-      archive.textContent = paths.length > 1 ? `Download part ${i + 1} of ${paths.length}` : "Download all";
+      const text = paths.length > 1 ? `Download part ${i + 1} of ${paths.length}` : "Download all";
+      if (archive.textContent !== text) archive.textContent = text;
     }
   }
 }
