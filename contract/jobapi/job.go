@@ -19,6 +19,10 @@ const (
 // Terminal reports whether the job has ended: a terminal state is never left.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
+// MaxArchived is the maximum number of jobs in one archive of results, which bounds what one request costs. That many ids
+// take 4 KB of the 32 KiB that the headers of a request may have.
+const MaxArchived = 100
+
 // Job is the response to GET /v1/jobs/{id}. Times are in UTC, sizes in bytes.
 type Job struct {
 	// ID is a UUID.

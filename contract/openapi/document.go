@@ -112,6 +112,8 @@ type Schema struct {
 	Maximum              *int        `json:"maximum,omitempty"`
 	MinLength            int         `json:"minLength,omitempty"`
 	MaxLength            int         `json:"maxLength,omitempty"`
+	MinItems             int         `json:"minItems,omitempty"`
+	MaxItems             int         `json:"maxItems,omitempty"`
 	Examples             []any       `json:"examples,omitempty"`
 	AllOf                []Schema    `json:"allOf,omitempty"`
 	Items                *Schema     `json:"items,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,5 +80,17 @@ func TestCatalogIsComplete(t *testing.T) {
 		require.NotEmpty(t, entry.Title, code)
 		require.NotEmpty(t, entry.Remedy, code)
 		require.NotContains(t, problem.Codes(), code, "a code has one meaning")
+	}
+}
+
+func TestExcerptIsValidText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"deck": "deck", "\xff": "\ufffd", "": "",
+		strings.Repeat("x", 64):         strings.Repeat("x", 64),
+		strings.Repeat("x", 65):         strings.Repeat("x", 64) + "…",
+		"x" + strings.Repeat("ä", 1000): "x" + strings.Repeat("ä", 31) + "…",
+	} {
+		require.Equal(t, want, problem.Excerpt(text))
 	}
 }

@@ -8,10 +8,15 @@ import (
 	"image/png"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -55,6 +60,10 @@ func testWebPage(t *testing.T, on edition) {
 			"a password":           pageAsksForPassword,
 			"a reload":             pageSurvivesReload,
 			"two tabs":             pageKeepsTabsInStep,
+			"two tabs at once":     pageKeepsWhatTwoTabsAdd,
+			"no extension":         pageConvertsWithoutExtension,
+			"too many documents":   pageTellsWhatItSkips,
+			"a faulty proxy":       pageSurvivesFaultyProxy,
 			"a hundred documents":  pageConvertsMany,
 			"a document too large": pageRefusesLargeFiles,
 			"hostile names":        pageShowsHostileNames,
@@ -112,7 +121,7 @@ func pageConverts(t *testing.T, p *pageBundle) {
 	tab.LimitUploads(0)
 	tab.Wait(inState("succeeded") + " === 1")
 	require.Equal(t, "Done", tab.Text("#jobs .words"))
-	require.Regexp(t, `^2 pages · \d+ KB · [\d.]+ s$`, tab.Text("#jobs .facts"))
+	require.Regexp(t, `^2 pages · \d+ KB · (under )?[\d.]+ s$`, tab.Text("#jobs .facts"))
 	require.Equal(t, "1 done", tab.Text("#summary"))
 
 	link := browser.Evaluate[string](tab, `document.querySelector("#jobs .download").href`)
@@ -176,6 +185,7 @@ func pageAsksForPassword(t *testing.T, p *pageBundle) {
 	tab.Type("#jobs [type=password]", "wrong")
 	tab.Click("#jobs .password button")
 	tab.Wait(`document.querySelector("#jobs .problem .detail").textContent.includes("does not open") && !document.querySelector("#jobs .password").hidden`)
+	require.True(t, browser.Evaluate[bool](tab, `document.activeElement.matches("#jobs [type=password]")`), "the next one can be typed")
 
 	tab.Reload()
 	tab.Wait(`document.querySelector("#jobs .password") && !document.querySelector("#jobs .password").hidden`)
@@ -183,6 +193,7 @@ func pageAsksForPassword(t *testing.T, p *pageBundle) {
 	tab.Choose("#jobs [type=file]", path...)
 	tab.Type("#jobs [type=password]", "foo\r")
 	tab.Wait(inState("succeeded") + " === 1")
+	require.True(t, browser.Evaluate[bool](tab, `document.activeElement.matches("#jobs .remove")`), "the focus stays at the document")
 	require.NotContains(t, browser.Evaluate[string](tab, `JSON.stringify(localStorage)`), "foo")
 }
 
@@ -208,26 +219,155 @@ func pageKeepsTabsInStep(t *testing.T, p *pageBundle) {
 	require.Contains(t, first.Text("#jobs .name"), "synth-table.csv")
 }
 
-func pageConvertsMany(t *testing.T, p *pageBundle) {
-	const many = 100
+// pageKeepsWhatTwoTabsAdd adds documents in two tabs at the same time. Empty ones are added at once.
+func pageKeepsWhatTwoTabsAdd(t *testing.T, p *pageBundle) {
+	const each = 100
+	paths := textFiles(t, each, "")
+	first := p.open(t, "/")
+	tabs := []*browser.Tab{first, first.Open("/")}
+	for _, tab := range tabs {
+		tab.Choose("#files", paths...)
+		tab.Wait(fmt.Sprintf(`document.querySelectorAll("#chosen-files li").length === %d`, each))
+	}
+	at := time.Now().Add(time.Second / 2).UnixMilli()
+	for _, tab := range tabs {
+		browser.Evaluate[int](tab, fmt.Sprintf(`setTimeout(() => document.querySelector("#convert").click(), %d - Date.now())`, at))
+	}
+	all := fmt.Sprintf("%s === %d", inState("failed"), 2*each)
+	for _, tab := range tabs {
+		tab.Wait(all)
+	}
+	first.Reload()
+	first.Wait(all)
+}
+
+// pageConvertsWithoutExtension sets an option that applies to any document, to a password that begins with a space.
+func pageConvertsWithoutExtension(t *testing.T, p *pageBundle) {
+	content, err := os.ReadFile(document("aspose.slides-for-.net__HiddingSlides.pptx"))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "deck")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	tab := p.open(t, "/")
+	tab.Choose("#files", path)
+	tab.Wait(`document.querySelector("#option-user_password")`)
+	require.True(t, browser.Evaluate[bool](tab, `!document.querySelector("#option-hidden_slides")`), "only of presentations")
+	tab.Click("#options summary")
+	tab.Type("#option-user_password", " ")
+	tab.Click("#convert")
+	tab.Wait(inState("succeeded") + " === 1")
+	require.Equal(t, "presentation", browser.Evaluate[string](tab, `document.querySelector("#jobs .tile").dataset.family`))
+	require.Contains(t, string(download(t, tab, "#jobs .download")), "/Encrypt")
+}
+
+func pageTellsWhatItSkips(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	tab.Choose("#files", textFiles(t, 1001, "")...)
+	tab.Wait(`document.querySelectorAll("#chosen-files li").length === 1000`)
+	require.Equal(t, "Only the first 1,000 documents were added.", tab.Text("#skipped"))
+	tab.Click("#clear")
+	tab.Wait(`document.querySelector("#skipped").textContent === ""`)
+}
+
+// pageSurvivesFaultyProxy has a proxy that loses the answers to two submissions, answers two polls itself, lets no events
+// through, and finally hides that the job exists.
+func pageSurvivesFaultyProxy(t *testing.T, p *pageBundle) {
+	docmill, err := url.Parse(p.system.URL())
+	require.NoError(t, err)
+	forward := httputil.NewSingleHostReverseProxy(docmill)
+	var submissions, polls atomic.Int32
+	var hidden atomic.Bool
+	lose := make(chan struct{})
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/events"):
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		case r.Method == http.MethodPost:
+			n := submissions.Add(1)
+			if n > 2 {
+				break
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			if n == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = io.WriteString(w, `{"code":"queue-unconfirmed","detail":"The queue did not confirm in time."}`)
+				return
+			}
+			<-lose
+			panic(http.ErrAbortHandler)
+		case strings.HasPrefix(r.URL.Path, "/v1/jobs/"):
+			switch {
+			case hidden.Load():
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = io.WriteString(w, `{"code":"job-not-found","detail":"The job is not recorded."}`)
+				return
+			case polls.Add(1) == 1:
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			case polls.Load() == 2:
+				_, _ = io.WriteString(w, "<h1>Please log in</h1>")
+				return
+			}
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	front.Config.SetKeepAlivesEnabled(false) // Chromium by itself repeats what it sent on a connection that it had used before
+	front.Start()
+	t.Cleanup(front.Close)
+
+	tab := p.browser.Open(t, front.URL, "/")
+	convert(tab, files(t, "synth-letter.txt")...)
+	tab.Wait(inState("failed") + " === 1")
+	require.Equal(t, "Try again. The document may then be converted twice.", tab.Text("#jobs .remedy"))
+	tab.Click("#jobs .again")
+	require.True(t, browser.Evaluate[bool](tab, `document.activeElement.matches("#jobs .remove")`), "the focus stays at the document")
+	tab.Wait(`document.querySelector("#jobs .words").textContent === "Checking the document"`)
+	close(lose)
+	tab.Wait(inState("failed") + " === 1")
+	require.Equal(t, "Try again. The document may then be converted twice.", tab.Text("#jobs .remedy"))
+	require.EqualValues(t, 2, submissions.Load(), "nothing is repeated without asking")
+
+	tab.Click("#jobs .again")
+	tab.Wait(`document.querySelector("#link").textContent.includes("status 500")`)
+	tab.Wait(inState("succeeded") + ` === 1 && document.querySelector("#link").textContent === ""`)
+	hidden.Store(true)
+	tab.Reload()
+	tab.Wait(inState("failed") + ` === 1 && document.querySelector("#jobs .words").textContent === "No longer available"`)
+}
+
+// textFiles writes files with the same text and returns their paths.
+func textFiles(t *testing.T, count int, text string) []string {
+	t.Helper()
 	dir := t.TempDir()
-	paths := make([]string, many)
+	paths := make([]string, count)
 	for i := range paths {
 		paths[i] = filepath.Join(dir, fmt.Sprintf("letter-%03d.txt", i+1))
-		require.NoError(t, os.WriteFile(paths[i], fmt.Appendf(nil, "Letter number %d.", i+1), 0o600))
+		require.NoError(t, os.WriteFile(paths[i], []byte(text), 0o600))
 	}
+	return paths
+}
+
+// download requests what the first link that matches a selector refers to.
+func download(t *testing.T, tab *browser.Tab, selector string) []byte {
+	t.Helper()
+	response, err := http.Get(browser.Evaluate[string](tab, fmt.Sprintf("document.querySelector(%q).href", selector)))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return body
+}
+
+func pageConvertsMany(t *testing.T, p *pageBundle) {
+	const many = 100
 	tab := p.open(t, "/")
-	convert(tab, paths...)
+	convert(tab, textFiles(t, many, "A letter.")...)
 	tab.Wait(fmt.Sprintf("%s === %d", inState("succeeded"), many))
 	require.LessOrEqual(t, tab.MostStreams(), 2, "a browser has few connections")
 	require.Contains(t, tab.Text("#jobs li:first-child .name"), "letter-001.txt", "the order is kept")
 
 	require.Equal(t, "Download all", tab.Text("#archives"))
-	response, err := http.Get(browser.Evaluate[string](tab, `document.querySelector("#archives a").href`))
-	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
+	body := download(t, tab, "#archives a")
 	archive, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
 	require.NoError(t, err)
 	require.Len(t, archive.File, many)
@@ -243,7 +383,7 @@ func pageRefusesLargeFiles(t *testing.T, p *pageBundle) {
 	tab := p.open(t, "/")
 	convert(tab, large, empty)
 	tab.Wait(inState("failed") + " === 2")
-	require.Equal(t, "The document has 17 MB; the maximum is 16 MB.", tab.Text("#jobs .detail"))
+	require.Equal(t, "The document is 17 MB; the maximum is 16 MB.", tab.Text("#jobs .detail"))
 	require.Equal(t, "Send a smaller file, or ask the operator to raise max-upload-size.", tab.Text("#jobs .remedy"))
 	require.Equal(t, "The file is empty.", tab.Text("#jobs li:nth-child(2) .detail"))
 }
@@ -311,11 +451,11 @@ func pageWaitsForServer(t *testing.T, p *pageBundle) {
 	convert(tab, files(t, "odftoolkit__Presentation7.odp")...) // takes seconds
 	tab.Wait(inState("queued") + " + " + inState("running") + " === 1")
 	require.NoError(t, p.system.Gateway.Kill())
-	tab.Wait(`!document.querySelector("#link").hidden`)
+	tab.Wait(`document.querySelector("#link").textContent !== ""`)
 	convert(tab, files(t, "synth-letter.txt")...)
 	tab.Wait(`document.querySelector("#jobs").textContent.includes("No connection to Docmill. Trying again…")`)
 	require.NoError(t, p.system.Gateway.Start(p.ctx))
-	tab.Wait(inState("succeeded") + ` === 2 && document.querySelector("#link").hidden`)
+	tab.Wait(inState("succeeded") + ` === 2 && document.querySelector("#link").textContent === ""`)
 }
 
 // TestWebPageOfABusyServer uses a server that accepts one upload at a time, and refuses the others for a while.
@@ -363,9 +503,11 @@ func takeScreenshots(t *testing.T, images string) {
 		return path
 	}
 	tab := p.open(t, "/")
-	convert(tab, renamed("aspose.slides-for-.net__HiddingSlides.pptx", "Quarterly review.pptx"), renamed("odftoolkit__Presentation7.odp", "Catalog.odp"),
+	convert(tab, renamed("aspose.slides-for-.net__HiddingSlides.pptx", "Quarterly review.pptx"),
 		renamed("gotenberg__protected_page_1.docx", "Contract.docx"), renamed("synth-three-pages.docx", "Offer.docx"))
-	tab.Wait(inState("failed") + " === 1 && " + inState("succeeded") + ` === 2 && document.querySelector("[data-state=running] progress")?.value > 30`)
+	tab.Wait(inState("failed") + " === 1 && " + inState("succeeded") + " === 2")
+	convert(tab, renamed("odftoolkit__Presentation7.odp", "Catalog.odp")) // takes seconds
+	tab.Wait(`document.querySelector("[data-state=running] progress")?.value > 30`)
 	tab.Do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
 	for _, shot := range []struct {
 		name          string

@@ -3,6 +3,7 @@ package compose
 import (
 	"strings"
 
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/contract/problem"
 )
@@ -169,8 +170,8 @@ func getResults() operation {
 		Description: "The files are named as in their jobs; files with the same name are numbered. If a file cannot be read in the middle, the connection is broken, so that an incomplete archive is not taken for a complete one.",
 		Parameters: []openapi.Parameter{{
 			Name: "id", In: "query", Required: true, Example: []string{exampleID},
-			Description: "The id of a job that has succeeded. Repeat the parameter for each job, at most 100 times.",
-			Schema:      openapi.Schema{Type: "array", Items: &openapi.Schema{Type: "string", Format: "uuid"}},
+			Description: "The id of a job that has succeeded. Repeat the parameter for each job.",
+			Schema:      openapi.Schema{Type: "array", MinItems: 1, MaxItems: jobapi.MaxArchived, Items: &openapi.Schema{Type: "string", Format: "uuid"}},
 		}},
 	}
 	results.Responses.Set("200", openapi.Response{

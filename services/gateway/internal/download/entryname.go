@@ -47,7 +47,8 @@ func (taken entryNames) next(filename string) string {
 	}
 }
 
-// replaced replaces what has a meaning for a file system, and the invisible characters that make a name look like another.
+// replaced replaces what has a meaning for a file system, and the controls of the writing direction, which can make a name
+// look like another.
 func replaced(name string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || strings.ContainsRune(`/\:*?"<>|`, c) || c == utf8.RuneError {

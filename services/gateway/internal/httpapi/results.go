@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -14,9 +15,6 @@ import (
 )
 
 const (
-	// maxArchived is the maximum number of results in an archive, which bounds what one request costs. That many ids take
-	// 4 KB of the 32 KiB that the headers of a request may have.
-	maxArchived = 100
 	// lookups is how many of its jobs a request asks the status service about at the same time, and maxLookups how many
 	// all requests together do.
 	lookups, maxLookups = 8, 64
@@ -38,9 +36,9 @@ func newArchives() archives {
 // results sends the results of several jobs in one archive.
 func (a *api) results(c *gin.Context) error {
 	ids := c.Request.URL.Query()["id"]
-	if len(ids) < 1 || len(ids) > maxArchived {
+	if len(ids) < 1 || len(ids) > jobapi.MaxArchived {
 		return problem.New(problem.ParameterInvalid, "The request names %d jobs.", len(ids)).
-			With(problem.Field{Name: "id", Detail: "must be given 1 to 100 times"})
+			With(problem.Field{Name: "id", Detail: fmt.Sprintf("must be given 1 to %d times", jobapi.MaxArchived)})
 	}
 	select {
 	case a.archives.open <- struct{}{}:
@@ -81,7 +79,7 @@ func (a *api) locate(ctx context.Context, ids []string) ([]jobapi.Location, erro
 	var fields []problem.Field
 	for i, fault := range faults {
 		if fault != nil {
-			fields = append(fields, problem.Field{Name: shortened(ids[i]), Detail: problem.From(fault).Detail})
+			fields = append(fields, problem.Field{Name: problem.Excerpt(ids[i]), Detail: problem.From(fault).Detail})
 		}
 	}
 	if len(fields) > 0 {
@@ -114,13 +112,4 @@ func distinct(ids []string) []string {
 		seen[id] = true
 		return repeated
 	})
-}
-
-// shortened returns an id as a problem repeats it: a UUID has 36 bytes, but a client may send any text.
-func shortened(id string) string {
-	const enough = 40
-	if len(id) <= enough {
-		return id
-	}
-	return id[:enough] + "…"
 }

@@ -99,7 +99,7 @@ func TestArchiveNamesEveryFault(t *testing.T) {
 	g := setup(t)
 	ids := g.record(t, storedResult{filename: "deck.pdf", content: []byte("x")},
 		storedResult{fault: problem.JobNotFound}, storedResult{fault: problem.JobNotFinished}, storedResult{fault: problem.JobFailed})
-	long := strings.Repeat("ä", 1000)
+	long := "x" + strings.Repeat("ä", 1000)
 	faults := g.get(t, archivePath(append(ids, "no-id", long)...), nil).problem(t, problem.ResultsMissing)
 	require.Equal(t, "5 of 6 jobs have no result.", faults.Detail)
 	require.Equal(t, []problem.Field{
@@ -107,7 +107,7 @@ func TestArchiveNamesEveryFault(t *testing.T) {
 		{Name: ids[2], Detail: "It is so: job-not-finished."},
 		{Name: ids[3], Detail: "It is so: job-failed."},
 		{Name: "no-id", Detail: "This is not the id of a job."},
-		{Name: long[:40] + "…", Detail: "This is not the id of a job."},
+		{Name: problem.Excerpt(long), Detail: "This is not the id of a job."},
 	}, faults.Errors)
 
 	for _, count := range []int{0, 101} {

@@ -91,20 +91,33 @@ type text struct {
 // finds itself, and remedies for people who do not know the API.
 func texts() []text {
 	var all []text
-	for code, warning := range problem.Warnings() {
-		all = append(all, text{code, warning.Title, warning.Remedy})
+	forPeople := map[problem.Code]string{
+		problem.LinksBlocked: "Embed them in the document. The page of the conversion lists them.",
+		problem.SlidesHidden: "Unhide them in the presentation, or choose the option “Hidden slides”.",
 	}
-	for _, code := range []problem.Code{problem.FileTooLarge, problem.FileEmpty} {
-		entry := problem.Describe(code)
-		all = append(all, text{code, entry.Title, entry.Remedy})
+	for code, warning := range problem.Warnings() {
+		all = append(all, text{code, warning.Title, cmp.Or(forPeople[code], warning.Remedy)})
 	}
 	for code, remedy := range map[problem.Code]string{
+		problem.FileTooLarge:      problem.Remedy(problem.FileTooLarge),
+		problem.FileEmpty:         "Choose another document.",
+		problem.FileNameInvalid:   "Give the file a shorter name without special characters.",
 		problem.FileUnrecognized:  "Choose a document in one of the supported formats.",
 		problem.FormatUnsupported: "Choose another format to convert to.",
 		problem.OptionInvalid:     "Correct these options and convert the document again.",
-		problem.JobNotFound:       "Check the address.",
+		problem.PagesNotFound:     "Enter pages that exist, or leave the option “Pages” empty.",
+		problem.JobNotFound:       "Check the address, or convert the document again.",
 		problem.PasswordRequired:  "Convert the document again with the password that opens it.",
 		problem.PasswordWrong:     "Check the password and convert the document again.",
+		problem.Busy:              "Try again in a few seconds.",
+		problem.QueueUnavailable:  "Try again later.",
+		problem.QueueUnconfirmed:  "Try again. The document may then be converted twice.",
+		problem.StoreUnavailable:  "Try again later.",
+		problem.StatusUnavailable: "Try again later. Accepted documents are converted meanwhile.",
+		problem.Internal:          "Try again. If the error persists, report the trace ID.",
+		problem.SourceMissing:     "Convert the document again.",
+		problem.AttemptsExhausted: "Convert the document again later.",
+		problem.Canceled:          "Convert the document again if you still need it.",
 	} {
 		all = append(all, text{code, problem.Describe(code).Title, remedy})
 	}

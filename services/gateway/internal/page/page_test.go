@@ -3,6 +3,7 @@ package page_test
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,4 +67,24 @@ func TestTextsComeFromTheCatalog(t *testing.T) {
 		require.Contains(t, html, `<div data-code="`+string(code)+`"><dt>`+warning.Title+"</dt>")
 	}
 	require.Contains(t, html, problem.Remedy(problem.FileTooLarge))
+}
+
+// TestPeopleDoNotReadTermsOfTheAPI checks the remedies that the page shows, its own or those of the catalog.
+func TestPeopleDoNotReadTermsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	// The page does not send what leads to these.
+	onlyPrograms := []problem.Code{
+		problem.FileMissing, problem.FileRepeated, problem.FormInvalid, problem.HeaderInvalid, problem.ParameterInvalid, problem.JobNotFinished,
+		problem.JobFailed, problem.ResultsMissing, problem.RangeInvalid, problem.PreconditionFailed, problem.RouteNotFound, problem.MethodNotAllowed,
+	}
+	const term = `Retry-After|GET /|errors\[\]|\bfield\b|the option [a-z]|\bbytes?\b`
+	html := string(rendered(t)["/"].Content)
+	_, texts, found := strings.Cut(html, `<template id="texts">`)
+	require.True(t, found)
+	require.NotRegexp(t, term, texts)
+	for code, entry := range problem.Codes() {
+		if !slices.Contains(onlyPrograms, code) && !strings.Contains(texts, `data-code="`+string(code)+`"`) {
+			require.NotRegexp(t, term, entry.Remedy, code)
+		}
+	}
 }

@@ -66,7 +66,7 @@ func (f *form) fileAfterOptions() (*multipart.Part, error) {
 		case name == filePart:
 			return part, nil
 		case part.FileName() != "":
-			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; that field must be named %q.", shorten(name), filePart).
+			return nil, problem.New(problem.FileMissing, "The form has a file in the field %q; that field must be named %q.", problem.Excerpt(name), filePart).
 				With(f.options.invalid...)
 		default:
 			if err := f.take(name, part); err != nil {
@@ -138,7 +138,7 @@ func (f *form) finish() error {
 		if len(late) == maxFields {
 			return formInvalid("The form has more than %d options.", maxFields)
 		}
-		late = append(late, problem.Field{Name: shorten(part.FormName()), Detail: "follows the file; options must precede it"})
+		late = append(late, problem.Field{Name: problem.Excerpt(part.FormName()), Detail: "follows the file; options must precede it"})
 	}
 	if len(late) > 0 {
 		return problem.New(problem.OptionInvalid, "The form has options after the file.").With(late...)

@@ -28,12 +28,8 @@ type Options struct {
 	formats []capabilities.Format // that are supported
 }
 
-const (
-	// maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
-	maxValue = 4 * 255
-	// maxShown is the maximum length, in bytes, of client input that is repeated in a response.
-	maxShown = 64
-)
+// maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
+const maxValue = 4 * 255
 
 // OfferedOptions returns the options that a submission may have. Secret options are included only if Secrets is set.
 func (l Limits) OfferedOptions() []option.Option {
@@ -139,7 +135,7 @@ func validateTag(tag string) error {
 }
 
 func (c *collector) reject(name, detail string) {
-	c.invalid = append(c.invalid, problem.Field{Name: shorten(name), Detail: detail})
+	c.invalid = append(c.invalid, problem.Field{Name: problem.Excerpt(name), Detail: detail})
 }
 
 // finish returns the options, with defaults for those that are not set, or everything that is wrong with them.
@@ -176,17 +172,4 @@ func (o Options) Suit(found format.Format) error {
 		return nil
 	}
 	return problem.New(problem.OptionInvalid, "The request has options that do not apply to a %s.", found.Title).With(fields...)
-}
-
-// shorten shortens client input so that it can be repeated in a response.
-func shorten(word string) string {
-	word = strings.ToValidUTF8(word, "\ufffd")
-	if len(word) <= maxShown {
-		return word
-	}
-	cut := maxShown
-	for !utf8.RuneStart(word[cut]) {
-		cut--
-	}
-	return word[:cut] + "…"
 }

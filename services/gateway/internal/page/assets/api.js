@@ -13,13 +13,13 @@ export class Problem extends Error {
     this.retryAfter = retryAfter; // in seconds; 0 if the server did not say
   }
 
-  /** Whether the same request is likely to succeed a little later. */
+  /** Whether the same request may succeed later. An answer without a code is not from Docmill. */
   get temporary() {
-    return [0, 429, 502, 503, 504].includes(this.status);
+    return this.status >= 0 && (!this.code || [408, 429, 500, 503].includes(this.status) || ["queue-unconfirmed", "upload-interrupted"].includes(this.code));
   }
 }
 
-/** What the server's clock is ahead of this one, in milliseconds. */
+/** How far the server's clock is ahead of this one, in milliseconds. */
 let ahead = 0;
 
 /** The time of the server. */
@@ -34,7 +34,7 @@ function setClock(date) {
 /** The seconds in a Retry-After header; 0 if there are none. */
 function seconds(retryAfter) {
   const n = Number(retryAfter);
-  return Number.isFinite(n) ? Math.max(n, 0) : 0; // a date is for people who wait for days
+  return Number.isFinite(n) ? Math.max(n, 0) : 0; // Docmill never sends a date
 }
 
 function parse(text) {
@@ -59,7 +59,7 @@ async function get(path) {
     response = await fetch(path, { signal: AbortSignal.timeout(15_000) });
     text = await response.text();
   } catch {
-    throw new Problem(0, { detail: "Docmill does not answer." });
+    throw new Problem(0, { detail: "Docmill is not responding." });
   }
   setClock(response.headers.get("Date"));
   const retryAfter = response.headers.get("Retry-After");
@@ -90,9 +90,13 @@ export function archivePaths(ids) {
   return paths;
 }
 
+/** How long an upload may make no progress, and how long the answer may take, in milliseconds. */
+const patience = 60_000;
+
 /**
- * Submits a document and resolves with its job. fetch cannot tell how much of a body was sent; XMLHttpRequest can.
- * The caller may abort the returned request.
+ * Submits a document and resolves with its job. fetch cannot tell how much of a body was sent; XMLHttpRequest can. The problem
+ * of a connection that is lost after the whole body has the code queue-unconfirmed: the job may exist. The caller may abort
+ * the returned request.
  */
 export function submit(file, name, fields, onProgress) {
   const request = new XMLHttpRequest();
@@ -100,14 +104,29 @@ export function submit(file, name, fields, onProgress) {
     const form = new FormData();
     for (const [field, value] of Object.entries(fields)) form.append(field, value);
     form.append("file", file, name); // last: the server reads the options first
-    request.upload.onprogress = (e) => onProgress(e.lengthComputable ? e.loaded / e.total : 0);
+    let sent = false;
+    let timer; // starts when the browser has a connection for the request
+    const lost = (detail) => reject(new Problem(0, sent ? { code: "queue-unconfirmed", detail: "The document was sent, but there was no answer." } : { detail }));
+    const expectMore = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        lost("The upload made no progress.");
+        request.abort();
+      }, patience);
+    };
+    request.upload.onprogress = (e) => {
+      expectMore();
+      onProgress(e.lengthComputable ? e.loaded / e.total : 0);
+    };
+    request.upload.onload = () => (sent = true);
+    request.onloadend = () => clearTimeout(timer);
     request.onload = () => {
       setClock(request.getResponseHeader("Date"));
       const body = parse(request.responseText);
       if (request.status >= 200 && request.status < 300 && body) resolve(body);
       else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     };
-    request.onerror = () => reject(new Problem(0, { detail: "The connection was lost." }));
+    request.onerror = () => lost("The connection was lost.");
     request.onabort = () => reject(new Problem(0, { code: "aborted" }));
     request.open("POST", "/v1/jobs");
     request.send(form);

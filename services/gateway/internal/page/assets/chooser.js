@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { OptionsForm } from "./options.js";
-import { setTile } from "./row.js";
+import { familyOf, setTile } from "./row.js";
 import { count, extension, setName, shown, size, textOf } from "./words.js";
 
 const maxChosen = 1000;
@@ -17,7 +17,7 @@ export class Chooser {
   /** `onConvert` gets the chosen documents: {file, to, family, fields, secrets, problem}. */
   constructor(onConvert) {
     this.#onConvert = onConvert;
-    for (const id of ["drop", "files", "limits", "chosen", "chosen-title", "chosen-files", "clear", "convert"]) this.#elements[id] = document.getElementById(id);
+    for (const id of ["drop", "files", "limits", "skipped", "chosen", "chosen-title", "chosen-files", "clear", "convert"]) this.#elements[id] = document.getElementById(id);
     const { files, clear, chosen } = this.#elements;
     files.addEventListener("change", () => {
       this.#add([...files.files]);
@@ -40,6 +40,11 @@ export class Chooser {
     return !this.#known || this.#known.options.some((o) => o.name === "password");
   }
 
+  /** The family of documents with a media type. */
+  familyOf(mediaType) {
+    return familyOf(this.#known?.formats || [], mediaType);
+  }
+
   async #loadFormats() {
     const { limits } = this.#elements;
     for (;;) {
@@ -53,7 +58,7 @@ export class Chooser {
           this.#show();
           return;
         }
-        limits.textContent = "No converter is running yet. Documents can be chosen already.";
+        limits.textContent = "No converter is running yet. You can already choose documents.";
       } catch (problem) {
         limits.textContent = `${problem.message} Trying again…`;
       }
@@ -80,13 +85,22 @@ export class Chooser {
       // The list is emptied when the event is over.
       const entries = [...e.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
       const files = [...e.dataTransfer.files];
-      this.#add(entries.some((entry) => entry.isDirectory) ? await filesOf(entries) : files);
+      if (!entries.some((entry) => entry.isDirectory)) this.#add(files);
+      else {
+        const found = await filesOf(entries);
+        this.#add(found.files, found.unreadable);
+      }
     });
   }
 
-  #add(files) {
-    const { "chosen-files": list } = this.#elements;
-    for (const file of files.slice(0, maxChosen - this.#chosen.length)) {
+  #add(files, unreadable = 0) {
+    const { "chosen-files": list, skipped } = this.#elements;
+    const room = maxChosen - this.#chosen.length;
+    skipped.textContent = [
+      ...(unreadable > 0 ? [`${count(unreadable, "file or folder", "files or folders")} could not be read.`] : []),
+      ...(files.length > room ? [`Only the first ${count(maxChosen, "document was", "documents were")} added.`] : []),
+    ].join(" ");
+    for (const file of files.slice(0, room)) {
       const element = document.getElementById("file").content.firstElementChild.cloneNode(true);
       const one = { file, element };
       setName(element.querySelector(".name"), file.name);
@@ -110,6 +124,7 @@ export class Chooser {
 
   #clear() {
     this.#chosen = [];
+    this.#elements.skipped.textContent = "";
     this.#elements["chosen-files"].replaceChildren();
     this.#show();
   }
@@ -142,19 +157,25 @@ export class Chooser {
 /** The problem of a document that need not be sent, because it would be refused. */
 function refusal(file, maxSize) {
   if (file.size === 0) return { code: "file-empty", detail: `${textOf("file-empty").title}.` };
-  if (maxSize && file.size > maxSize) return { code: "file-too-large", detail: `The document has ${size(file.size)}; the maximum is ${size(maxSize)}.` };
+  if (maxSize && file.size > maxSize) return { code: "file-too-large", detail: `The document is ${size(file.size)}; the maximum is ${size(maxSize)}.` };
   return undefined;
 }
 
-/** The files in dropped directories. */
-async function filesOf(entries) {
+/** The files in dropped directories, and how many entries could not be read. Files above the maximum are not looked for. */
+async function filesOf(dropped) {
   const files = [];
-  for (const entry of entries) {
-    if (files.length >= maxChosen) break;
-    if (entry.isFile) files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
-    else files.push(...(await filesOf(await entriesOf(entry))));
+  let unreadable = 0;
+  for (let entries = dropped; entries.length > 0 && files.length <= maxChosen; ) {
+    const [entry, ...others] = entries;
+    entries = others;
+    try {
+      if (entry.isFile) files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+      else entries = (await entriesOf(entry)).concat(others);
+    } catch {
+      unreadable++;
+    }
   }
-  return files;
+  return { files, unreadable };
 }
 
 async function entriesOf(directory) {
@@ -162,7 +183,7 @@ async function entriesOf(directory) {
   const all = [];
   for (;;) { // it returns some at a time
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return all;
+    if (some.length === 0 || all.length > maxChosen) return all;
     all.push(...some);
   }
 }

@@ -5,22 +5,26 @@ import { Problem, eventsPath, poll } from "./api.js";
 const maxStreams = 2; // a browser has 6 connections to a host, for all tabs
 const maxPolls = 2;
 const interval = 2000; // between two polls of a job, in milliseconds
+const intervalOfHidden = 10_000; // the same in a tab that nobody looks at
+const share = 100; // for each job; many jobs stretch the interval, so that there are at most 10 polls in a second
 const intervalWithStream = 20_000; // a silent stream may have lost its connection
-const pauseAfterError = 10_000; // before a job whose stream failed gets another
+const pauseAfterError = 10_000; // before another stream is tried; the server may have no room for more
 const longestWait = 5000; // between two tries to reach the server
 
 export const ended = (job) => ["succeeded", "failed", "canceled"].includes(job.status);
 
 /**
- * Follows jobs until they have ended. `onJob(job)` gets each state, `onGone(id, problem)` a job that cannot be shown, and
- * `onLink(problem)` the reason why the server cannot be asked, or null as soon as it can.
+ * Follows jobs until they have ended. `onJob(job)` gets each state, `onGone(id, problem)` a job that does not exist, and
+ * `onLink(problem)` the reason why the server cannot be asked, or null as soon as it can. While `isUploading()` is true,
+ * the connections of streams are left to the uploads.
  */
 export class Follower {
-  #jobs = new Map(); // in the order in which they were added, so the oldest are first
+  #jobs = new Map(); // in the order in which they were added: the first get the streams
   #on;
   #polling = 0;
   #failures = 0;
-  #holdUntil = 0; // no polls before that
+  #pollsAfter = 0; // in the time of performance.now(), which is never set back
+  #streamsAfter = 0;
 
   constructor(on) {
     this.#on = on;
@@ -31,7 +35,7 @@ export class Follower {
   /** Follows a job. `known` is whether the caller has its state, which need not be asked for at once then. */
   add(id, known = false) {
     if (this.#jobs.has(id)) return;
-    this.#jobs.set(id, { id, seen: known, next: known ? Date.now() + 1000 : 0, stream: null, streamAfter: 0, busy: false });
+    this.#jobs.set(id, { id, seen: known, heardAt: known ? performance.now() : undefined, pollAfter: 0, stream: null, busy: false });
     this.#work();
   }
 
@@ -43,17 +47,26 @@ export class Follower {
 
   #work() {
     this.#arrangeStreams();
-    const at = Date.now();
-    if (at < this.#holdUntil) return;
-    const due = [...this.#jobs.values()].filter((j) => !j.busy && j.next <= at).sort((a, b) => a.next - b.next);
-    for (const job of due.slice(0, Math.max(maxPolls - this.#polling, 0))) this.#poll(job);
+    const at = performance.now();
+    const free = maxPolls - this.#polling;
+    if (free <= 0 || at < this.#pollsAfter) return;
+    const due = [...this.#jobs.values()].filter((j) => !j.busy && this.#dueAt(j) <= at).sort((a, b) => this.#dueAt(a) - this.#dueAt(b));
+    for (const job of due.slice(0, free)) this.#poll(job);
   }
 
-  /** Gives streams to the oldest jobs, but not in a tab that nobody looks at: all tabs share the connections. */
+  /** When to ask for the state of a job. */
+  #dueAt(job) {
+    if (job.heardAt === undefined) return job.pollAfter;
+    const usual = Math.max(document.hidden ? intervalOfHidden : interval, this.#jobs.size * share);
+    return Math.max(job.heardAt + (job.stream ? intervalWithStream : usual), job.pollAfter);
+  }
+
+  /** Gives streams to the first jobs, but not in a tab that nobody looks at: all tabs share the connections. */
   #arrangeStreams() {
-    let free = document.visibilityState === "visible" && this.#failures === 0 ? maxStreams : 0;
+    const allowed = !document.hidden && this.#failures === 0 && !this.#on.isUploading?.() && this.#streamsAfter <= performance.now();
+    let free = allowed ? maxStreams : 0;
     for (const job of this.#jobs.values()) {
-      const wanted = free > 0 && job.seen && job.streamAfter <= Date.now();
+      const wanted = free > 0 && job.seen;
       if (wanted) free--;
       if (wanted && !job.stream) this.#open(job);
       if (!wanted && job.stream) this.#close(job);
@@ -62,14 +75,14 @@ export class Follower {
 
   #open(job) {
     job.stream = new EventSource(eventsPath(job.id));
-    job.next = Date.now() + intervalWithStream;
+    job.heardAt = performance.now();
     job.stream.onmessage = (e) => {
-      job.next = Date.now() + intervalWithStream;
+      job.heardAt = performance.now();
       this.#received(JSON.parse(e.data));
     };
     // It could connect again by itself, but would hide whether the server is there. A poll tells.
     job.stream.onerror = () => {
-      job.streamAfter = Date.now() + pauseAfterError;
+      this.#streamsAfter = performance.now() + pauseAfterError;
       this.#close(job);
       this.#work();
     };
@@ -78,7 +91,7 @@ export class Follower {
   #close(job) {
     job.stream.close();
     job.stream = null;
-    job.next = Date.now();
+    job.heardAt = undefined;
   }
 
   async #poll(job) {
@@ -86,7 +99,8 @@ export class Follower {
     this.#polling++;
     try {
       const { body, retryAfter } = await poll(job.id);
-      job.next = Date.now() + Math.max(job.stream ? intervalWithStream : interval, retryAfter * 1000);
+      job.heardAt = performance.now();
+      job.pollAfter = job.heardAt + retryAfter * 1000;
       this.#answered();
       this.#received(body);
     } catch (error) {
@@ -103,17 +117,19 @@ export class Follower {
     this.#failures = 0;
   }
 
+  /** Only one answer means that there is no job. Any other may come from a proxy, or from a server that is starting. */
   #failed(job, error) {
     if (!(error instanceof Problem)) throw error;
     if (!this.#jobs.has(job.id)) return;
-    if (!error.temporary) {
+    if (error.code === "job-not-found") {
       this.#answered();
       this.remove(job.id);
       this.#on.onGone(job.id, error);
       return;
     }
     const wait = error.retryAfter * 1000 || Math.min(1000 * 2 ** this.#failures, longestWait);
-    this.#holdUntil = Math.max(this.#holdUntil, Date.now() + wait);
+    job.pollAfter = performance.now() + wait;
+    this.#pollsAfter = Math.max(this.#pollsAfter, job.pollAfter);
     this.#failures++;
     this.#on.onLink(error);
   }

@@ -1,9 +1,10 @@
 // The page of one job, whose address can be shared.
 
+import { formats } from "./api.js";
 import { Follower, ended } from "./follow.js";
 import { Link } from "./link.js";
-import { Row } from "./row.js";
-import { announce, count, duration, setName, shown, size, stateOf } from "./words.js";
+import { Row, familyOf } from "./row.js";
+import { announce, count, duration, labelOf, setName, shown, size, stateOf } from "./words.js";
 
 const steps = { queued: "in the queue", fetch: "to fetch", load: "to open", export: "to convert", store: "to save" };
 
@@ -11,6 +12,7 @@ export class JobPage {
   #row = new Row();
   #title = document.getElementById("job-title");
   #job;
+  #formats = [];
 
   constructor(segment) {
     this.#row.element.querySelector(".download").classList.add("primary");
@@ -23,6 +25,7 @@ export class JobPage {
       onJob: (job) => this.#show(job), onGone: (_, problem) => this.#gone(problem), onLink: (problem) => link.show(problem),
     });
     follower.add(segment);
+    formats().then((known) => this.#color(known.formats), () => {}); // it is only a color
     setInterval(() => this.#job && !ended(this.#job) && this.#row.tick(), 1000);
   }
 
@@ -30,17 +33,28 @@ export class JobPage {
     if (!this.#job) this.#row.offerCopy();
     this.#job = job;
     setName(this.#title, job.source.filename);
-    this.#row.describe({ name: job.source.filename, to: job.target.format });
+    this.#describe();
     this.#row.job(job);
     document.title = `${shown(job.source.filename)} · Docmill`;
     if (ended(job)) announce(`${job.source.filename}: ${stateOf(job)}`);
     this.#details(job);
   }
 
+  #describe() {
+    const { source, target } = this.#job;
+    this.#row.describe({ name: source.filename, to: target.format, family: familyOf(this.#formats, source.content_type) });
+  }
+
+  #color(known) {
+    this.#formats = known;
+    if (this.#job) this.#describe();
+  }
+
   #gone(problem) {
+    this.#job = undefined;
     this.#title.textContent = problem.title || "This conversion cannot be shown";
     document.title = `${this.#title.textContent} · Docmill`;
-    this.#row.problem(problem, "No such job");
+    this.#row.gone(problem, "No such job");
   }
 
   #details(job) {
@@ -52,17 +66,17 @@ export class JobPage {
     const more = report.blocked_links_total - report.blocked_links.length;
     const facts = {
       Document: `${job.source.filename}, ${size(job.source.size)}`,
-      Options: Object.entries(job.target.options || {}).map(([name, value]) => `${name}: ${value}`).join(", "),
+      Options: Object.entries(job.target.options || {}).map(([name, value]) => `${labelOf(name)}: ${value}`).join(", "),
       Label: job.tag,
       Result: job.result && [job.result.filename, size(job.result.size), ...(job.result.pages ? [count(job.result.pages, "page", "pages")] : [])].join(", "),
       Submitted: at(job.created_at),
-      Ended: at(job.finished_at),
+      Finished: at(job.finished_at),
       Attempts: job.attempt > 1 ? String(job.attempt) : "",
       Time: took.join(", "),
       Fonts: fonts.join(", "),
       "Blocked links": report.blocked_links.concat(more > 0 ? [`and ${more} more`] : []).join(", "),
       Engine: report.engine,
-      Id: job.id,
+      ID: job.id,
     };
     const list = document.querySelector("#details dl");
     list.replaceChildren(...Object.entries(facts).filter(([, value]) => value).map(([name, value]) => {

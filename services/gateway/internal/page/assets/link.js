@@ -5,8 +5,7 @@ export class Link {
 
   /** Shows the problem of reaching the server, or that there is none any more. */
   show(problem) {
-    const text = problem ? `${problem.message || "Docmill does not answer."} Trying again…` : "";
-    if (this.#notice.textContent !== text) this.#notice.textContent = text;
-    this.#notice.hidden = !problem;
+    const text = problem ? `${problem.message || "Docmill is not responding."} Trying again…` : "";
+    if (this.#notice.textContent !== text) this.#notice.textContent = text; // it is a live region, and empty if all is well
   }
 }

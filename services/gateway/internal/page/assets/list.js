@@ -6,8 +6,13 @@ import { Follower, ended } from "./follow.js";
 import { Link } from "./link.js";
 import { Row, needsPassword } from "./row.js";
 import { Uploads } from "./uploads.js";
-import { announce, count, stateOf } from "./words.js";
+import { announce } from "./words.js";
 import { archivePaths } from "./api.js";
+
+/** Compares entries: the newest batch is first, and within a batch the order is that of the documents. */
+const inOrder = (a, b) => b.batch - a.batch || a.index - b.index;
+
+const byEntry = (a, b) => inOrder(a.entry, b.entry);
 
 export class List {
   // What is shown, by key: {entry, row, job, problem, upload, file, passwords}. The last two exist only in the tab in which
@@ -17,23 +22,27 @@ export class List {
   #uploads = new Uploads();
   #follower;
   #chooser;
-  #archived = "";
   #elements = {};
 
   constructor() {
-    for (const id of ["work", "jobs", "summary", "forget", "archives"]) this.#elements[id] = document.getElementById(id);
+    for (const id of ["work", "jobs", "summary", "forget", "archives", "kept"]) this.#elements[id] = document.getElementById(id);
     document.getElementById("home").hidden = false;
     const link = new Link();
     this.#follower = new Follower({
-      onJob: (job) => this.#changed(job), onGone: (id, problem) => this.#gone(id, problem), onLink: (problem) => link.show(problem),
+      onJob: (job) => this.#changed(job),
+      onGone: (id, problem) => this.#gone(id, problem),
+      // While documents arrive, a question that gets no answer only waits for one of the browser's few connections.
+      onLink: (problem) => link.show(this.#uploads.progressing ? null : problem),
+      isUploading: () => this.#uploads.count > 0,
     });
     this.#chooser = new Chooser((chosen) => this.#convert(chosen));
     this.#elements.forget.addEventListener("click", () => {
       this.#remove([...this.#items.values()].filter((item) => this.#isOver(item)));
       document.getElementById("files").focus(); // the button is gone
     });
-    this.#sync(store.load());
-    store.onChange((entries) => this.#sync(entries));
+    for (const entry of store.load().sort(inOrder)) this.#adopt(entry);
+    this.#summarize();
+    store.onChange((key, entry) => this.#changedElsewhere(key, entry));
     setInterval(() => this.#items.forEach((item) => item.job && !ended(item.job) && item.row.tick()), 1000);
     addEventListener("beforeunload", (e) => this.#uploads.count > 0 && e.preventDefault());
   }
@@ -49,7 +58,19 @@ export class List {
       if (problem) this.#refused(item, problem);
       else this.#upload(item);
     }
+    this.#makeRoom();
     this.#summarize();
+  }
+
+  /** Removes the oldest finished conversions if there are too many to keep. */
+  #makeRoom() {
+    const tooMany = Math.max(this.#items.size - store.limit, 0);
+    this.#remove([...this.#items.values()].filter((item) => this.#isOver(item)).sort(byEntry).reverse().slice(0, tooMany));
+  }
+
+  #save(item, changes) {
+    item.entry = { ...item.entry, ...changes };
+    if (!store.put(item.entry)) this.#elements.kept.textContent = "This browser cannot keep the list: it is lost when this page is closed.";
   }
 
   #add(entry, more = {}) {
@@ -62,9 +83,7 @@ export class List {
     item.row.describe(entry);
     item.line = document.createElement("li");
     item.line.append(item.row.element);
-    // The newest batch is first; within a batch the order is that of the documents.
-    const later = [...this.#items.values()].filter(({ entry: e }) => e.batch < entry.batch || (e.batch === entry.batch && e.index > entry.index));
-    const next = later.sort((a, b) => b.entry.batch - a.entry.batch || a.entry.index - b.entry.index)[0];
+    const [next] = [...this.#items.values()].filter((other) => byEntry(other, item) > 0).sort(byEntry);
     this.#elements.jobs.insertBefore(item.line, next?.line || null);
     this.#items.set(entry.key, item);
     return item;
@@ -87,8 +106,8 @@ export class List {
   #accepted(item, job) {
     if (!this.#items.has(item.entry.key)) return; // it was removed meanwhile
     item.upload = undefined;
-    item.entry = { ...item.entry, id: job.id, problem: undefined };
-    store.put(item.entry);
+    const family = this.#chooser.familyOf(job.source.content_type) || item.entry.family; // it was recognized by its content
+    this.#save(item, { id: job.id, family, problem: undefined });
     this.#follow(item, true);
     this.#changed(job);
   }
@@ -97,11 +116,16 @@ export class List {
     item.upload = undefined;
     item.problem = problem;
     const { code, title, message, remedy, errors } = problem;
-    item.entry = { ...item.entry, id: undefined, problem: { code, title, detail: problem.detail || message, remedy, errors } };
-    store.put(item.entry);
+    this.#save(item, { id: undefined, problem: { code, title, detail: problem.detail || message, remedy, errors } });
+    item.row.describe(item.entry);
     this.#showProblem(item);
-    announce(`${item.entry.name}: ${item.entry.problem.detail}`);
+    this.#tell(item, item.entry.problem);
+  }
+
+  /** Updates the summary and announces it, with the problem of a conversion that has just ended. */
+  #tell(item, problem) {
     this.#summarize();
+    announce(`${this.#elements.summary.textContent}.`, problem && `${item.entry.name}: ${problem.detail || problem.title}`);
   }
 
   /** Shows why there is no result, and what can be done here. */
@@ -111,7 +135,7 @@ export class List {
     if (!item.job) item.row.problem(problem);
     const lost = entry.secrets?.length > 0 && !item.passwords; // other passwords, without which the result would differ
     if (needsPassword(problem) && !lost && this.#chooser.takesPasswords) item.row.askPassword(!item.file);
-    else item.row.canTryAgain = Boolean(item.file) && (problem.retryable || item.problem?.temporary || ["upload-interrupted", "upload-too-slow", "internal"].includes(problem.code));
+    else item.row.canTryAgain = Boolean(item.file && (item.job?.error.retryable || item.problem?.temporary));
   }
 
   #unlock(item, password, file) {
@@ -140,22 +164,21 @@ export class List {
   #changed(job) {
     const item = this.#byJob.get(job.id);
     if (!item || (item.job && ended(item.job))) return;
+    const wasSeen = Boolean(item.job);
     item.job = job;
     item.row.job(job);
-    if (ended(job)) {
-      if (job.error) this.#showProblem(item);
-      const left = [...this.#items.values()].filter((other) => !this.#isOver(other)).length;
-      announce(left > 0 ? `${item.entry.name}: ${stateOf(job)}. ${count(left, "conversion", "conversions")} left.` : `${item.entry.name}: ${stateOf(job)}. No conversions left.`);
-    }
-    this.#summarize();
+    if (job.error) this.#showProblem(item);
+    if (wasSeen && ended(job)) this.#tell(item, job.error);
+    else this.#summarize();
   }
 
   #gone(id, problem) {
     const item = this.#byJob.get(id);
     if (!item) return;
+    item.job = undefined;
     item.problem = problem;
-    item.row.problem(problem, "Gone");
-    this.#summarize();
+    item.row.gone(problem, "No longer available");
+    this.#tell(item, problem);
   }
 
   #isOver(item) {
@@ -169,8 +192,10 @@ export class List {
   }
 
   #remove(items) {
-    for (const item of items) this.#drop(item);
-    store.remove(new Set(items.map((item) => item.entry.key)));
+    for (const item of items) {
+      this.#drop(item);
+      store.remove(item.entry.key);
+    }
     this.#summarize();
   }
 
@@ -181,28 +206,30 @@ export class List {
     item.line.remove();
   }
 
-  /** Makes the list that of the store, which another tab may have changed. */
-  #sync(entries) {
-    const keys = new Set(entries.map((entry) => entry.key));
-    for (const item of [...this.#items.values()]) {
-      if (!item.upload && !keys.has(item.entry.key)) this.#drop(item);
-    }
-    for (const entry of entries) {
-      let item = this.#items.get(entry.key);
-      const known = item && item.entry.id === entry.id && item.entry.problem?.code === entry.problem?.code;
-      if (known || item?.upload) continue;
-      if (item) this.#unfollow(item);
-      else item = this.#add(entry);
-      item.entry = entry;
-      item.job = item.problem = undefined;
-      if (entry.id) {
-        item.row.unknown();
-        this.#follow(item, false);
-      } else {
-        this.#showProblem(item);
-      }
-    }
+  /** Follows what another tab has put into the store, or removed from it. */
+  #changedElsewhere(key, entry) {
+    const item = this.#items.get(key);
+    if (item?.upload) return; // which puts the entry again
+    if (entry) this.#adopt(entry);
+    else if (item) this.#drop(item);
     this.#summarize();
+  }
+
+  /** Shows an entry of the store. */
+  #adopt(entry) {
+    let item = this.#items.get(entry.key);
+    if (item && item.entry.id === entry.id && item.entry.problem?.code === entry.problem?.code) return;
+    if (item) this.#unfollow(item);
+    else item = this.#add(entry);
+    item.entry = entry;
+    item.job = item.problem = undefined;
+    item.row.describe(entry);
+    if (entry.id) {
+      item.row.unknown();
+      this.#follow(item, false);
+    } else {
+      this.#showProblem(item);
+    }
   }
 
   #summarize() {
@@ -217,22 +244,22 @@ export class List {
     summary.textContent = failed > 0 ? `${words}, ${failed} failed` : words;
     forget.hidden = over === 0;
     document.title = over < items.length ? `(${over}/${items.length}) Docmill` : "Docmill";
-    this.#offerArchives(succeeded);
+    this.#offerArchives(succeeded, over === items.length);
   }
 
-  #offerArchives(succeeded) {
-    const order = (a, b) => b.entry.batch - a.entry.batch || a.entry.index - b.entry.index;
-    const paths = succeeded.length > 1 ? archivePaths(succeeded.sort(order).map((item) => item.entry.id)) : [];
-    const now = paths.join();
-    if (now === this.#archived) return;
-    this.#archived = now;
-    this.#elements.archives.replaceChildren(...paths.map((path, i) => {
-      const archive = document.createElement("a");
+  /** Links to the archives of all results. The links stay in place, so that they keep the focus. */
+  #offerArchives(succeeded, isLast) {
+    const { archives } = this.#elements;
+    const all = succeeded.length > 1 ? archivePaths(succeeded.sort(byEntry).map((item) => item.entry.id)) : [];
+    const paths = all.length === 1 || isLast ? all : []; // parts would change with each result
+    while (archives.children.length > paths.length) archives.lastChild.remove();
+    for (const [i, path] of paths.entries()) {
+      const archive = archives.children[i] || archives.appendChild(document.createElement("a"));
       archive.className = "button";
       archive.href = path;
       archive.download = "";
-      archive.textContent = paths.length > 1 ? `Download part ${i + 1} of ${paths.length}` : "Download all";
-      return archive;
-    }));
+      const text = paths.length > 1 ? `Download part ${i + 1} of ${paths.length}` : "Download all";
+      if (archive.textContent !== text) archive.textContent = text;
+    }
   }
 }

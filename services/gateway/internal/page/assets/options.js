@@ -1,17 +1,11 @@
 // The form of a conversion: the formats to convert to, and the options that apply, from GET /v1/formats.
 
+import { capital, labelOf } from "./words.js";
+
 // What the page asks for in another way, or what only programs need.
 const elsewhere = ["to", "tag", "password"];
 
 const families = { presentation: "Presentations", text: "Text documents", spreadsheet: "Spreadsheets", drawing: "Drawings" };
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-/** The name of an option for people: "pdf_ua" is "PDF/UA". */
-function labelOf(option) {
-  const words = option.name.replaceAll("_", " ").replace(/\bpdf (u?a)\b/, (_, part) => `PDF/${part.toUpperCase()}`);
-  return capital(words.replace(/\bdpi\b/, "DPI"));
-}
 
 function applies(option, formats, to) {
   return (!option.targets || option.targets.includes(to)) && (!option.families || formats.some((f) => option.families.includes(f.family)));
@@ -48,10 +42,10 @@ export class OptionsForm {
     return this.#elements.to.value || "pdf";
   }
 
-  /** Shows what documents of these formats can be converted to, and the options that apply to any of them. */
+  /** Shows what documents of these formats can be converted to, and the options that apply to any of them. Without a format, those are the options for all documents. */
   show(formats) {
-    this.#formats = formats.length > 0 ? formats : this.#known?.formats || [];
-    const [first, ...others] = this.#formats;
+    this.#formats = formats;
+    const [first, ...others] = formats.length > 0 ? formats : this.#known?.formats || [];
     const targets = (first?.targets || []).filter((t) => others.every((f) => f.targets.some((o) => o.format === t.format)));
     const chosen = targets.some((t) => t.format === this.to) ? this.to : targets[0]?.format;
     this.#elements.to.replaceChildren(...targets.map((t) => new Option(`${t.title} (${t.format})`.replace("PDF (pdf)", "PDF"), t.format, false, t.format === chosen)));
@@ -110,10 +104,10 @@ export class OptionsForm {
     input.setAttribute("aria-describedby", hint.id);
     label.htmlFor = input.id;
     field.className = input.type === "checkbox" ? "field check" : "field";
-    label.append(labelOf(option));
+    label.append(labelOf(option.name));
     field.append(...(input.type === "checkbox" ? [input, label] : [label, input]), hint);
     input.addEventListener("change", () => {
-      const value = input.type === "checkbox" ? String(input.checked) : input.value.trim();
+      const value = input.type === "checkbox" ? String(input.checked) : option.kind === "secret" ? input.value : input.value.trim();
       if (value === "" || value === option.default) this.#values.delete(option.name);
       else this.#values.set(option.name, value);
       this.#count();
@@ -128,7 +122,7 @@ export class OptionsForm {
     if (choices) {
       const names = { true: "Yes", false: "No" };
       const select = document.createElement("select");
-      const first = new Option("As in the document", "", false, value === "");
+      const first = new Option("Default", "", false, value === "");
       select.append(first, ...choices.map((c) => new Option(names[c] || capital(c), c, false, c === value)));
       return select;
     }

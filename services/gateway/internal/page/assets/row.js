@@ -2,7 +2,7 @@
 
 import { now, pagePath, resultPath } from "./api.js";
 import { ended } from "./follow.js";
-import { duration, elapsed, extension, factsOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
+import { duration, elapsed, extension, factsOf, labelOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
 
 const passwordCodes = ["password-required", "password-wrong"];
 
@@ -14,15 +14,12 @@ export function setTile(tile, name, family) {
   if (family) tile.dataset.family = family;
 }
 
-/** The family of documents with a media type, for the color of their tile. */
-function familyOf(mediaType) {
-  if (/presentation|powerpoint/.test(mediaType)) return "presentation";
-  if (/spreadsheet|excel|csv/.test(mediaType)) return "spreadsheet";
-  return /word|text|rtf/.test(mediaType) ? "text" : "";
-}
+/** The family of documents with a media type. `formats` are those of GET /v1/formats. */
+export const familyOf = (formats, mediaType) => formats.find((f) => f.media_type === mediaType)?.family;
 
 export class Row {
   #job = null;
+  #gavePassword = false;
   #parts;
 
   /** `on` has the functions that are called for the buttons: onRemove, onAgain, onPassword(password, file). */
@@ -37,12 +34,17 @@ export class Row {
     };
     this.#parts.remove.hidden = !on.onRemove;
     this.#parts.remove.addEventListener("click", () => on.onRemove());
-    this.#parts.again.addEventListener("click", () => on.onAgain());
+    this.#parts.again.addEventListener("click", () => {
+      on.onAgain();
+      this.#parts.remove.focus(); // this button is hidden now
+    });
     this.#parts.password.addEventListener("submit", (e) => {
       e.preventDefault();
       const secret = this.#parts.secret.value;
       this.#parts.secret.value = "";
+      this.#gavePassword = true;
       on.onPassword(secret, this.#parts.file.files[0]);
+      this.#parts.remove.focus(); // the form is hidden now
     });
   }
 
@@ -56,6 +58,7 @@ export class Row {
     setTile(p.tile, name, family);
     const label = shown(name);
     if (id) p.name.setAttribute("aria-label", label); // it is cut in two for the eye
+    else p.name.removeAttribute("aria-label"); // which is only for links
     p.progress.setAttribute("aria-label", `Progress of ${label}`);
     p.remove.setAttribute("aria-label", `Remove ${label}`);
     p.again.setAttribute("aria-label", `Try ${label} again`);
@@ -79,7 +82,7 @@ export class Row {
   /** Shows that the state of a job is not known yet. */
   unknown() {
     this.#state("unknown");
-    this.#words("Asking for the state");
+    this.#words("Checking status");
     this.#progress(null);
   }
 
@@ -87,7 +90,6 @@ export class Row {
     const p = this.#parts;
     this.#job = job;
     this.#state(job.status);
-    setTile(p.tile, job.source.filename, familyOf(job.source.content_type));
     this.#words(stateOf(job));
     if (ended(job)) this.#progress(undefined);
     else this.#progress(job.progress ? job.progress.percent : 0);
@@ -99,6 +101,12 @@ export class Row {
     }
     this.#warnings(warnings(job));
     if (job.error) this.problem(job.error, "Failed");
+  }
+
+  /** Shows that there is no such job, or no longer. */
+  gone(problem, words) {
+    this.#job = null;
+    this.problem(problem, words);
   }
 
   /** Shows why there is no result: the error of a job, or the problem of a request. */
@@ -113,20 +121,23 @@ export class Row {
     p.detail.textContent = shown(problem.detail || problem.message || problem.title || "");
     const errors = (problem.errors || []).map((e) => {
       const item = document.createElement("li");
-      item.textContent = shown(`${e.name}: ${e.detail}`);
+      item.textContent = shown(`${labelOf(e.name)}: ${e.detail}`);
       return item;
     });
     p.errors.replaceChildren(...errors);
     p.errors.hidden = errors.length === 0;
-    const trace = problem.code === "internal" && problem.trace ? ` Trace id: ${problem.trace}` : "";
+    const trace = problem.code === "internal" && problem.trace ? ` Trace ID: ${problem.trace}` : "";
     p.remedy.textContent = shown(textOf(problem.code)?.remedy || problem.remedy || "") + trace;
   }
 
   /** Offers to enter a password; `withFile` is whether the document has to be chosen again. */
   askPassword(withFile) {
-    this.#parts.password.hidden = false;
-    this.#parts.fileField.hidden = !withFile;
-    this.#parts.file.required = withFile;
+    const { password, fileField, file, secret } = this.#parts;
+    password.hidden = false;
+    fileField.hidden = !withFile;
+    file.required = withFile;
+    if (this.#gavePassword && this.element.contains(document.activeElement)) secret.focus(); // it was wrong
+    this.#gavePassword = false;
   }
 
   set canTryAgain(can) {

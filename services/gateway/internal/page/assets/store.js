@@ -1,7 +1,19 @@
-// The list of conversions, which this browser keeps and all its tabs share.
+// The list of conversions, which this browser keeps and all its tabs share. Each entry has a key of its own: tabs write at
+// the same time, and localStorage has no locks.
 
-const key = "docmill.jobs";
-const limit = 1000; // entries of about 200 bytes; browsers allow 5 MiB
+const prefix = "docmill.job.";
+
+/** How many entries to keep. They have about 300 bytes; browsers allow 5 MiB. */
+export const limit = 1000;
+
+function read(key) {
+  try {
+    const entry = JSON.parse(localStorage.getItem(key));
+    return entry && prefix + entry.key === key && typeof entry.name === "string" ? entry : undefined;
+  } catch {
+    return undefined; // unreadable
+  }
+}
 
 /**
  * An entry is {key, batch, index, name, size, family, to, options, secrets} and, once known, the id of its job or the problem of a submission
@@ -9,38 +21,36 @@ const limit = 1000; // entries of about 200 bytes; browsers allow 5 MiB
  */
 export function load() {
   try {
-    const entries = JSON.parse(localStorage.getItem(key) || "[]");
-    return Array.isArray(entries) ? entries.filter((e) => e && typeof e.key === "string" && typeof e.name === "string") : [];
+    return Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map(read).filter(Boolean);
   } catch {
-    return []; // unreadable, or the browser forbids storage
+    return []; // the browser forbids storage
   }
 }
 
-function save(entries) {
-  try {
-    localStorage.setItem(key, JSON.stringify(entries.slice(-limit)));
-  } catch {
-    // Forbidden or full: the list then lives as long as the page.
-  }
-}
-
-/** Adds or replaces an entry. The others are read again, because another tab may have changed them. */
+/** Adds or replaces an entry. Returns whether the browser keeps it: storage may be forbidden or full. */
 export function put(entry) {
-  const entries = load();
-  const i = entries.findIndex((e) => e.key === entry.key);
-  if (i >= 0) entries[i] = entry;
-  else entries.push(entry);
-  save(entries);
+  try {
+    localStorage.setItem(prefix + entry.key, JSON.stringify(entry));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-export function remove(keys) {
-  save(load().filter((e) => !keys.has(e.key)));
+export function remove(key) {
+  try {
+    localStorage.removeItem(prefix + key);
+  } catch {
+    // It was never kept.
+  }
 }
 
-/** Calls back when another tab has changed the list. */
+/** Calls back with the key and the entry that another tab has put, or without an entry if that tab has removed it. */
 export function onChange(callback) {
   addEventListener("storage", (e) => {
-    if (e.key === key || e.key === null) callback(load());
+    if (!e.key?.startsWith(prefix)) return;
+    const entry = read(e.key); // the event may be late
+    if (entry || e.newValue === null) callback(e.key.slice(prefix.length), entry);
   });
 }
 

@@ -2,18 +2,26 @@
 
 import { Problem, submit } from "./api.js";
 
-const maxUploads = 3;
+const maxUploads = 2; // a browser has 6 connections to a host, for all tabs
 const maxTries = 30; // some minutes
 const longestWait = 10_000; // between two tries, in milliseconds
+const silence = 15_000; // without any progress
 
 export class Uploads {
   #waiting = [];
   #running = new Set();
   #holdUntil = 0;
+  #timer;
+  #progressAt = -silence;
 
   /** How many uploads have not ended. */
   get count() {
     return this.#waiting.length + this.#running.size;
+  }
+
+  /** Whether the server receives documents. */
+  get progressing() {
+    return this.#running.size > 0 && performance.now() - this.#progressAt < silence;
   }
 
   /**
@@ -34,9 +42,10 @@ export class Uploads {
   }
 
   #work() {
-    const wait = this.#holdUntil - Date.now();
+    const wait = this.#holdUntil - performance.now();
     if (wait > 0) {
-      setTimeout(() => this.#work(), wait);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#work(), wait);
       return;
     }
     while (this.#running.size < maxUploads && this.#waiting.length > 0) this.#send(this.#waiting.shift());
@@ -46,13 +55,16 @@ export class Uploads {
     this.#running.add(upload);
     upload.tries++;
     upload.onState({ fraction: 0 });
-    const request = submit(upload.file, upload.name, upload.fields, (fraction) => upload.onState({ fraction }));
+    const request = submit(upload.file, upload.name, upload.fields, (fraction) => {
+      this.#progressAt = performance.now();
+      upload.onState({ fraction });
+    });
     upload.abort = request.abort;
     let job, problem;
     try {
       job = await request.job;
     } catch (error) {
-      problem = error.status === 0 && !(await isReadable(upload.file)) ? unreadable() : error;
+      problem = error.status === 0 && !error.code && !(await isReadable(upload.file)) ? unreadable() : error;
     }
     this.#running.delete(upload);
     if (job) upload.onJob(job);
@@ -61,15 +73,20 @@ export class Uploads {
   }
 
   #failed(upload, problem) {
-    if (!problem.temporary || upload.tries >= maxTries) {
+    if (!repeatable(problem) || upload.tries >= maxTries) {
       upload.onProblem(problem);
       return;
     }
     const wait = problem.retryAfter * 1000 || Math.min(1000 * 2 ** (upload.tries - 1), longestWait);
-    this.#holdUntil = Math.max(this.#holdUntil, Date.now() + wait);
+    this.#holdUntil = Math.max(this.#holdUntil, performance.now() + wait);
     this.#waiting.unshift(upload);
     upload.onState({ problem });
   }
+}
+
+/** Whether to repeat an upload without asking: not if its job may exist, because the document would be converted twice. */
+function repeatable({ status, code }) {
+  return code !== "queue-unconfirmed" && ([0, 429, 503].includes(status) || code === "upload-interrupted");
 }
 
 /** Whether the document is still what was chosen. If it is not, its upload looks like a lost connection. */

@@ -19,6 +19,14 @@ export function split(name) {
   return dot > 0 && name.length - dot <= 9 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
+/** The name of an option for people: "pdf_ua" is "PDF/UA". */
+export function labelOf(option) {
+  const words = option.replaceAll("_", " ").replace(/\bpdf (u?a)\b/, (_, part) => `PDF/${part.toUpperCase()}`);
+  return capital(words.replace(/\bdpi\b/, "DPI"));
+}
+
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const extension = (name) => split(name)[1].slice(1).toLowerCase();
 
 /** Sets a name so that its extension remains visible when it is cut. */
@@ -65,7 +73,7 @@ const phases = { loading: "Opening the document", converting: "Converting", stor
 export function stateOf(job) {
   switch (job.status) {
     case "queued":
-      return job.attempt > 0 ? "Waiting for another try" : "Waiting";
+      return job.attempt > 0 ? "Waiting to retry" : "Waiting";
     case "running":
       return phases[job.progress?.phase] || "Converting";
     case "succeeded":
@@ -101,12 +109,21 @@ export function warnings(job) {
   });
 }
 
-let announcing;
+const region = document.getElementById("announcement");
+const pause = 3000; // between two announcements, in milliseconds
+const maxNamed = 3; // more would take longer to hear than to look up
 
-/** Tells users of screen readers, at most once in a second. */
-export function announce(text) {
-  clearTimeout(announcing);
-  announcing = setTimeout(() => {
-    document.getElementById("announcement").textContent = shown(text);
-  }, 1000);
+let news; // what to announce next: {totals, failures}
+let announcedAt = -pause;
+
+/** Tells users of screen readers how far everything is, and what has failed. Totals replace those that were not told yet. */
+export function announce(totals, failure) {
+  if (!news) setTimeout(tell, Math.max(announcedAt + pause - performance.now(), 500));
+  news = { totals, failures: [...(news?.failures || []), ...(failure ? [failure] : [])] };
+}
+
+function tell() {
+  region.textContent = shown([...news.failures.slice(0, maxNamed), news.totals].join(" "));
+  announcedAt = performance.now();
+  news = undefined;
 }
