@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/invocation"
 	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
 	"github.com/docmill/docmill/cmd/docmill/internal/manual"
+	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 	"github.com/docmill/docmill/platform/config"
@@ -43,7 +44,12 @@ const description = "Docmill converts office documents to PDF and other formats.
 func main() {
 	code, err := run(&invocation.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config.Process())
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "docmill:", err)
+		for i, line := range strings.Split(err.Error(), "\n") {
+			if i == 0 {
+				line = "docmill: " + line
+			}
+			fmt.Fprintln(os.Stderr, progress.Printable(line)) // it can contain file names and what a server said
+		}
 	}
 	os.Exit(int(code))
 }

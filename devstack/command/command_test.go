@@ -424,6 +424,13 @@ func TestJobs(t *testing.T) {
 	b.run(t, "result", converted.Job, "-o", "b.pdf").require(t, 0)
 	require.Equal(t, must(os.ReadFile(filepath.Join(b.dir, "a.pdf"))), must(os.ReadFile(filepath.Join(b.dir, "b.pdf"))))
 
+	fifo := filepath.Join(b.dir, "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	received := make(chan []byte, 1)
+	go func() { content, _ := os.ReadFile(fifo); received <- content }()
+	b.run(t, "result", converted.Job, "-o", "fifo", "--force").require(t, 0)
+	require.Equal(t, must(os.ReadFile(filepath.Join(b.dir, "a.pdf"))), <-received, "it is written into, not replaced")
+
 	const unknown = "01a1ff70-0e8f-7d2b-b4a5-0c3c1f5a1c11"
 	for _, command := range [][]string{{"jobs", "show"}, {"jobs", "wait"}, {"jobs", "events"}, {"result"}} {
 		ran := b.run(t, append(command, unknown)...).require(t, 1)

@@ -189,10 +189,13 @@ func (w *watcher) see(root, path string) {
 
 // notice handles a change.
 func (w *watcher) notice(event fsnotify.Event) {
+	path := filepath.Clean(event.Name)
+	if event.Op.Has(fsnotify.Remove) || event.Op.Has(fsnotify.Rename) {
+		delete(w.done, path) // inboxes are emptied
+	}
 	if !event.Op.Has(fsnotify.Create) && !event.Op.Has(fsnotify.Write) {
 		return
 	}
-	path := filepath.Clean(event.Name)
 	info, err := os.Lstat(path)
 	switch root := w.rootOf(path); {
 	case err != nil: // it is gone again
