@@ -26,8 +26,7 @@ func (s *Sender) SendArchive(w http.ResponseWriter, r *http.Request, filename st
 	header.Set("Content-Disposition", disposition(filename))
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	client := pace(w)
-	archive := zip.NewWriter(client)
+	archive := zip.NewWriter(w)
 	names := entryNames{}
 	for i, location := range locations {
 		body := first
@@ -43,7 +42,7 @@ func (s *Sender) SendArchive(w http.ResponseWriter, r *http.Request, filename st
 	if err := archive.Close(); err != nil {
 		return fmt.Errorf("end the archive: %w", err)
 	}
-	return client.end()
+	return flush(w)
 }
 
 // open opens a whole result. Its error is a problem.

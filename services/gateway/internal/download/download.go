@@ -39,7 +39,7 @@ func (s *Sender) Send(w http.ResponseWriter, r *http.Request, location jobapi.Lo
 	}
 	source := &object{ctx: r.Context(), sender: s, key: location.ObjectKey, size: location.Size}
 	defer source.close()
-	answer := &answer{paced: pace(w), source: source, head: r.Method == http.MethodHead}
+	answer := &answer{ResponseWriter: w, source: source, head: r.Method == http.MethodHead}
 	http.ServeContent(answer, r, "", time.Time{}, source)
 	return answer.end()
 }
@@ -62,7 +62,7 @@ func describe(header http.Header, location jobapi.Location) error {
 // answer is the ResponseWriter for http.ServeContent. It opens the blob before the header is written, while an error can still
 // be answered, and turns ServeContent's plain-text errors into problems.
 type answer struct {
-	paced
+	http.ResponseWriter
 
 	source  *object
 	head    bool
@@ -96,14 +96,14 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.refused != nil {
 		return 0, a.refused
 	}
-	n, err := a.paced.Write(p)
+	n, err := a.ResponseWriter.Write(p)
 	if err != nil {
 		a.broken = err
 	}
 	return n, err
 }
 
-// end returns the error of the response and prepares the connection for the next request.
+// end returns the error of the response.
 func (a *answer) end() error {
 	if a.refused != nil {
 		if problem.From(a.refused).Code != problem.RangeInvalid {
@@ -118,7 +118,16 @@ func (a *answer) end() error {
 	if a.source.failure != nil {
 		return fmt.Errorf("send the result: %w", a.source.failure)
 	}
-	return a.paced.end()
+	return flush(a.ResponseWriter)
+}
+
+// flush sends the part of the response that is still buffered. The server would send it after the handler, but would not
+// report an error.
+func flush(w http.ResponseWriter) error {
+	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("send the result: %w", err)
+	}
+	return nil
 }
 
 // unreachable returns the problem of a blob that cannot be opened.
