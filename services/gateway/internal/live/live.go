@@ -174,8 +174,7 @@ func (s *Streams) read(ctx context.Context, id uuid.UUID, known int64) (statuscl
 		defer func() { <-s.slots }()
 		return s.status.Version(ctx, id, known)
 	case <-ctx.Done():
-		return statusclient.Version{}, problem.New(problem.StatusUnavailable, "The service that records the jobs does not respond.").
-			After(tryAgain).Because(context.Cause(ctx))
+		return statusclient.Version{}, statusclient.Unavailable(context.Cause(ctx)).After(tryAgain)
 	}
 }
 

@@ -145,15 +145,15 @@ func (c *Client) Version(ctx context.Context, id uuid.UUID, known int64) (Versio
 		Status jobapi.Status `json:"status"`
 	}
 	if err := json.Unmarshal(body, &state); err != nil {
-		return Version{}, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
+		return Version{}, Unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
 	var line bytes.Buffer
 	if err := json.Compact(&line, body); err != nil {
-		return Version{}, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
+		return Version{}, Unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
 	number, err := strconv.ParseInt(strings.Trim(response.Get("ETag"), `"`), 10, 64)
 	if err != nil {
-		return Version{}, unavailable(fmt.Errorf("decode the version of a job: %w", err))
+		return Version{}, Unavailable(fmt.Errorf("decode the version of a job: %w", err))
 	}
 	return Version{Number: number, Status: state.Status, JSON: line.Bytes()}, nil
 }
@@ -190,20 +190,20 @@ func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, a
 	inject(ctx, header)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, Unavailable(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, Unavailable(err)
 	case response.StatusCode == http.StatusNotModified:
 		return nil, ErrUnchanged
 	case response.StatusCode != http.StatusOK:
 		return nil, relayed(response, body)
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return nil, unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
+		return nil, Unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
 	return response.Header, nil
 }
@@ -213,7 +213,7 @@ func relayed(response *http.Response, body []byte) error {
 	var answer problem.Answer
 	cause := fmt.Errorf("the status service answered %s to %s", response.Status, response.Request.URL.Path)
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Code == "" {
-		return unavailable(cause)
+		return Unavailable(cause)
 	}
 	relayed := &problem.Error{Code: answer.Code, Detail: answer.Detail, Fields: answer.Errors}
 	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil {
@@ -222,7 +222,8 @@ func relayed(response *http.Response, body []byte) error {
 	return relayed.Because(cause)
 }
 
-func unavailable(cause error) *problem.Error {
+// Unavailable returns the problem that the status service does not respond, with its cause for the log.
+func Unavailable(cause error) *problem.Error {
 	return problem.New(problem.StatusUnavailable, "The service that records the jobs does not respond.").After(retryAfter).Because(cause)
 }
 
@@ -275,7 +276,7 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			response.Header = selected(response.Header, returned)
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = unavailable(err) },
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = Unavailable(err) },
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 	return failure
