@@ -52,6 +52,9 @@ func ResultExtension(mediaType string) (string, bool) {
 // Targets returns what the format can be converted into. Every format of [All] has at least one target.
 func (f Format) Targets() iter.Seq[Target] { return slices.Values(f.targets()) }
 
+// AllTargets returns the targets of all formats, each once.
+func AllTargets() iter.Seq[Target] { return slices.Values(allTargets) }
+
 // Target returns the format's target with an identifier.
 func (f Format) Target(id string) (Target, bool) {
 	targets := f.targets()
@@ -81,17 +84,30 @@ var (
 		Drawing:      append(writtenDrawings(), pageImages()...),
 	}
 
+	// allTargets lists the targets of all formats, in the order of the formats.
+	allTargets = distinctTargets()
+
 	// resultExtensions has the extensions of all results by their media types without parameters.
 	resultExtensions = extensionsByMediaType()
 )
 
+func distinctTargets() []Target {
+	var all []Target
+	for f := range All() {
+		for t := range f.Targets() {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
 func extensionsByMediaType() map[string]string {
 	extensions := map[string]string{archive.MediaType: archive.Extension}
-	for _, targets := range targetTable {
-		for _, t := range targets {
-			base, _, _ := strings.Cut(t.MediaType, ";")
-			extensions[base] = t.Extension
-		}
+	for _, t := range allTargets {
+		base, _, _ := strings.Cut(t.MediaType, ";")
+		extensions[base] = t.Extension
 	}
 	return extensions
 }

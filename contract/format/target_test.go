@@ -31,6 +31,21 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestAllTargets checks that no target is missing or listed twice.
+func TestAllTargets(t *testing.T) {
+	t.Parallel()
+	all := map[string]Target{}
+	for target := range AllTargets() {
+		require.NotContains(t, all, target.ID)
+		all[target.ID] = target
+	}
+	for f := range All() {
+		for target := range f.Targets() {
+			require.Equal(t, target, all[target.ID], f.ID)
+		}
+	}
+}
+
 func TestNoFormatHasNoTargets(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, slices.Collect(Format{}.Targets()))

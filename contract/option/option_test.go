@@ -49,9 +49,9 @@ func TestTargetsExist(t *testing.T) {
 	families := map[format.Family]bool{}
 	for f := range format.All() {
 		families[f.Family] = true
-		for target := range f.Targets() {
-			known[target.ID] = true
-		}
+	}
+	for target := range format.AllTargets() {
+		known[target.ID] = true
 	}
 	for _, o := range option.All() {
 		for _, target := range o.Targets {

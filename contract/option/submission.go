@@ -1,5 +1,7 @@
 package option
 
+import "github.com/docmill/docmill/contract/format"
+
 // The options of a submission that are not options of the conversion.
 const (
 	// To is the format to convert to.
@@ -24,4 +26,13 @@ func Offered(targets []string, secrets bool) []Option {
 		}
 	}
 	return offered
+}
+
+// AllOffered returns what [Offered] returns for all targets and with secrets.
+func AllOffered() []Option {
+	var targets []string
+	for target := range format.AllTargets() {
+		targets = append(targets, target.ID)
+	}
+	return Offered(targets, true)
 }

@@ -179,12 +179,10 @@ func (j *job) inferTarget() error {
 	if j.values[string(option.To)] != "" || extension == "" {
 		return nil
 	}
-	for f := range format.All() {
-		for target := range f.Targets() {
-			if target.Extension == extension || target.ID == extension {
-				j.values[string(option.To)] = target.ID
-				return nil
-			}
+	for target := range format.AllTargets() {
+		if target.Extension == extension || target.ID == extension {
+			j.values[string(option.To)] = target.ID
+			return nil
 		}
 	}
 	return invocation.Errorf(invocation.Usage, "--output %s: nothing can be converted to .%s; give the format with --to", j.Output, extension)

@@ -3,7 +3,6 @@ package convert
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -26,26 +25,13 @@ type Flags struct {
 
 // NewFlags returns flags that are not set.
 func NewFlags() Flags {
-	options := option.Offered(targets(), true)
+	options := option.AllOffered()
 	fields := make([]reflect.StructField, len(options))
 	for i, o := range options {
 		fields[i] = reflect.StructField{Name: fmt.Sprintf("Option%d", i), Type: kindOf(o), Tag: tagOf(o)}
 	}
 	values := reflect.New(reflect.StructOf(fields))
 	return Flags{Plugins: kong.Plugins{values.Interface()}, options: options, values: values}
-}
-
-// targets returns all formats that documents can be converted to.
-func targets() []string {
-	var all []string
-	for f := range format.All() {
-		for target := range f.Targets() {
-			if !slices.Contains(all, target.ID) {
-				all = append(all, target.ID)
-			}
-		}
-	}
-	return all
 }
 
 // kindOf returns the type of a flag. Those that are pointers are nil unless they are set: most options have no default,

@@ -47,8 +47,8 @@ func (r *result) archive() string { return r.stem + "." + format.Archive().Exten
 
 // formatOf returns the format of results.
 func formatOf(target string) format.Target {
-	for f := range format.All() {
-		if t, ok := f.Target(target); ok {
+	for t := range format.AllTargets() {
+		if t.ID == target {
 			return t
 		}
 	}

@@ -92,7 +92,7 @@ func eventsExample() string {
 // formatsExample returns the first format and the first options.
 func formatsExample() jobapi.Formats {
 	const some = 4
-	example := jobapi.Formats{MaxUploadSize: 512 << 20, Options: options()[:some]}
+	example := jobapi.Formats{MaxUploadSize: 512 << 20, Options: option.AllOffered()[:some]}
 	for f := range format.All() {
 		source := jobapi.SourceFormat{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family), Extensions: f.Extensions()}
 		var targets []string

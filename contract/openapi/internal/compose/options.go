@@ -1,31 +1,16 @@
 package compose
 
 import (
-	"slices"
 	"strings"
 
-	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/contract/option"
 )
 
-// options returns all options of a submission, of which secrets are for forms only.
-func options() []option.Option {
-	var targets []string
-	for f := range format.All() {
-		for target := range f.Targets() {
-			if !slices.Contains(targets, target.ID) {
-				targets = append(targets, target.ID)
-			}
-		}
-	}
-	return option.Offered(targets, true)
-}
-
-// optionParameters returns the query parameters of a submission.
+// optionParameters returns the query parameters of a submission. Secrets are for forms only.
 func optionParameters() []openapi.Parameter {
 	var parameters []openapi.Parameter
-	for _, o := range options() {
+	for _, o := range option.AllOffered() {
 		if o.Kind == option.Secret {
 			continue
 		}
@@ -38,7 +23,7 @@ func optionParameters() []openapi.Parameter {
 // form returns the schema of a submission as a form.
 func form() *openapi.Schema {
 	fields := &openapi.Schema{Type: "object", Required: []string{"file"}}
-	for _, o := range options() {
+	for _, o := range option.AllOffered() {
 		schema := optionSchema(o)
 		schema.Description = describe(o)
 		fields.Properties.Set(string(o.Name), schema)

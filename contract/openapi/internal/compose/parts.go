@@ -72,10 +72,8 @@ func resultBody() openapi.Map[openapi.MediaType] {
 		mediaType, _, _ := strings.Cut(target.MediaType, ";")
 		content.Set(mediaType, openapi.MediaType{})
 	}
-	for f := range format.All() {
-		for target := range f.Targets() {
-			add(target)
-		}
+	for target := range format.AllTargets() {
+		add(target)
 	}
 	add(format.Archive())
 	return content
