@@ -58,6 +58,15 @@ type Option struct {
 	Targets []string `json:"targets,omitempty"`
 }
 
+// FamilyNames returns the Families as strings.
+func (o Option) FamilyNames() []string {
+	var names []string
+	for _, family := range o.Families {
+		names = append(names, string(family))
+	}
+	return names
+}
+
 // Applies reports whether the option applies when a document of the family is converted into the target.
 func (o Option) Applies(family format.Family, target string) bool {
 	return (len(o.Families) == 0 || slices.Contains(o.Families, family)) &&

@@ -29,12 +29,8 @@ as a form field, never in the URL, because URLs are written to logs. It travels 
 |---|---|---|---|---|---|
 `)
 	for _, o := range option.All() {
-		var families []string
-		for _, family := range o.Families {
-			families = append(families, string(family))
-		}
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n",
-			o.Name, values(o), or(o.Default, ""), or(strings.Join(families, ", "), "all"), or(strings.Join(o.Targets, ", "), "all"), o.Description)
+			o.Name, values(o), or(o.Default, ""), or(strings.Join(o.FamilyNames(), ", "), "all"), or(strings.Join(o.Targets, ", "), "all"), o.Description)
 	}
 	return page.String()
 }

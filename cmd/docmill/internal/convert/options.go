@@ -85,11 +85,7 @@ func help(o option.Option) string {
 	if o.Default != "" {
 		text += " Default: " + o.Default + "."
 	}
-	var families []string
-	for _, family := range o.Families {
-		families = append(families, string(family))
-	}
-	if len(families) > 0 {
+	if families := o.FamilyNames(); len(families) > 0 {
 		text += " Only for " + strings.Join(families, ", ") + " documents."
 	}
 	if len(o.Targets) > 0 {

@@ -73,11 +73,7 @@ var optionExamples = map[option.Kind][]any{
 // describe returns the description of an option and what it applies to.
 func describe(o option.Option) string {
 	text := o.Description
-	var families []string
-	for _, family := range o.Families {
-		families = append(families, string(family))
-	}
-	if len(families) > 0 {
+	if families := o.FamilyNames(); len(families) > 0 {
 		text += " Documents: " + strings.Join(families, ", ") + "."
 	}
 	if len(o.Targets) > 0 {
