@@ -35,9 +35,7 @@ func Examine(ctx context.Context, config Config) []health.Finding {
 	findings := []health.Finding{examineSandbox(config)}
 	directory, err := processdir.Open(config.WorkDir, "doctor")
 	if err != nil {
-		return append(findings, health.Finding{
-			Part: "work directory", State: health.Broken, Detail: err.Error(), Remedy: "Make space, or set --work-dir or TMPDIR to another directory.",
-		})
+		return append(findings, unusableWorkDirectory(err))
 	}
 	defer directory.Close()
 	findings = append(findings, examineSpace(config, directory.Path()), examineTools())
@@ -75,30 +73,47 @@ func examineSandbox(config Config) health.Finding {
 
 func examineSpace(config Config, path string) health.Finding {
 	if err := config.Limits.CheckSpace(path); err != nil {
-		return health.Finding{
-			Part: "work directory", State: health.Broken, Detail: err.Error(), Remedy: "Make space, or set --work-dir or TMPDIR to another directory.",
-		}
+		return unusableWorkDirectory(err)
 	}
-	return health.Finding{Part: "work directory", State: health.OK, Detail: path + " can be written and has space."}
+	return health.Finding{Part: workDirectory, State: health.OK, Detail: path + " can be written and has space."}
+}
+
+const workDirectory = "work directory"
+
+func unusableWorkDirectory(err error) health.Finding {
+	return health.Finding{
+		Part: workDirectory, State: health.Broken, Detail: err.Error(), Remedy: "Make space, or set --work-dir or TMPDIR to another directory.",
+	}
+}
+
+// notInstalled lists programs or fonts that are not installed, and the Debian packages that contain them.
+type notInstalled struct{ names, packages []string }
+
+func (n *notInstalled) add(name, debianPackage string) {
+	n.names = append(n.names, name)
+	if !slices.Contains(n.packages, debianPackage) {
+		n.packages = append(n.packages, debianPackage)
+	}
+}
+
+func (n *notInstalled) finding(part string, state health.State) health.Finding {
+	return health.Finding{
+		Part: part, State: state, Detail: "Missing: " + strings.Join(n.names, ", ") + ".",
+		Remedy: "Install them (Debian: apt install " + strings.Join(n.packages, " ") + ").",
+	}
 }
 
 // examineTools looks for the other programs.
 func examineTools() health.Finding {
-	var missing, packages []string
+	var missing notInstalled
 	tools := slices.Concat(pdf.Programs(), fonts.Programs())
 	for _, tool := range tools {
 		if _, err := tool.Find(); err != nil {
-			missing = append(missing, tool.Name)
-			if !slices.Contains(packages, tool.Package) {
-				packages = append(packages, tool.Package)
-			}
+			missing.add(tool.Name, tool.Package)
 		}
 	}
-	if len(missing) > 0 {
-		return health.Finding{
-			Part: "programs", State: health.Broken, Detail: "Missing: " + strings.Join(missing, ", ") + ".",
-			Remedy: "Install them (Debian: apt install " + strings.Join(packages, " ") + ").",
-		}
+	if len(missing.names) > 0 {
+		return missing.finding("programs", health.Broken)
 	}
 	return health.Finding{Part: "programs", State: health.OK, Detail: fmt.Sprintf("All %d are installed.", len(tools))}
 }
@@ -161,21 +176,16 @@ func examineFonts(ctx context.Context, directory string, office *libreoffice.Eng
 	if err != nil {
 		return health.Finding{Part: "fonts", State: health.Broken, Detail: err.Error(), Remedy: "Install fontconfig (Debian: apt install fontconfig)."}
 	}
-	var missing, packages []string
+	var missing notInstalled
 	for _, s := range substitutes {
-		if library.Has(ctx, s.family) || library.Has(ctx, s.instead) {
-			continue
-		}
-		missing = append(missing, fmt.Sprintf("%s (instead of %s)", s.family, s.instead))
-		if !slices.Contains(packages, s.packaged) {
-			packages = append(packages, s.packaged)
+		if !library.Has(ctx, s.family) && !library.Has(ctx, s.instead) {
+			missing.add(fmt.Sprintf("%s (instead of %s)", s.family, s.instead), s.packaged)
 		}
 	}
-	if len(missing) > 0 {
-		return health.Finding{
-			Part: "fonts", State: health.Warning, Detail: "Lines may break in other places than in the originals. Missing: " + strings.Join(missing, ", ") + ".",
-			Remedy: "Install them (Debian: apt install " + strings.Join(packages, " ") + ").",
-		}
+	if len(missing.names) > 0 {
+		found := missing.finding("fonts", health.Warning)
+		found.Detail = "Lines may break in other places than in the originals. " + found.Detail
+		return found
 	}
 	return health.Finding{Part: "fonts", State: health.OK, Detail: "Those of most documents, or fonts of the same widths, are installed."}
 }
