@@ -251,12 +251,12 @@ func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop f
 	instance, err := local.Start(ctx, j.Engine, j.MaxUploadSize, j.logger(r.report))
 	if err != nil {
 		cancel(nil)
-		return nil, nil, invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", err)
+		return nil, nil, cannotConvertHere(err)
 	}
 	go func() {
 		select {
 		case <-instance.Done():
-			cancel(invocation.Errorf(invocation.Unavailable, "cannot convert on this machine: %w\ndocmill doctor tells more", instance.Err()))
+			cancel(cannotConvertHere(instance.Err()))
 		case <-ctx.Done():
 		}
 	}()
@@ -265,6 +265,10 @@ func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop f
 		cancel(nil)
 		return instance.Stop()
 	}, nil
+}
+
+func cannotConvertHere(err error) error {
+	return invocation.EngineUnavailable(fmt.Errorf("cannot convert on this machine: %w", err))
 }
 
 // logger returns the log of the local instance.

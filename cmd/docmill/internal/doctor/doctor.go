@@ -3,7 +3,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -62,9 +61,7 @@ func (c *Command) Run(ctx context.Context, streams *invocation.Streams) error {
 
 func (c *Command) print(out io.Writer, findings []health.Finding) error {
 	if c.JSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(findings)
+		return invocation.PrintJSON(out, findings)
 	}
 	for _, f := range findings {
 		if _, err := fmt.Fprintf(out, "%-8s %s: %s\n", f.State, progress.Printable(f.Part), progress.Printable(f.Detail)); err != nil {

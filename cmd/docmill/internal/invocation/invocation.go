@@ -1,10 +1,12 @@
-// Package invocation is what the commands of docmill share: the streams that they use, and how they end.
+// Package invocation is what the commands of docmill share: the streams that they use, JSON as output, and how they end.
 package invocation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,6 +16,13 @@ import (
 
 // Streams are the standard streams of the process.
 type Streams struct{ Stdin, Stdout, Stderr *os.File }
+
+// PrintJSON prints a value as indented JSON.
+func PrintJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
 
 // Code is an exit code of the process.
 type Code int
@@ -62,6 +71,11 @@ func Exit(code Code) error {
 // Errorf returns an error that ends a command with a code.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+// EngineUnavailable returns an error that ends a command because documents cannot be converted on this machine.
+func EngineUnavailable(err error) error {
+	return Errorf(Unavailable, "%w\ndocmill doctor tells more", err)
 }
 
 // CodeOf returns the exit code for the error of a command that had the context, and what to print; nil if that is nothing.

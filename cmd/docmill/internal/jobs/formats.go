@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -37,9 +36,7 @@ func (c *Formats) Run(ctx context.Context, streams *invocation.Streams) error {
 		return err
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(streams.Stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(formats)
+		return invocation.PrintJSON(streams.Stdout, formats)
 	}
 	return list(streams.Stdout, formats)
 }
@@ -51,7 +48,7 @@ func (c *Formats) find(ctx context.Context) ([]client.Format, error) {
 	}
 	readable, err := converter.Formats(c.Engine)
 	if err != nil {
-		return nil, invocation.Errorf(invocation.Unavailable, "%w\ndocmill doctor tells more", err)
+		return nil, invocation.EngineUnavailable(err)
 	}
 	var formats []client.Format
 	for _, f := range readable {

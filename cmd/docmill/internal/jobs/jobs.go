@@ -173,9 +173,7 @@ func state(job client.Job) string {
 // show prints a job.
 func show(out io.Writer, job client.Job, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(job)
+		return invocation.PrintJSON(out, job)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name string, value any) {
