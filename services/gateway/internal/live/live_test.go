@@ -190,6 +190,16 @@ func (b *bench) open(t *testing.T, id uuid.UUID, lastEventID string) *stream {
 	return &stream{response, bufio.NewScanner(response.Body)}
 }
 
+// follow opens the stream of a new job and requires its first event.
+func (b *bench) follow(t *testing.T) (uuid.UUID, *stream) {
+	t.Helper()
+	id := uuid.New()
+	b.status.put(id, jobapi.Queued, false)
+	events := b.open(t, id, "")
+	events.requireNext(t, "1", jobapi.Queued)
+	return id, events
+}
+
 // next returns the id and the status of the next event; more is false at the end of the stream.
 func (s *stream) next(t *testing.T) (id string, status jobapi.Status, more bool) {
 	t.Helper()
@@ -232,13 +242,11 @@ func (b *bench) requireStreams(t *testing.T, n float64) {
 
 func TestStreamFollowsTheJobToItsEnd(t *testing.T) {
 	t.Parallel()
-	b, id := setup(t, 10), uuid.New()
-	b.status.put(id, jobapi.Queued, false)
-	events := b.open(t, id, "")
+	b := setup(t, 10)
+	id, events := b.follow(t)
 	require.Equal(t, http.StatusOK, events.StatusCode)
 	require.Equal(t, "text/event-stream", events.Header.Get("Content-Type"))
 	require.Equal(t, "no-cache", events.Header.Get("Cache-Control"))
-	events.requireNext(t, "1", jobapi.Queued)
 	b.status.put(uuid.New(), jobapi.Queued, true)
 	b.status.put(id, jobapi.Running, true)
 	events.requireNext(t, "2", jobapi.Running)
@@ -276,10 +284,8 @@ func TestStreamOfUnknownJob(t *testing.T) {
 
 func TestStreamSurvivesAnOutage(t *testing.T) {
 	t.Parallel()
-	b, id := setup(t, 10), uuid.New()
-	b.status.put(id, jobapi.Queued, false)
-	events := b.open(t, id, "")
-	events.requireNext(t, "1", jobapi.Queued)
+	b := setup(t, 10)
+	id, events := b.follow(t)
 	b.status.fail(true)
 	require.Equal(t, http.StatusServiceUnavailable, b.open(t, id, "").StatusCode, "a new one is refused")
 	b.status.put(id, jobapi.Running, true)
@@ -294,10 +300,8 @@ func TestStreamSurvivesAnOutage(t *testing.T) {
 
 func TestStreamsEndWithTheServer(t *testing.T) {
 	t.Parallel()
-	b, id := setup(t, 10), uuid.New()
-	b.status.put(id, jobapi.Queued, false)
-	events := b.open(t, id, "")
-	events.requireNext(t, "1", jobapi.Queued)
+	b := setup(t, 10)
+	_, events := b.follow(t)
 	b.drain()
 	_, _, more := events.next(t)
 	require.False(t, more)
@@ -321,10 +325,8 @@ func TestStreamsAreLimited(t *testing.T) {
 
 func TestGatewayFollowsAgain(t *testing.T) {
 	t.Parallel()
-	b, id := setup(t, 10), uuid.New()
-	b.status.put(id, jobapi.Queued, false)
-	events := b.open(t, id, "")
-	events.requireNext(t, "1", jobapi.Queued)
+	b := setup(t, 10)
+	id, events := b.follow(t)
 	for range 3 {
 		b.status.changes <- "break"
 	}
@@ -356,10 +358,8 @@ func TestStreamsOfAJobShareItsReader(t *testing.T) {
 // TestDrainDoesNotWaitForTheStatusService drains while every read of a job hangs.
 func TestDrainDoesNotWaitForTheStatusService(t *testing.T) {
 	t.Parallel()
-	b, id := setup(t, 200), uuid.New()
-	b.status.put(id, jobapi.Queued, false)
-	events := b.open(t, id, "")
-	events.requireNext(t, "1", jobapi.Queued)
+	b := setup(t, 200)
+	id, events := b.follow(t)
 	thaw := b.status.freeze()
 	t.Cleanup(thaw)
 	b.status.put(id, jobapi.Running, true)
