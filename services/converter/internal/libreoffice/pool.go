@@ -269,7 +269,7 @@ func (s *supervisor) open(ctx context.Context) (*instance, error) {
 		}
 	}
 	s.metrics.opened(i)
-	s.log.Info("LibreOffice is loaded", zap.String("version", i.hello.Office), zap.Uint32("landlock", i.hello.Landlock),
+	s.log.Info("LibreOffice is loaded", zap.String("version", i.version), zap.Uint32("landlock", i.hello.Landlock),
 		zap.Uint32("threads", i.hello.Threads), zap.Int64("bytes", i.resident), zap.Duration("took", time.Since(began)))
 	return i, nil
 }
