@@ -8,7 +8,7 @@
 //	places.go      where their results are stored
 //	run.go         the conversion of documents, several at a time
 //	result.go      the writing of results
-//	passwords.go   questions for passwords
+//	passwords.go   prompts for passwords
 //	watch.go       documents that arrive later
 package convert
 
@@ -76,7 +76,7 @@ Exit codes: 0 all documents were converted, 1 some were not, 2 the command line 
 used, 130 stopped by Ctrl-C.`
 }
 
-// job is a command that was checked.
+// job is a command whose arguments were checked.
 type job struct {
 	*Command
 
@@ -143,8 +143,8 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 	return j, j.settle(whole)
 }
 
-// destination decides what --output is. whole reports whether it is the file for the result of a single document, whose
-// extension then determines the target unless --to does.
+// destination determines whether --output is a directory or a file. whole is true if it is the file for the result of a
+// single document. The extension of that file determines the target, unless --to is given.
 func (j *job) destination() (whole bool, err error) {
 	if j.Output == "" || j.Output == stdout {
 		return false, nil
@@ -188,7 +188,7 @@ func (j *job) inferTarget() error {
 	return invocation.Errorf(invocation.Usage, "--output %s: nothing can be converted to .%s; give the format with --to", j.Output, extension)
 }
 
-// settle determines the places of all results.
+// settle determines where the results are stored.
 func (j *job) settle(whole bool) error {
 	fromStdin := 0
 	for _, d := range j.documents {
@@ -226,8 +226,8 @@ func (j *job) reporter() progress.Reporter {
 	return progress.New(options)
 }
 
-// parallel returns how many documents are in progress at once: on this machine enough for the converter never to wait
-// for a submission.
+// parallel returns how many documents are in progress at the same time. On this machine it is more than the converter
+// converts at once, so that it never waits for the next document.
 func (j *job) parallel() int {
 	const atServer, ahead = 16, 6
 	if j.Server != "" {
@@ -236,8 +236,9 @@ func (j *job) parallel() int {
 	return j.Engine.Concurrency() + ahead
 }
 
-// connect gives the runner a client of the server, or of an instance in this process. The context that it returns ends if
-// the instance does; stop ends the instance.
+// connect sets the client of the runner. With --server it is a client of that server, otherwise one of a local instance,
+// which connect starts. The returned context is canceled if the local instance ends by itself. The caller must call stop,
+// which ends the local instance.
 func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop func() error, err error) {
 	if j.Server != "" {
 		if _, err := remote.Reach(ctx, j.Server); err != nil {

@@ -16,17 +16,17 @@ const stdin, stdout = "-", "-"
 
 // document is a document to convert.
 type document struct {
-	// path is where it is, as the user wrote it; "-" for the standard input.
+	// path is its path: as the user wrote it, or below a directory that the user named; "-" for the standard input.
 	path string
 	// name is its file name.
 	name string
-	// below is where it is in the directory that was searched; empty for a document that was named itself.
+	// below is its directory, relative to the directory that was searched; empty for a document that the user named.
 	below string
-	// stem is the path of its result without the extension; whole if the result goes to exactly that file. Empty for
+	// stem is the path of its result without the extension, or with it if whole is set. It is empty if the result goes to
 	// the standard output.
 	stem  string
 	whole bool
-	// known is what was found at path; nil if it was not looked at, or could not be.
+	// known describes the file when it was found; nil for the standard input and if stat(2) failed.
 	known fs.FileInfo
 }
 
@@ -35,7 +35,7 @@ func (d document) searched() bool { return d.below != "" }
 
 // search finds the documents in directories.
 type search struct {
-	// target is what they are to be converted into: those that cannot be, or are already in that format, are left out.
+	// target is the format to convert to. Documents that cannot be converted to it, or already have it, are left out.
 	target string
 	// results is the resolved path of the directory for results, which is left out; empty if there is none.
 	results string
@@ -74,8 +74,8 @@ func (s *search) expand(args []string, stdinName string) ([]document, error) {
 	return found, nil
 }
 
-// walk finds the documents in a directory and the directories below it. Hidden ones are left out. Links are not followed,
-// except root itself: an unpacked archive could contain some to private files.
+// walk finds the documents in a directory and the directories below it. Hidden ones are left out. Only root may be a link,
+// others are not followed: an unpacked archive could contain links to private files.
 func (s *search) walk(root string, add func(document)) error {
 	return filepath.WalkDir(root+"/", func(path string, entry fs.DirEntry, err error) error {
 		path = filepath.Clean(path)
@@ -126,8 +126,8 @@ func (s *search) holdsResults(path string) bool {
 	return s.results != "" && resolved(path) == s.results
 }
 
-// convertible reports whether a file is a document by its name. Office programs keep lock files beside open documents,
-// such as ~$letter.docx.
+// convertible reports whether a file has the name of a document that can be converted. Lock files, such as ~$letter.docx,
+// which office programs store beside open documents, do not count.
 func (s *search) convertible(name string) bool {
 	if hidden(name) || strings.HasPrefix(name, "~$") {
 		return false
@@ -143,7 +143,7 @@ func (s *search) convertible(name string) bool {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// sharesName reports whether there are documents beside this one that have the same name but for the extension.
+// sharesName reports whether there are other documents in the same directory whose names differ only in the extension.
 func (s *search) sharesName(d document) bool {
 	stem := strings.TrimSuffix(d.path, filepath.Ext(d.path))
 	for f := range format.All() {

@@ -34,7 +34,7 @@ func NewFlags() Flags {
 	return Flags{Plugins: kong.Plugins{values.Interface()}, options: options, values: values}
 }
 
-// kindOf returns the type of a flag. Those that are pointers are nil unless they are set: most options have no default,
+// kindOf returns the type of a flag's value. A pointer is nil if the flag is not set: most options have no default,
 // because the document decides.
 func kindOf(o option.Option) reflect.Type {
 	switch o.Kind {
@@ -111,7 +111,7 @@ func placeholder(o option.Option) string {
 	}
 }
 
-// Values returns the options that are set, as the API has them.
+// Values returns the options that are set, with their values in the notation of the API.
 func (f Flags) Values() map[string]string {
 	values := map[string]string{}
 	for i, o := range f.options {
@@ -162,7 +162,7 @@ func targetOf(values map[string]string) string {
 	return format.TargetPDF
 }
 
-// text returns the value of a flag as the API has it.
+// text returns the value of a flag in the notation of the API.
 func text(flag reflect.Value) (value string, set bool) {
 	switch v := flag.Interface().(type) {
 	case *bool:

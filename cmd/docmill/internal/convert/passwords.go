@@ -10,11 +10,11 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/progress"
 )
 
-// maxQuestions is how often a password is asked for.
+// maxQuestions is how often the password of a document is asked for.
 const maxQuestions = 3
 
-// askForPasswords converts the documents whose passwords are missing or wrong, and asks for these on a terminal, when
-// nothing else is shown there. An empty answer leaves the document out.
+// askForPasswords asks on the terminal, if there is one, for passwords that were missing or wrong, and converts the
+// documents with them. A document whose password is left empty is skipped.
 func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Streams) {
 	if !progress.IsTerminal(streams.Stdin) || !progress.IsTerminal(streams.Stderr) || !r.report.Terminal() {
 		return
@@ -37,7 +37,7 @@ func (r *runner) askForPasswords(ctx context.Context, streams *invocation.Stream
 	}
 }
 
-// ask reads a password from the terminal, which does not show it.
+// ask reads a password from the terminal without echo.
 func ask(ctx context.Context, streams *invocation.Streams, d document) (string, error) {
 	fmt.Fprintf(streams.Stderr, "Password of %s (empty to leave it out): ", progress.Printable(d.path))
 	terminal := int(streams.Stdin.Fd())

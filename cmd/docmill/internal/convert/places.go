@@ -12,7 +12,7 @@ import (
 type places struct {
 	// directory is the directory for results; empty if each is stored beside its document.
 	directory string
-	// taken has the document of each place, by their keys.
+	// taken maps the key of each place that is taken to the key of its document.
 	taken map[string]string
 }
 
@@ -62,8 +62,9 @@ func (p *places) plan(documents []document) error {
 	return nil
 }
 
-// add determines the place of a document that came later. shared reports whether other documents beside it have the same
-// name but for the extension: the places then do not depend on which of them was seen first.
+// add determines the place of a document that arrived later. shared is true if its directory has other documents whose
+// names differ only in the extension. The place then has the extension of the document, no matter which of the documents
+// arrived first, unless the document already has the place without it.
 func (p *places) add(d *document, shared bool) error {
 	for _, extended := range []bool{false, true} {
 		d.stem = p.place(*d, extended)
@@ -78,7 +79,7 @@ func (p *places) add(d *document, shared bool) error {
 	return p.conflict(*d)
 }
 
-// take reports whether a place is that of the document, to which it gives the place if it is free.
+// take gives the place to the document if the place is free. It reports whether the document has the place.
 func (p *places) take(place string, d document) bool {
 	other, taken := p.taken[place]
 	if !taken {
@@ -92,12 +93,13 @@ func (p *places) conflict(d document) error {
 		"that both are in, whose structure is kept", p.taken[keyOf(d.stem)], d.path, d.stem)
 }
 
-// keyOf returns a path in the only way in which it can be written. If it is a link, it is the path of the link.
+// keyOf returns the absolute path of a file with the links of its directory resolved, so that all paths to a file have the
+// same key. If the file itself is a link, the key is the path of the link.
 func keyOf(path string) string {
 	return filepath.Join(resolved(filepath.Dir(path)), filepath.Base(path))
 }
 
-// resolved returns an absolute path without links, as far as it exists.
+// resolved returns the absolute path with all links resolved. The end of the path need not exist, and then stays as it is.
 func resolved(path string) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil { // there is no working directory

@@ -25,7 +25,7 @@ type result struct {
 	replace func(path string) bool
 }
 
-// open returns where the result of a document is stored. It fails if that is certain to fail after the conversion.
+// open returns where the result of a document is stored. It returns an error if storing the result is certain to fail.
 func (r *runner) open(d document) (*result, error) {
 	stored := &result{document: d, stdout: r.stdout, target: r.target, replace: func(path string) bool { return r.mayReplace(d, path) }}
 	if d.stem == "" {
@@ -34,7 +34,7 @@ func (r *runner) open(d document) (*result, error) {
 	return stored, stored.admit(stored.likely())
 }
 
-// likely returns the path of the result, unless that is an archive.
+// likely returns the path of the result if that is not an archive.
 func (r *result) likely() string {
 	if r.whole {
 		return r.stem
@@ -45,7 +45,7 @@ func (r *result) likely() string {
 // archive returns the path of the result if that is an archive.
 func (r *result) archive() string { return r.stem + "." + format.Archive().Extension }
 
-// formatOf returns the format of results.
+// formatOf returns the target with an identifier.
 func formatOf(target string) format.Target {
 	for t := range format.AllTargets() {
 		if t.ID == target {

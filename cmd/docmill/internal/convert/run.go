@@ -37,7 +37,7 @@ type runner struct {
 	mu sync.Mutex
 	// locked are the documents whose password is missing or wrong.
 	locked []document
-	// ours are the results that this command has stored, by their documents. They may be replaced.
+	// ours maps documents to the results that this command has stored, which it may replace.
 	ours map[string]string
 }
 
@@ -74,7 +74,7 @@ func (r *runner) each(ctx context.Context, queue <-chan document, done func(docu
 	workers.Wait()
 }
 
-// one converts a document and reports the outcome. A password replaces that of the options.
+// one converts a document and reports the outcome. The password, unless it is empty, replaces that of the options.
 func (r *runner) one(ctx context.Context, d document, password string) {
 	track := r.report.Begin(d.path)
 	began := time.Now()
@@ -96,7 +96,8 @@ func (r *runner) one(ctx context.Context, d document, password string) {
 	track.End(outcome)
 }
 
-// convert converts a document and returns its job, as far as there is one, and the path of its result.
+// convert converts a document, and returns its job and the path of its result. The job is the zero value if the document
+// was not accepted.
 func (r *runner) convert(ctx context.Context, d document, password string, track progress.Track) (client.Job, string, error) {
 	target, err := r.open(d)
 	if err != nil {
@@ -144,7 +145,7 @@ func (r *runner) submit(ctx context.Context, d document, password string, track 
 	return r.client.Submit(ctx, d.name, source, size, settings...)
 }
 
-// source opens a document, and returns its size if that is known. Reading it never outlasts ctx.
+// source opens a document, and returns its size or client.UnknownSize. Reads that wait for input fail when ctx ends.
 func (r *runner) source(ctx context.Context, d document) (io.ReadCloser, int64, error) {
 	file, err := r.stdin, error(nil)
 	if d.path != stdin {
@@ -163,20 +164,21 @@ func (r *runner) source(ctx context.Context, d document) (io.ReadCloser, int64, 
 		return nil, 0, errors.Join(&remote.Fault{Code: remote.CodeUnreadable, Detail: "It is not a regular file any longer."}, file.Close())
 	case !info.Mode().IsRegular():
 		return unblocked(ctx, file), client.UnknownSize, nil
-	case d.path == stdin: // it may not be at its beginning
+	case d.path == stdin: // its offset may not be 0
 		return file, client.UnknownSize, nil
 	default:
 		return file, info.Size(), nil
 	}
 }
 
-// openFile opens a file. What was found in a directory can have become a link or a pipe since it was looked at.
+// openFile opens the file of a document. A file that was found in a directory may have been replaced by a link or a pipe
+// since then.
 func openFile(ctx context.Context, d document) (file *os.File, err error) {
 	if d.searched() {
 		return os.OpenFile(d.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	}
 	opened := make(chan *os.File, 1)
-	err = invocation.Await(ctx, func() error { // a pipe is opened when somebody writes into it
+	err = invocation.Await(ctx, func() error { // opening a FIFO waits for a writer
 		file, err := os.Open(d.path)
 		opened <- file
 		return err
@@ -187,8 +189,8 @@ func openFile(ctx context.Context, d document) (file *os.File, err error) {
 	return <-opened, nil
 }
 
-// unblocked returns a reader of a pipe or terminal whose reads fail when ctx has ended. The file is closed with it, or
-// when a read that blocks has returned.
+// unblocked returns a reader of a pipe or terminal whose reads fail as soon as ctx ends. The file itself is closed later,
+// when its last read has returned.
 func unblocked(ctx context.Context, file *os.File) io.ReadCloser {
 	reader, writer := io.Pipe()
 	stop := context.AfterFunc(ctx, func() { writer.CloseWithError(context.Cause(ctx)) })

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// settleTime is how long a file must stay as it is before it counts as complete.
+	// settleTime is how long a file must not change before it counts as complete.
 	settleTime = 400 * time.Millisecond
-	// settleCheck is how often files that are not complete are looked at.
+	// settleCheck is the time between two checks of the files that are not complete.
 	settleCheck = 200 * time.Millisecond
 )
 
@@ -67,20 +67,21 @@ type watcher struct {
 	job      *job
 	notifier *fsnotify.Watcher
 	note     func(error)
-	// arriving are the files that were seen and are not complete.
+	// arriving has the files that may not be complete, by path.
 	arriving map[string]arrival
-	// waiting are complete documents for which there was no room in the queue.
+	// waiting are complete documents that no worker has taken yet.
 	waiting []document
-	// queue takes documents to the workers, and ended brings them back.
+	// queue has documents for the workers, which send each to ended after its conversion.
 	queue, ended chan document
-	// busy are the documents in between: one that changes meanwhile is converted after that, not at the same time.
+	// busy has the paths of documents that are waiting or being converted. One that changes meanwhile is converted again
+	// after that, not at the same time.
 	busy map[string]bool
 
-	// done has the versions of the documents that were queued.
+	// done has the versions of the documents that were queued, by path.
 	done map[string]version
 }
 
-// version tells whether a file has changed.
+// version identifies the content of a file: if the file changes, so does its version.
 type version struct {
 	size     int64
 	modified time.Time
@@ -91,7 +92,7 @@ type arrival struct {
 	root  string
 	seen  version
 	since time.Time
-	// early is set if it was there before the watch.
+	// early is set if the file existed when the watch began.
 	early bool
 }
 
@@ -104,7 +105,7 @@ func (w *watcher) run(ctx context.Context, r *runner) error {
 	defer check.Stop()
 	for {
 		var next document
-		var queue chan document // nil, so that nothing is sent, while there is nothing
+		var queue chan document // nil, which blocks, if no document is waiting
 		if len(w.waiting) > 0 {
 			next, queue = w.waiting[0], w.queue
 		}
@@ -145,8 +146,8 @@ func (w *watcher) begin(root string) error {
 	return nil
 }
 
-// enter watches a directory at or below root, and those in it, and notes the files in them. Links are not followed. A
-// directory that cannot be read is reported and left out.
+// enter watches a directory, which is root or below it, with all directories below, and notes their files. Links are not
+// followed. A directory that cannot be read is reported and left out.
 func (w *watcher) enter(root, directory string) {
 	_ = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
 		path = filepath.Clean(path)
@@ -191,7 +192,7 @@ func (w *watcher) see(root, path string) {
 func (w *watcher) notice(event fsnotify.Event) {
 	path := filepath.Clean(event.Name)
 	if event.Op.Has(fsnotify.Remove) || event.Op.Has(fsnotify.Rename) {
-		delete(w.done, path) // inboxes are emptied
+		delete(w.done, path) // otherwise done would grow with each document
 	}
 	if !event.Op.Has(fsnotify.Create) && !event.Op.Has(fsnotify.Write) {
 		return
@@ -215,7 +216,8 @@ func (w *watcher) rootOf(path string) string {
 	return filepath.Dir(path)
 }
 
-// recover looks at everything again after changes were lost, because there were too many.
+// recover handles an error of the notifier. It searches all directories again, because changes may have been lost: the
+// kernel drops them if there are too many.
 func (w *watcher) recover(err error) {
 	if !errors.Is(err, fsnotify.ErrEventOverflow) {
 		w.note(err)
@@ -250,8 +252,8 @@ func (w *watcher) settle(r *runner) {
 	}
 }
 
-// offer puts a document into the queue, unless this version of it was converted before. early is set if it was there
-// before the watch: an earlier run may have converted it.
+// offer adds a document to those that wait, unless this version of it was converted before. early is set if the document
+// existed when the watch began: an earlier run of the command may have converted it.
 func (w *watcher) offer(r *runner, d document, early bool) {
 	if d.known == nil {
 		w.waiting = append(w.waiting, d)
@@ -278,7 +280,7 @@ func (w *watcher) offer(r *runner, d document, early bool) {
 	w.waiting = append(w.waiting, d)
 }
 
-// current returns the path of a document's result if it is newer than the document; empty if it is not, or there is none.
+// current returns the path of a document's result if there is one that is newer than the document, and "" otherwise.
 func current(r *runner, d document) string {
 	stored := &result{document: d, target: r.target}
 	places := []string{stored.likely()}
@@ -293,8 +295,9 @@ func current(r *runner, d document) string {
 	return ""
 }
 
-// isBeingWritten reports whether a process has the file open for writing. The kernel gives a read lease only if none
-// has. Where it gives none at all, as for files of other users, only the time counts.
+// isBeingWritten reports whether a process has the file open for writing: the kernel then refuses a read lease with
+// EAGAIN, see fcntl(2). It returns false if the kernel refuses the lease for another reason, as for files of other users.
+// Such files are complete after settleTime.
 func isBeingWritten(path string) bool {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // it may be a link or a pipe by now
 	if err != nil {
