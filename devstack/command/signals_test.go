@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServeStops stops a server: that is no failure.
+// TestServeStops checks that a server exits with code 0 when it is stopped by SIGTERM.
 func TestServeStops(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -54,7 +54,7 @@ func stop(t *testing.T, cmd *exec.Cmd, signal syscall.Signal) {
 	t.Helper()
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }()
-	time.Sleep(time.Second) // no event tells that a read blocks
+	time.Sleep(time.Second) // there is no event when a read blocks
 	require.NoError(t, cmd.Process.Signal(signal))
 	select {
 	case <-ended:
@@ -92,7 +92,8 @@ func TestClosedPipe(t *testing.T) {
 	b.requireClean(t)
 }
 
-// TestWatchHere watches a link to a directory without a server: a link in it is not followed, and files are not kept.
+// TestWatchHere watches a directory through a link, without a server. It checks that links in the directory are not
+// followed, and that the files of jobs are removed when the jobs have ended.
 func TestWatchHere(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

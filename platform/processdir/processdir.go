@@ -61,7 +61,7 @@ func Open(dir, kind string) (*Dir, error) {
 // Path returns the path of the directory.
 func (d *Dir) Path() string { return d.path }
 
-// Leftovers returns why abandoned directories could not be removed; nil if they were. The next process tries again.
+// Leftovers returns the errors of removing abandoned directories; nil if all were removed. The next process tries again.
 func (d *Dir) Leftovers() error { return d.left }
 
 // Make creates an empty directory that only this user can access. The caller removes it.
@@ -94,7 +94,8 @@ func ownRoot(root string) error {
 	return nil
 }
 
-// removeDead removes the abandoned directories, as far as possible. Nothing without the prefix is ever touched.
+// removeDead removes the abandoned directories whose names begin with prefix. If one cannot be removed, it tries the others,
+// and then returns all errors.
 func removeDead(root, prefix string) error {
 	found, err := filepath.Glob(filepath.Join(root, prefix+"*"))
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/docmill/docmill/client"
 )
 
-// bars shows a bar for each document that takes a while, one for all of them, and lines for their ends above.
+// bars shows a bar for each document that takes longer than patience, and one for all documents. Above the bars it prints
+// a line for each document that has ended.
 type bars struct {
 	*lines
 
@@ -26,7 +27,7 @@ type bars struct {
 
 const (
 	refresh = 100 * time.Millisecond
-	// patience is after how long a document gets a bar: a shorter one would only flicker.
+	// patience is how long a document takes before it gets a bar. A bar that is shown for a shorter time only flickers.
 	patience = 300 * time.Millisecond
 	barWidth = 24
 	// nameWidth is how many columns a name may take.
@@ -38,7 +39,7 @@ const (
 
 func newBars(lines *lines) *bars { return &bars{lines: lines, running: map[*barTrack]bool{}} }
 
-// open returns the container, which it makes if there is none. The lock is held.
+// open returns the container, and creates it if there is none. b.mu must be held.
 func (b *bars) open() *mpb.Progress {
 	if b.container != nil {
 		return b.container
@@ -54,7 +55,7 @@ func (b *bars) open() *mpb.Progress {
 	return b.container
 }
 
-// shut removes the bars and the container. The lock is held.
+// shut removes the bars and the container. b.mu must be held.
 func (b *bars) shut() {
 	if b.container == nil {
 		return
@@ -90,7 +91,7 @@ func (b *bars) Note(text string) {
 	b.print(text)
 }
 
-// print prints lines above the bars. The lock is held.
+// print prints lines above the bars. b.mu must be held.
 func (b *bars) print(text string) {
 	if text == "" {
 		return
@@ -119,7 +120,7 @@ func (b *bars) Close() {
 	b.lines.Close()
 }
 
-// end shows the end of a document.
+// end removes the bar of a document and prints the outcome, which is nil if the document was abandoned.
 func (b *bars) end(track *barTrack, o *Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,7 +184,7 @@ func (t *barTrack) End(o Outcome) { t.bars.end(t, &o) }
 // Abandon implements Track.
 func (t *barTrack) Abandon() { t.bars.end(t, nil) }
 
-// show moves the bar.
+// show updates the phase and the bar.
 func (t *barTrack) show(phase string, done int64) {
 	t.phase.Store(Printable(phase))
 	t.bars.mu.Lock()
@@ -194,7 +195,7 @@ func (t *barTrack) show(phase string, done int64) {
 	}
 }
 
-// appear shows the bar of a document that has taken a while.
+// appear shows the bar, unless the document has ended.
 func (t *barTrack) appear() {
 	t.bars.mu.Lock()
 	defer t.bars.mu.Unlock()
@@ -209,7 +210,7 @@ func (t *barTrack) appear() {
 	}
 }
 
-// hide removes the bar. The lock is held.
+// hide removes the bar. bars.mu must be held.
 func (t *barTrack) hide() {
 	if t.bar != nil {
 		t.bar.Abort(true)
@@ -218,7 +219,7 @@ func (t *barTrack) hide() {
 	}
 }
 
-// short returns the end of a path, as far as there is room.
+// short returns the file name of a path. If it is too long for a bar, an ellipsis replaces its beginning.
 func short(path string) string {
 	runes := []rune(Printable(filepath.Base(path)))
 	if len(runes) < nameWidth {

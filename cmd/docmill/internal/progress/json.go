@@ -72,5 +72,5 @@ func (t jsonTrack) End(o Outcome) {
 	}
 	t.reporter.mu.Lock()
 	defer t.reporter.mu.Unlock()
-	_ = json.NewEncoder(t.reporter.Stdout).Encode(l) // a reader that has gone shows as SIGPIPE
+	_ = json.NewEncoder(t.reporter.Stdout).Encode(l) // if nothing reads it, SIGPIPE ends the command
 }

@@ -13,13 +13,14 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 )
 
-// lines reports the end of each document in a line: results on the standard output, the rest on the standard error.
+// lines prints a line for each document that has ended: results to the standard output, errors to the standard error.
 type lines struct {
 	Options
 
 	mu    sync.Mutex
 	began time.Time
-	// failed has the last outcome of each document: one whose password was asked for is tried again.
+	// failed has whether the last conversion of each document failed. A document is converted again after the user has
+	// entered its password.
 	failed map[string]bool
 	closed bool
 }
@@ -56,7 +57,7 @@ func (l *lines) write(to io.Writer, text string) {
 	fmt.Fprintln(to, strings.TrimSuffix(text, "\n"))
 }
 
-// summary returns the summary, once.
+// summary returns the summary of several documents, and "" after that.
 func (l *lines) summary() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,7 +89,7 @@ func (l *lines) count(o Outcome) {
 	l.failed[o.Document] = o.Error != nil
 }
 
-// lineTrack shows nothing but the outcome.
+// lineTrack shows only the outcome.
 type lineTrack struct{ lines *lines }
 
 // Upload implements Track.
@@ -114,7 +115,8 @@ func (t lineTrack) End(o Outcome) {
 	}
 }
 
-// success returns the line about a result; empty if there is none, or nobody wants it.
+// success returns the line about a result. It returns "" if there is no result, if the result went to the standard output,
+// and if Quiet is set.
 func (l *lines) success(o Outcome) string {
 	r := o.Job.Result
 	if o.Error != nil || r == nil || l.StdoutTaken || l.Quiet {
@@ -127,7 +129,7 @@ func (l *lines) success(o Outcome) string {
 	return fmt.Sprintf("%s -> %s (%s, %.1f s)", Printable(o.Document), Printable(o.Result), size, o.Seconds)
 }
 
-// remarks returns the error, or the warnings.
+// remarks returns the lines about the error or the warnings of a document.
 func (l *lines) remarks(o Outcome) string {
 	if o.Error != nil {
 		return Failure(o.Document, o.Error)

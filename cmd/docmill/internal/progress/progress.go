@@ -1,4 +1,4 @@
-// Package progress shows how the conversion of documents goes: bars on a terminal, lines otherwise, or JSON.
+// Package progress shows the progress and the outcome of conversions: bars on a terminal, lines otherwise, or JSON.
 package progress
 
 import (
@@ -18,13 +18,13 @@ import (
 type Reporter interface {
 	// Begin is called when the work on a document begins.
 	Begin(document string) Track
-	// Note shows a text to people.
+	// Note prints a text to the standard error.
 	Note(text string)
-	// Terminal reports whether a person is watching.
+	// Terminal reports whether progress is shown on a terminal.
 	Terminal() bool
-	// Pause leaves the terminal to others until the next call of another method.
+	// Pause removes the bars from the terminal until another method is called.
 	Pause()
-	// Close shows the end. It can be called several times.
+	// Close removes the bars and prints the summary. It can be called several times.
 	Close()
 }
 
@@ -42,7 +42,7 @@ type Track interface {
 	Abandon()
 }
 
-// Outcome is how the work on a document ended.
+// Outcome is the outcome of the conversion of a document.
 type Outcome struct {
 	// Document is the path of the document.
 	Document string
@@ -50,9 +50,9 @@ type Outcome struct {
 	Result string
 	// Job is the last known state of its job; the zero value if there was none.
 	Job client.Job
-	// Seconds is the time that everything took.
+	// Seconds is how long it took, with upload and download.
 	Seconds float64
-	// Error is why there is no result; nil if there is one.
+	// Error is the reason why the document was not converted; nil if it was.
 	Error *remote.Fault
 }
 
@@ -79,8 +79,8 @@ func New(options Options) Reporter {
 // IsTerminal reports whether a file is a terminal.
 func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
 
-// Printable returns a text from elsewhere, such as a file name, for a line on a terminal: control characters, which could
-// move the cursor or forge lines, are escaped.
+// Printable returns a text, such as a file name or what a server said, for a line on a terminal. Characters that are not
+// printable are escaped: control characters could move the cursor or forge lines.
 func Printable(text string) string {
 	var safe strings.Builder
 	for _, r := range text {
@@ -93,7 +93,7 @@ func Printable(text string) string {
 	return safe.String()
 }
 
-// Writer returns a writer of notes, for logs.
+// Writer returns a writer that passes each write to [Reporter.Note], for logs.
 func Writer(reporter Reporter) io.Writer { return writer{reporter} }
 
 type writer struct{ reporter Reporter }

@@ -17,10 +17,11 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 )
 
-// Store downloads the result of a job to a path. The file appears when it is complete, and nothing is left of it if the
-// process is killed before. A file that exists is replaced only if replace is set, and stays even if it appeared during
-// the download. Devices, pipes and the like are written into. Files are not synced: after a power loss the result can be
-// downloaded, or the document converted, again.
+// Store downloads the result of a job to a path. The file appears when it is complete. If the process is killed before,
+// nothing is left of it on most file systems, and a hidden file on those without O_TMPFILE. A file that exists is replaced
+// only if replace is set; otherwise it stays, even if it was created during the download. If path is a device, a pipe or
+// the like, the result is written into it. Files are not synced: after a power loss the result can be downloaded, or the
+// document converted, again.
 //
 // Errors of the file system are a [*remote.Fault], the others those of [client.Client.Download].
 func Store(ctx context.Context, from *client.Client, job client.Job, path string, replace bool) error {
@@ -45,12 +46,12 @@ func Store(ctx context.Context, from *client.Client, job client.Job, path string
 	return Unwritable(f.publish(path, replace))
 }
 
-// Admit returns an error if what is at a path must stay.
+// Admit returns an error if there is a file at a path that must not be replaced.
 func Admit(path string, replace bool) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil || special(info):
-		return nil //nolint:nilerr // it does not exist; if it cannot be written, that shows later
+		return nil //nolint:nilerr // it does not exist; if it cannot be created, Store fails
 	case info.IsDir():
 		return &remote.Fault{Code: remote.CodeExists, Detail: path + " is a directory.", Remedy: "Give another --output."}
 	case !replace:
@@ -64,7 +65,7 @@ func exists(path string) error {
 	return &remote.Fault{Code: remote.CodeExists, Detail: path + " exists.", Remedy: "Replace it with --force, or give another --output."}
 }
 
-// special reports whether a file is a device, a pipe or the like: results are written into it, and not in its place.
+// special reports whether a file is a device, a pipe or the like. A result is written into it and does not replace it.
 func special(info fs.FileInfo) bool { return !info.Mode().IsRegular() && !info.IsDir() }
 
 func writeInto(ctx context.Context, from *client.Client, job client.Job, path string) error {
@@ -86,14 +87,14 @@ type file struct {
 
 const fileMode = 0o666 // less the umask
 
-// create creates a file without a name in a directory, or with a hidden one if the file system cannot do that.
+// create creates a file without a name in a directory, or with a hidden name if the file system does not support that.
 func create(directory string) (*file, error) {
 	unnamed, err := os.OpenFile(directory, os.O_WRONLY|unix.O_TMPFILE, fileMode)
 	if err == nil {
 		if _, err := os.Lstat(magic(unnamed)); err == nil {
 			return &file{File: unnamed}, nil
 		}
-		_ = unnamed.Close() // without /proc it could not get a name
+		_ = unnamed.Close() // without /proc it cannot be given a name
 	}
 	hidden := hiddenIn(directory)
 	named, err := os.OpenFile(hidden, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
@@ -102,14 +103,15 @@ func create(directory string) (*file, error) {
 
 func hiddenIn(directory string) string { return filepath.Join(directory, ".docmill-"+rand.Text()) }
 
-// magic returns a link to an open file, see open(2).
+// magic returns the path of an open file in /proc, by which a file without a name can be linked, see open(2).
 func magic(open *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", open.Fd()) }
 
-// publish gives the file its name.
+// publish makes the complete file appear at path. If there is another file at path, publish replaces it if replace is set,
+// and fails otherwise.
 func (f *file) publish(path string, replace bool) error {
 	if f.hidden == "" {
 		to := path
-		if replace { // a link never replaces anything
+		if replace { // linkat never replaces a file, rename does
 			to = hiddenIn(filepath.Dir(path))
 		}
 		if err := unix.Linkat(unix.AT_FDCWD, magic(f.File), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW); err != nil {
@@ -138,7 +140,8 @@ func (f *file) publish(path string, replace bool) error {
 	return nil
 }
 
-// reserve creates an empty file, so that a rename replaces nothing else: not every file system knows RENAME_NOREPLACE.
+// reserve creates an empty file at path, which the rename then replaces. It fails if there is a file already. Not every
+// file system supports RENAME_NOREPLACE.
 func reserve(path string) error {
 	empty, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
@@ -162,7 +165,7 @@ func (f *file) discard() {
 	}
 }
 
-// Unwritable returns an error of the file system as what it means for the result, and any other error as it is.
+// Unwritable returns an error of the file system as a [*remote.Fault], and any other error unchanged.
 func Unwritable(err error) error {
 	_, path := errors.AsType[*fs.PathError](err)
 	_, link := errors.AsType[*os.LinkError](err)

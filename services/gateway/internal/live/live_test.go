@@ -33,7 +33,7 @@ type statusService struct {
 	mu      sync.Mutex
 	jobs    map[uuid.UUID]jobapi.Status
 	version map[uuid.UUID]int
-	changes chan string // lines for the gateway
+	changes chan string // lines of the response to the gateway
 	outage  bool
 	reads   int
 	hang    chan struct{} // if it is not nil, reads wait until it is closed
@@ -53,7 +53,7 @@ func (s *statusService) frozen() chan struct{} {
 	return s.hang
 }
 
-// put gives a job another version, and reports that if there is a report.
+// put gives a job a new version with a status. If report is set, it reports the change to the gateway.
 func (s *statusService) put(id uuid.UUID, status jobapi.Status, report bool) {
 	s.mu.Lock()
 	s.jobs[id], s.version[id] = status, s.version[id]+1
@@ -293,7 +293,7 @@ func TestStreamSurvivesAnOutage(t *testing.T) {
 	b.status.fail(false)
 	events.requireNext(t, "2", jobapi.Running)
 
-	b.status.changes <- "break" // a change that nobody reports
+	b.status.changes <- "break" // the next change is not reported
 	b.status.put(id, jobapi.Succeeded, false)
 	events.requireNext(t, "3", jobapi.Succeeded)
 }
@@ -334,7 +334,7 @@ func TestGatewayFollowsAgain(t *testing.T) {
 	events.requireNext(t, "2", jobapi.Failed)
 }
 
-// TestStreamsOfAJobShareItsReader: what a job costs does not depend on how many watch it.
+// TestStreamsOfAJobShareItsReader checks that a change of a job is read once for all of its streams.
 func TestStreamsOfAJobShareItsReader(t *testing.T) {
 	t.Parallel()
 	const streams = 20

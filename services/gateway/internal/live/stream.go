@@ -68,7 +68,7 @@ func lastEventID(header http.Header) int64 {
 }
 
 // follow sends each new version that the reader has until the job has ended, the server drains or the client is gone. It
-// returns nil for these ends; without a reader the job has ended.
+// returns nil in these cases. It returns at once if reader is nil, because the job has ended then.
 func (s *eventStream) follow(ctx context.Context, reader *reader) error {
 	if reader == nil {
 		return nil
