@@ -27,7 +27,7 @@ export const now = () => Date.now() + ahead;
 
 function setClock(date) {
   const server = Date.parse(date);
-  // The header has whole seconds, so a smaller difference means nothing.
+  // The header has whole seconds, so a small difference is ignored.
   if (!Number.isNaN(server)) ahead = Math.abs(server - Date.now()) < 1500 ? 0 : server - Date.now();
 }
 
@@ -55,7 +55,7 @@ function problemOf(status, text, retryAfter) {
 async function get(path) {
   let response, text;
   try {
-    // What hangs that long is a connection that is gone.
+    // A request that takes this long has lost its connection.
     response = await fetch(path, { signal: AbortSignal.timeout(15_000) });
     text = await response.text();
   } catch {
@@ -94,7 +94,7 @@ export function archivePaths(ids) {
 const patience = 60_000;
 
 /**
- * Submits a document and resolves with its job. fetch cannot tell how much of a body was sent; XMLHttpRequest can. The problem
+ * Submits a document and resolves with its job. fetch does not report how much of a body was sent; XMLHttpRequest does. The problem
  * of a connection that is lost after the whole body has the code queue-unconfirmed: the job may exist. The caller may abort
  * the returned request.
  */

@@ -82,7 +82,7 @@ export class Chooser {
       if (!hasFiles(e)) return;
       e.preventDefault();
       drop.classList.remove("over");
-      // The list is emptied when the event is over.
+      // The browser empties the list after the event.
       const entries = [...e.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
       const files = [...e.dataTransfer.files];
       if (!entries.some((entry) => entry.isDirectory)) this.#add(files);
@@ -154,14 +154,14 @@ export class Chooser {
   }
 }
 
-/** The problem of a document that need not be sent, because it would be refused. */
+/** The problem of a document that the server would refuse, so that it is not sent; undefined if there is none. */
 function refusal(file, maxSize) {
   if (file.size === 0) return { code: "file-empty", detail: `${textOf("file-empty").title}.` };
   if (maxSize && file.size > maxSize) return { code: "file-too-large", detail: `The document is ${size(file.size)}; the maximum is ${size(maxSize)}.` };
   return undefined;
 }
 
-/** The files in dropped directories, and how many entries could not be read. Files above the maximum are not looked for. */
+/** The files in dropped directories, and how many entries could not be read. It stops when it has found more than the maximum. */
 async function filesOf(dropped) {
   const files = [];
   let unreadable = 0;
@@ -181,7 +181,7 @@ async function filesOf(dropped) {
 async function entriesOf(directory) {
   const reader = directory.createReader();
   const all = [];
-  for (;;) { // it returns some at a time
+  for (;;) { // each call returns a part
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (some.length === 0 || all.length > maxChosen) return all;
     all.push(...some);

@@ -5,25 +5,25 @@ import { Problem, eventsPath, poll } from "./api.js";
 const maxStreams = 2; // a browser has 6 connections to a host, for all tabs
 const maxPolls = 2;
 const interval = 2000; // between two polls of a job, in milliseconds
-const intervalOfHidden = 10_000; // the same in a tab that nobody looks at
-const share = 100; // for each job; many jobs stretch the interval, so that there are at most 10 polls in a second
+const intervalOfHidden = 10_000; // the same in a hidden tab
+const share = 100; // milliseconds of the interval for each job: there are at most 10 polls in a second
 const intervalWithStream = 20_000; // a silent stream may have lost its connection
-const pauseAfterError = 10_000; // before another stream is tried; the server may have no room for more
+const pauseAfterError = 10_000; // before another stream is opened: the server may have too many
 const longestWait = 5000; // between two tries to reach the server
 
 export const ended = (job) => ["succeeded", "failed", "canceled"].includes(job.status);
 
 /**
  * Follows jobs until they have ended. `onJob(job)` gets each state, `onGone(id, problem)` a job that does not exist, and
- * `onLink(problem)` the reason why the server cannot be asked, or null as soon as it can. While `isUploading()` is true,
- * the connections of streams are left to the uploads.
+ * `onLink(problem)` the reason why the server cannot be reached, or null when it answers again. While `isUploading()` is true,
+ * no streams are open, so that the uploads can use their connections.
  */
 export class Follower {
   #jobs = new Map(); // in the order in which they were added: the first get the streams
   #on;
   #polling = 0;
   #failures = 0;
-  #pollsAfter = 0; // in the time of performance.now(), which is never set back
+  #pollsAfter = 0; // in the time of performance.now(), which never goes back
   #streamsAfter = 0;
 
   constructor(on) {
@@ -32,7 +32,7 @@ export class Follower {
     document.addEventListener("visibilitychange", () => this.#work());
   }
 
-  /** Follows a job. `known` is whether the caller has its state, which need not be asked for at once then. */
+  /** Follows a job. `known` is whether the caller has its current state; otherwise it is requested at once. */
   add(id, known = false) {
     if (this.#jobs.has(id)) return;
     this.#jobs.set(id, { id, seen: known, heardAt: known ? performance.now() : undefined, pollAfter: 0, stream: null, busy: false });
@@ -54,14 +54,14 @@ export class Follower {
     for (const job of due.slice(0, free)) this.#poll(job);
   }
 
-  /** When to ask for the state of a job. */
+  /** When to request the state of a job. */
   #dueAt(job) {
     if (job.heardAt === undefined) return job.pollAfter;
     const usual = Math.max(document.hidden ? intervalOfHidden : interval, this.#jobs.size * share);
     return Math.max(job.heardAt + (job.stream ? intervalWithStream : usual), job.pollAfter);
   }
 
-  /** Gives streams to the first jobs, but not in a tab that nobody looks at: all tabs share the connections. */
+  /** Keeps streams open for the first jobs, but not in a hidden tab: all tabs share the connections. */
   #arrangeStreams() {
     const allowed = !document.hidden && this.#failures === 0 && !this.#on.isUploading?.() && this.#streamsAfter <= performance.now();
     let free = allowed ? maxStreams : 0;
@@ -80,7 +80,7 @@ export class Follower {
       job.heardAt = performance.now();
       this.#received(JSON.parse(e.data));
     };
-    // It could connect again by itself, but would hide whether the server is there. A poll tells.
+    // An EventSource connects again by itself, but does not tell whether the server can be reached. A poll does.
     job.stream.onerror = () => {
       this.#streamsAfter = performance.now() + pauseAfterError;
       this.#close(job);
@@ -117,7 +117,7 @@ export class Follower {
     this.#failures = 0;
   }
 
-  /** Only one answer means that there is no job. Any other may come from a proxy, or from a server that is starting. */
+  /** Only the code job-not-found means that there is no job. Other answers may come from a proxy, or from a server that is starting. */
   #failed(job, error) {
     if (!(error instanceof Problem)) throw error;
     if (!this.#jobs.has(job.id)) return;

@@ -31,7 +31,7 @@ export class List {
     this.#follower = new Follower({
       onJob: (job) => this.#changed(job),
       onGone: (id, problem) => this.#gone(id, problem),
-      // While documents arrive, a question that gets no answer only waits for one of the browser's few connections.
+      // During uploads, a request without an answer may only wait for one of the browser's few connections.
       onLink: (problem) => link.show(this.#uploads.progressing ? null : problem),
       isUploading: () => this.#uploads.count > 0,
     });
@@ -106,7 +106,7 @@ export class List {
   #accepted(item, job) {
     if (!this.#items.has(item.entry.key)) return; // it was removed meanwhile
     item.upload = undefined;
-    const family = this.#chooser.familyOf(job.source.content_type) || item.entry.family; // it was recognized by its content
+    const family = this.#chooser.familyOf(job.source.content_type) || item.entry.family; // the server has recognized the content
     this.#save(item, { id: job.id, family, problem: undefined });
     this.#follow(item, true);
     this.#changed(job);
@@ -133,7 +133,7 @@ export class List {
     const { entry } = item;
     const problem = item.job?.error || entry.problem;
     if (!item.job) item.row.problem(problem);
-    const lost = entry.secrets?.length > 0 && !item.passwords; // other passwords, without which the result would differ
+    const lost = entry.secrets?.length > 0 && !item.passwords; // the passwords that were given are not kept
     if (needsPassword(problem) && !lost && this.#chooser.takesPasswords) item.row.askPassword(!item.file);
     else item.row.canTryAgain = Boolean(item.file && (item.job?.error.retryable || item.problem?.temporary));
   }
@@ -188,7 +188,7 @@ export class List {
   #removeOne(item) {
     const next = item.line.nextElementSibling || item.line.previousElementSibling;
     this.#remove([item]);
-    (next?.querySelector(".remove") || document.getElementById("files")).focus(); // the button that had it is gone
+    (next?.querySelector(".remove") || document.getElementById("files")).focus(); // the focused button is gone
   }
 
   #remove(items) {
@@ -209,7 +209,7 @@ export class List {
   /** Follows what another tab has put into the store, or removed from it. */
   #changedElsewhere(key, entry) {
     const item = this.#items.get(key);
-    if (item?.upload) return; // which puts the entry again
+    if (item?.upload) return; // the upload stores the entry again
     if (entry) this.#adopt(entry);
     else if (item) this.#drop(item);
     this.#summarize();
@@ -251,7 +251,7 @@ export class List {
   #offerArchives(succeeded, isLast) {
     const { archives } = this.#elements;
     const all = succeeded.length > 1 ? archivePaths(succeeded.sort(byEntry).map((item) => item.entry.id)) : [];
-    const paths = all.length === 1 || isLast ? all : []; // parts would change with each result
+    const paths = all.length === 1 || isLast ? all : []; // the contents of several parts change with each result
     while (archives.children.length > paths.length) archives.lastChild.remove();
     for (const [i, path] of paths.entries()) {
       const archive = archives.children[i] || archives.appendChild(document.createElement("a"));

@@ -2,7 +2,7 @@
 
 import { capital, labelOf } from "./words.js";
 
-// What the page asks for in another way, or what only programs need.
+// The options that have their own controls on the page, and those that only programs need.
 const elsewhere = ["to", "tag", "password"];
 
 const families = { presentation: "Presentations", text: "Text documents", spreadsheet: "Spreadsheets", drawing: "Drawings" };
@@ -25,7 +25,7 @@ export class OptionsForm {
       set: document.getElementById("options-set"),
     };
     this.#elements.to.addEventListener("change", () => this.#showOptions());
-    // A browser can only complain about a field that can be seen.
+    // A browser can only show the error of a field that is visible.
     this.#elements.all.addEventListener("invalid", () => (this.#elements.all.open = true), true);
   }
 
@@ -33,7 +33,7 @@ export class OptionsForm {
     this.#known = formats;
   }
 
-  /** The format of a document with that extension; undefined if its extension says nothing. */
+  /** The format of a document with that extension; undefined if no format has it. */
   formatOf(extension) {
     return this.#known?.formats.find((f) => f.extensions.includes(extension));
   }

@@ -57,8 +57,8 @@ export class Row {
     p.to.textContent = `to ${shown(to).toUpperCase()}`;
     setTile(p.tile, name, family);
     const label = shown(name);
-    if (id) p.name.setAttribute("aria-label", label); // it is cut in two for the eye
-    else p.name.removeAttribute("aria-label"); // which is only for links
+    if (id) p.name.setAttribute("aria-label", label); // the text is split into two elements
+    else p.name.removeAttribute("aria-label"); // only links may have it
     p.progress.setAttribute("aria-label", `Progress of ${label}`);
     p.remove.setAttribute("aria-label", `Remove ${label}`);
     p.again.setAttribute("aria-label", `Try ${label} again`);

@@ -41,7 +41,7 @@ export function remove(key) {
   try {
     localStorage.removeItem(prefix + key);
   } catch {
-    // It was never kept.
+    // The browser forbids storage, so there is nothing to remove.
   }
 }
 

@@ -19,7 +19,7 @@ export class Uploads {
     return this.#waiting.length + this.#running.size;
   }
 
-  /** Whether the server receives documents. */
+  /** Whether an upload has made progress recently. */
   get progressing() {
     return this.#running.size > 0 && performance.now() - this.#progressAt < silence;
   }
@@ -84,12 +84,12 @@ export class Uploads {
   }
 }
 
-/** Whether to repeat an upload without asking: not if its job may exist, because the document would be converted twice. */
+/** Whether to repeat an upload without asking the user. If its job may exist, the document would be converted twice. */
 function repeatable({ status, code }) {
   return code !== "queue-unconfirmed" && ([0, 429, 503].includes(status) || code === "upload-interrupted");
 }
 
-/** Whether the document is still what was chosen. If it is not, its upload looks like a lost connection. */
+/** Whether the document is unchanged since it was chosen. The upload of a changed one fails as if the connection were lost. */
 async function isReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();

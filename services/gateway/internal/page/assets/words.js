@@ -1,4 +1,4 @@
-// What the page says.
+// The texts of the page.
 
 import { ended } from "./follow.js";
 
@@ -100,8 +100,8 @@ export function warnings(job) {
   for (const w of job.warnings || []) byCode.set(w.code, [...(byCode.get(w.code) || []), w.detail]);
   return [...byCode].map(([code, details]) => {
     const { title, remedy } = textOf(code) || { title: details.shift(), remedy: "" };
-    // A detail is a sentence that begins with a number ("2 links were not followed."), another one that says nothing new,
-    // or a part of a list.
+    // A detail is a sentence that begins with a number ("2 links were not followed."), another sentence, which repeats the
+    // title, or an element of a list.
     const numbers = details.map((d) => /^\d+/.exec(d)?.[0]).filter(Boolean);
     const parts = details.filter((d) => !d.endsWith("."));
     const more = numbers.length > 0 ? ` (${numbers.join(", ")})` : parts.length > 0 ? `: ${parts.join(", ")}` : "";
@@ -111,12 +111,12 @@ export function warnings(job) {
 
 const region = document.getElementById("announcement");
 const pause = 3000; // between two announcements, in milliseconds
-const maxNamed = 3; // more would take longer to hear than to look up
+const maxNamed = 3; // more would take too long to listen to
 
 let news; // what to announce next: {totals, failures}
 let announcedAt = -pause;
 
-/** Tells users of screen readers how far everything is, and what has failed. Totals replace those that were not told yet. */
+/** Announces the totals and a failure to users of screen readers. The totals replace earlier ones that were not announced yet. */
 export function announce(totals, failure) {
   if (!news) setTimeout(tell, Math.max(announcedAt + pause - performance.now(), 500));
   news = { totals, failures: [...(news?.failures || []), ...(failure ? [failure] : [])] };
