@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -175,7 +176,7 @@ func isDirectory(path string) bool {
 
 // inferTarget determines the target by the extension of --output, if --to is not given.
 func (j *job) inferTarget() error {
-	extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(j.Output), "."))
+	extension := extensionOf(j.Output)
 	if j.values[string(option.To)] != "" || extension == "" {
 		return nil
 	}
@@ -248,6 +249,7 @@ func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop f
 		r.forget = func(client.Job) {}
 		return ctx, func() error { return nil }, err
 	}
+	j.Engine.LibreOffice.Expected = j.families()
 	ctx, cancel := context.WithCancelCause(ctx)
 	instance, err := local.Start(ctx, j.Engine, j.MaxUploadSize, j.logger(r.report))
 	if err != nil {
@@ -270,6 +272,24 @@ func (j *job) connect(ctx context.Context, r *runner) (_ context.Context, stop f
 
 func cannotConvertHere(err error) error {
 	return invocation.EngineUnavailable(fmt.Errorf("cannot convert on this machine: %w", err))
+}
+
+// families returns the families of the documents, by their names; nil if not all are known from the start.
+func (j *job) families() []format.Family {
+	if len(j.Watch) > 0 {
+		return nil
+	}
+	var families []format.Family
+	for _, d := range j.documents {
+		f, known := formatByName(d.name)
+		if !known {
+			return nil
+		}
+		if !slices.Contains(families, f.Family) {
+			families = append(families, f.Family)
+		}
+	}
+	return families
 }
 
 // logger returns the log of the local instance.

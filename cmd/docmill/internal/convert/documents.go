@@ -132,13 +132,20 @@ func (s *search) convertible(name string) bool {
 	if hidden(name) || strings.HasPrefix(name, "~$") {
 		return false
 	}
-	extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
-	f, known := format.ByExtension(extension)
+	f, known := formatByName(name)
 	if !known || f.DetectOnly {
 		return false
 	}
 	target, possible := f.Target(s.target)
-	return possible && target.Extension != extension
+	return possible && target.Extension != extensionOf(name)
+}
+
+// formatByName returns the format that the extension of a file name stands for.
+func formatByName(name string) (format.Format, bool) { return format.ByExtension(extensionOf(name)) }
+
+// extensionOf returns the extension of a file name in lower case, without the dot.
+func extensionOf(name string) string {
+	return strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }

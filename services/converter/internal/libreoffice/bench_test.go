@@ -135,7 +135,7 @@ func convertAll(b *testing.B, e *Engine, content []byte, format string) {
 func oneProcess(b *testing.B, e *Engine, content []byte, id string) time.Duration {
 	b.Helper()
 	directory := b.TempDir()
-	profile, warm, err := writeProfile(directory)
+	profile, warm, err := writeProfile(directory, defaults().warmUp())
 	require.NoError(b, err)
 	place := filepath.Join(directory, probe.OneProcess)
 	require.NoError(b, os.Mkdir(place, 0o700))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/platform/config"
 )
 
@@ -17,6 +18,10 @@ type Config struct {
 	RecycleAge         time.Duration `name:"recycle-age" default:"1h" help:"Time after which a loaded LibreOffice is replaced by a fresh one."`
 	RecycleConversions int           `name:"recycle-conversions" default:"10000" help:"Number of conversions after which a loaded LibreOffice is replaced by a fresh one."`
 	RecycleGrowth      config.Size   `name:"recycle-growth" default:"128MiB" help:"Growth in memory after which a loaded LibreOffice is replaced by a fresh one."`
+
+	// Expected are the families of the documents that will be converted. LibreOffice warms up for these only, which
+	// makes it start sooner; other documents are converted more slowly. None stands for all.
+	Expected []format.Family `kong:"-"`
 
 	// unconfined disables the sandbox, so that a benchmark can measure what it costs.
 	unconfined bool

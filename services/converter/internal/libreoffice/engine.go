@@ -201,14 +201,15 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 
 // tryOut converts the canary, a document that is known to be good.
 func (e *Engine) tryOut(ctx context.Context, i *instance) error {
-	docx, _ := format.ByID("docx")
-	target, _ := docx.Target(format.TargetPDF)
+	canary := e.pool.config.warmUp()[0]
+	source := warmUpFormat(canary)
+	target, _ := source.Target(format.TargetPDF)
 	directory := filepath.Join(i.directory, "canary")
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		return fmt.Errorf("create a directory for the canary: %w", err)
 	}
 	request := engine.Request{
-		Directory: directory, Source: filepath.Join(i.directory, "warm", canary), Format: docx, Target: target,
+		Directory: directory, Source: filepath.Join(i.directory, "warm", canary), Format: source, Target: target,
 	}
 	in, err := checkInput(ctx, request)
 	if err != nil {

@@ -287,7 +287,7 @@ func (s *supervisor) start(ctx context.Context) (*instance, error) {
 }
 
 func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, error) {
-	profile, warm, err := writeProfile(directory)
+	profile, warm, err := writeProfile(directory, s.config.warmUp())
 	if err != nil {
 		return nil, err
 	}

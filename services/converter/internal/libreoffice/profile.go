@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/docmill/docmill/contract/format"
@@ -21,17 +22,40 @@ import (
 //go:embed registrymodifications.xcu
 var settings []byte
 
-// warmUpDocuments are tiny documents of the three families, in the formats that are sent most. What LibreOffice loads
-// for them is in memory in every child from its start.
+// warmUpFiles are tiny documents. What LibreOffice loads for them is in memory in every child from its start.
 //
 //go:embed warm
-var warmUpDocuments embed.FS
+var warmUpFiles embed.FS
 
-// canary is the warm-up document that a new instance's first child converts.
-const canary = "text.docx"
+// warmUpDocuments are the names of warmUpFiles: the formats of the three families that are sent most. Texts are first,
+// because the first one is also the canary, and a text is converted in the shortest time.
+var warmUpDocuments = []string{"text.docx", "text.odt", "deck.pptx", "sheet.xlsx", "table.csv"}
 
-// writeProfile writes the directory of an instance: LibreOffice's profile, and the documents to warm up with.
-func writeProfile(directory string) (profile string, warm []wire.Warm, err error) {
+// warmUp returns the names of the documents to warm up with. The first one is the canary, which a new instance's first
+// child converts.
+func (c Config) warmUp() []string {
+	var names []string
+	for _, name := range warmUpDocuments {
+		family := warmUpFormat(name).Family
+		// Drawings are opened by the code for presentations.
+		if slices.Contains(c.Expected, family) || family == format.Presentation && slices.Contains(c.Expected, format.Drawing) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return warmUpDocuments
+	}
+	return names
+}
+
+func warmUpFormat(name string) format.Format {
+	f, _ := format.ByID(strings.TrimPrefix(filepath.Ext(name), "."))
+	return f
+}
+
+// writeProfile writes the directory of an instance: LibreOffice's profile, and the documents with these names to warm up
+// with.
+func writeProfile(directory string, names []string) (profile string, warm []wire.Warm, err error) {
 	profile = filepath.Join(directory, "profile")
 	documents := filepath.Join(directory, "warm")
 	for _, path := range []string{filepath.Join(profile, "user"), documents} {
@@ -50,22 +74,17 @@ func writeProfile(directory string) (profile string, warm []wire.Warm, err error
 	if err := writeBars(filepath.Join(profile, "user")); err != nil {
 		return "", nil, fmt.Errorf("write LibreOffice's menu and status bars: %w", err)
 	}
-	found, err := fs.ReadDir(warmUpDocuments, "warm")
-	if err != nil {
-		return "", nil, fmt.Errorf("list the warm-up documents: %w", err)
-	}
-	for _, entry := range found {
-		content, err := warmUpDocuments.ReadFile("warm/" + entry.Name())
+	for _, name := range names {
+		content, err := warmUpFiles.ReadFile("warm/" + name)
 		if err != nil {
 			return "", nil, fmt.Errorf("read a warm-up document: %w", err)
 		}
-		path := filepath.Join(documents, entry.Name())
+		path := filepath.Join(documents, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return "", nil, fmt.Errorf("write a warm-up document: %w", err)
 		}
-		source, _ := format.ByID(strings.TrimPrefix(filepath.Ext(path), "."))
 		warm = append(warm, wire.Warm{
-			SourceURL: fileURL(path), LoadOptions: warmUpOptions(source.Import),
+			SourceURL: fileURL(path), LoadOptions: warmUpOptions(warmUpFormat(name).Import),
 			TargetURL: fileURL(path + ".pdf"), Format: format.TargetPDF,
 		})
 	}
