@@ -45,8 +45,8 @@ type Options struct {
 	PutObject func(ctx context.Context, key string, content []byte) error
 	// Soffice is the path of LibreOffice, and Docmill that of the program docmill.
 	Soffice, Docmill string
-	// Document is the path of a small document.
-	Document string
+	// Document is the path of a small document, and Letter that of one with a single paragraph.
+	Document, Letter string
 	// Streams is the number of streams of events that are opened to measure their memory.
 	Streams int
 	// Output receives a human-readable table.

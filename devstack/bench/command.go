@@ -19,17 +19,23 @@ const (
 // command measures `docmill convert` without a server against LibreOffice that is called once with the same documents:
 // their rates, with the start included, and the time until a single document is converted.
 func (m *measurement) command(ctx context.Context) error {
+	for _, document := range []string{m.Letter, m.Document} {
+		if err := m.commandWith(ctx, document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *measurement) commandWith(ctx context.Context, document string) error {
 	dir, err := os.MkdirTemp("", "docmill-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	var documents []string
-	for i := range commandDocuments {
-		documents = append(documents, filepath.Join(dir, fmt.Sprintf("%03d%s", i, filepath.Ext(m.Document))))
-		if err := os.WriteFile(documents[i], m.content, 0o600); err != nil {
-			return err
-		}
+	documents, err := copies(document, dir)
+	if err != nil {
+		return err
 	}
 	rates, firsts := map[string][]float64{}, map[string][]float64{}
 	for round := range rounds {
@@ -56,9 +62,25 @@ func (m *measurement) command(ctx context.Context) error {
 	show := func(what, unit string, of map[string][]float64) {
 		m.show(what, unit, []figure{{commandName, median(of[commandName])}, {withoutDocmill, median(of[withoutDocmill])}})
 	}
-	show("one document, cold", "ms", firsts)
-	show(fmt.Sprintf("%d documents at once", commandDocuments), "per s", rates)
+	name := filepath.Base(document)
+	show("one "+name+", cold", "ms", firsts)
+	show(fmt.Sprintf("%d %s at once", commandDocuments, name), "per s", rates)
 	return nil
+}
+
+// copies fills dir with as many copies of a document as the command is called with.
+func copies(document, dir string) (paths []string, err error) {
+	content, err := os.ReadFile(document)
+	if err != nil {
+		return nil, err
+	}
+	for i := range commandDocuments {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%03d%s", i, filepath.Ext(document))))
+		if err := os.WriteFile(paths[i], content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
 }
 
 // docmill runs `docmill convert` without a server.

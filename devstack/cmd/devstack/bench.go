@@ -20,8 +20,9 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// small is the document that the benchmark converts: 3 pages, in the project directory.
-const small = "testdata/synth-three-pages.docx"
+// small is the document that the benchmark converts, of 3 pages, and letter is one with a single paragraph. Both are in
+// the project directory.
+const small, letter = "testdata/synth-three-pages.docx", "testdata/synth-letter.docx"
 
 type benchCommand struct {
 	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
@@ -65,8 +66,8 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 		return err
 	}
 	return bench.Run(ctx, bench.Options{
-		Candidates: field.candidates, Soffice: tools.Soffice, Docmill: filepath.Join(binaries, "docmill"), Document: c.File,
-		Streams: streams(), Output: os.Stdout,
+		Candidates: field.candidates, Soffice: tools.Soffice, Docmill: filepath.Join(binaries, "docmill"),
+		Document: c.File, Letter: filepath.Join(project, letter), Streams: streams(), Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
 			return shared.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},
