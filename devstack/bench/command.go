@@ -76,7 +76,7 @@ func copies(document, dir string) (paths []string, err error) {
 	}
 	for i := range commandDocuments {
 		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%03d%s", i, filepath.Ext(document))))
-		if err := os.WriteFile(paths[i], content, 0o600); err != nil {
+		if err := os.WriteFile(paths[i], content, 0o600); err != nil { //nolint:gosec // dir is a temporary directory
 			return nil, err
 		}
 	}
