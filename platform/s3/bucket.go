@@ -171,7 +171,7 @@ func translate(err error) error {
 	}
 	response := minio.ToErrorResponse(err)
 	switch {
-	case response.Code == minio.NoSuchKey, response.Code == minio.NoSuchBucket, response.StatusCode == http.StatusNotFound:
+	case response.Code == minio.NoSuchKey: // a missing bucket is a mistake of the operator, not an answer about the blob
 		return fmt.Errorf("%w: %w", blob.ErrNotFound, err)
 	case response.StatusCode == http.StatusPreconditionFailed:
 		return fmt.Errorf("%w: %w", blob.ErrExists, err)

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/docmill/docmill/platform/config"
-	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/rabbitmq"
 	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/seal"
@@ -48,14 +47,8 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	assembly, err := converter.New(s.Converter, converter.Deps{
+	return converter.New(s.Converter, converter.Deps{
 		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
 		Seal: box, Log: process.Log, Metrics: process.Metrics,
 	})
-	if err != nil {
-		return service.Assembly{}, err
-	}
-	buckets := store.Component(process.Log, s.Store.SourcesBucket, s.Store.ResultsBucket)
-	assembly.Components = append([]host.Component{buckets}, assembly.Components...)
-	return assembly, nil
 }
