@@ -110,15 +110,16 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 		return service.Assembly{}, err
 	}
 	space := func() error { return config.Limits.CheckSpace(directory.Path()) }
-	converter := conversion.New(conversion.Deps{
-		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
-		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Space: space,
-		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
-	})
-	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}
 	ready := func(ctx context.Context) error {
 		return errors.Join(space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
+	converter := conversion.New(conversion.Deps{
+		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
+		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Space: space, Ready: ready,
+		TransferTimeout: conversion.TransferTimeout,
+		Fonts:           library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+	})
+	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}
 	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{Ready: ready})
 	if err != nil {
 		return service.Assembly{}, err

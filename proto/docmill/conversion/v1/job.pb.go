@@ -105,7 +105,12 @@ type ConvertRequested struct {
 	// The requested result. Always set.
 	Target *Target `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
 	// The client's own label for the job, returned unchanged; empty if there is none. At most 128 characters.
-	Tag           string `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
+	Tag string `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
+	// How many attempts have failed and were followed by a delay. Unlike the attempt in the message's envelope, it does not
+	// count deliveries that were lost with a connection or a process.
+	Retries int32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	// How many of these the document may have caused, for example with a panic of the converter.
+	Suspicions    int32 `protobuf:"varint,7,opt,name=suspicions,proto3" json:"suspicions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +178,20 @@ func (x *ConvertRequested) GetTag() string {
 		return x.Tag
 	}
 	return ""
+}
+
+func (x *ConvertRequested) GetRetries() int32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *ConvertRequested) GetSuspicions() int32 {
+	if x != nil {
+		return x.Suspicions
+	}
+	return 0
 }
 
 // Source is the uploaded document.
@@ -1168,13 +1187,17 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x02\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
 	"\x06source\x18\x03 \x01(\v2\x1d.docmill.conversion.v1.SourceR\x06source\x125\n" +
 	"\x06target\x18\x04 \x01(\v2\x1d.docmill.conversion.v1.TargetR\x06target\x12\x10\n" +
-	"\x03tag\x18\x05 \x01(\tR\x03tag:\x17\xa2\xbb\x18\x13\n" +
+	"\x03tag\x18\x05 \x01(\tR\x03tag\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\x05R\aretries\x12\x1e\n" +
+	"\n" +
+	"suspicions\x18\a \x01(\x05R\n" +
+	"suspicions:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -27,6 +28,7 @@ import (
 type attempt struct {
 	Deps
 
+	streak  *streak
 	command *conversionv1.ConvertRequested
 	// number counts the attempts at the job from 1.
 	number int
@@ -43,10 +45,28 @@ const (
 	percentStoring = 90
 )
 
-// transferTimeout bounds the transfer of a document or a result: a store that hangs must not occupy a slot forever. 512
-// MiB need 1 MiB/s. spaceTimeout, two transfers and a conversion stay below the 30 minutes after which RabbitMQ redelivers
-// a message.
-const transferTimeout = 10 * time.Minute
+// TransferTimeout is how long a converter tries to transfer a document or a result: a store that hangs must not occupy a
+// slot forever. 512 MiB need 1 MiB/s. The wait for a turn, two transfers and a conversion stay below the 30 minutes after
+// which RabbitMQ redelivers a message.
+const TransferTimeout = 10 * time.Minute
+
+// attemptTimeout is how long an attempt may take, with all transfers and all programs that it runs one after another.
+// After 30 minutes RabbitMQ would redeliver its command, and all others of this converter.
+const attemptTimeout = 25 * time.Minute
+
+// errTooLong means that an attempt took longer than attemptTimeout.
+var errTooLong = errors.New("the attempt took too long")
+
+// makeInTime is make with a time limit. The error for its end is transient.
+func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errTooLong)
+	defer cancel()
+	result, err := a.make(limited)
+	if err != nil && errors.Is(context.Cause(limited), errTooLong) {
+		return nil, fmt.Errorf("%w: %w", errTooLong, err)
+	}
+	return result, err
+}
 
 // make converts the document and stores the result. A problem that is not retryable is caused by the document; any
 // other error is transient.
@@ -150,20 +170,48 @@ func (a *attempt) secrets() (*conversionv1.Secrets, error) {
 	return secrets, nil
 }
 
+// transfer repeats a transfer from or to the store while the store fails: an outage must neither count as a failed attempt
+// nor waste a finished conversion.
+func (a *attempt) transfer(ctx context.Context, what string, try func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, a.TransferTimeout)
+	defer cancel()
+	var last error
+	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
+	err := retry.Loop(ctx, policy, a.log, "cannot "+what+"; retrying", func(ctx context.Context) error {
+		last = try(ctx)
+		if errors.Is(last, errStore) && !errors.Is(last, blob.ErrFull) && a.diskFull() == nil {
+			return last
+		}
+		return retry.Permanent(last)
+	})
+	if err != nil && last != nil {
+		err = last // more helpful than that the time is up
+	}
+	if errors.Is(err, errStore) {
+		return problem.New(problem.StoreUnavailable, "The file storage failed.").Because(fmt.Errorf("%s: %w", what, err))
+	}
+	return err
+}
+
+// errStore means that the store failed, or that a file could not be written while it was being transferred.
+var errStore = errors.New("the file storage failed")
+
 // fetch copies the document to a file and checks that it is the one that was submitted.
 func (a *attempt) fetch(ctx context.Context, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
-	defer cancel()
+	return a.transfer(ctx, "fetch the document", func(ctx context.Context) error { return a.tryFetch(ctx, path) })
+}
+
+func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	source := a.command.GetSource()
 	content, err := a.Sources.Get(ctx, source.GetObjectKey(), 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {
-		return problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(err)
+		return a.missing(err)
 	}
 	if err != nil {
-		return storeTrouble("fetch the document", err)
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	defer content.Close()
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("create a file for the document: %w", err)
 	}
@@ -172,7 +220,7 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	// One byte more than announced is enough to detect another file.
 	size, err := io.Copy(io.MultiWriter(file, sum), io.LimitReader(content, source.GetSize()+1))
 	if err != nil {
-		return storeTrouble("fetch the document", err)
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	if err := file.Close(); err != nil {
 		return fmt.Errorf("write the document: %w", err)
@@ -183,8 +231,26 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	return nil
 }
 
+// missing takes the store's answer that there is no such document. It is final only when a later attempt confirms it,
+// usually that of another converter: this one may use another store by mistake, or a proxy may have answered.
+func (a *attempt) missing(cause error) error {
+	if a.command.GetRetries() == 0 {
+		return fmt.Errorf("the document is missing: %w", cause)
+	}
+	return problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(cause)
+}
+
 // store stores the result under a key that no other attempt has, and returns its description.
 func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
+	var result *conversionv1.Result
+	err := a.transfer(ctx, "store the result", func(ctx context.Context) (err error) {
+		result, err = a.tryStore(ctx, output, is)
+		return err
+	})
+	return result, err
+}
+
+func (a *attempt) tryStore(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)
@@ -194,20 +260,14 @@ func (a *attempt) store(ctx context.Context, output engine.Output, is format.Tar
 	if err != nil {
 		return nil, fmt.Errorf("stat the result: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
-	defer cancel()
 	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + is.Extension
 	sum := sha256.New()
 	err = a.Results.Put(ctx, key, io.TeeReader(file, sum), info.Size(),
 		blob.PutOptions{ContentType: is.MediaType, CreateOnce: true})
 	if err != nil {
-		return nil, storeTrouble("store the result", err)
+		return nil, fmt.Errorf("%w: %w", errStore, err)
 	}
 	return &conversionv1.Result{
 		ObjectKey: key, ContentType: is.MediaType, Size: info.Size(), Sha256: sum.Sum(nil), Pages: int32(output.Pages),
 	}, nil
-}
-
-func storeTrouble(doing string, err error) error {
-	return problem.New(problem.StoreUnavailable, "The file storage failed.").Because(fmt.Errorf("%s: %w", doing, err))
 }

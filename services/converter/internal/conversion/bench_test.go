@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -63,11 +65,15 @@ type bench struct {
 	publisherBroker rabbitmq.Config
 	wrap            func(conversion.Publisher) conversion.Publisher
 
-	workdir *processdir.Dir
-	space   func() error
-	events  <-chan proto.Message
-	own     message.Publisher
-	broker  message.Broker
+	workdir         *processdir.Dir
+	space           func() error
+	ready           func(ctx context.Context) error
+	transferTimeout time.Duration
+	events          <-chan proto.Message
+	// warnings receives what converters warn of.
+	warnings chan string
+	own      message.Publisher
+	broker   message.Broker
 }
 
 func setup(t *testing.T) *bench {
@@ -76,7 +82,8 @@ func setup(t *testing.T) *bench {
 	b := &bench{
 		Bench: shared, t: t,
 		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
-		space: func() error { return nil },
+		space: func() error { return nil }, ready: func(context.Context) error { return nil },
+		transferTimeout: conversion.TransferTimeout, warnings: make(chan string, 1000),
 	}
 	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
@@ -152,7 +159,7 @@ func (b *bench) run(r runner) running {
 // start runs a converter with two slots.
 func (b *bench) start(convert convertFunc) running {
 	b.t.Helper()
-	log := zaptest.NewLogger(b.t)
+	log := zaptest.NewLogger(b.t, zaptest.WrapOptions(zap.Hooks(b.logged)))
 	store, err := s3.New(b.converterStore)
 	require.NoError(b.t, err)
 	publishing, err := rabbitmq.New(b.publisherBroker, "test converter", log, nil)
@@ -167,8 +174,8 @@ func (b *bench) start(convert convertFunc) running {
 	limits := engine.Limits{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
 	converter := conversion.New(conversion.Deps{
 		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
-		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space,
-		Fonts: library, PDF: tools,
+		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
+		TransferTimeout: b.transferTimeout, Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
@@ -178,6 +185,13 @@ func (b *bench) start(convert convertFunc) running {
 	consumer, err := consuming.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
 	require.NoError(b.t, err)
 	return b.run(consumer)
+}
+
+func (b *bench) logged(entry zapcore.Entry) error {
+	if entry.Level >= zap.WarnLevel {
+		b.warnings <- entry.Message
+	}
+	return nil
 }
 
 // submit stores a document and requests its conversion, as the gateway does.
@@ -192,13 +206,10 @@ func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequeste
 	return command
 }
 
-// submitLast is submit for a job whose earlier attempts have failed.
-func (b *bench) submitLast(content []byte, attempt int) *conversionv1.ConvertRequested {
+// submitLast is submit for a job whose document has been suspected as often as is allowed, but for one more time.
+func (b *bench) submitLast(content []byte) *conversionv1.ConvertRequested {
 	b.t.Helper()
-	command := b.command(content)
-	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
-	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: attempt})
-	return command
+	return b.submit(content, func(command *conversionv1.ConvertRequested) { command.Retries, command.Suspicions = 7, 3 })
 }
 
 func (b *bench) command(content []byte) *conversionv1.ConvertRequested {

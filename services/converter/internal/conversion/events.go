@@ -61,7 +61,7 @@ func (e *events) retried(
 	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
 ) error {
 	next := message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Delay: delay}
-	if err := e.publish(ctx, next); err != nil {
+	if err := e.publishCommand(ctx, next); err != nil {
 		return err
 	}
 	return e.publish(ctx, e.message(&conversionv1.ConversionRetried{
@@ -71,7 +71,7 @@ func (e *events) retried(
 
 // postponed schedules the command for the same attempt.
 func (e *events) postponed(ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration) error {
-	return e.publish(ctx, message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt, Delay: delay})
+	return e.publishCommand(ctx, message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt, Delay: delay})
 }
 
 func (e *events) message(body proto.Message) message.Message {
@@ -84,12 +84,25 @@ func failure(cause *problem.Error) *conversionv1.Failure {
 	return &conversionv1.Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable}
 }
 
-// publish retries until the message is durable or ctx ends. A message that is published twice because a confirmation
-// was lost is harmless: the status service ignores duplicates.
+// publish publishes an event. An event that is published twice because a confirmation was lost is harmless: the status
+// service ignores duplicates.
 func (e *events) publish(ctx context.Context, m message.Message) error {
-	err := retry.Loop(ctx, republish, e.log, "cannot publish an event; retrying", func(ctx context.Context) error {
+	return e.publishWhile(ctx, m, func(err error) bool { return !errors.Is(err, message.ErrUnpublishable) })
+}
+
+// publishCommand publishes a command. Each copy of a command is a conversion, so it is not published again if it may be
+// in its queue: the command that is being handled is returned to its queue instead, and one loss makes one copy at most.
+func (e *events) publishCommand(ctx context.Context, m message.Message) error {
+	return e.publishWhile(ctx, m, func(err error) bool {
+		return message.NotEnqueued(err) && !errors.Is(err, message.ErrUnpublishable)
+	})
+}
+
+// publishWhile retries until the message is durable, ctx ends, or there is an error after which it must not be repeated.
+func (e *events) publishWhile(ctx context.Context, m message.Message, repeat func(error) bool) error {
+	err := retry.Loop(ctx, republish, e.log, "cannot publish a message; retrying", func(ctx context.Context) error {
 		err := e.publisher.Publish(ctx, m)
-		if errors.Is(err, message.ErrUnpublishable) {
+		if err != nil && !repeat(err) {
 			return retry.Permanent(err)
 		}
 		return err

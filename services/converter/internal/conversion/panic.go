@@ -1,18 +1,22 @@
 package conversion
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"go.uber.org/zap"
 )
 
+// errPanic means that this program has a bug that a document may have found.
+var errPanic = errors.New("panic")
+
 // recoverTo turns a panic into an error. Parsers of hostile documents run in this process beside the work on other
 // jobs: a bug that a document triggers in them must end its own job only. It must be called directly by defer.
 func (a *attempt) recoverTo(err *error) {
 	if cause := recover(); cause != nil {
 		a.log.Error("panic", zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()))
-		*err = fmt.Errorf("panic: %v", cause)
+		*err = fmt.Errorf("%w: %v", errPanic, cause)
 	}
 }
 

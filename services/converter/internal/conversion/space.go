@@ -12,14 +12,20 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// spaceTimeout is how long an attempt waits for space on the disk before its command is postponed: another converter may
-// have space.
-const spaceTimeout = 30 * time.Second
+// turnTimeout is how long an attempt waits until this converter can work before its command is postponed: another
+// converter may be able to.
+const turnTimeout = 30 * time.Second
 
-// awaitSpace waits until the work directory has enough space to start.
-func (a *attempt) awaitSpace(ctx context.Context) error {
-	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: spaceTimeout}
-	return retry.Loop(ctx, policy, a.log, "waiting for space in the work directory", func(context.Context) error {
+// awaitTurn waits until the work directory has enough space to start, and until a sick converter may try again.
+func (a *attempt) awaitTurn(ctx context.Context) error {
+	if err := a.streak.pause(ctx); err != nil {
+		return err
+	}
+	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: turnTimeout}
+	return retry.Loop(ctx, policy, a.log, "waiting until this converter can work", func(ctx context.Context) error {
+		if a.streak.sick() {
+			return a.Ready(ctx)
+		}
 		return a.diskFull()
 	})
 }

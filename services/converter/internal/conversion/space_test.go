@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -27,23 +26,22 @@ func TestFullDiskUsesUpNoAttempt(t *testing.T) {
 				}
 				return nil
 			}
-			last := len(message.RetryDelays()) + 1
-			submitted := b.submitLast([]byte("a document"), last)
+			submitted := b.submitLast([]byte("a document"))
 			hand := newByHand()
 			consumer := b.start(hand.convert)
 			next(t, hand.calls)
 			full.Store(true)
 			hand.answer <- failure
-			require.EqualValues(t, last, expect[*conversionv1.ConversionStarted](b).GetAttempt())
+			require.EqualValues(t, 1, expect[*conversionv1.ConversionStarted](b).GetAttempt())
 			consumer.drain()
 			require.NoError(t, next(t, consumer.done))
 			require.Empty(t, b.events, "the attempt has no outcome")
 
 			full.Store(false)
 			consumer = b.start(copies)
-			require.EqualValues(t, last, expect[*conversionv1.ConversionStarted](b).GetAttempt(), "after the delay")
+			require.EqualValues(t, 1, expect[*conversionv1.ConversionStarted](b).GetAttempt(), "after the delay")
 			succeeded := expect[*conversionv1.ConversionSucceeded](b)
-			require.EqualValues(t, last, succeeded.GetAttempt())
+			require.EqualValues(t, 1, succeeded.GetAttempt())
 			require.Equal(t, submitted.GetJobId(), succeeded.GetJobId())
 			b.settled(consumer)
 		})
@@ -75,7 +73,7 @@ func TestAttemptWaitsForSpace(t *testing.T) {
 func TestFailureThatFreesTheDiskCounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.submitLast([]byte("a document"), len(message.RetryDelays())+1)
+	b.submitLast([]byte("a document"))
 	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
 		return engine.Output{}, engine.NoSpace(problem.New(problem.DocumentMalformed, "The document could not be exported."))
 	})

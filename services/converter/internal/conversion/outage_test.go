@@ -1,0 +1,161 @@
+package conversion_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/devstack/testbench"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/conversion"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+)
+
+// TestStoreOutageKeepsTheResult cuts the store off when a document is converted: the same attempt stores the result as
+// soon as the store is back.
+func TestStoreOutageKeepsTheResult(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.StoreEndpoint)
+	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	next(t, hand.calls)
+	link.Cut()
+	hand.answer <- nil
+	expect[*conversionv1.ConversionStarted](b)
+	require.Equal(t, "cannot store the result; retrying", next(t, b.warnings))
+	link.Restore()
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	require.Empty(t, hand.calls, "it is not converted again")
+	b.settled(consumer)
+}
+
+// TestLongStoreOutageFailsNoJob cuts the store off for longer than a converter waits, in an attempt after all delays of
+// the schedule.
+func TestLongStoreOutageFailsNoJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.transferTimeout = time.Second
+	link := testbench.Proxy(t, b.StoreEndpoint)
+	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
+	link.Cut()
+	delays := message.RetryDelays()
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Retries = int32(len(delays)) })
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	retried := expect[*conversionv1.ConversionRetried](b)
+	require.Equal(t, string(problem.StoreUnavailable), retried.GetFailure().GetCode())
+	require.Equal(t, delays[len(delays)-1], retried.GetDelay().AsDuration(), "the last delay repeats")
+	b.settled(consumer)
+}
+
+// TestDocumentThatCausesPanicsFails checks that a document does not occupy converters until its deadline.
+func TestDocumentThatCausesPanicsFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.submitLast([]byte("a hostile document"))
+	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) { panic("index out of range") })
+	expect[*conversionv1.ConversionStarted](b)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
+	require.True(t, failed.GetFailure().GetRetryable())
+	b.settled(consumer)
+}
+
+// TestMissingSourceIsConfirmed checks that a converter's view of the store is not final: it may use another store.
+func TestMissingSourceIsConfirmed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Source.ObjectKey = "gone" })
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionRetried](b)
+	expect[*conversionv1.ConversionStarted](b) // after the first delay
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.SourceMissing), failed.GetFailure().GetCode())
+	b.settled(consumer)
+}
+
+// TestSickConverterMakesNoAttempts checks that a converter that fails at everything leaves the queue to others.
+func TestSickConverterMakesNoAttempts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	broken := &atomic.Bool{}
+	broken.Store(true)
+	probes, attempts := make(chan struct{}, 1000), &atomic.Int64{}
+	b.ready = func(context.Context) error {
+		probes <- struct{}{}
+		if broken.Load() {
+			return errEngine
+		}
+		return nil
+	}
+	const jobs, slots, sickAfter = 12, 2, 3
+	for range jobs {
+		b.submit([]byte("a document"), nil)
+	}
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		if broken.Load() {
+			attempts.Add(1)
+			return engine.Output{}, errEngine
+		}
+		return copies(ctx, request)
+	})
+	for range 3 { // a slot may be in an attempt when the other fails for the third time
+		next(t, probes)
+	}
+	require.LessOrEqual(t, attempts.Load(), int64(sickAfter+slots-1))
+	broken.Store(false)
+	for succeeded := 0; succeeded < jobs; {
+		if _, ok := next(t, b.events).(*conversionv1.ConversionSucceeded); ok {
+			succeeded++
+		}
+	}
+	b.settled(consumer)
+}
+
+// unconfirmed is a broker that takes commands and does not confirm them.
+type unconfirmed struct {
+	conversion.Publisher
+	commands *atomic.Int64
+}
+
+func (u unconfirmed) Publish(ctx context.Context, m message.Message) error {
+	err := u.Publisher.Publish(ctx, m)
+	if _, command := m.Body.(*conversionv1.ConvertRequested); command && u.commands.Add(1) == 1 {
+		return &message.PublishError{Message: m.String(), Kind: message.ErrUnconfirmed}
+	}
+	return err
+}
+
+// TestCommandIsCopiedOnce checks that a retry whose confirmation is lost makes one copy of its command, and not one with
+// each try to publish it.
+func TestCommandIsCopiedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	commands := &atomic.Int64{}
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return unconfirmed{p, commands} }
+	fail := &atomic.Bool{}
+	fail.Store(true)
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		if fail.Swap(false) {
+			return engine.Output{}, errEngine
+		}
+		return copies(ctx, request)
+	})
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionStarted](b).GetAttempt())
+	for range 2 { // the command that was returned to its queue, and its copy after the delay
+		expect[*conversionv1.ConversionStarted](b)
+		require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	}
+	require.EqualValues(t, 1, commands.Load())
+	b.settled(consumer)
+}

@@ -1,0 +1,47 @@
+package conversion
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// streak counts the attempts that failed one after another for no fault of their documents. A converter that fails at
+// everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and makes
+// attempts only now and then until one succeeds.
+type streak struct{ failures atomic.Int64 }
+
+const (
+	// sickAfter is how many failures in a row make a converter sick.
+	sickAfter = 3
+	// firstPause and maxPause bound the time that a sick converter waits before each attempt; it doubles with each failure.
+	firstPause, maxPause = time.Second, 30 * time.Second
+)
+
+// ended counts the end of an attempt.
+func (s *streak) ended(err error) {
+	if err == nil || documentFailed(err) {
+		s.failures.Store(0)
+	} else {
+		s.failures.Add(1)
+	}
+}
+
+func (s *streak) sick() bool { return s.failures.Load() >= sickAfter }
+
+// pause waits for as long as a sick converter should before an attempt.
+func (s *streak) pause(ctx context.Context) error {
+	beyond := s.failures.Load() - sickAfter
+	if beyond < 0 {
+		return nil
+	}
+	const doublings = 5 // 32 s
+	timer := time.NewTimer(min(firstPause<<min(beyond, doublings), maxPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
