@@ -110,7 +110,9 @@ type ConvertRequested struct {
 	// count deliveries that were lost with a connection or a process.
 	Retries int32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
 	// How many of these the document may have caused, for example with a panic of the converter.
-	Suspicions    int32 `protobuf:"varint,7,opt,name=suspicions,proto3" json:"suspicions,omitempty"`
+	Suspicions int32 `protobuf:"varint,7,opt,name=suspicions,proto3" json:"suspicions,omitempty"`
+	// In how many of these the document was not in the store.
+	Misses        int32 `protobuf:"varint,8,opt,name=misses,proto3" json:"misses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,6 +192,13 @@ func (x *ConvertRequested) GetRetries() int32 {
 func (x *ConvertRequested) GetSuspicions() int32 {
 	if x != nil {
 		return x.Suspicions
+	}
+	return 0
+}
+
+func (x *ConvertRequested) GetMisses() int32 {
+	if x != nil {
+		return x.Misses
 	}
 	return 0
 }
@@ -1187,7 +1196,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x02\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x02\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1197,7 +1206,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\aretries\x18\x06 \x01(\x05R\aretries\x12\x1e\n" +
 	"\n" +
 	"suspicions\x18\a \x01(\x05R\n" +
-	"suspicions:\x17\xa2\xbb\x18\x13\n" +
+	"suspicions\x12\x16\n" +
+	"\x06misses\x18\b \x01(\x05R\x06misses:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +

@@ -46,8 +46,7 @@ const (
 )
 
 // TransferTimeout is how long a converter tries to transfer a document or a result: a store that hangs must not occupy a
-// slot forever. 512 MiB need 1 MiB/s. The wait for a turn, two transfers and a conversion stay below the 30 minutes after
-// which RabbitMQ redelivers a message.
+// slot forever. 512 MiB need 1 MiB/s.
 const TransferTimeout = 10 * time.Minute
 
 // attemptTimeout is how long an attempt may take, with all transfers and all programs that it runs one after another.
@@ -62,10 +61,14 @@ func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) 
 	limited, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errTooLong)
 	defer cancel()
 	result, err := a.make(limited)
-	if err != nil && errors.Is(context.Cause(limited), errTooLong) {
-		return nil, fmt.Errorf("%w: %w", errTooLong, err)
+	switch {
+	case err == nil || !errors.Is(context.Cause(limited), errTooLong):
+		return result, err
+	case errors.Is(err, errSuspicious), documentFailed(err):
+		return nil, suspect(fmt.Errorf("%w: %v", errTooLong, err)) //nolint:errorlint // err may be a verdict on half a conversion
+	default:
+		return nil, fmt.Errorf("%w: %v", errTooLong, err) //nolint:errorlint // see above
 	}
-	return result, err
 }
 
 // make converts the document and stores the result. A problem that is not retryable is caused by the document; any
@@ -118,11 +121,11 @@ func (a *attempt) process(
 	defer func() { a.report.message.Fonts = <-fonts }()
 	if err != nil {
 		a.report.converted(output, err)
-		return nil, err
+		return nil, suspect(err)
 	}
 	finish := finishing{attempt: a, request: request, secrets: secrets, output: output, began: began}
 	finished, is, err := finish.finish(ctx)
-	err = a.blameDisk(err, request.Directory)
+	err = suspect(a.blameDisk(err, request.Directory))
 	a.report.converted(output, err)
 	if err != nil {
 		return nil, err
@@ -179,7 +182,7 @@ func (a *attempt) transfer(ctx context.Context, what string, try func(ctx contex
 	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 	err := retry.Loop(ctx, policy, a.log, "cannot "+what+"; retrying", func(ctx context.Context) error {
 		last = try(ctx)
-		if errors.Is(last, errStore) && !errors.Is(last, blob.ErrFull) && a.diskFull() == nil {
+		if errors.Is(last, errStore) && a.diskFull() == nil {
 			return last
 		}
 		return retry.Permanent(last)
@@ -205,7 +208,7 @@ func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	source := a.command.GetSource()
 	content, err := a.Sources.Get(ctx, source.GetObjectKey(), 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {
-		return a.missing(err)
+		return fmt.Errorf("%w: %w", errMissing, err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
@@ -226,48 +229,40 @@ func (a *attempt) tryFetch(ctx context.Context, path string) error {
 		return fmt.Errorf("write the document: %w", err)
 	}
 	if size != source.GetSize() || !bytes.Equal(sum.Sum(nil), source.GetSha256()) {
-		return problem.New(problem.SourceMissing, "The stored file is not the one that was submitted.")
+		return fmt.Errorf("%w: the stored file is not the one that was submitted", errMissing)
 	}
 	return nil
 }
 
-// missing takes the store's answer that there is no such document. It is final only when a later attempt confirms it,
-// usually that of another converter: this one may use another store by mistake, or a proxy may have answered.
-func (a *attempt) missing(cause error) error {
-	if a.command.GetRetries() == 0 {
-		return fmt.Errorf("the document is missing: %w", cause)
-	}
-	return problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(cause)
-}
+// errMissing means that the document is not in the store. It is final only after some attempts, usually of different
+// converters: this one may use another store by mistake, or a proxy may have answered.
+var errMissing = errors.New("the document is missing")
 
 // store stores the result under a key that no other attempt has, and returns its description.
 func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
-	var result *conversionv1.Result
-	err := a.transfer(ctx, "store the result", func(ctx context.Context) (err error) {
-		result, err = a.tryStore(ctx, output, is)
-		return err
-	})
-	return result, err
-}
-
-func (a *attempt) tryStore(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {
 	file, err := os.Open(output.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the result: %w", err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
 	if err != nil {
-		return nil, fmt.Errorf("stat the result: %w", err)
+		return nil, fmt.Errorf("read the result: %w", err)
 	}
 	key := a.command.GetJobId() + "/" + uuid.NewString() + "." + is.Extension
-	sum := sha256.New()
-	err = a.Results.Put(ctx, key, io.TeeReader(file, sum), info.Size(),
-		blob.PutOptions{ContentType: is.MediaType, CreateOnce: true})
+	err = a.transfer(ctx, "store the result", func(ctx context.Context) error {
+		content := io.NewSectionReader(file, 0, size)
+		err := a.Results.Put(ctx, key, content, size, blob.PutOptions{ContentType: is.MediaType, CreateOnce: true})
+		if err != nil && !errors.Is(err, blob.ErrExists) { // an earlier try stored it, and its answer was lost
+			return fmt.Errorf("%w: %w", errStore, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errStore, err)
+		return nil, err
 	}
 	return &conversionv1.Result{
-		ObjectKey: key, ContentType: is.MediaType, Size: info.Size(), Sha256: sum.Sum(nil), Pages: int32(output.Pages),
+		ObjectKey: key, ContentType: is.MediaType, Size: size, Sha256: sum.Sum(nil), Pages: int32(output.Pages),
 	}, nil
 }

@@ -41,9 +41,9 @@ type Deps struct {
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *processdir.Dir
-	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions, and Ready an
-	// error while anything that conversions need does not work.
+	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
 	Space func() error
+	// Ready returns an error while anything that conversions need does not work.
 	Ready func(ctx context.Context) error
 	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
 	TransferTimeout time.Duration
@@ -143,7 +143,7 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 // ConversionStarted is published while the document is converted. It is confirmed before the event that ends the
 // attempt is published.
 func (a *attempt) run(ctx context.Context) error {
-	if err := a.awaitTurn(ctx); err != nil {
+	if err := a.awaitReady(ctx); err != nil {
 		return a.postpone(ctx, err)
 	}
 	a.began = time.Now()
@@ -187,25 +187,34 @@ func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
 // documentFailed reports whether an attempt failed because of its document, for good.
 func documentFailed(err error) bool { return !problem.Describe(problem.From(err).Code).Retryable }
 
-// maxSuspicions is how many attempts may fail in a way that the document may have caused.
-const maxSuspicions = 4
+const (
+	// maxSuspicions is how many attempts may fail in a way that the document may have caused.
+	maxSuspicions = 4
+	// maxMisses is in how many attempts the document may be missing: one converter may use the wrong store.
+	maxMisses = 3
+	// retryFor is how long after its submission a job is retried or postponed. It is the default of --job-deadline: the
+	// status service fails the job then.
+	retryFor = 24 * time.Hour
+)
 
-// suspected reports whether the document may have caused a transient failure: a panic, a disk that is full only while the
-// document is converted, or an attempt that takes too long.
-func suspected(err error) bool {
-	return errors.Is(err, errPanic) || errors.Is(err, engine.ErrNoSpace) || errors.Is(err, errTooLong)
-}
-
-// retry schedules the next attempt. It fails the job only if the document has been suspected often enough: for any other transient failure the document is not to blame, and the job ends with its deadline at the
-// latest.
+// retry schedules the next attempt after a transient failure. It fails the job only if its document has been suspected
+// or missing too often, or if the job is too old.
 func (a *attempt) retry(ctx context.Context, cause error) error {
 	next := proto.CloneOf(a.command)
 	next.Retries++
-	if suspected(cause) {
+	switch {
+	case errors.Is(cause, errSuspicious):
 		next.Suspicions++
+	case errors.Is(cause, errMissing):
+		next.Misses++
 	}
-	if times := next.GetSuspicions(); times == maxSuspicions {
-		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", times).Because(cause))
+	switch {
+	case next.GetMisses() >= maxMisses:
+		return a.fail(ctx, problem.New(problem.SourceMissing, "The uploaded file was removed before it was converted.").Because(cause))
+	case next.GetSuspicions() >= maxSuspicions:
+		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", next.GetSuspicions()).Because(cause))
+	case a.expired():
+		return a.fail(ctx, expired(cause))
 	}
 	delay := message.DelayAfter(int(next.GetRetries()))
 	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
@@ -216,11 +225,24 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 // not count as a delivery of RabbitMQ, and does not bring the command back at once.
 func (a *attempt) postpone(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("postpone: %w", context.Cause(ctx))
+		return fmt.Errorf("wait to start: %w", context.Cause(ctx))
+	}
+	if a.expired() {
+		return a.fail(ctx, expired(cause))
 	}
 	delay := message.DelayAfter(1)
 	a.log.Warn("this converter cannot work; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.postponed(ctx, a.command, delay)
+}
+
+// expired reports whether the job is too old for another attempt.
+func (a *attempt) expired() bool {
+	requested := requestedAt(a.command)
+	return !requested.IsZero() && time.Since(requested) > retryFor
+}
+
+func expired(cause error) *problem.Error {
+	return problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", retryFor).Because(cause)
 }
 
 // facts returns the fields of every log line about an attempt's end.

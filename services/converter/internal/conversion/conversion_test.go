@@ -71,10 +71,10 @@ func TestPermanentFailures(t *testing.T) {
 		"a document's problem": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.PasswordRequired, "It is encrypted.").Because(errEngine)
 		}, problem.PasswordRequired},
-		"no source, again": {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey, c.Retries = "gone", 1 }, never, problem.SourceMissing},
-		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++ }, never, problem.SourceMissing},
-		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++ }, never, problem.SourceMissing},
-		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size-- }, never, problem.SourceMissing},
+		"no source, again": {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey, c.Misses = "gone", 2 }, never, problem.SourceMissing},
+		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++; c.Misses = 2 }, never, problem.SourceMissing},
+		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++; c.Misses = 2 }, never, problem.SourceMissing},
+		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size--; c.Misses = 2 }, never, problem.SourceMissing},
 		"a future format":  {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
 		"a future target":  {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
 		"a crash": {nil, func(context.Context, engine.Request) (engine.Output, error) {
@@ -145,7 +145,7 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.Equal(t, 2, again.Attempt)
 	got, err := again.Message()
 	require.NoError(t, err)
-	command.Retries = 1
+	command.Retries, command.Suspicions = 1, 1
 	require.True(t, proto.Equal(command, got), "the same command")
 }
 

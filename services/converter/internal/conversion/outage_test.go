@@ -2,11 +2,14 @@ package conversion_test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -77,10 +80,10 @@ func TestMissingSourceIsConfirmed(t *testing.T) {
 	consumer := b.start(copies)
 	expect[*conversionv1.ConversionStarted](b)
 	expect[*conversionv1.ConversionRetried](b)
-	expect[*conversionv1.ConversionStarted](b) // after the first delay
-	failed := expect[*conversionv1.ConversionFailed](b)
-	require.Equal(t, string(problem.SourceMissing), failed.GetFailure().GetCode())
 	b.settled(consumer)
+	again, err := b.take(message.Commands).Message() // after the delay
+	require.NoError(t, err)
+	require.EqualValues(t, 1, again.(*conversionv1.ConvertRequested).GetMisses())
 }
 
 // TestSickConverterMakesNoAttempts checks that a converter that fails at everything leaves the queue to others.
@@ -104,7 +107,7 @@ func TestSickConverterMakesNoAttempts(t *testing.T) {
 	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
 		if broken.Load() {
 			attempts.Add(1)
-			return engine.Output{}, errEngine
+			return engine.Output{}, engine.ErrUnavailable
 		}
 		return copies(ctx, request)
 	})
@@ -119,6 +122,64 @@ func TestSickConverterMakesNoAttempts(t *testing.T) {
 		}
 	}
 	b.settled(consumer)
+}
+
+// TestDocumentsMakeNoConverterSick checks that failures that documents may have caused do not stop a converter.
+func TestDocumentsMakeNoConverterSick(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ready = func(context.Context) error { return errEngine }
+	const hostile = 8
+	for range hostile {
+		b.submit([]byte("a hostile document"), nil)
+	}
+	innocent := b.submit([]byte("a document"), nil)
+	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		if content, err := os.ReadFile(request.Source); err != nil || string(content) != "a document" {
+			return engine.Output{}, errEngine
+		}
+		return copies(ctx, request)
+	})
+	for retried := 0; ; {
+		switch m := next(t, b.events).(type) {
+		case *conversionv1.ConversionRetried:
+			retried++
+		case *conversionv1.ConversionSucceeded:
+			require.Equal(t, innocent.GetJobId(), m.GetJobId())
+			require.GreaterOrEqual(t, retried, hostile-1)
+			b.settled(consumer)
+			return
+		}
+	}
+}
+
+// TestOldJobIsNotRetried checks that the command of a job that the status service has failed does not go on forever.
+func TestOldJobIsNotRetried(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"retried": engine.ErrUnavailable, "postponed": engine.NoSpace(errEngine)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			full := &atomic.Bool{}
+			b.space = func() error {
+				if full.Load() {
+					return engine.ErrNoSpace
+				}
+				return nil
+			}
+			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+				command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
+			})
+			consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
+				full.Store(errors.Is(failure, engine.ErrNoSpace))
+				return engine.Output{}, failure
+			})
+			expect[*conversionv1.ConversionStarted](b)
+			failed := expect[*conversionv1.ConversionFailed](b)
+			require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
+			b.settled(consumer)
+		})
+	}
 }
 
 // unconfirmed is a broker that takes commands and does not confirm them.

@@ -12,21 +12,26 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// turnTimeout is how long an attempt waits until this converter can work before its command is postponed: another
+// readyTimeout is how long an attempt waits until this converter can work before its command is postponed: another
 // converter may be able to.
-const turnTimeout = 30 * time.Second
+const readyTimeout = 30 * time.Second
 
-// awaitTurn waits until the work directory has enough space to start, and until a sick converter may try again.
-func (a *attempt) awaitTurn(ctx context.Context) error {
+// checkTimeout bounds one check of what conversions need.
+const checkTimeout = 3 * time.Second
+
+// awaitReady waits until the work directory has enough space to start, and until a sick converter may try again.
+func (a *attempt) awaitReady(ctx context.Context) error {
 	if err := a.streak.pause(ctx); err != nil {
 		return err
 	}
-	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: turnTimeout}
+	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: readyTimeout}
 	return retry.Loop(ctx, policy, a.log, "waiting until this converter can work", func(ctx context.Context) error {
-		if a.streak.sick() {
-			return a.Ready(ctx)
+		if !a.streak.sick() {
+			return a.diskFull()
 		}
-		return a.diskFull()
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		return a.Ready(ctx)
 	})
 }
 
@@ -44,6 +49,8 @@ func (a *attempt) full(ctx context.Context) error {
 	if err := a.diskFull(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	if err := a.Results.Check(ctx); errors.Is(err, blob.ErrFull) {
 		return err
 	}

@@ -2,13 +2,14 @@ package conversion
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
 
-// streak counts the attempts that failed one after another for no fault of their documents. A converter that fails at
+// streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
 // everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and makes
-// attempts only now and then until one succeeds.
+// attempts only now and then until one succeeds. No document can make a converter sick.
 type streak struct{ failures atomic.Int64 }
 
 const (
@@ -20,9 +21,11 @@ const (
 
 // ended counts the end of an attempt.
 func (s *streak) ended(err error) {
-	if err == nil || documentFailed(err) {
+	switch {
+	case err == nil:
 		s.failures.Store(0)
-	} else {
+	case documentFailed(err), errors.Is(err, errSuspicious):
+	default:
 		s.failures.Add(1)
 	}
 }

@@ -13,15 +13,16 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 )
 
 // errZygoteGone means that the zygote ended, and with it a conversion that was not the cause.
-var errZygoteGone = errors.New("LibreOffice's zygote ended")
+var errZygoteGone = fmt.Errorf("%w: LibreOffice's zygote ended", engine.ErrUnavailable)
 
 // errUnanswered means that the zygote did not answer a request that it normally answers within milliseconds.
-var errUnanswered = errors.New("LibreOffice's zygote does not answer")
+var errUnanswered = fmt.Errorf("%w: LibreOffice's zygote does not answer", engine.ErrUnavailable)
 
 // instance is a zygote that is warm: it has loaded LibreOffice and sent its greeting. It is safe for concurrent use.
 type instance struct {

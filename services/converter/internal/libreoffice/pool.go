@@ -14,6 +14,7 @@ import (
 
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
+	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 )
@@ -31,7 +32,10 @@ const (
 var startPolicy = retry.Policy{Initial: 200 * time.Millisecond, Max: maxDelay}
 
 // errStopped means that the engine is no longer running.
-var errStopped = errors.New("the conversion engine has stopped")
+var errStopped = fmt.Errorf("%w: it has stopped", engine.ErrUnavailable)
+
+// acquireTimeout is how long a conversion waits for a LibreOffice that is warm: several starts.
+const acquireTimeout = time.Minute
 
 // pool keeps an instance ready. It is safe for concurrent use.
 type pool struct {
@@ -54,8 +58,10 @@ func newPool(config Config, program, directory string, log *zap.Logger, metrics 
 	return &pool{config: config, program: program, directory: directory, log: log, metrics: metrics, changed: make(chan struct{})}
 }
 
-// acquire waits for an instance and holds it.
+// acquire waits for an instance, for at most acquireTimeout, and holds it.
 func (p *pool) acquire(ctx context.Context) (*instance, error) {
+	timer := time.NewTimer(acquireTimeout)
+	defer timer.Stop()
 	for {
 		p.mu.Lock()
 		current, changed, stopped := p.current, p.changed, p.stopped
@@ -68,6 +74,8 @@ func (p *pool) acquire(ctx context.Context) (*instance, error) {
 		}
 		select {
 		case <-changed:
+		case <-timer.C:
+			return nil, fmt.Errorf("%w: LibreOffice is not loaded after %s", engine.ErrUnavailable, acquireTimeout)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for LibreOffice: %w", ctx.Err())
 		}

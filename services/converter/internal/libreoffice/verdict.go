@@ -20,7 +20,7 @@ var errCrashed = errors.New("the conversion crashed")
 var errNotSaved = errors.New("not saved")
 
 // errRefused means that the zygote could not fork: the machine is short of memory or processes.
-var errRefused = errors.New("refused")
+var errRefused = fmt.Errorf("%w: refused", engine.ErrUnavailable)
 
 // judge returns the result of an attempt, by how it ended and not by LibreOffice's messages. An error with errCrashed
 // in its chain is not final.
@@ -59,7 +59,7 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 	case wire.SaveFailed:
 		return engine.Output{}, problem.New(problem.DocumentMalformed, "The document could not be exported.").Because(errors.Join(errNotSaved, details))
 	case wire.NotConfined:
-		return engine.Output{}, fmt.Errorf("sandbox the child: %w", details)
+		return engine.Output{}, fmt.Errorf("%w: sandbox the child: %w", engine.ErrUnavailable, details)
 	default: // LibreOffice exited by itself: with 77 or 79, its codes for a fatal error, or another one
 		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
 	}

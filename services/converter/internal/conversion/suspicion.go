@@ -6,17 +6,28 @@ import (
 	"runtime/debug"
 
 	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/services/converter/internal/engine"
 )
 
-// errPanic means that this program has a bug that a document may have found.
-var errPanic = errors.New("panic")
+// errSuspicious means that the document may have caused a transient failure: with a panic, for example, or because it
+// fills the disk. A job fails after a few of them, so that a hostile document is not converted again and again.
+var errSuspicious = errors.New("the document may be the cause")
+
+// suspect marks a transient failure of a conversion as suspicious, unless the engine failed.
+func suspect(err error) error {
+	if err == nil || documentFailed(err) || errors.Is(err, engine.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", err, errSuspicious)
+}
 
 // recoverTo turns a panic into an error. Parsers of hostile documents run in this process beside the work on other
 // jobs: a bug that a document triggers in them must end its own job only. It must be called directly by defer.
 func (a *attempt) recoverTo(err *error) {
 	if cause := recover(); cause != nil {
 		a.log.Error("panic", zap.Any("panic", cause), zap.ByteString("stack", debug.Stack()))
-		*err = fmt.Errorf("%w: %v", errPanic, cause)
+		*err = fmt.Errorf("panic: %v (%w)", cause, errSuspicious)
 	}
 }
 
