@@ -113,11 +113,12 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 	ready := func(ctx context.Context) error {
 		return errors.Join(space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
+	stopping := make(chan struct{})
 	converter := conversion.New(conversion.Deps{
 		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
 		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Space: space, Ready: ready,
-		TransferTimeout: conversion.TransferTimeout,
-		Fonts:           library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+		TransferTimeout: conversion.TransferTimeout, Stopping: stopping,
+		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}
 	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{Ready: ready})
@@ -131,6 +132,7 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
 			{Name: "consumer", Run: consumer.Run},
+			announceStop(stopping),
 		},
 		Checks: []health.Check{
 			{Name: "messages", Probe: publisher.Check},
@@ -139,6 +141,16 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 			{Name: "engine", Probe: office.Check},
 		},
 	}, nil
+}
+
+// announceStop is a component that closes stopping before the components ahead of it are stopped.
+func announceStop(stopping chan<- struct{}) host.Component {
+	return host.Component{Name: "stop", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		<-drain
+		close(stopping)
+		return nil
+	}}
 }
 
 // cleanup is a component that removes the work directory after everything else has stopped.

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -178,9 +179,11 @@ func (a *attempt) secrets() (*conversionv1.Secrets, error) {
 func (a *attempt) transfer(ctx context.Context, what string, try func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, a.TransferTimeout)
 	defer cancel()
+	waiting, stop := host.Context(ctx, a.Stopping)
+	defer stop()
 	var last error
 	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
-	err := retry.Loop(ctx, policy, a.log, "cannot "+what+"; retrying", func(ctx context.Context) error {
+	err := retry.Loop(waiting, policy, a.log, "cannot "+what+"; retrying", func(context.Context) error {
 		last = try(ctx)
 		if errors.Is(last, errStore) && a.diskFull() == nil {
 			return last

@@ -70,6 +70,7 @@ type bench struct {
 	ready           func(ctx context.Context) error
 	transferTimeout time.Duration
 	events          <-chan proto.Message
+	stopping        chan struct{}
 	// warnings receives what converters warn of.
 	warnings chan string
 	own      message.Publisher
@@ -83,7 +84,7 @@ func setup(t *testing.T) *bench {
 		Bench: shared, t: t,
 		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
 		space: func() error { return nil }, ready: func(context.Context) error { return nil },
-		transferTimeout: conversion.TransferTimeout, warnings: make(chan string, 1000),
+		transferTimeout: conversion.TransferTimeout, stopping: make(chan struct{}), warnings: make(chan string, 1000),
 	}
 	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
@@ -175,7 +176,7 @@ func (b *bench) start(convert convertFunc) running {
 	converter := conversion.New(conversion.Deps{
 		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
-		TransferTimeout: b.transferTimeout, Fonts: library, PDF: tools,
+		TransferTimeout: b.transferTimeout, Stopping: b.stopping, Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})

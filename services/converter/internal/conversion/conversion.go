@@ -45,6 +45,8 @@ type Deps struct {
 	Space func() error
 	// Ready returns an error while anything that conversions need does not work.
 	Ready func(ctx context.Context) error
+	// Stopping is closed when the converter begins to stop: what waits to start, or for the store, then returns its command.
+	Stopping <-chan struct{}
 	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
 	TransferTimeout time.Duration
 	// Fonts and PDF determine which fonts were used for those that a document refers to.

@@ -59,6 +59,24 @@ func TestLongStoreOutageFailsNoJob(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestStopDoesNotWaitForTheStore checks that a converter that stops returns its command while the store is down.
+func TestStopDoesNotWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.StoreEndpoint)
+	b.converterStore.Endpoint = link.Through(b.StoreEndpoint)
+	link.Cut()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	require.Equal(t, "cannot fetch the document; retrying", next(t, b.warnings))
+	close(b.stopping)
+	consumer.drain()
+	require.NoError(t, next(t, consumer.done))
+	require.Equal(t, string(problem.StoreUnavailable), expect[*conversionv1.ConversionRetried](b).GetFailure().GetCode())
+	require.Equal(t, 2, b.take(message.Commands).Attempt)
+}
+
 // TestDocumentThatCausesPanicsFails checks that a document does not occupy converters until its deadline.
 func TestDocumentThatCausesPanicsFails(t *testing.T) {
 	t.Parallel()

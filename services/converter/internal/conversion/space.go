@@ -8,6 +8,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/disk"
+	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 )
@@ -21,6 +22,8 @@ const checkTimeout = 3 * time.Second
 
 // awaitReady waits until the work directory has enough space to start, and until a sick converter may try again.
 func (a *attempt) awaitReady(ctx context.Context) error {
+	ctx, stop := host.Context(ctx, a.Stopping)
+	defer stop()
 	if err := a.streak.pause(ctx); err != nil {
 		return err
 	}
