@@ -22,9 +22,9 @@ const (
 // ended counts the end of an attempt.
 func (s *streak) ended(err error) {
 	switch {
-	case err == nil:
+	case err == nil, documentFailed(err):
 		s.failures.Store(0)
-	case documentFailed(err), errors.Is(err, errSuspicious):
+	case errors.Is(err, errSuspicious):
 	default:
 		s.failures.Add(1)
 	}
