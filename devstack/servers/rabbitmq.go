@@ -50,7 +50,6 @@ type RabbitMQ struct {
 	Username, Password string
 
 	dir        string
-	durable    bool
 	logFile    func(string) string
 	tools      install.Tools
 	settings   rabbitMQSettings
@@ -58,8 +57,8 @@ type RabbitMQ struct {
 	portMapper *process.Process // guarded by mutex
 }
 
-func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings, durable bool) *RabbitMQ {
-	r := &RabbitMQ{dir: dir, durable: durable, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
+func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings) *RabbitMQ {
+	r := &RabbitMQ{dir: dir, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
 	r.Daemon = daemon.New(rabbitMQName, r.launchNode)
 	return r
 }
@@ -113,12 +112,6 @@ func (r *RabbitMQ) writeFiles() error {
 		"default_pass = " + r.Password,
 		// 30 min in ms, as in the containers. This is the only portable way to set it (3.10 rejects a policy key).
 		"consumer_timeout = 1800000",
-	}
-	if !r.durable {
-		// Tests delete hundreds of quorum queues. If RabbitMQ moves its write-ahead log to the files of the queues at that
-		// moment, all queues can become unavailable with INTERNAL_ERROR (rabbitmq/ra#484, rabbitmq/rabbitmq-server#4512),
-		// which probably was the cause of a failed run. A log of 4 GiB is never full during a run.
-		conf = append(conf, "raft.wal_max_size_bytes = 4294967296")
 	}
 	files := []struct{ name, text string }{
 		{"rabbitmq.conf", strings.Join(conf, "\n") + "\n"},

@@ -65,7 +65,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
-	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ, options.Durable)
+	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ)
 	s.PostgreSQL = newPostgreSQL(
 		filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)

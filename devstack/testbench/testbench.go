@@ -26,9 +26,13 @@ const (
 	// startTimeout includes the installation of everything on a bare machine.
 	startTimeout = 15 * time.Minute
 	cleanTimeout = 30 * time.Second
+	// settleTime is how long a bench on shared servers outlives its test. The broker may still be declaring a queue for a
+	// connection that was closed meanwhile. If RabbitMQ 3.10 deletes a queue at the moment when its dead-letter worker
+	// starts, the supervisor of these workers gives up, and every later declaration of a retry queue fails with 541.
+	settleTime = 2 * time.Second
 )
 
-// Bench is what one test uses. It is removed when the test ends.
+// Bench is what one test uses. It is removed soon after the test.
 type Bench struct {
 	// Space has the vhost, the database and the buckets, which exist and are empty.
 	servers.Space
@@ -64,6 +68,7 @@ func NewPrivate(tb testing.TB) *Bench {
 // with the process, but their directory remains until the next start removes it.
 func Main(m *testing.M) {
 	code := m.Run()
+	removals.Wait()
 	if err := stopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the servers of the tests:", err)
 	}
@@ -78,6 +83,22 @@ var shared = struct { //nolint:gochecknoglobals // see above
 	err     error
 	ours    bool
 }{}
+
+// removals are the benches that are not removed yet.
+var removals sync.WaitGroup //nolint:gochecknoglobals // as above
+
+// removeLater removes a bench after settleTime. Main waits for it.
+func removeLater(b *Bench) {
+	removals.Add(1)
+	time.AfterFunc(settleTime, func() {
+		defer removals.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+		defer cancel()
+		if err := b.Remove(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "remove the space of a test:", err)
+		}
+	})
+}
 
 // sharedServers attaches to the servers of `devstack run`, or starts servers at the first call.
 func sharedServers() (*servers.Servers, error) {
@@ -112,15 +133,11 @@ func stopShared() error {
 	return shared.servers.Stop(ctx)
 }
 
-// newBench creates a vhost, a database and buckets, and removes them when the test ends.
+// newBench creates a vhost, a database and buckets, and removes them after the test.
 func newBench(tb testing.TB, s *servers.Servers) *Bench {
 	tb.Helper()
 	b := &Bench{Space: s.Space("t-" + strings.ToLower(rand.Text()[:12])), Servers: s}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
-		defer cancel()
-		require.NoError(tb, b.Remove(ctx))
-	})
+	tb.Cleanup(func() { removeLater(b) })
 	ctx, cancel := context.WithTimeout(tb.Context(), cleanTimeout)
 	defer cancel()
 	require.NoError(tb, b.Create(ctx))

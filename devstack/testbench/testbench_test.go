@@ -46,11 +46,13 @@ func TestBenchIsRemovedWithItsTest(t *testing.T) { //nolint:tparallel // waits f
 		queue(t, gone, "some")
 	})
 
+	removed := func() bool {
+		exists, err := store(t, gone).BucketExists(t.Context(), gone.ResultsBucket) // it is removed last
+		return err == nil && !exists
+	}
+	require.Eventually(t, removed, time.Minute, 50*time.Millisecond)
 	_, err := connect(t, gone)
 	require.ErrorContains(t, err, "does not exist")
-	exists, err := store(t, gone).BucketExists(t.Context(), gone.ResultsBucket)
-	require.NoError(t, err)
-	require.False(t, exists)
 	_, err = management(t, gone).GetVhost(gone.Vhost)
 	require.Error(t, err)
 }
