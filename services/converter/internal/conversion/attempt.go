@@ -62,14 +62,14 @@ func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) 
 	limited, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errTooLong)
 	defer cancel()
 	result, err := a.make(limited)
-	switch {
-	case err == nil || !errors.Is(context.Cause(limited), errTooLong):
+	if err == nil || !errors.Is(context.Cause(limited), errTooLong) {
 		return result, err
-	case errors.Is(err, errSuspicious), documentFailed(err):
-		return nil, suspect(fmt.Errorf("%w: %v", errTooLong, err)) //nolint:errorlint // err may be a verdict on half a conversion
-	default:
-		return nil, fmt.Errorf("%w: %v", errTooLong, err) //nolint:errorlint // see above
 	}
+	tooLong := fmt.Errorf("%w: %v", errTooLong, err) //nolint:errorlint // err may be a verdict on half a conversion
+	if errors.Is(err, errSuspicious) || documentFailed(err) {
+		return nil, suspect(tooLong)
+	}
+	return nil, tooLong
 }
 
 // make converts the document and stores the result. A problem that is not retryable is caused by the document; any
@@ -248,6 +248,7 @@ func (a *attempt) store(ctx context.Context, output engine.Output, is format.Tar
 		return nil, fmt.Errorf("open the result: %w", err)
 	}
 	defer file.Close()
+	// The hash is computed first: a store that has the blob from an earlier try does not read it again.
 	sum := sha256.New()
 	size, err := io.Copy(sum, file)
 	if err != nil {

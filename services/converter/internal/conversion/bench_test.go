@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,6 +206,18 @@ func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequeste
 	}
 	b.publish(message.Message{Body: command, JobID: command.GetJobId()})
 	return command
+}
+
+// disk makes the work directory full while the returned value is true.
+func (b *bench) disk() *atomic.Bool {
+	full := &atomic.Bool{}
+	b.space = func() error {
+		if full.Load() {
+			return engine.ErrNoSpace
+		}
+		return nil
+	}
+	return full
 }
 
 // submitLast is submit for a job whose document has been suspected as often as is allowed, but for one more time.

@@ -216,7 +216,7 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	case next.GetSuspicions() >= maxSuspicions:
 		return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The conversion failed %d times because of internal errors.", next.GetSuspicions()).Because(cause))
 	case a.expired():
-		return a.fail(ctx, expired(cause))
+		return a.expire(ctx, cause)
 	}
 	delay := message.DelayAfter(int(next.GetRetries()))
 	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
@@ -230,7 +230,7 @@ func (a *attempt) postpone(ctx context.Context, cause error) error {
 		return fmt.Errorf("wait to start: %w", context.Cause(ctx))
 	}
 	if a.expired() {
-		return a.fail(ctx, expired(cause))
+		return a.expire(ctx, cause)
 	}
 	delay := message.DelayAfter(1)
 	a.log.Warn("this converter cannot work; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
@@ -243,8 +243,9 @@ func (a *attempt) expired() bool {
 	return !requested.IsZero() && time.Since(requested) > retryFor
 }
 
-func expired(cause error) *problem.Error {
-	return problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", retryFor).Because(cause)
+// expire fails the job because it is too old.
+func (a *attempt) expire(ctx context.Context, cause error) error {
+	return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", retryFor).Because(cause))
 }
 
 // facts returns the fields of every log line about an attempt's end.

@@ -178,13 +178,7 @@ func TestOldJobIsNotRetried(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			full := &atomic.Bool{}
-			b.space = func() error {
-				if full.Load() {
-					return engine.ErrNoSpace
-				}
-				return nil
-			}
+			full := b.disk()
 			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
 				command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
 			})

@@ -19,13 +19,7 @@ func TestFullDiskUsesUpNoAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			full := &atomic.Bool{}
-			b.space = func() error {
-				if full.Load() {
-					return engine.ErrNoSpace
-				}
-				return nil
-			}
+			full := b.disk()
 			submitted := b.submitLast([]byte("a document"))
 			hand := newByHand()
 			consumer := b.start(hand.convert)
