@@ -79,7 +79,7 @@ func (p *places) add(d *document, shared bool) error {
 	return p.conflict(*d)
 }
 
-// take gives the place to the document if the place is free. It reports whether the document has the place.
+// take reserves a place for a document unless another has it. It reports whether the document has the place.
 func (p *places) take(place string, d document) bool {
 	other, taken := p.taken[place]
 	if !taken {

@@ -53,7 +53,7 @@ func (s *statusService) frozen() chan struct{} {
 	return s.hang
 }
 
-// put gives a job a new version with a status. If report is set, it reports the change to the gateway.
+// put stores a new version of a job with a status. If report is set, it reports the change to the gateway.
 func (s *statusService) put(id uuid.UUID, status jobapi.Status, report bool) {
 	s.mu.Lock()
 	s.jobs[id], s.version[id] = status, s.version[id]+1
