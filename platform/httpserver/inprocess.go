@@ -46,26 +46,28 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 		stop()
 		writer.CloseWithError(err) // io.EOF for nil
 	}()
+	var response *http.Response
+	var err error
 	select {
-	case response := <-w.committed:
-		return p.answer(response, request, &responseBody{PipeReader: body, cancel: cancel}), nil
-	case err := <-failed:
+	case response = <-w.committed:
+	case err = <-failed:
 		select {
-		case response := <-w.committed:
-			return p.answer(response, request, &responseBody{PipeReader: body, cancel: cancel}), nil
+		case response = <-w.committed:
 		default:
-			cancel()
-			return nil, err
 		}
 	case <-ctx.Done():
-		cancel()
-		return nil, context.Cause(ctx)
 	}
-}
-
-func (inProcess) answer(response *http.Response, request *http.Request, body *responseBody) *http.Response {
-	response.Request, response.Body = request, body
-	return response
+	// What a handler still responds when its client has gone reaches nobody, over a network. It must not depend on
+	// which of the two is noticed first.
+	if cause := context.Cause(ctx); cause != nil {
+		response, err = nil, cause
+	}
+	if response == nil {
+		cancel()
+		return nil, err
+	}
+	response.Request, response.Body = request, &responseBody{PipeReader: body, cancel: cancel}
+	return response, nil
 }
 
 // receivedRequest returns the request as a server would see it.

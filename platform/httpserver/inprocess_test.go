@@ -258,6 +258,26 @@ func TestInProcessContext(t *testing.T) {
 	require.ErrorIs(t, <-left, context.Canceled, "the body was closed")
 }
 
+// TestInProcessResponseToNobody checks that the response of a handler that ends because its client has left is never
+// taken for a response to that client.
+func TestInProcessResponseToNobody(t *testing.T) {
+	t.Parallel()
+	errLeft := errors.New("the client has left")
+	for range 2000 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		called := make(chan struct{})
+		go func() {
+			<-called
+			cancel(errLeft)
+		}()
+		_, err := do(t, func(_ http.ResponseWriter, r *http.Request) {
+			close(called)
+			<-r.Context().Done()
+		}, newRequest(t, http.MethodGet, nil).WithContext(ctx))
+		require.ErrorIs(t, err, errLeft)
+	}
+}
+
 func TestInProcessPanics(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []any{"broken", http.ErrAbortHandler} {
