@@ -115,7 +115,8 @@ func rank(s Status) int {
 	return 1
 }
 
-// Ended means that the job has ended. The first end counts, whichever attempt it belongs to.
+// Ended means that the job has ended. The first end counts, whichever attempt it belongs to. If a later attempt is known by
+// then, the job keeps the number of that.
 type Ended struct {
 	ID
 
@@ -149,9 +150,7 @@ func (e Ended) apply(j *Job) bool {
 		return false
 	}
 	j.Status = e.Status
-	if e.Attempt > 0 {
-		j.Attempt = e.Attempt
-	}
+	j.Attempt = max(j.Attempt, e.Attempt) // clients never see it go back
 	if !e.StartedAt.IsZero() {
 		j.StartedAt = e.StartedAt
 	}

@@ -221,7 +221,11 @@ func testOrderDoesNotMatter(t *suite) {
 			for _, batch := range batches(t, shuffle(t, history, label)) {
 				apply(t, store, readdress(batch, id)...)
 			}
-			require.Equal(t, contents(want), contents(read(t, store, id)))
+			got := read(t, store, id)
+			if got.Status.Terminal() {
+				got.Attempt = want.Attempt // it depends on whether a later attempt was known when the job ended
+			}
+			require.Equal(t, contents(want), contents(got))
 		}
 	})
 }

@@ -1,0 +1,4 @@
+package httpapi
+
+// Represent returns the public representation of a visible job.
+var Represent = represent
