@@ -61,7 +61,7 @@ func run(streams *invocation.Streams, source config.Source) (invocation.Code, er
 	}
 	given := commands{Convert: convert.Command{Options: convert.NewFlags()}}
 	parsed, err := config.ParseCommands("docmill", description, &given, source, config.Defaults{
-		"admin_address": serve.AdminAddress, "default_server": remote.DefaultServer, "version": version(),
+		"admin_address": serve.AdminAddress, "drain_delay": "0s", "default_server": remote.DefaultServer, "version": version(),
 	})
 	if err != nil {
 		return invocation.Usage, err

@@ -2,8 +2,8 @@ package system
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -65,7 +65,7 @@ const stopGrace = 40 * time.Second
 // Service is a Docmill service as a child process. It can be stopped, killed and restarted on the same ports.
 type Service struct {
 	*daemon.Daemon
-	// AdminURL is the base URL of /healthz, /readyz and /metrics.
+	// AdminURL is the base URL of /healthz, /readyz, /startupz and /metrics.
 	AdminURL string
 	// URL is the base URL of its API; empty for the converter, which only consumes messages.
 	URL string
@@ -118,6 +118,9 @@ func (s *Service) environment() []string {
 		}
 	}
 	env = append(env, s.env...)
+	if s.name == Gateway || s.name == Status { // no load balancer is in front of them, so their delay would only cost time
+		env = append(env, "DOCMILL_DRAIN_DELAY=0s")
+	}
 	env = append(env, "DOCMILL_ADMIN_ADDRESS="+strings.TrimPrefix(s.AdminURL, "http://"))
 	if s.URL != "" {
 		env = append(env, "DOCMILL_ADDRESS="+strings.TrimPrefix(s.URL, "http://"))
@@ -128,9 +131,9 @@ func (s *Service) environment() []string {
 // Ready returns nil if the service and its dependencies are ready.
 func (s *Service) Ready(ctx context.Context) error { return Ready(ctx, s.name, s.AdminURL) }
 
-// Ready returns nil if the service with that admin URL is ready.
+// Ready returns nil if the service with that admin URL is ready, and all of its dependencies work.
 func Ready(ctx context.Context, name, adminURL string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminURL+"/readyz", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminURL+"/readyz?verbose", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("check the readiness of %s: %w", name, err)
 	}
@@ -139,10 +142,26 @@ func Ready(ctx context.Context, name, adminURL string) error {
 		return fmt.Errorf("check the readiness of %s: %w", name, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusOK {
+	var found struct {
+		Ready  bool              `json:"ready"`
+		Phase  string            `json:"phase"`
+		Checks map[string]string `json:"checks"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&found); err != nil {
+		return fmt.Errorf("check the readiness of %s (%s): %w", name, response.Status, err)
+	}
+	var broken []string
+	if !found.Ready {
+		broken = append(broken, "not ready "+found.Phase)
+	}
+	for dependency, state := range found.Checks {
+		if state != "ok" {
+			broken = append(broken, dependency+": "+state)
+		}
+	}
+	if len(broken) == 0 {
 		return nil
 	}
-	const enough = 2 << 10
-	reason, _ := io.ReadAll(io.LimitReader(response.Body, enough))
-	return fmt.Errorf("%s is not ready (%s): %s", name, response.Status, strings.TrimSpace(string(reason)))
+	slices.Sort(broken)
+	return fmt.Errorf("%s is not ready: %s", name, strings.Join(broken, "; "))
 }

@@ -1,10 +1,11 @@
 // Package host runs the components of a service: it starts them in order, stops them in reverse order, and stops the
 // service on a signal or when a component fails.
 //
-// Stopping is defined here. SIGTERM or SIGINT begins a drain: the components stop one after another, the last one
-// started first, and each finishes its current work. When the drain deadline passes, or a second signal arrives, the
-// components' context is canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is
-// acknowledged before its effect is durable.
+// Stopping is defined here. SIGTERM or SIGINT begins it: the service is [Leaving], but works as before for the drain delay,
+// so that load balancers notice. Then it drains: the components stop one after another, the last one started first, and
+// each finishes its current work. When the drain deadline passes, or a second signal arrives, the components' context is
+// canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is acknowledged before its effect is
+// durable.
 package host
 
 import (
@@ -15,19 +16,26 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// Config limits the time that stopping takes.
+// Config limits the time that stopping takes. A program that embeds it defines the default of the delay, drain_delay.
+//
+//nolint:lll // kong's tags cannot be wrapped
 type Config struct {
-	DrainTimeout time.Duration `name:"drain-timeout" default:"30s" help:"Maximum time to finish current work when the service stops, for example 30s or 2m."`
+	DrainDelay   time.Duration `name:"drain-delay" default:"${drain_delay}" help:"Time after SIGTERM in which the service still works as before, while /readyz already answers 503, so that load balancers stop to send requests before the service stops to accept them. The grace period of the orchestrator (Kubernetes: terminationGracePeriodSeconds) must be a few seconds longer than drain-delay and drain-timeout together."`
+	DrainTimeout time.Duration `name:"drain-timeout" default:"30s" help:"Maximum time to finish current work when the service stops, after the drain-delay; for example 30s or 2m."`
 }
 
-// Validate rejects a negative time.
+// Validate rejects negative times.
 func (c Config) Validate() error {
+	if c.DrainDelay < 0 {
+		return fmt.Errorf("setting drain-delay: %s is negative", c.DrainDelay)
+	}
 	if c.DrainTimeout < 0 {
 		return fmt.Errorf("setting drain-timeout: %s is negative", c.DrainTimeout)
 	}
@@ -59,25 +67,41 @@ func Run(ctx context.Context, log *zap.Logger, config Config, components ...Comp
 func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, components []Component) error {
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
+	phase := &atomic.Int32{}
+	hard = withPhase(hard, phase)
 	h := &running{log: log, failed: make(chan error, len(components))}
 
 	cause := h.start(ctx, hard, signals, components)
 	if cause == nil {
 		log.Info("ready")
+		phase.Store(int32(Serving))
 		cause = h.wait(ctx, signals)
+		phase.Store(int32(Leaving))
+		if errors.Is(cause, errStop) {
+			cause = h.linger(config.DrainDelay, signals)
+		}
 	}
+	phase.Store(int32(Leaving))
+	timeout := config.DrainTimeout
 	var failure error
-	if !errors.Is(cause, errStop) {
+	switch {
+	case errors.Is(cause, errHurry):
+		timeout = 0
+	case errors.Is(cause, errStop):
+	default:
 		failure = cause
 		log.Error("component failed; stopping the service", zap.Error(cause))
-	} else {
-		log.Info("draining", zap.Duration("deadline", config.DrainTimeout))
 	}
-	return errors.Join(failure, h.stop(abandon, config.DrainTimeout, signals))
+	log.Info("draining", zap.Duration("deadline", timeout))
+	return errors.Join(failure, h.stop(abandon, timeout, signals))
 }
 
-// errStop is the cause of an ordinary stop.
-var errStop = errors.New("stop requested")
+// The causes of an ordinary stop.
+var (
+	errStop = errors.New("stop requested")
+	// errHurry means that a second signal arrived in the drain delay.
+	errHurry = errors.New("a second signal arrived")
+)
 
 // running holds the started components, in order.
 type running struct {
@@ -137,6 +161,24 @@ func (h *running) wait(ctx context.Context, signals <-chan os.Signal) error {
 		return errStop
 	case <-ctx.Done():
 		return errStop
+	}
+}
+
+// linger waits for the drain delay. It returns the cause of the stop.
+func (h *running) linger(delay time.Duration, signals <-chan os.Signal) error {
+	if delay == 0 {
+		return errStop
+	}
+	h.log.Info("stop requested; still serving for the drain delay", zap.Duration("delay", delay))
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return errStop
+	case <-signals:
+		return errHurry
+	case err := <-h.failed:
+		return err
 	}
 }
 

@@ -54,7 +54,7 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 		<-drain
 		return nil
 	}}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, signals, []Component{j.part("a"), j.part("b"), last})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Minute}, signals, []Component{j.part("a"), j.part("b"), last})
 	require.NoError(t, err)
 	require.Equal(t, []string{"start a", "start b", "stop b", "stop a"}, j.lines)
 }
@@ -64,7 +64,7 @@ func TestFailingComponentStopsTheOthers(t *testing.T) {
 	j := &journal{}
 	boom := errors.New("boom")
 	failing := Component{Name: "f", Run: func(context.Context, func(), <-chan struct{}) error { return boom }}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{j.part("a"), failing, j.part("never")})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Minute}, nil, []Component{j.part("a"), failing, j.part("never")})
 	require.ErrorIs(t, err, boom)
 	require.ErrorContains(t, err, "f: boom")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
@@ -73,7 +73,7 @@ func TestFailingComponentStopsTheOthers(t *testing.T) {
 func TestUnexpectedEndIsAFailure(t *testing.T) {
 	t.Parallel()
 	quitter := Component{Name: "q", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error { ready(); return nil }}
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{quitter})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Minute}, nil, []Component{quitter})
 	require.ErrorContains(t, err, "q: ended unexpectedly")
 }
 
@@ -86,7 +86,7 @@ func TestContextEndsTheServiceCleanly(t *testing.T) {
 		<-drain
 		return hard.Err()
 	}}
-	require.NoError(t, run(ctx, zaptest.NewLogger(t), Config{time.Minute}, nil, []Component{part}))
+	require.NoError(t, run(ctx, zaptest.NewLogger(t), Config{DrainTimeout: time.Minute}, nil, []Component{part}))
 }
 
 func TestDrainDeadlineAbandons(t *testing.T) {
@@ -97,7 +97,7 @@ func TestDrainDeadlineAbandons(t *testing.T) {
 		<-running
 		signals <- syscall.SIGTERM
 	}()
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Millisecond}, signals, []Component{j.part("a"), stuck("s", running)})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Millisecond}, signals, []Component{j.part("a"), stuck("s", running)})
 	require.ErrorIs(t, err, ErrAbandoned)
 	require.ErrorContains(t, err, "the drain deadline passed while s was stopping")
 }
@@ -111,10 +111,57 @@ func TestSecondSignalAbandons(t *testing.T) {
 		signals <- syscall.SIGTERM
 		signals <- syscall.SIGTERM
 	}()
-	err := run(t.Context(), zaptest.NewLogger(t), Config{time.Hour}, signals, []Component{j.part("a"), stuck("s", running)})
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Hour}, signals, []Component{j.part("a"), stuck("s", running)})
 	require.ErrorIs(t, err, ErrAbandoned)
 	require.ErrorContains(t, err, "a second signal arrived while s was stopping")
 	require.Equal(t, []string{"start a", "stop a"}, j.lines)
+}
+
+// TestDrainDelay checks that components work for the delay, and can know that the service is about to stop.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	signals := make(chan os.Signal, 2)
+	const delay = 50 * time.Millisecond
+	var lasted time.Duration
+	part := Component{Name: "p", Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		signals <- syscall.SIGTERM
+		began := time.Now()
+		<-drain
+		lasted = time.Since(began)
+		if PhaseOf(ctx) != Leaving {
+			return errors.New("the phase is not Leaving")
+		}
+		return nil
+	}}
+	require.NoError(t, run(t.Context(), zaptest.NewLogger(t), Config{DrainDelay: delay, DrainTimeout: time.Minute}, signals, []Component{part}))
+	require.GreaterOrEqual(t, lasted, delay)
+}
+
+func TestSecondSignalEndsTheDrainDelay(t *testing.T) {
+	t.Parallel()
+	running, signals := make(chan struct{}), make(chan os.Signal)
+	go func() {
+		<-running
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+	}()
+	config := Config{DrainDelay: time.Hour, DrainTimeout: time.Hour}
+	err := run(t.Context(), zaptest.NewLogger(t), config, signals, []Component{stuck("s", running)})
+	require.ErrorIs(t, err, ErrAbandoned)
+}
+
+func TestFailureEndsTheDrainDelay(t *testing.T) {
+	t.Parallel()
+	signals := make(chan os.Signal)
+	boom := errors.New("boom")
+	failing := Component{Name: "f", Run: func(_ context.Context, ready func(), _ <-chan struct{}) error {
+		ready()
+		signals <- syscall.SIGTERM
+		return boom
+	}}
+	config := Config{DrainDelay: time.Hour, DrainTimeout: time.Hour}
+	require.ErrorIs(t, run(t.Context(), zaptest.NewLogger(t), config, signals, []Component{failing}), boom)
 }
 
 func TestContextEndsWithDrainOrItsParent(t *testing.T) {

@@ -183,8 +183,20 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
+// closeWhenLeaving ends each connection with its next response once the service is about to stop: the client's next
+// connection is then to another replica.
+func closeWhenLeaving(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host.PhaseOf(r.Context()) == host.Leaving {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Component returns a component that serves handler on address. When it drains, it stops accepting connections, lets
-// current requests finish, and notifies handlers that wait (long polls) through Draining.
+// current requests finish, and notifies handlers that wait (long polls) through Draining. The context of a request has
+// the host.Phase of the service.
 func Component(name, address string, handler http.Handler, log *zap.Logger) host.Component {
 	return host.Component{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -192,11 +204,11 @@ func Component(name, address string, handler http.Handler, log *zap.Logger) host
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 		server := &http.Server{
-			Handler:           limitBody(handler),
+			Handler:           closeWhenLeaving(limitBody(handler)),
 			ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 			ErrorLog: zap.NewStdLog(log.With(zap.String("component", name))),
 			BaseContext: func(net.Listener) context.Context {
-				return context.WithValue(context.Background(), drainKey{}, drain)
+				return context.WithValue(context.WithoutCancel(ctx), drainKey{}, drain)
 			},
 		}
 		log.Info("listening", zap.String("component", name), zap.Stringer("address", listener.Addr()))

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +28,7 @@ import (
 // Settings are the settings that all services have. A service embeds them in its own.
 type Settings struct {
 	Admin struct {
-		Address string `default:"${admin_address}" help:"Address of the private admin port with /healthz, /readyz, /metrics and /debug/pprof."`
+		Address string `default:"${admin_address}" help:"Address of the private admin port with /healthz, /readyz, /startupz, /metrics and /debug/pprof."`
 	} `embed:"" prefix:"admin-"`
 	Host  host.Config    `embed:""`
 	Log   logging.Config `embed:"" prefix:"log-"`
@@ -47,9 +49,14 @@ type About struct {
 	Command string
 	// Description is one or two sentences for --help.
 	Description string
-	// AdminAddress is the default of the setting admin-address.
+	// AdminAddress is the default of the setting admin-address, and DrainDelay that of drain-delay.
 	AdminAddress string
+	DrainDelay   time.Duration
 }
+
+// DrainDelay is the default delay of a service that has callers: a load balancer that checks /readyz every second or two has
+// noticed by then.
+const DrainDelay = 5 * time.Second
 
 func (a About) command() string { return cmp.Or(a.Command, a.Name) }
 
@@ -65,7 +72,7 @@ type Assembly struct {
 	Handler http.Handler
 	// Components run together and start in this order.
 	Components []host.Component
-	// Checks are the checks of /readyz.
+	// Checks are those of the dependencies, for /readyz and the metrics.
 	Checks []health.Check
 }
 
@@ -77,28 +84,37 @@ const (
 )
 
 // Main runs a service until it is stopped and returns the exit code of the process. With "healthcheck" as first
-// argument it instead checks whether the service that runs with these settings is ready, for the health check of
-// containers.
+// argument it instead queries the service that runs with these settings; see [Healthcheck]. The second argument may then
+// be the endpoint.
 func Main(about About, settings Configured, src config.Source, stderr io.Writer, assemble func(Process) (Assembly, error)) int {
-	healthcheck := len(src.Args) > 0 && src.Args[0] == "healthcheck"
-	if healthcheck {
-		src.Args = src.Args[1:]
+	endpoint := ""
+	if len(src.Args) > 0 && src.Args[0] == "healthcheck" {
+		endpoint, src.Args = "healthz", src.Args[1:]
+		if len(src.Args) > 0 && !strings.HasPrefix(src.Args[0], "-") {
+			endpoint, src.Args = src.Args[0], src.Args[1:]
+		}
 	}
 	command := about.command()
-	err := config.Parse(command, about.Description, settings, src, config.Defaults{"admin_address": about.AdminAddress})
+	err := config.Parse(command, about.Description, settings, src, config.Defaults{
+		"admin_address": about.AdminAddress, "drain_delay": about.DrainDelay.String(),
+	})
 	if err != nil {
 		return report(stderr, command, err, exitSettings)
 	}
-	if healthcheck {
-		return Healthcheck(about, settings, stderr)
+	if endpoint != "" {
+		return Healthcheck(about, settings, endpoint, stderr)
 	}
 	return Run(about, settings, stderr, assemble)
 }
 
-// Healthcheck checks whether the service that runs with these settings is ready, and returns the exit code of the
-// process.
-func Healthcheck(about About, settings Configured, stderr io.Writer) int {
-	err := health.CheckReady(context.Background(), settings.Common().Admin.Address)
+// Healthcheck queries an endpoint of the service that runs with these settings, healthz, readyz or startupz, and returns
+// the exit code of the process: 0 if the answer is 200. It is for containers, which have no HTTP client.
+func Healthcheck(about About, settings Configured, endpoint string, stderr io.Writer) int {
+	if !slices.Contains([]string{"healthz", "readyz", "startupz"}, endpoint) {
+		err := fmt.Errorf("healthcheck %s: there are only healthz, readyz and startupz", endpoint)
+		return report(stderr, about.command(), err, exitSettings)
+	}
+	err := health.Query(context.Background(), settings.Common().Admin.Address, endpoint)
 	return report(stderr, about.command(), err, exitFailed)
 }
 

@@ -41,6 +41,14 @@ func TestBadSettingStopsTheStart(t *testing.T) {
 	require.Contains(t, stderr.String(), "drain-timeout")
 }
 
+func TestHealthcheckOfAnUnknownEndpoint(t *testing.T) {
+	t.Parallel()
+	var stderr bytes.Buffer
+	code := service.Main(about(), &settings{}, config.Source{Args: []string{"healthcheck", "metrics"}, Stdout: &stderr}, &stderr, nil)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr.String(), "startupz")
+}
+
 func TestHealthcheckWithoutAService(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
@@ -58,7 +66,9 @@ func TestLife(t *testing.T) { //nolint:paralleltest // see above
 	part := host.Component{Name: "greeter", Run: func(_ context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		var stderr bytes.Buffer
-		healthcheck = service.Main(about(), &settings{}, config.Source{Args: append([]string{"healthcheck"}, arguments...), Stdout: &stderr}, &stderr, nil)
+		for _, check := range [][]string{{"healthcheck"}, {"healthcheck", "healthz"}} {
+			healthcheck += service.Main(about(), &settings{}, config.Source{Args: append(check, arguments...), Stdout: &stderr}, &stderr, nil)
+		}
 		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
 			return err
 		}
@@ -72,6 +82,6 @@ func TestLife(t *testing.T) { //nolint:paralleltest // see above
 			return service.Assembly{Components: []host.Component{part}}, nil
 		})
 	require.Zero(t, code)
-	require.Zero(t, healthcheck, "the service is ready while it runs")
+	require.Zero(t, healthcheck, "the service is alive")
 	require.Equal(t, "hello", s.Greeting)
 }

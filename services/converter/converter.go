@@ -134,11 +134,12 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 			{Name: "consumer", Run: consumer.Run},
 			announceStop(stopping),
 		},
+		// A converter has no callers. A rolling update must wait until the new one works.
 		Checks: []health.Check{
-			{Name: "messages", Probe: publisher.Check},
-			{Name: "commands", Probe: consumer.Check},
-			{Name: "blobs", Probe: deps.Sources.Check},
-			{Name: "engine", Probe: office.Check},
+			{Name: "messages", Probe: publisher.Check, Essential: true},
+			{Name: "commands", Probe: consumer.Check, Essential: true},
+			{Name: "blobs", Probe: deps.Sources.Check, Essential: true},
+			{Name: "engine", Probe: office.Check, Essential: true},
 		},
 	}, nil
 }

@@ -134,7 +134,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "announcements", Run: listener.Run},
 			{Name: "streams", Run: streams.Run},
 		},
-		// The status service is not checked: without it documents are still accepted and converted.
+		// None is essential: without the queue or the store, polls are still answered, and everything else with a problem that
+		// says when to try again.
 		Checks: []health.Check{
 			{Name: "messages", Probe: publisher.Check},
 			{Name: "blobs", Probe: deps.Sources.Check},

@@ -78,7 +78,7 @@ func parse(t testing.TB, bench *testbench.Bench, more ...string) settings {
 	source := config.Source{
 		Args: more, Environ: append(bench.BrokerEnv(), bench.DatabaseEnv()...), Stdout: io.Discard, Exit: func(int) {},
 	}
-	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": freeAddress(t)}))
+	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": freeAddress(t), "drain_delay": "0s"}))
 	return s
 }
 
@@ -117,10 +117,13 @@ func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration,
 // poll is the interval of the tests' own polling.
 const poll = 10 * time.Millisecond
 
-// ready waits until the replica is ready.
+// ready waits until the replica and all of its dependencies work.
 func (r replica) ready(t testing.TB) replica {
 	t.Helper()
-	require.Eventually(t, func() bool { return get(t, r.admin+"/readyz").StatusCode == http.StatusOK }, patience, poll)
+	require.Eventually(t, func() bool {
+		got := get(t, r.admin+"/readyz?verbose")
+		return got.StatusCode == http.StatusOK && bytes.Count(got.Body, []byte(`"ok"`)) == 2
+	}, patience, poll)
 	return r
 }
 

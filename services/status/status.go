@@ -104,8 +104,9 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "dead letters", Run: deadConsumer.Run},
 			{Name: "deadline", Run: sweep.Run},
 		},
+		// Polls do not need the queue.
 		Checks: []health.Check{
-			{Name: "job-store", Probe: deps.Jobs.Check},
+			{Name: "job-store", Probe: deps.Jobs.Check, Essential: true},
 			{Name: "messages", Probe: eventsConsumer.Check},
 		},
 	}, nil

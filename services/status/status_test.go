@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -358,6 +359,8 @@ func TestRabbitMQOutageUnderLoad(t *testing.T) {
 	require.NoError(t, bench.Servers.RabbitMQ.Kill())
 	_, found := r.job(t, known)
 	require.True(t, found, "polls do not need the broker")
+	require.Eventually(t, func() bool { return !bytes.Contains(get(t, r.admin+"/readyz?verbose").Body, []byte(`"messages":"ok"`)) }, patience, poll)
+	require.Equal(t, http.StatusOK, get(t, r.admin+"/readyz").StatusCode)
 	require.NoError(t, bench.Servers.RabbitMQ.Start(t.Context()))
 	r.ready(t)
 	close(stop)

@@ -61,7 +61,7 @@ func New(s Settings, p service.Process, dir *datadir.Dir, serve func(service.Ass
 	return service.Assembly{
 		Handler: gatewaySide.Handler,
 		Checks: slices.Concat(
-			[]health.Check{{Name: "database", Probe: dir.Check}},
+			[]health.Check{{Name: "database", Probe: dir.Check, Essential: true}},
 			named("status", statusSide.Checks), named("converter", converterSide.Checks), named("gateway", gatewaySide.Checks),
 		),
 		Components: []host.Component{
@@ -116,11 +116,12 @@ func newBox(settings seal.Config, dir *datadir.Dir) (*seal.Box, error) {
 	return seal.New(seal.Config{Keys: config.NewSecret(settings.Keys.Reveal() + "\n" + key.Reveal())})
 }
 
-// named returns a service's checks under its name.
+// named returns a service's checks under its name. None of them is essential: this process answers polls as long as it has
+// its database.
 func named(service string, checks []health.Check) []health.Check {
 	checks = slices.Clone(checks)
 	for i := range checks {
-		checks[i].Name = service + "-" + checks[i].Name
+		checks[i].Name, checks[i].Essential = service+"-"+checks[i].Name, false
 	}
 	return checks
 }

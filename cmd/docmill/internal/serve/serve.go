@@ -24,7 +24,8 @@ const AdminAddress = "127.0.0.1:8081"
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Command struct {
-	Task string `arg:"" optional:"" enum:"run,healthcheck" default:"run" help:"run (the default), or healthcheck: exits with 0 if the Docmill with these settings is ready."`
+	Task     string `arg:"" optional:"" enum:"run,healthcheck" default:"run" help:"run (the default), or healthcheck: exits with 0 if the Docmill with these settings answers at the endpoint."`
+	Endpoint string `arg:"" optional:"" enum:"healthz,readyz,startupz" default:"healthz" help:"Endpoint of the private port for healthcheck: healthz (the default; it runs), readyz (it accepts requests), or startupz (it could convert documents at least once)."`
 
 	service.Settings `embed:""`
 
@@ -43,14 +44,14 @@ Examples:
 
     docmill serve
     docmill serve --data=/var/lib/docmill --address=0.0.0.0:8080
-    docmill serve healthcheck && echo ready`
+    docmill serve healthcheck readyz && echo ready`
 }
 
 // Run runs the command.
 func (c *Command) Run(streams *invocation.Streams) error {
 	about := service.About{Name: "docmill", Command: "docmill serve"}
 	if c.Task == "healthcheck" {
-		return exit(service.Healthcheck(about, &c.Settings, streams.Stderr))
+		return exit(service.Healthcheck(about, &c.Settings, c.Endpoint, streams.Stderr))
 	}
 	return exit(service.Run(about, &c.Settings, streams.Stderr, func(p service.Process) (service.Assembly, error) {
 		return c.assemble(p, streams.Stdout)

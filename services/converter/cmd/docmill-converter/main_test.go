@@ -267,7 +267,7 @@ func TestConvertsAndReportsItsState(t *testing.T) {
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="ok",format="pptx"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_total{code="password-required",format="odt"} 1`)
 	require.Contains(t, metrics, `docmill_converter_attempts_in_progress 0`)
-	healthcheck := exec.Command(os.Args[0], "healthcheck", "--admin-address="+c.admin)
+	healthcheck := exec.Command(os.Args[0], "healthcheck", "startupz", "--admin-address="+c.admin)
 	healthcheck.Env = append(os.Environ(), asConverter+"=yes")
 	out, err := healthcheck.CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -28,7 +28,7 @@ type settings struct {
 
 func main() {
 	about := service.About{
-		Name: gateway.Name, AdminAddress: "127.0.0.1:8081",
+		Name: gateway.Name, AdminAddress: "127.0.0.1:8081", DrainDelay: service.DrainDelay,
 		Description: "The public HTTP API of Docmill: accepts documents as jobs and serves job states and results.",
 	}
 	var s settings

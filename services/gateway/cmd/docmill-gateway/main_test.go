@@ -66,7 +66,7 @@ func start(t *testing.T, settings ...string) *process {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	p := &process{Cmd: exec.Command(program, "--address=127.0.0.1:0", "--admin-address=127.0.0.1:0"), exited: make(chan error, 1)}
-	p.Env = append([]string{asGateway + "=1", "DOCMILL_STATUS_URL=http://127.0.0.1:1"}, settings...)
+	p.Env = append([]string{asGateway + "=1", "DOCMILL_STATUS_URL=http://127.0.0.1:1", "DOCMILL_DRAIN_DELAY=0s"}, settings...)
 	output, err := p.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
@@ -120,9 +120,10 @@ func (p *process) logged() string {
 	return p.log.String()
 }
 
-func (p *process) readiness(t *testing.T) (int, string) {
+// ask asks an endpoint of the admin port.
+func (p *process) ask(t *testing.T, endpoint string) (int, string) {
 	t.Helper()
-	response, err := http.Get(p.admin + "/readyz")
+	response, err := http.Get(p.admin + "/" + endpoint)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
@@ -130,17 +131,19 @@ func (p *process) readiness(t *testing.T) (int, string) {
 	return response.StatusCode, string(body)
 }
 
+// waitUntilReady waits until the gateway and its dependencies work.
 func (p *process) waitUntilReady(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		status, _ := p.readiness(t)
+		status, _ := p.ask(t, "startupz")
 		return status == http.StatusOK
 	}, patience, 20*time.Millisecond)
 }
 
-func (p *process) healthcheck(t *testing.T) ([]byte, error) {
+func (p *process) healthcheck(t *testing.T, endpoint ...string) ([]byte, error) {
 	t.Helper()
-	check := exec.Command(p.Path, "healthcheck", "--admin-address="+strings.TrimPrefix(p.admin, "http://"))
+	arguments := append(append([]string{"healthcheck"}, endpoint...), "--admin-address="+strings.TrimPrefix(p.admin, "http://"))
+	check := exec.Command(p.Path, arguments...)
 	check.Env = []string{asGateway + "=1"}
 	return check.CombinedOutput()
 }
@@ -177,11 +180,19 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	})
 	p := start(t, settings...)
 
-	status, body := p.readiness(t)
-	require.Equal(t, http.StatusServiceUnavailable, status, body)
+	require.Eventually(t, func() bool {
+		status, _ := p.ask(t, "readyz")
+		return status == http.StatusOK
+	}, patience, 20*time.Millisecond, "it answers its callers without its dependencies")
+	_, found := p.ask(t, "readyz?verbose")
+	require.NotContains(t, found, `"ok"`)
+	_, values := p.ask(t, "metrics")
+	require.Contains(t, values, `docmill_dependency_up{dependency="blobs"} 0`)
 	output, err := p.healthcheck(t)
+	require.NoError(t, err, string(output))
+	output, err = p.healthcheck(t, "startupz")
 	require.Error(t, err)
-	require.Contains(t, string(output), "not ready")
+	require.Contains(t, string(output), "503")
 	response, body2 := send(t, p.api, strings.NewReader("text"), 4)
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.Contains(t, string(body2), problem.StoreUnavailable)
@@ -189,8 +200,10 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	queue.Restore()
 	store.Restore()
 	p.waitUntilReady(t)
-	output, err = p.healthcheck(t)
+	output, err = p.healthcheck(t, "startupz")
 	require.NoError(t, err, string(output))
+	_, values = p.ask(t, "metrics")
+	require.Contains(t, values, `docmill_dependency_up{dependency="blobs"} 1`)
 	response, body2 = send(t, p.api, strings.NewReader("text"), 4)
 	require.Equal(t, http.StatusAccepted, response.StatusCode, string(body2))
 }
@@ -225,6 +238,76 @@ func TestDrainLetsUploadsEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusAccepted, response.StatusCode)
 	require.NoError(t, <-p.exited, "a clean stop")
+}
+
+// TestStopRefusesNoConnection stops a gateway under load from a balancer, which sends requests on old and new connections
+// until it finds that the gateway is not ready.
+func TestStopRefusesNoConnection(t *testing.T) {
+	t.Parallel()
+	p := start(t, append(environment(testbench.New(t)), "DOCMILL_DRAIN_DELAY=5s")...)
+	p.waitUntilReady(t)
+	unready := make(chan struct{})
+	go func() { // the balancer's check
+		defer close(unready)
+		for ; ; time.Sleep(100 * time.Millisecond) {
+			response, err := http.Get(p.admin + "/readyz")
+			if err != nil {
+				return
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return
+			}
+		}
+	}()
+	var clients sync.WaitGroup
+	var mutex sync.Mutex
+	answers, failures := map[bool]int{}, []error(nil) // answers by whether they end a connection that could be reused
+	stopping := make(chan struct{})
+	stop := sync.OnceFunc(func() { close(stopping) })
+	for _, reuse := range []bool{true, true, false, false} {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !reuse}}
+		clients.Go(func() {
+			for {
+				select {
+				case <-unready:
+					return
+				default:
+				}
+				closes, err := ask(client, p.api+"/v1/formats")
+				mutex.Lock()
+				if answers[reuse && closes]++; answers[false] == 200 {
+					stop()
+				}
+				if err != nil {
+					failures = append(failures, err)
+				}
+				mutex.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	<-stopping
+	signaled := time.Now()
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	clients.Wait()
+	require.Empty(t, failures)
+	require.Positive(t, answers[true], "connections end with their next answer")
+	require.NoError(t, <-p.exited, "a clean stop")
+	require.GreaterOrEqual(t, time.Since(signaled), 5*time.Second)
+}
+
+// ask sends a request and reports whether the server closes its connection.
+func ask(client *http.Client, url string) (closes bool, err error) {
+	response, err := client.Get(url)
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.Close, err
 }
 
 // TestDrainEndsLongPolls drains while one client waits for a job to change and another for the end of the job that it

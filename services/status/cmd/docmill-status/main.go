@@ -24,7 +24,7 @@ type settings struct {
 
 func main() {
 	about := service.About{
-		Name: status.Name, AdminAddress: "127.0.0.1:8083",
+		Name: status.Name, AdminAddress: "127.0.0.1:8083", DrainDelay: service.DrainDelay,
 		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.",
 	}
 	var s settings
