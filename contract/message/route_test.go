@@ -61,6 +61,7 @@ func TestRoutes(t *testing.T) {
 	events := []message.Queue{message.Events}
 	expected := map[proto.Message]message.Route{
 		&conversionv1.ConvertRequested{}:     {Queues: commands, Key: "job.submitted"},
+		&conversionv1.SubmissionWithdrawn{}:  {Queues: events, Key: "job.withdrawn"},
 		&conversionv1.ConversionStarted{}:    {Queues: events, Key: "job.started"},
 		&conversionv1.ConversionProgressed{}: {Queues: events, Key: "job.progressed"},
 		&conversionv1.ConversionRetried{}:    {Queues: events, Key: "job.retried"},

@@ -32,6 +32,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
+	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
 
 // Name is the name of the service in logs, traces and messages.
@@ -118,11 +119,12 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
-			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout,
+			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, Withdrawals: withdrawals,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: described, Page: webPage, Metrics: deps.Metrics,
@@ -131,6 +133,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Handler: engine,
 		Components: []host.Component{
 			{Name: "publisher", Run: publisher.Run},
+			{Name: "withdrawals", Run: withdrawals.Run},
 			{Name: "announcements", Run: listener.Run},
 			{Name: "streams", Run: streams.Run},
 		},

@@ -9,7 +9,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// Event is something that happened to a job: [Submitted], [AttemptUpdated] or [Ended].
+// Event is something that happened to a job: [Submitted], [Withdrawn], [AttemptUpdated] or [Ended].
 type Event interface {
 	// Job returns the job's id.
 	Job() uuid.UUID
@@ -59,6 +59,18 @@ func (e Submitted) apply(j *Job) bool {
 	return true
 }
 
+// Withdrawn means that the submission was rejected, and that the client knows of no job. It may arrive before Submitted.
+// A job of which any event other than Submitted is known has a command after all, and is not withdrawn.
+type Withdrawn struct{ ID }
+
+func (Withdrawn) apply(j *Job) bool {
+	if j.Withdrawn || j.Attempt > 0 || j.Status.Terminal() {
+		return false
+	}
+	j.Withdrawn = true
+	return true
+}
+
 // AttemptUpdated is the state of an unfinished attempt: it has started, it has progressed, or it has failed and the job
 // waits for the next one.
 type AttemptUpdated struct {
@@ -92,6 +104,7 @@ func (e AttemptUpdated) apply(j *Job) bool {
 	}
 	if newer {
 		j.Attempt, j.UpdatedAt, j.Status, j.Phase, j.Percent = e.Attempt, e.At, e.Status, e.Phase, e.Percent
+		j.Withdrawn = false
 	}
 	return newer || started
 }
@@ -149,7 +162,7 @@ func (e Ended) apply(j *Job) bool {
 	if j.Status.Terminal() {
 		return false
 	}
-	j.Status = e.Status
+	j.Status, j.Withdrawn = e.Status, false
 	j.Attempt = max(j.Attempt, e.Attempt) // clients never see it go back
 	if !e.StartedAt.IsZero() {
 		j.StartedAt = e.StartedAt

@@ -24,6 +24,8 @@ var (
 	}}
 )
 
+var withdrawn = job.Withdrawn{ID: id}
+
 func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 
 func started(attempt int32, seconds int) job.Event {
@@ -137,6 +139,30 @@ func TestApply(t *testing.T) {
 			events: []job.Event{submitted, started(2, 2), succeeded(1, 3)},
 			status: job.Succeeded, attempt: 2, started: at(2), version: 3,
 		},
+		"withdrawn submission": {
+			events: []job.Event{submitted, withdrawn, withdrawn},
+			status: job.Queued, version: 2, hidden: true,
+		},
+		"withdrawn before its submission": {
+			events: []job.Event{withdrawn, submitted, submitted},
+			status: job.Queued, version: 2, hidden: true,
+		},
+		"a started job is not withdrawn": {
+			events: []job.Event{submitted, started(1, 1), withdrawn},
+			status: job.Running, attempt: 1, started: at(1), version: 2,
+		},
+		"a withdrawn job has started after all": {
+			events: []job.Event{withdrawn, submitted, started(1, 1)},
+			status: job.Running, attempt: 1, started: at(1), version: 3,
+		},
+		"an ended job is not withdrawn": {
+			events: []job.Event{submitted, exhausted, withdrawn},
+			status: job.Failed, version: 2,
+		},
+		"a withdrawn job has ended after all": {
+			events: []job.Event{withdrawn, submitted, exhausted},
+			status: job.Failed, version: 3,
+		},
 		"an end that does not come from an attempt": {
 			events: []job.Event{submitted, started(3, 2), exhausted},
 			status: job.Failed, attempt: 3, started: at(2), version: 3,
@@ -192,7 +218,7 @@ var (
 // TestEveryEventIsDrawn requires that the tests of properties draw every event that a message can describe.
 func TestEveryEventIsDrawn(t *testing.T) {
 	t.Parallel()
-	drawn := []string{kindOf(submitted)}
+	drawn := []string{kindOf(submitted), kindOf(withdrawn)}
 	for _, event := range updates {
 		drawn = append(drawn, kindOf(event(1, 1, 1)))
 	}
@@ -247,6 +273,9 @@ func TestOrderOfEventsDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		history := append(rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"), submitted)
+		if rapid.Bool().Draw(t, "withdrawn") {
+			history = append(history, withdrawn)
+		}
 		if rapid.Bool().Draw(t, "ends") {
 			history = append(history, end().Draw(t, "end"))
 		}
@@ -264,7 +293,7 @@ func TestEndIsFinalAndVersionCountsChanges(t *testing.T) {
 		history := slices.Concat(
 			rapid.SliceOfN(update(), 0, 8).Draw(t, "updates"),
 			rapid.SliceOfN(end(), 1, 3).Draw(t, "ends"),
-			[]job.Event{submitted},
+			[]job.Event{submitted, withdrawn},
 		)
 		j := job.New(uuid.UUID(id))
 		for _, event := range shuffle(t, history, "events") {
@@ -295,5 +324,5 @@ func TestEndIsFinalAndVersionCountsChanges(t *testing.T) {
 func equal(a, b job.Job) bool {
 	return a.Status == b.Status && a.Attempt == b.Attempt && a.UpdatedAt.Equal(b.UpdatedAt) && a.Phase == b.Phase &&
 		a.Percent == b.Percent && a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
-		a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil)
+		a.Withdrawn == b.Withdrawn && a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil)
 }

@@ -47,7 +47,9 @@ type Job struct {
 	Version int64
 	// Submission is nil in a placeholder: a job of which only later events are known yet. Clients do not see placeholders.
 	Submission *Submission
-	Status     Status
+	// Withdrawn is set if the submission was rejected and nothing else is known of the job. Clients do not see it.
+	Withdrawn bool
+	Status    Status
 	// Attempt counts from 1; it is 0 before the first attempt is known.
 	Attempt int32
 	// UpdatedAt is the time of the event that Status, Phase and Percent come from. It is zero once the job has ended.
@@ -67,8 +69,9 @@ type Job struct {
 // New returns a placeholder: a job of which nothing is known but its id.
 func New(id uuid.UUID) Job { return Job{ID: id, Status: Queued} }
 
-// Visible reports whether clients may see the job, which is the case once its submission is known.
-func (j Job) Visible() bool { return j.Submission != nil }
+// Visible reports whether clients may see the job, which is the case once its submission is known, unless that was
+// withdrawn.
+func (j Job) Visible() bool { return j.Submission != nil && !j.Withdrawn }
 
 // Submission is what the client requested, and when.
 type Submission struct {

@@ -54,6 +54,9 @@ func (r *reader) read(message proto.Message) Event {
 	switch m := message.(type) {
 	case *conversionv1.ConvertRequested:
 		return r.submitted(m)
+	case *conversionv1.SubmissionWithdrawn:
+		r.requiredTime("withdrawn_at", m.GetWithdrawnAt())
+		return Withdrawn{ID: r.id(m.GetJobId())}
 	case *conversionv1.ConversionStarted:
 		return AttemptUpdated{
 			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("started_at", m.GetStartedAt()),

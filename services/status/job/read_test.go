@@ -56,6 +56,10 @@ func TestRead(t *testing.T) {
 				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
 			}},
 		},
+		"withdrawn": {
+			&conversionv1.SubmissionWithdrawn{JobId: jobID, WithdrawnAt: timestamppb.New(at(1))},
+			job.Withdrawn{ID: id},
+		},
 		"started": {
 			&conversionv1.ConversionStarted{JobId: jobID, Attempt: 2, StartedAt: timestamppb.New(at(1))},
 			job.AttemptUpdated{ID: id, Attempt: 2, At: at(1), Starts: true, Status: job.Running},

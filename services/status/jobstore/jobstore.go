@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	// ErrNotFound means that no job has this id, or that its submission is not known yet.
+	// ErrNotFound means that no job has this id, that its submission is not known yet, or that it was withdrawn.
 	ErrNotFound = errors.New("no such job")
 	// ErrNotReady means that the store cannot work yet, for example because its database does not answer or does not have
 	// this program's schema yet.
@@ -39,18 +39,23 @@ type Store interface {
 	// Check returns nil if the store can work now.
 	Check(ctx context.Context) error
 
-	// Job returns one job, or ErrNotFound for an unknown id and for a placeholder (a job without its submission).
+	// Job returns one job, or ErrNotFound for an unknown id, for a placeholder (a job without its submission) and for a
+	// withdrawn job.
 	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
 	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
 	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
 	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an
 	// error it is unknown which events were applied; the caller applies all of them again.
 	Apply(ctx context.Context, events []job.Event) ([]Outcome, error)
-	// Expire applies the event that end returns to at most limit of the jobs that have not ended and whose first event
-	// was applied longer than deadline ago, by the database's clock. It takes the oldest first and returns the jobs as
+	// Expire applies the event that end returns to at most limit of the jobs that have not ended, were not withdrawn, and
+	// whose first event was applied longer than deadline ago, by the database's clock. It takes the oldest first and returns the jobs as
 	// they were before. Concurrent calls end different jobs. end may be called more than once for a job; it must not
 	// call the store.
 	Expire(ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event) ([]job.Job, error)
+	// DeleteWithdrawn deletes at most limit of the withdrawn jobs whose first event was applied longer than age ago, by the
+	// database's clock, and returns their number. Nothing remains of such a job: an event that arrives later makes a new
+	// one.
+	DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // Outcome is the result of applying one event.

@@ -1,5 +1,5 @@
 -- name: GetJob :one
-SELECT * FROM jobs WHERE id = @id AND requested_at IS NOT NULL;
+SELECT * FROM jobs WHERE id = @id AND requested_at IS NOT NULL AND NOT withdrawn;
 
 -- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
 -- deadlock.
@@ -13,10 +13,20 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR UPDATE;
 -- Never waits: a row that another transaction has locked is either not overdue, or being ended by another replica.
 -- name: LockOverdue :many
 SELECT * FROM jobs
-WHERE status IN ('queued', 'running') AND first_seen_at < now() - @deadline::interval
+WHERE status IN ('queued', 'running') AND NOT withdrawn AND first_seen_at < now() - @deadline::interval
 ORDER BY first_seen_at
 LIMIT @max_rows
 FOR UPDATE SKIP LOCKED;
+
+-- Skips rows that another transaction has locked, for an event of the job or to delete it too.
+-- name: DeleteWithdrawn :execrows
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs
+    WHERE withdrawn AND first_seen_at < now() - @age::interval
+    ORDER BY first_seen_at
+    LIMIT @max_rows
+    FOR UPDATE SKIP LOCKED
+);
 
 -- name: WriteJob :batchexec
 UPDATE jobs SET
@@ -29,6 +39,7 @@ UPDATE jobs SET
     started_at = @started_at,
     finished_at = @finished_at,
     requested_at = @requested_at,
+    withdrawn = @withdrawn,
     source_key = @source_key,
     source_filename = @source_filename,
     source_format = @source_format,

@@ -26,7 +26,7 @@ func fromRow(row query.Job) (job.Job, error) {
 		return job.Job{}, fmt.Errorf("read the job %s: %w", row.ID, err)
 	}
 	j := job.Job{
-		ID: row.ID, Version: row.Version, Status: row.Status, Attempt: row.Attempt,
+		ID: row.ID, Version: row.Version, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
 		UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
 		StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
 		Warnings: stored.ToWarnings(row.Warnings), Report: report,
@@ -54,7 +54,7 @@ func fromRow(row query.Job) (job.Job, error) {
 
 func toRow(j job.Job) query.WriteJobParams {
 	row := query.WriteJobParams{
-		ID: j.ID, Version: j.Version, Status: j.Status, Attempt: j.Attempt,
+		ID: j.ID, Version: j.Version, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
 		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
 		StartedAt: toNullable(j.StartedAt), FinishedAt: toNullable(j.FinishedAt),
 		Warnings: stored.FromWarnings(j.Warnings), Report: stored.FromReport(j.Report),

@@ -93,8 +93,21 @@ func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outco
 	return fold.Apply(ctx, events, s.applyTogether)
 }
 
-// applyTogether applies the events in one transaction.
+// errDeleted means that a job was deleted between the insertion of its placeholder, which had nothing to insert, and its
+// lock.
+var errDeleted = errors.New("a job was deleted meanwhile")
+
+// applyTogether applies the events in one transaction. It repeats the transaction if a job was deleted meanwhile.
 func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
+	for {
+		outcomes, err := s.applyOnce(ctx, events)
+		if !errors.Is(err, errDeleted) {
+			return outcomes, err
+		}
+	}
+}
+
+func (s *Store) applyOnce(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	ids := fold.IDs(events)
 	outcomes := make([]jobstore.Outcome, len(events))
 	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
@@ -104,6 +117,9 @@ func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobsto
 		rows, err := queries.LockJobs(ctx, ids)
 		if err != nil {
 			return fmt.Errorf("lock the jobs: %w", err)
+		}
+		if len(rows) < len(ids) {
+			return errDeleted
 		}
 		jobs, err := fromRows(rows)
 		if err != nil {
@@ -144,6 +160,19 @@ func (s *Store) Expire(
 		return nil, fmt.Errorf("end the overdue jobs: %w", err)
 	}
 	return expired, nil
+}
+
+// DeleteWithdrawn implements [jobstore.Store]. It skips jobs that another transaction has locked.
+func (s *Store) DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error) {
+	var deleted int64
+	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) (err error) {
+		deleted, err = queries.DeleteWithdrawn(ctx, query.DeleteWithdrawnParams{Age: age, MaxRows: int32(limit)})
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete withdrawn jobs: %w", err)
+	}
+	return int(deleted), nil
 }
 
 // write writes the changed jobs in one round trip and notifies of those whose state has changed in another.

@@ -1,5 +1,5 @@
 -- name: GetVisibleJob :one
-SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL;
+SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0;
 
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = ?;
@@ -15,9 +15,17 @@ UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running');
 
 -- name: ListOverdue :many
 SELECT * FROM jobs
-WHERE status IN ('queued', 'running') AND first_seen_at < @first_seen_before
+WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < @first_seen_before
 ORDER BY first_seen_at
 LIMIT @max_rows;
+
+-- name: DeleteWithdrawn :execrows
+DELETE FROM jobs WHERE id IN (
+    SELECT old.id FROM jobs AS old
+    WHERE old.withdrawn = 1 AND old.first_seen_at < @first_seen_before
+    ORDER BY old.first_seen_at
+    LIMIT @max_rows
+);
 
 -- Keeps first_seen_at of a row that exists.
 -- name: WriteJob :exec
@@ -26,13 +34,13 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report
+    failure_code, failure_detail, failure_retryable, report, withdrawn
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?
+    ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -61,4 +69,5 @@ INSERT INTO jobs (
     failure_code = excluded.failure_code,
     failure_detail = excluded.failure_detail,
     failure_retryable = excluded.failure_retryable,
-    report = excluded.report;
+    report = excluded.report,
+    withdrawn = excluded.withdrawn;

@@ -19,7 +19,7 @@ import (
 
 func fromRow(row query.Job) (job.Job, error) {
 	j := job.Job{
-		ID: uuid.UUID(row.ID), Version: row.Version, Status: row.Status, Attempt: row.Attempt,
+		ID: uuid.UUID(row.ID), Version: row.Version, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
 		UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
 		StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
 	}
@@ -73,7 +73,7 @@ func decode(column *string, into any) error {
 // toRow returns the row of a job, without FirstSeenAt. Its error is an ErrRefused.
 func toRow(j job.Job) (query.WriteJobParams, error) {
 	row := query.WriteJobParams{
-		ID: j.ID[:], Version: j.Version, Status: j.Status, Attempt: j.Attempt,
+		ID: j.ID[:], Version: j.Version, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
 		UpdatedAt: toMicroseconds(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
 		StartedAt: toMicroseconds(j.StartedAt), FinishedAt: toMicroseconds(j.FinishedAt),
 	}

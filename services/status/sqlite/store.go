@@ -198,6 +198,24 @@ func (s *Store) Expire(
 	return expired, nil
 }
 
+// DeleteWithdrawn implements [jobstore.Store].
+func (s *Store) DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	var deleted int64
+	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) (err error) {
+		deleted, err = query.New(tx).DeleteWithdrawn(ctx, query.DeleteWithdrawnParams{
+			FirstSeenBefore: time.Now().Add(-age).UnixMicro(), MaxRows: int64(limit),
+		})
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete withdrawn jobs: %w", err)
+	}
+	return int(deleted), nil
+}
+
 // write runs work in a transaction, writes the changed jobs of the batch that it returns, and notifies the audiences
 // after the commit.
 func (s *Store) write(

@@ -359,6 +359,65 @@ func (x *Target) GetSealedSecrets() []byte {
 	return nil
 }
 
+// SubmissionWithdrawn reports that a submission was rejected, although the status service may have received it: the queue
+// of the commands was full, so the client was told that no job exists. It may arrive before the submission. A job with
+// any other event is not withdrawn.
+//
+// Publisher: gateway. Consumer: status.
+type SubmissionWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's id, as in ConvertRequested.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// When the submission was rejected. UTC.
+	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmissionWithdrawn) Reset() {
+	*x = SubmissionWithdrawn{}
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmissionWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmissionWithdrawn) ProtoMessage() {}
+
+func (x *SubmissionWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmissionWithdrawn.ProtoReflect.Descriptor instead.
+func (*SubmissionWithdrawn) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SubmissionWithdrawn) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *SubmissionWithdrawn) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
+}
+
 // ConversionStarted reports that a converter has started an attempt at the job.
 //
 // Publisher: converter. Consumer: status.
@@ -376,7 +435,7 @@ type ConversionStarted struct {
 
 func (x *ConversionStarted) Reset() {
 	*x = ConversionStarted{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +447,7 @@ func (x *ConversionStarted) String() string {
 func (*ConversionStarted) ProtoMessage() {}
 
 func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +460,7 @@ func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionStarted.ProtoReflect.Descriptor instead.
 func (*ConversionStarted) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{3}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConversionStarted) GetJobId() string {
@@ -447,7 +506,7 @@ type ConversionProgressed struct {
 
 func (x *ConversionProgressed) Reset() {
 	*x = ConversionProgressed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +518,7 @@ func (x *ConversionProgressed) String() string {
 func (*ConversionProgressed) ProtoMessage() {}
 
 func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +531,7 @@ func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionProgressed.ProtoReflect.Descriptor instead.
 func (*ConversionProgressed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConversionProgressed) GetJobId() string {
@@ -532,7 +591,7 @@ type ConversionRetried struct {
 
 func (x *ConversionRetried) Reset() {
 	*x = ConversionRetried{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +603,7 @@ func (x *ConversionRetried) String() string {
 func (*ConversionRetried) ProtoMessage() {}
 
 func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +616,7 @@ func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionRetried.ProtoReflect.Descriptor instead.
 func (*ConversionRetried) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConversionRetried) GetJobId() string {
@@ -620,7 +679,7 @@ type ConversionSucceeded struct {
 
 func (x *ConversionSucceeded) Reset() {
 	*x = ConversionSucceeded{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +691,7 @@ func (x *ConversionSucceeded) String() string {
 func (*ConversionSucceeded) ProtoMessage() {}
 
 func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +704,7 @@ func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionSucceeded.ProtoReflect.Descriptor instead.
 func (*ConversionSucceeded) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConversionSucceeded) GetJobId() string {
@@ -716,7 +775,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +787,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +800,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Result) GetObjectKey() string {
@@ -792,7 +851,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +863,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +876,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Warning) GetCode() string {
@@ -857,7 +916,7 @@ type ConversionFailed struct {
 
 func (x *ConversionFailed) Reset() {
 	*x = ConversionFailed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +928,7 @@ func (x *ConversionFailed) String() string {
 func (*ConversionFailed) ProtoMessage() {}
 
 func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +941,7 @@ func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionFailed.ProtoReflect.Descriptor instead.
 func (*ConversionFailed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConversionFailed) GetJobId() string {
@@ -959,7 +1018,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1030,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1043,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Report) GetEngine() string {
@@ -1079,7 +1138,7 @@ type Font struct {
 
 func (x *Font) Reset() {
 	*x = Font{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1150,7 @@ func (x *Font) String() string {
 func (*Font) ProtoMessage() {}
 
 func (x *Font) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1163,7 @@ func (x *Font) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Font.ProtoReflect.Descriptor instead.
 func (*Font) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Font) GetName() string {
@@ -1143,7 +1202,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1214,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1227,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Failure) GetCode() string {
@@ -1220,7 +1279,11 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06Target\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x128\n" +
 	"\aoptions\x18\x02 \x01(\v2\x1e.docmill.conversion.v1.OptionsR\aoptions\x12%\n" +
-	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\x95\x01\n" +
+	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\x83\x01\n" +
+	"\x13SubmissionWithdrawn\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
+	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt:\x16\xa2\xbb\x18\x12\n" +
+	"\x01\x02\x12\rjob.withdrawn\"\x95\x01\n" +
 	"\x11ConversionStarted\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1316,57 +1379,59 @@ func file_docmill_conversion_v1_job_proto_rawDescGZIP() []byte {
 }
 
 var file_docmill_conversion_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_docmill_conversion_v1_job_proto_goTypes = []any{
 	(Phase)(0),                    // 0: docmill.conversion.v1.Phase
 	(*ConvertRequested)(nil),      // 1: docmill.conversion.v1.ConvertRequested
 	(*Source)(nil),                // 2: docmill.conversion.v1.Source
 	(*Target)(nil),                // 3: docmill.conversion.v1.Target
-	(*ConversionStarted)(nil),     // 4: docmill.conversion.v1.ConversionStarted
-	(*ConversionProgressed)(nil),  // 5: docmill.conversion.v1.ConversionProgressed
-	(*ConversionRetried)(nil),     // 6: docmill.conversion.v1.ConversionRetried
-	(*ConversionSucceeded)(nil),   // 7: docmill.conversion.v1.ConversionSucceeded
-	(*Result)(nil),                // 8: docmill.conversion.v1.Result
-	(*Warning)(nil),               // 9: docmill.conversion.v1.Warning
-	(*ConversionFailed)(nil),      // 10: docmill.conversion.v1.ConversionFailed
-	(*Report)(nil),                // 11: docmill.conversion.v1.Report
-	(*Font)(nil),                  // 12: docmill.conversion.v1.Font
-	(*Failure)(nil),               // 13: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Options)(nil),               // 15: docmill.conversion.v1.Options
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*SubmissionWithdrawn)(nil),   // 4: docmill.conversion.v1.SubmissionWithdrawn
+	(*ConversionStarted)(nil),     // 5: docmill.conversion.v1.ConversionStarted
+	(*ConversionProgressed)(nil),  // 6: docmill.conversion.v1.ConversionProgressed
+	(*ConversionRetried)(nil),     // 7: docmill.conversion.v1.ConversionRetried
+	(*ConversionSucceeded)(nil),   // 8: docmill.conversion.v1.ConversionSucceeded
+	(*Result)(nil),                // 9: docmill.conversion.v1.Result
+	(*Warning)(nil),               // 10: docmill.conversion.v1.Warning
+	(*ConversionFailed)(nil),      // 11: docmill.conversion.v1.ConversionFailed
+	(*Report)(nil),                // 12: docmill.conversion.v1.Report
+	(*Font)(nil),                  // 13: docmill.conversion.v1.Font
+	(*Failure)(nil),               // 14: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Options)(nil),               // 16: docmill.conversion.v1.Options
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_docmill_conversion_v1_job_proto_depIdxs = []int32{
-	14, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	15, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	15, // 3: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
-	14, // 4: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 5: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	14, // 6: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	13, // 7: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	16, // 8: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	14, // 9: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	14, // 10: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	14, // 11: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	8,  // 12: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	9,  // 13: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	11, // 14: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	14, // 15: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	14, // 16: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	13, // 17: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	11, // 18: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	16, // 19: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	16, // 20: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	16, // 21: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	16, // 22: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	16, // 23: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
-	12, // 24: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 3: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	15, // 4: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	15, // 5: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 6: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	15, // 7: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	14, // 8: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	17, // 9: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	15, // 10: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	15, // 11: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	15, // 12: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	9,  // 13: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	10, // 14: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	12, // 15: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	15, // 16: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	15, // 17: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	14, // 18: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	12, // 19: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	17, // 20: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	17, // 21: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	17, // 22: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	17, // 23: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	17, // 24: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	13, // 25: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_job_proto_init() }
@@ -1381,7 +1446,7 @@ func file_docmill_conversion_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_job_proto_rawDesc), len(file_docmill_conversion_v1_job_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

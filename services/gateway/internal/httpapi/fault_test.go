@@ -7,12 +7,15 @@ import (
 	"time"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 func TestBrokerDown(t *testing.T) {
@@ -56,28 +59,66 @@ func TestUnconfirmedPublicationKeepsTheDocument(t *testing.T) {
 	link.Cut()
 }
 
-func TestQueueFull(t *testing.T) {
-	t.Parallel()
-	g := setup(t)
+// limitCommands sets the number of waiting commands beyond which the broker rejects more.
+func (g *gateway) limitCommands(t testing.TB, n int) {
+	t.Helper()
 	management, err := rabbithole.NewClient(g.bench.ManagementURL, g.bench.BrokerUsername, g.bench.BrokerPassword)
 	require.NoError(t, err)
 	response, err := management.PutPolicy(g.bench.Vhost, "full", rabbithole.Policy{
-		Pattern: "^" + rabbitmq.QueueCommands + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": 1},
+		Pattern: "^" + rabbitmq.QueueCommands + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": n},
 	})
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	kept := 0
+}
+
+// TestQueueFull: nothing remains of a submission that a full queue rejects, although the other queue has taken it.
+func TestQueueFull(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.limitCommands(t, 1)
+	accepted := map[string]bool{}
 	// The limit takes hold a moment after the policy is set, and a quorum queue takes a few more than that.
 	require.Eventually(t, func() bool {
 		answer := g.raw(t, deck, sample(t, deck))
 		if answer.StatusCode == http.StatusAccepted {
-			kept++
+			accepted[answer.job(t, http.StatusAccepted).ID] = true
 			return false
 		}
 		answer.problem(t, problem.QueueUnavailable)
 		return true
 	}, patience, time.Millisecond)
-	require.Len(t, g.stored(t), kept, "a refused document is removed")
+	require.Len(t, g.stored(t), len(accepted), "a refused document is removed")
+
+	channel, submitted, withdrawn := g.channel(t), map[string]bool{}, ""
+	for withdrawn == "" {
+		switch event := nextEvent(t, channel).(type) {
+		case *conversionv1.ConvertRequested:
+			submitted[event.GetJobId()] = true
+		case *conversionv1.SubmissionWithdrawn:
+			withdrawn = event.GetJobId()
+		}
+	}
+	require.False(t, accepted[withdrawn])
+	require.Len(t, submitted, len(accepted)+1, "the queue of the events has taken the submission")
+	require.True(t, submitted[withdrawn])
+}
+
+// nextEvent waits for the next message of the queue of the events and takes it.
+func nextEvent(t testing.TB, channel *amqp.Channel) proto.Message {
+	t.Helper()
+	var event proto.Message
+	require.Eventually(t, func() bool {
+		delivery, waiting, err := channel.Get(rabbitmq.QueueEvents, true)
+		require.NoError(t, err)
+		if !waiting {
+			return false
+		}
+		d := message.Delivery{Envelope: message.Envelope{Type: delivery.Type, ContentType: delivery.ContentType, Body: delivery.Body}}
+		event, err = d.Message()
+		require.NoError(t, err)
+		return true
+	}, patience, 20*time.Millisecond)
+	return event
 }
 
 func TestUnroutable(t *testing.T) {

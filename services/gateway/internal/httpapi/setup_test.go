@@ -53,6 +53,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
+	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
 
 func TestMain(m *testing.M) {
@@ -134,7 +135,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
-			Detector: detect.NewDetector(),
+			Detector: detect.NewDetector(), Withdrawals: withdrawal.New(g.publisher, c.log, g.registry),
 		},
 		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,

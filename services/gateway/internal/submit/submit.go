@@ -28,6 +28,7 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
+	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
 
 const (
@@ -65,6 +66,8 @@ type Submitter struct {
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
+	// Withdrawals receives the jobs that were rejected although the status service may have received their submission.
+	Withdrawals *withdrawal.Withdrawals
 	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
@@ -259,8 +262,11 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 	case err == nil:
 		return nil
 	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
-		// A nack may leave the message in the other queue. The client is answered that no job exists; if a converter
-		// receives the command, it fails because its source is missing.
+		if !message.NotEnqueued(err) {
+			// The other queue may hold the message. The withdrawal and the deletion do not wait for each other, so that one
+			// that fails does not prevent the other. Neither harms a job: the client is answered that there is none.
+			s.Withdrawals.Add(ctx, request.GetJobId())
+		}
 		s.remove(ctx, request.GetJobId())
 		return problem.New(problem.QueueUnavailable, "The queue accepts no jobs at present.").After(queueRetryAfter).Because(err)
 	default:

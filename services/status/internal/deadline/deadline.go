@@ -1,8 +1,10 @@
-// Package deadline fails the jobs that nothing else has ended in time, so that no client polls forever.
+// Package deadline fails the jobs that nothing else has ended in time, so that no client polls forever, and deletes what
+// remains of withdrawn submissions.
 package deadline
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,7 +15,7 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Sweep fails overdue jobs periodically. Any number of replicas may sweep the same database.
+// Sweep fails overdue jobs and deletes withdrawn ones, periodically. Any number of replicas may sweep the same database.
 type Sweep struct {
 	// Deadline counts from the moment at which the first event of a job was applied. That is the time of the submission,
 	// except after an outage of this service: events of that time are still in the queue, and a deadline must not overtake
@@ -21,14 +23,18 @@ type Sweep struct {
 	Deadline time.Duration
 	// Every is the time between two sweeps.
 	Every time.Duration
-	// Current reports whether all events so far have been applied. Until then no job is ended.
+	// Current reports whether all events so far have been applied. Until then no job is ended or deleted.
 	Current func(context.Context) bool
 	Store   jobstore.Store
 	Log     *zap.Logger
 }
 
-// maxJobs is how many jobs are ended in one transaction.
+// maxJobs is how many jobs are ended or deleted in one transaction.
 const maxJobs = 200
+
+// withdrawnFor is how long a withdrawn job stays: a repeated delivery of its submission would make it a job again. A
+// batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
+const withdrawnFor = time.Hour
 
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
@@ -38,8 +44,8 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	for {
 		select {
 		case <-clock.C:
-			if err := s.sweep(ctx); err != nil {
-				s.Log.Warn("sweep of overdue jobs failed; the next one will retry", zap.Error(err))
+			if err := errors.Join(s.expire(ctx), s.deleteWithdrawn(ctx)); err != nil {
+				s.Log.Warn("sweep of jobs failed; the next one will retry", zap.Error(err))
 			}
 		case <-drain:
 			return nil
@@ -49,7 +55,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	}
 }
 
-func (s *Sweep) sweep(ctx context.Context) error {
+func (s *Sweep) expire(ctx context.Context) error {
 	for s.Current(ctx) {
 		expired, err := s.Store.Expire(ctx, s.Deadline, maxJobs, s.end)
 		if err != nil {
@@ -62,6 +68,16 @@ func (s *Sweep) sweep(ctx context.Context) error {
 		}
 		if len(expired) < maxJobs {
 			return nil
+		}
+	}
+	return nil
+}
+
+func (s *Sweep) deleteWithdrawn(ctx context.Context) error {
+	for s.Current(ctx) {
+		deleted, err := s.Store.DeleteWithdrawn(ctx, withdrawnFor, maxJobs)
+		if err != nil || deleted < maxJobs {
+			return err
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -57,6 +58,45 @@ func TestSweepWaitsForAllEvents(t *testing.T) {
 	require.True(t, failed.Failure.Retryable)
 	require.Equal(t, int32(1), failed.Attempt)
 	require.Equal(t, job.Succeeded, read(t, store, finished).Status)
+}
+
+// TestSweepDeletesWithdrawnJobs: not before all events have been applied, and not those of the last hour.
+func TestSweepDeletesWithdrawnJobs(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	store := postgrestest.Open(t, settings)
+	old, fresh := job.ID(uuid.New()), job.ID(uuid.New())
+	_, err := store.Apply(t.Context(), []job.Event{
+		submitted(old), job.Withdrawn{ID: old}, submitted(fresh), job.Withdrawn{ID: fresh},
+	})
+	require.NoError(t, err)
+	database := postgrestest.Connect(t, settings)
+	_, err = database.Exec(t.Context(), "UPDATE jobs SET first_seen_at = now() - interval '61 minutes' WHERE id = $1", old.Job())
+	require.NoError(t, err)
+	rows := func() (ids []uuid.UUID) {
+		found, err := database.Query(t.Context(), "SELECT id FROM jobs")
+		require.NoError(t, err)
+		ids, err = pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
+		require.NoError(t, err)
+		return ids
+	}
+
+	var current atomic.Bool
+	asked := make(chan struct{}, 10_000)
+	sweep := &deadline.Sweep{
+		Deadline: time.Nanosecond, Every: time.Millisecond, Store: store, Log: zap.NewNop(),
+		Current: func(context.Context) bool {
+			asked <- struct{}{}
+			return current.Load()
+		},
+	}
+	storetest.Run(t, sweep.Run)
+	<-asked
+	<-asked
+	require.Len(t, rows(), 2, "an event of the job may still be in the queue")
+	current.Store(true)
+	require.Eventually(t, func() bool { return len(rows()) == 1 }, storetest.Patience, time.Millisecond)
+	require.Equal(t, []uuid.UUID{fresh.Job()}, rows())
 }
 
 func submitted(id job.ID) job.Event {

@@ -238,6 +238,9 @@ func readdress(events []job.Event, id uuid.UUID) []job.Event {
 		case job.Submitted:
 			e.ID = job.ID(id)
 			copies[i] = e
+		case job.Withdrawn:
+			e.ID = job.ID(id)
+			copies[i] = e
 		case job.AttemptUpdated:
 			e.ID = job.ID(id)
 			copies[i] = e
@@ -260,6 +263,9 @@ func testSameAsFold(t *suite) {
 			jobs[id] = job.New(id)
 			events = slices.Concat(events, []job.Event{submitted(id)},
 				rapid.SliceOfN(update(id), 0, 5).Draw(t, "updates"), rapid.SliceOfN(end(id), 0, 2).Draw(t, "ends"))
+			if rapid.Bool().Draw(t, "withdrawn") {
+				events = append(events, withdrawn(id))
+			}
 		}
 		for _, batch := range batches(t, shuffle(t, events, "events")) {
 			outcomes := apply(t, store, batch...)
@@ -270,6 +276,10 @@ func testSameAsFold(t *suite) {
 			}
 		}
 		for id, want := range jobs {
+			if !want.Visible() {
+				requireNotFound(t, store, id)
+				continue
+			}
 			require.Equal(t, want, read(t, store, id))
 		}
 	})

@@ -33,6 +33,8 @@ func submitted(id uuid.UUID) job.Event {
 	}}
 }
 
+func withdrawn(id uuid.UUID) job.Event { return job.Withdrawn{ID: job.ID(id)} }
+
 func started(id uuid.UUID, attempt int32, seconds int) job.Event {
 	return job.AttemptUpdated{ID: job.ID(id), Attempt: attempt, At: at(seconds), Starts: true, Status: job.Running}
 }

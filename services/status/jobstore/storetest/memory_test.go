@@ -133,7 +133,7 @@ func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	switch {
 	case !found && s.d.bugs[unknownIsEmpty]:
 		return job.Job{}, nil
-	case !found, !r.job.Visible() && !s.d.bugs[showPlaceholder]:
+	case !found, r.job.Submission == nil && !s.d.bugs[showPlaceholder], r.job.Withdrawn && !s.d.bugs[showWithdrawn]:
 		return job.Job{}, jobstore.ErrNotFound
 	}
 	return r.job, nil
@@ -207,7 +207,7 @@ func (s *memoryStore) Expire(
 			return order
 		})
 		for _, r := range overdue {
-			finished := r.job.Status.Terminal() && !s.d.bugs[expireFinished]
+			finished := r.job.Status.Terminal() && !s.d.bugs[expireFinished] || r.job.Withdrawn && !s.d.bugs[expireWithdrawn]
 			fresh := time.Since(r.firstSeen) <= deadline && !s.d.bugs[expireFresh]
 			full := len(expired) == limit && !s.d.bugs[expireWithoutLimit]
 			if !finished && !fresh && !full {
@@ -224,6 +224,31 @@ func (s *memoryStore) Expire(
 		}
 	})
 	return expired, err
+}
+
+func (s *memoryStore) DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error) {
+	if err := s.Check(ctx); err != nil {
+		return 0, err
+	}
+	if !s.d.bugs[deleteUnlocked] {
+		s.d.lock <- struct{}{}
+		defer func() { <-s.d.lock }()
+	}
+	records, deleted := s.d.snapshot(), 0
+	if s.d.bugs[deleteUnlocked] {
+		time.Sleep(time.Millisecond) // for the others to apply what the deletion overlooks
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	for id, r := range records {
+		withdrawn := r.job.Withdrawn || s.d.bugs[deleteQueued] && r.job.Attempt == 0
+		fresh := time.Since(r.firstSeen) <= age && !s.d.bugs[deleteFresh]
+		if withdrawn && !fresh && deleted < limit {
+			delete(s.d.jobs, id)
+			deleted++
+		}
+	}
+	return deleted, nil
 }
 
 // transact runs one transaction: load returns the jobs to work on, and the work.
@@ -292,6 +317,9 @@ func (d *memoryDatabase) damage(j job.Job) job.Job {
 	}
 	if d.bugs[loseRetryable] && j.Failure != nil {
 		j.Failure = &job.Failure{Code: j.Failure.Code, Detail: j.Failure.Detail}
+	}
+	if d.bugs[loseWithdrawn] {
+		j.Withdrawn = false
 	}
 	if d.bugs[losePhase] {
 		j.Phase = job.NoPhase

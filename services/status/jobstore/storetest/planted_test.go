@@ -46,6 +46,12 @@ const (
 	expireWithoutLimit   bug = "Expire ignores the limit"
 	expireYoungestFirst  bug = "Expire takes the youngest first"
 	expireReturnsAfter   bug = "Expire returns the jobs as they are after"
+	showWithdrawn        bug = "shows withdrawn jobs"
+	loseWithdrawn        bug = "forgets that a job was withdrawn"
+	expireWithdrawn      bug = "Expire ends withdrawn jobs"
+	deleteQueued         bug = "DeleteWithdrawn deletes queued jobs"
+	deleteFresh          bug = "DeleteWithdrawn deletes fresh jobs"
+	deleteUnlocked       bug = "DeleteWithdrawn deletes jobs that another transaction changes"
 	wakeNever            bug = "never wakes"
 	wakeFirst            bug = "wakes for the first job of a batch only"
 	wakeBeforeCommit     bug = "wakes before the commit"
@@ -96,6 +102,12 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		expireWithoutLimit:   {"ExpireLimit"},
 		expireYoungestFirst:  {"ExpireLimit"},
 		expireReturnsAfter:   {"Expire"},
+		showWithdrawn:        {"Withdrawn", "DeleteWithdrawn"},
+		loseWithdrawn:        {"Withdrawn", "DeleteWithdrawn"},
+		expireWithdrawn:      {"DeleteWithdrawn"},
+		deleteQueued:         {"DeleteWithdrawn"},
+		deleteFresh:          {"DeleteWithdrawn"},
+		deleteUnlocked:       {"DeletedMeanwhile"},
 		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
 		wakeFirst:            {"NotificationsOfBatch"},
 		wakeBeforeCommit:     {"Notifications"},

@@ -31,26 +31,27 @@ UPDATE jobs SET
     started_at = $7,
     finished_at = $8,
     requested_at = $9,
-    source_key = $10,
-    source_filename = $11,
-    source_format = $12,
-    source_content_type = $13,
-    source_size = $14,
-    source_sha256 = $15,
-    target_format = $16,
-    target_options = $17,
-    tag = $18,
-    result_key = $19,
-    result_content_type = $20,
-    result_size = $21,
-    result_sha256 = $22,
-    result_pages = $23,
-    warnings = $24,
-    failure_code = $25,
-    failure_detail = $26,
-    failure_retryable = $27,
-    report = $28
-WHERE id = $29
+    withdrawn = $10,
+    source_key = $11,
+    source_filename = $12,
+    source_format = $13,
+    source_content_type = $14,
+    source_size = $15,
+    source_sha256 = $16,
+    target_format = $17,
+    target_options = $18,
+    tag = $19,
+    result_key = $20,
+    result_content_type = $21,
+    result_size = $22,
+    result_sha256 = $23,
+    result_pages = $24,
+    warnings = $25,
+    failure_code = $26,
+    failure_detail = $27,
+    failure_retryable = $28,
+    report = $29
+WHERE id = $30
 `
 
 type WriteJobBatchResults struct {
@@ -69,6 +70,7 @@ type WriteJobParams struct {
 	StartedAt         *time.Time
 	FinishedAt        *time.Time
 	RequestedAt       *time.Time
+	Withdrawn         bool
 	SourceKey         string
 	SourceFilename    string
 	SourceFormat      string
@@ -104,6 +106,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.StartedAt,
 			a.FinishedAt,
 			a.RequestedAt,
+			a.Withdrawn,
 			a.SourceKey,
 			a.SourceFilename,
 			a.SourceFormat,

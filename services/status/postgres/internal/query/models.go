@@ -43,4 +43,5 @@ type Job struct {
 	FailureRetryable  bool
 	TargetOptions     map[string]any
 	Report            *stored.Report
+	Withdrawn         bool
 }

@@ -12,8 +12,32 @@ import (
 	"time"
 )
 
+const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs
+    WHERE withdrawn AND first_seen_at < now() - $1::interval
+    ORDER BY first_seen_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+`
+
+type DeleteWithdrawnParams struct {
+	Age     time.Duration
+	MaxRows int32
+}
+
+// Skips rows that another transaction has locked, for an event of the job or to delete it too.
+func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteWithdrawn, arg.Age, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs WHERE id = $1 AND requested_at IS NOT NULL
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs WHERE id = $1 AND requested_at IS NOT NULL AND NOT withdrawn
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -50,6 +74,7 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.FailureRetryable,
 		&i.TargetOptions,
 		&i.Report,
+		&i.Withdrawn,
 	)
 	return i, err
 }
@@ -66,7 +91,7 @@ func (q *Queries) InsertPlaceholders(ctx context.Context, ids []uuid.UUID) error
 }
 
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -110,6 +135,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.FailureRetryable,
 			&i.TargetOptions,
 			&i.Report,
+			&i.Withdrawn,
 		); err != nil {
 			return nil, err
 		}
@@ -122,8 +148,8 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report FROM jobs
-WHERE status IN ('queued', 'running') AND first_seen_at < now() - $1::interval
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs
+WHERE status IN ('queued', 'running') AND NOT withdrawn AND first_seen_at < now() - $1::interval
 ORDER BY first_seen_at
 LIMIT $2
 FOR UPDATE SKIP LOCKED
@@ -175,6 +201,7 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.FailureRetryable,
 			&i.TargetOptions,
 			&i.Report,
+			&i.Withdrawn,
 		); err != nil {
 			return nil, err
 		}

@@ -39,4 +39,5 @@ type Job struct {
 	FailureDetail     string
 	FailureRetryable  bool
 	Report            *string
+	Withdrawn         bool
 }

@@ -11,6 +11,28 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
+const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
+DELETE FROM jobs WHERE id IN (
+    SELECT old.id FROM jobs AS old
+    WHERE old.withdrawn = 1 AND old.first_seen_at < ?1
+    ORDER BY old.first_seen_at
+    LIMIT ?2
+)
+`
+
+type DeleteWithdrawnParams struct {
+	FirstSeenBefore int64
+	MaxRows         int64
+}
+
+func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteWithdrawn, arg.FirstSeenBefore, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getFiles = `-- name: GetFiles :one
 SELECT source_key, result_key FROM jobs WHERE id = ?
 `
@@ -28,7 +50,7 @@ func (q *Queries) GetFiles(ctx context.Context, id []byte) (GetFilesRow, error) 
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -65,12 +87,13 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.FailureDetail,
 		&i.FailureRetryable,
 		&i.Report,
+		&i.Withdrawn,
 	)
 	return i, err
 }
 
 const getVisibleJob = `-- name: GetVisibleJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs WHERE id = ? AND requested_at IS NOT NULL
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0
 `
 
 func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
@@ -107,12 +130,13 @@ func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
 		&i.FailureDetail,
 		&i.FailureRetryable,
 		&i.Report,
+		&i.Withdrawn,
 	)
 	return i, err
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -160,6 +184,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.FailureDetail,
 			&i.FailureRetryable,
 			&i.Report,
+			&i.Withdrawn,
 		); err != nil {
 			return nil, err
 		}
@@ -175,8 +200,8 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report FROM jobs
-WHERE status IN ('queued', 'running') AND first_seen_at < ?1
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs
+WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
 `
@@ -226,6 +251,7 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.FailureDetail,
 			&i.FailureRetryable,
 			&i.Report,
+			&i.Withdrawn,
 		); err != nil {
 			return nil, err
 		}
@@ -255,13 +281,13 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report
+    failure_code, failure_detail, failure_retryable, report, withdrawn
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?
+    ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -290,7 +316,8 @@ INSERT INTO jobs (
     failure_code = excluded.failure_code,
     failure_detail = excluded.failure_detail,
     failure_retryable = excluded.failure_retryable,
-    report = excluded.report
+    report = excluded.report,
+    withdrawn = excluded.withdrawn
 `
 
 type WriteJobParams struct {
@@ -324,6 +351,7 @@ type WriteJobParams struct {
 	FailureDetail     string
 	FailureRetryable  bool
 	Report            *string
+	Withdrawn         bool
 }
 
 // Keeps first_seen_at of a row that exists.
@@ -359,6 +387,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.FailureDetail,
 		arg.FailureRetryable,
 		arg.Report,
+		arg.Withdrawn,
 	)
 	return err
 }
