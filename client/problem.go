@@ -23,6 +23,8 @@ type Problem struct {
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy"`
+	// Job is the id of the job that may exist, with [CodeQueueUnconfirmed].
+	Job string `json:"job"`
 	// TraceID is for the operator of the Docmill, who finds the request by it.
 	TraceID string `json:"trace_id"`
 	// Fields are all invalid options and headers of the request.

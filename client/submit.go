@@ -57,8 +57,9 @@ func (c *Client) SubmitFile(ctx context.Context, path string, options ...SubmitO
 // returned; the end of ctx does not interrupt a read that blocks.
 //
 // A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] and no job was created. If the
-// latter is unknown, it is not repeated, because the document might be converted twice: the error is then a [*Problem]
-// with [CodeQueueUnconfirmed], or that of a network that failed after the whole document was sent.
+// latter is unknown, it is not repeated, because the document might be converted twice. After [CodeQueueUnconfirmed] Submit
+// looks for the job and returns it if it exists; otherwise the error is a [*Problem] with that code and the id of the
+// job, or that of a network that failed after the whole document was sent.
 func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64, options ...SubmitOption) (Job, error) {
 	s := submission{progress: func(int64, int64) {}}
 	for _, apply := range options {
@@ -77,6 +78,9 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 		if err == nil {
 			return job, nil
 		}
+		if job, found := c.unconfirmed(ctx, err); found {
+			return job, nil
+		}
 		if !refused(err, complete) || sent > 0 && rewind == nil {
 			return Job{}, err
 		}
@@ -89,6 +93,25 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 			}
 		}
 	}
+}
+
+// unconfirmed looks for the job of a submission that the server's queue did not confirm in time. A job that is not found
+// may still appear later.
+func (c *Client) unconfirmed(ctx context.Context, err error) (Job, bool) {
+	problem, ok := errors.AsType[*Problem](err)
+	if !ok || problem.Code != CodeQueueUnconfirmed || problem.Job == "" {
+		return Job{}, false
+	}
+	for tries := (backoff{limits: c.retries}); tries.wait(ctx, problem) == nil; {
+		job, err := c.Job(ctx, problem.Job)
+		if err == nil {
+			return job, true
+		}
+		if !IsCode(err, CodeJobNotFound) {
+			break
+		}
+	}
+	return Job{}, false
 }
 
 // post sends the form once.

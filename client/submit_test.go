@@ -62,6 +62,33 @@ func TestUncertainSubmissionIsNotRepeated(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
+// The job of an unconfirmed submission is looked for: it may be recorded a little later.
+func TestUnconfirmedJobIsLookedFor(t *testing.T) {
+	t.Parallel()
+	unconfirmed := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"code":"queue-unconfirmed","job":"1"}`)
+	}
+	at := func(next step) step {
+		return func(w http.ResponseWriter, r *http.Request) {
+			check(t, r.Method == http.MethodGet && r.URL.Path == "/v1/jobs/1", "%s %s", r.Method, r.URL)
+			next(w, r)
+		}
+	}
+	missing := at(refuse(404, client.CodeJobNotFound))
+	c := faulty(t, unconfirmed, missing, at(state(client.Running)))
+	job, err := c.Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	require.NoError(t, err)
+	require.Equal(t, client.Running, job.Status)
+
+	_, err = faulty(t, unconfirmed, missing, missing, missing, missing).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	var problem *client.Problem
+	require.ErrorAs(t, err, &problem)
+	require.Equal(t, client.CodeQueueUnconfirmed, problem.Code)
+	require.Equal(t, "1", problem.Job, "the caller may look for it later")
+}
+
 func TestSubmissionCutInTheMiddleIsRepeated(t *testing.T) {
 	t.Parallel()
 	document := strings.Repeat("the deck", 1<<20)

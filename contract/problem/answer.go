@@ -16,7 +16,8 @@ const ContentType = "application/problem+json"
 // without promising a page that every installation would have to serve.
 const typePrefix = "tag:docmill,2026:problem:"
 
-// Answer is the body of a response with a problem, as in RFC 9457. Remedy, Code, TraceID and Errors are extensions.
+// Answer is the body of a response with a problem, as in RFC 9457. The members from Remedy on, except Instance, are
+// extensions.
 type Answer struct {
 	// Type is a URI that identifies the kind of problem.
 	Type string `json:"type"`
@@ -32,6 +33,8 @@ type Answer struct {
 	Instance string `json:"instance,omitempty"`
 	// Code is stable; programs should branch on it.
 	Code Code `json:"code"`
+	// Job is the id of the job that may exist although the submission was not confirmed.
+	Job string `json:"job,omitempty"`
 	// TraceID identifies the request for the operator.
 	TraceID string `json:"trace_id,omitempty"`
 	// Errors are all invalid parts of the request.
@@ -53,6 +56,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		Remedy:   entry.Remedy,
 		Instance: r.URL.Path,
 		Code:     problem.Code,
+		Job:      problem.Job,
 		Errors:   problem.Fields,
 	}
 	if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {

@@ -119,7 +119,7 @@ var catalog = map[Code]Entry{
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed for this path", "Use one of the methods listed in the Allow header.", false},
 	Busy:                 {unavailable, "Too many requests of this kind at once", "Retry after the time given in Retry-After.", true},
 	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing was stored.", true},
-	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "Retry after the time given in Retry-After; the document may then be converted twice.", true},
+	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "Poll the job given in Location after the time given in Retry-After. If it does not exist, submit the document again; it may then be converted twice.", true},
 	StoreUnavailable:     {unavailable, "The file storage is not available", "Retry after the time given in Retry-After.", true},
 	StatusUnavailable:    {unavailable, "Job states are not available", "Retry after the time given in Retry-After; accepted jobs continue meanwhile.", true},
 	Internal:             {http.StatusInternalServerError, "Internal error", "Retry; if the error persists, report the trace id.", true},

@@ -19,6 +19,8 @@ type Error struct {
 	Detail string
 	// Fields are all invalid parts of the request.
 	Fields []Field
+	// Job is the id of the job that may exist although the submission failed; empty if there is none.
+	Job string
 	// RetryAfter is the time after which a retry makes sense; zero if that is unknown.
 	RetryAfter time.Duration
 
@@ -56,6 +58,13 @@ func (e *Error) After(wait time.Duration) *Error {
 func (e *Error) With(fields ...Field) *Error {
 	with := *e
 	with.Fields = fields
+	return &with
+}
+
+// About returns a copy with the id of the job that may exist.
+func (e *Error) About(job string) *Error {
+	with := *e
+	with.Job = job
 	return &with
 }
 

@@ -28,7 +28,7 @@ func write(t *testing.T, err error) (*http.Response, problem.Answer) {
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	err := fmt.Errorf("submit: %w", problem.New(problem.OptionInvalid, "Two options are wrong.").
-		With(problem.Field{Name: "to", Detail: "must be pdf"}).After(1500*time.Millisecond))
+		With(problem.Field{Name: "to", Detail: "must be pdf"}).About("7").After(1500*time.Millisecond))
 	response, answer := write(t, err)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
 	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
@@ -36,7 +36,7 @@ func TestAnswer(t *testing.T) {
 	require.Equal(t, problem.Answer{
 		Type: "tag:docmill,2026:problem:option-invalid", Title: "An option is invalid", Status: 400, Code: problem.OptionInvalid,
 		Detail: "Two options are wrong.", Remedy: "Correct the options listed in errors[].",
-		Instance: "/v1/jobs/7", Errors: []problem.Field{{Name: "to", Detail: "must be pdf"}},
+		Instance: "/v1/jobs/7", Job: "7", Errors: []problem.Field{{Name: "to", Detail: "must be pdf"}},
 	}, answer)
 }
 

@@ -44,6 +44,9 @@ func failure(status int, codes []problem.Code) openapi.Response {
 	case http.StatusServiceUnavailable:
 		response.Headers.Set("Retry-After", retryAfter(true))
 	}
+	if slices.Contains(codes, problem.QueueUnconfirmed) {
+		response.Headers.Set("Location", header("The path of the job that may exist, with the code queue-unconfirmed."))
+	}
 	narrowed := openapi.Schema{Type: "object"}
 	narrowed.Properties.Set("status", openapi.Schema{Const: status})
 	narrowed.Properties.Set("code", openapi.Schema{Enum: names})
@@ -97,9 +100,13 @@ func responseCodes() map[problem.Code]string {
 
 func answerExample(code problem.Code, instance string) problem.Answer {
 	entry := problem.Describe(code)
+	job := ""
+	if code == problem.QueueUnconfirmed {
+		job = exampleID
+	}
 	return problem.Answer{
 		Type: problem.Type(code), Title: entry.Title, Status: entry.Status, Detail: entry.Title + ".", Remedy: entry.Remedy,
-		Instance: instance, Code: code, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Errors: invalidExamples[code],
+		Instance: instance, Code: code, Job: job, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Errors: invalidExamples[code],
 	}
 }
 

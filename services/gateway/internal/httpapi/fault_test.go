@@ -51,10 +51,12 @@ func TestUnconfirmedPublicationKeepsTheDocument(t *testing.T) {
 	})
 	link.Delay(time.Hour) // the message gets through, the confirm does not
 	answer := g.raw(t, deck, sample(t, deck))
-	answer.problem(t, problem.QueueUnconfirmed)
+	unconfirmed := answer.problem(t, problem.QueueUnconfirmed)
 	require.Equal(t, "5", answer.Header.Get("Retry-After"))
 	require.Len(t, g.stored(t), 1)
 	message, _ := g.queued(t)
+	require.Equal(t, message.GetJobId(), unconfirmed.Job, "the client can look for the job")
+	require.Equal(t, "/v1/jobs/"+message.GetJobId(), answer.Header.Get("Location"))
 	require.Equal(t, g.stored(t)[0], message.GetSource().GetObjectKey())
 	link.Cut()
 }

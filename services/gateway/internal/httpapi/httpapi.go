@@ -163,6 +163,9 @@ const jobRetryAfter = "1"
 func (a *api) submit(c *gin.Context) error {
 	accepted, err := a.accept(c)
 	if err != nil {
+		if unconfirmed, ok := errors.AsType[*problem.Error](err); ok && unconfirmed.Job != "" {
+			c.Header("Location", jobapi.Path(unconfirmed.Job)) // the client looks there before it submits again
+		}
 		return err
 	}
 	c.Header("Location", jobapi.Path(accepted.ID))

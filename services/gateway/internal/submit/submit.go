@@ -74,7 +74,7 @@ type Submitter struct {
 }
 
 // Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. Its errors are
-// problems, and mean that no job exists, except for problem.QueueUnconfirmed. ctx is the request's: if it ends before
+// problems, and mean that no job exists, except for problem.QueueUnconfirmed, which has the id of the job. ctx is the request's: if it ends before
 // the job is published, because the client has disconnected, no job exists either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
 	id, err := uuid.NewV7()
@@ -270,7 +270,8 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		s.remove(ctx, request.GetJobId())
 		return problem.New(problem.QueueUnavailable, "The queue accepts no jobs at present.").After(queueRetryAfter).Because(err)
 	default:
-		return problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.").After(queueRetryAfter).Because(err)
+		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")
+		return unconfirmed.About(request.GetJobId()).After(queueRetryAfter).Because(err)
 	}
 }
 
