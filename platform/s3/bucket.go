@@ -170,10 +170,13 @@ func translate(err error) error {
 		return nil
 	}
 	response := minio.ToErrorResponse(err)
+	// The library makes up a code for an answer without one, such as the bare 404 of a proxy that does not find the store.
+	// Every S3 store sends the id of the request, in the body or as a header.
+	fromStore := response.RequestID != ""
 	switch {
-	case response.Code == minio.NoSuchKey: // a missing bucket is a mistake of the operator, not an answer about the blob
+	case fromStore && response.Code == minio.NoSuchKey: // a missing bucket is a mistake of the operator, not an answer about the blob
 		return fmt.Errorf("%w: %w", blob.ErrNotFound, err)
-	case response.StatusCode == http.StatusPreconditionFailed:
+	case fromStore && response.StatusCode == http.StatusPreconditionFailed:
 		return fmt.Errorf("%w: %w", blob.ErrExists, err)
 	case response.Code == codeStorageFull, response.Code == codeQuotaExceeded, response.StatusCode == http.StatusInsufficientStorage:
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)

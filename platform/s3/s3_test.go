@@ -5,7 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -99,6 +104,55 @@ func TestMissingBucket(t *testing.T) {
 	_, err := missing.Get(t.Context(), "key", 0, -1)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, blob.ErrNotFound, "the blob may exist in the right bucket")
+}
+
+// TestBareAnswersOfAProxy has a proxy in front of the store, which passes answers on and then gives its own: they say nothing
+// about a blob.
+func TestBareAnswersOfAProxy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	upstream, err := url.Parse(b.bench.StoreEndpoint)
+	require.NoError(t, err)
+	own := &atomic.Int64{} // the status of its own answers
+	passing := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = r.In.Host // it is signed
+	}}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status := int(own.Load()); status != 0 {
+			http.Error(w, http.StatusText(status), status)
+		} else {
+			passing.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(proxy.Close)
+	store, err := s3.New(s3.Config{
+		Endpoint: proxy.URL, Region: b.bench.StoreRegion,
+		AccessKey: b.bench.StoreAccessKey, SecretKey: config.NewSecret(b.bench.StoreSecretKey),
+	})
+	require.NoError(t, err)
+	bucket := store.Bucket(b.bench.SourcesBucket)
+	put := func(key string) error {
+		return bucket.Put(t.Context(), key, bytes.NewReader(nil), 0, blob.PutOptions{CreateOnce: true})
+	}
+	_, err = bucket.Get(t.Context(), "key", 0, -1)
+	require.ErrorIs(t, err, blob.ErrNotFound)
+	_, err = bucket.Stat(t.Context(), "key")
+	require.ErrorIs(t, err, blob.ErrNotFound)
+	require.NoError(t, put("taken"))
+	require.ErrorIs(t, put("taken"), blob.ErrExists)
+
+	own.Store(http.StatusNotFound)
+	_, err = bucket.Get(t.Context(), "key", 0, -1)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, blob.ErrNotFound)
+	_, err = bucket.Stat(t.Context(), "key")
+	require.Error(t, err)
+	require.NotErrorIs(t, err, blob.ErrNotFound)
+	own.Store(http.StatusPreconditionFailed)
+	err = put("free")
+	require.Error(t, err)
+	require.NotErrorIs(t, err, blob.ErrExists)
 }
 
 func TestComponentCreatesBucketsConcurrently(t *testing.T) {

@@ -111,13 +111,14 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 	}
 	space := func() error { return config.Limits.CheckSpace(directory.Path()) }
 	ready := func(ctx context.Context) error {
-		return errors.Join(space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
+		return errors.Join(publisher.Check(ctx), space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
 	stopping := make(chan struct{})
 	converter := conversion.New(conversion.Deps{
 		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
-		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Space: space, Ready: ready,
-		TransferTimeout: conversion.TransferTimeout, Stopping: stopping,
+		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
+		Share:           conversion.ShareOf(directory.Path(), config.Concurrency()),
+		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}

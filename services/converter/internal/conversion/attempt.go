@@ -30,6 +30,7 @@ type attempt struct {
 	Deps
 
 	streak  *streak
+	misses  *misses
 	command *conversionv1.ConvertRequested
 	// number counts the attempts at the job from 1.
 	number int
@@ -50,16 +51,21 @@ const (
 // slot forever. 512 MiB need 1 MiB/s.
 const TransferTimeout = 10 * time.Minute
 
-// attemptTimeout is how long an attempt may take, with all transfers and all programs that it runs one after another.
-// After 30 minutes RabbitMQ would redeliver its command, and all others of this converter.
-const attemptTimeout = 25 * time.Minute
+// DeliveryTimeout is how long a converter works on the delivery of a command, from the wait until it can start to the
+// publication of the outcome. Then it returns the command. It leaves a few minutes to an attempt that used up its own time,
+// engine.AttemptTimeout, and must be less than RabbitMQ's consumer_timeout (30 minutes by default), which would end the
+// work on all commands of this converter.
+const DeliveryTimeout = 28 * time.Minute
 
-// errTooLong means that an attempt took longer than attemptTimeout.
+// errOverdue means that the work on a delivery took longer than DeliveryTimeout.
+var errOverdue = errors.New("the command was held for too long")
+
+// errTooLong means that an attempt took longer than engine.AttemptTimeout.
 var errTooLong = errors.New("the attempt took too long")
 
 // makeInTime is make with a time limit. The error for its end is transient.
 func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errTooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, engine.AttemptTimeout, errTooLong)
 	defer cancel()
 	result, err := a.make(limited)
 	if err == nil || !errors.Is(context.Cause(limited), errTooLong) {
@@ -67,7 +73,7 @@ func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) 
 	}
 	tooLong := fmt.Errorf("%w: %v", errTooLong, err) //nolint:errorlint // err may be a verdict on half a conversion
 	if errors.Is(err, errSuspicious) || documentFailed(err) {
-		return nil, suspect(tooLong)
+		return nil, suspicious(tooLong)
 	}
 	return nil, tooLong
 }
@@ -122,11 +128,11 @@ func (a *attempt) process(
 	defer func() { a.report.message.Fonts = <-fonts }()
 	if err != nil {
 		a.report.converted(output, err)
-		return nil, suspect(err)
+		return nil, a.suspect(err, request.Directory)
 	}
 	finish := finishing{attempt: a, request: request, secrets: secrets, output: output, began: began}
 	finished, is, err := finish.finish(ctx)
-	err = suspect(a.blameDisk(err, request.Directory))
+	err = a.suspect(a.blameDisk(err, request.Directory), request.Directory)
 	a.report.converted(output, err)
 	if err != nil {
 		return nil, err
@@ -204,14 +210,21 @@ var errStore = errors.New("the file storage failed")
 
 // fetch copies the document to a file and checks that it is the one that was submitted.
 func (a *attempt) fetch(ctx context.Context, path string) error {
-	return a.transfer(ctx, "fetch the document", func(ctx context.Context) error { return a.tryFetch(ctx, path) })
+	err := a.transfer(ctx, "fetch the document", func(ctx context.Context) error { return a.tryFetch(ctx, path) })
+	switch {
+	case err == nil:
+		a.misses.found()
+	case errors.Is(err, blob.ErrNotFound) && a.misses.missed(a.command.GetJobId()):
+		return fmt.Errorf("%w: %w", errMissing, err)
+	}
+	return err
 }
 
 func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	source := a.command.GetSource()
 	content, err := a.Sources.Get(ctx, source.GetObjectKey(), 0, -1)
 	if errors.Is(err, blob.ErrNotFound) {
-		return fmt.Errorf("%w: %w", errMissing, err)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
@@ -236,10 +249,6 @@ func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	}
 	return nil
 }
-
-// errMissing means that the document is not in the store. It is final only after some attempts, usually of different
-// converters: this one may use another store by mistake, or a proxy may have answered.
-var errMissing = errors.New("the document is missing")
 
 // store stores the result under a key that no other attempt has, and returns its description.
 func (a *attempt) store(ctx context.Context, output engine.Output, is format.Target) (*conversionv1.Result, error) {

@@ -6,6 +6,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,8 +72,10 @@ type bench struct {
 
 	workdir         *processdir.Dir
 	space           func() error
+	share           int64 // bytes
 	ready           func(ctx context.Context) error
 	transferTimeout time.Duration
+	deliveryTimeout time.Duration
 	events          <-chan proto.Message
 	stopping        chan struct{}
 	// warnings receives what converters warn of.
@@ -84,8 +90,8 @@ func setup(t *testing.T) *bench {
 	b := &bench{
 		Bench: shared, t: t,
 		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
-		space: func() error { return nil }, ready: func(context.Context) error { return nil },
-		transferTimeout: conversion.TransferTimeout, stopping: make(chan struct{}), warnings: make(chan string, 1000),
+		share: 1 << 40, space: func() error { return nil }, ready: func(context.Context) error { return nil },
+		transferTimeout: conversion.TransferTimeout, deliveryTimeout: conversion.DeliveryTimeout, stopping: make(chan struct{}), warnings: make(chan string, 1000),
 	}
 	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
@@ -169,6 +175,7 @@ func (b *bench) start(convert convertFunc) running {
 	publisher, err := publishing.NewPublisher(message.PublisherOptions{})
 	require.NoError(b.t, err)
 	b.run(publisher)
+	require.Eventually(b.t, func() bool { return publisher.Check(b.t.Context()) == nil }, patience, patience/1000)
 	library, err := fonts.Open(b.t.TempDir(), log)
 	require.NoError(b.t, err)
 	tools, err := pdf.FindTools()
@@ -177,7 +184,9 @@ func (b *bench) start(convert convertFunc) running {
 	converter := conversion.New(conversion.Deps{
 		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
-		TransferTimeout: b.transferTimeout, Stopping: b.stopping, Fonts: library, PDF: tools,
+		Share:           func() (int64, error) { return b.share, nil },
+		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping,
+		Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
@@ -187,6 +196,31 @@ func (b *bench) start(convert convertFunc) running {
 	consumer, err := consuming.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
 	require.NoError(b.t, err)
 	return b.run(consumer)
+}
+
+// frontend starts an HTTP proxy in front of the store, and returns its URL. It answers a request itself if instead does.
+func (b *bench) frontend(instead func(w http.ResponseWriter) bool) string {
+	b.t.Helper()
+	upstream, err := url.Parse(b.StoreEndpoint)
+	require.NoError(b.t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = r.In.Host // it is signed
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !instead(w) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	b.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// warned waits for a warning, and skips others.
+func (b *bench) warned(message string) {
+	b.t.Helper()
+	for next(b.t, b.warnings) != message {
+	}
 }
 
 func (b *bench) logged(entry zapcore.Entry) error {

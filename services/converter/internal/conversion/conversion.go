@@ -41,14 +41,20 @@ type Deps struct {
 	Publisher Publisher
 	// Workdir holds the jobs' directories.
 	Workdir *processdir.Dir
+	// Publishable returns an error while events cannot be published.
+	Publishable func(ctx context.Context) error
 	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
 	Space func() error
+	// Share returns how many bytes of the disk of the work directory each conversion can use. See [ShareOf].
+	Share func() (int64, error)
 	// Ready returns an error while anything that conversions need does not work.
 	Ready func(ctx context.Context) error
 	// Stopping is closed when the converter begins to stop: what waits to start, or for the store, then returns its command.
 	Stopping <-chan struct{}
 	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
 	TransferTimeout time.Duration
+	// DeliveryTimeout limits all work on a delivery. See [DeliveryTimeout].
+	DeliveryTimeout time.Duration
 	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
@@ -64,6 +70,7 @@ type Deps struct {
 type Converter struct {
 	deps   Deps
 	streak streak
+	misses misses
 }
 
 // New returns a Converter.
@@ -81,13 +88,15 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		log.Error("invalid command; dead-lettering it", zap.Error(err))
 		return message.DeadLetter
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.deps.DeliveryTimeout, errOverdue)
+	defer cancel()
 	ctx, span := otel.Tracer("docmill-converter").Start(ctx, "convert", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("docmill.job_id", command.GetJobId()), attribute.Int("docmill.attempt", number),
 			attribute.String("docmill.source_format", command.GetSource().GetFormat())))
 	defer span.End()
 
 	a := &attempt{
-		Deps: c.deps, streak: &c.streak, command: command, number: number, began: time.Now(), log: log,
+		Deps: c.deps, streak: &c.streak, misses: &c.misses, command: command, number: number, began: time.Now(), log: log,
 		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if err := a.run(ctx); err != nil {
@@ -145,6 +154,9 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 // ConversionStarted is published while the document is converted. It is confirmed before the event that ends the
 // attempt is published.
 func (a *attempt) run(ctx context.Context) error {
+	if err := a.awaitPublisher(ctx); err != nil {
+		return err
+	}
 	if err := a.awaitReady(ctx); err != nil {
 		return a.postpone(ctx, err)
 	}
@@ -192,7 +204,7 @@ func documentFailed(err error) bool { return !problem.Describe(problem.From(err)
 const (
 	// maxSuspicions is how many attempts may fail in a way that the document may have caused.
 	maxSuspicions = 4
-	// maxMisses is in how many attempts the document may be missing: one converter may use the wrong store.
+	// maxMisses is in how many attempts the document may be missing.
 	maxMisses = 3
 	// retryFor is how long after its submission a job is retried or postponed. It is the default of --job-deadline: the
 	// status service fails the job then.

@@ -71,7 +71,6 @@ func TestPermanentFailures(t *testing.T) {
 		"a document's problem": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.PasswordRequired, "It is encrypted.").Because(errEngine)
 		}, problem.PasswordRequired},
-		"no source, again": {func(c *conversionv1.ConvertRequested) { c.Source.ObjectKey, c.Misses = "gone", 2 }, never, problem.SourceMissing},
 		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++; c.Misses = 2 }, never, problem.SourceMissing},
 		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++; c.Misses = 2 }, never, problem.SourceMissing},
 		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size--; c.Misses = 2 }, never, problem.SourceMissing},

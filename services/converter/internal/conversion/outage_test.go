@@ -3,6 +3,7 @@ package conversion_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -90,18 +91,78 @@ func TestDocumentThatCausesPanicsFails(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestMissingSourceIsConfirmed checks that a converter's view of the store is not final: it may use another store.
+// missing makes a command name a document that is not in the store, for the last time that may be so.
+func missing(command *conversionv1.ConvertRequested) {
+	command.Source.ObjectKey, command.Misses = "gone", 2
+}
+
+// TestMissingSourceIsConfirmed checks that a converter's view of the store counts once it has found a document there.
 func TestMissingSourceIsConfirmed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Source.ObjectKey = "gone" })
 	consumer := b.start(copies)
+	b.submit([]byte("a document"), missing)
 	expect[*conversionv1.ConversionStarted](b)
 	expect[*conversionv1.ConversionRetried](b)
+	b.submit([]byte("a document"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.submit([]byte("a document"), missing)
+	expect[*conversionv1.ConversionStarted](b)
+	require.Equal(t, string(problem.SourceMissing), expect[*conversionv1.ConversionFailed](b).GetFailure().GetCode())
 	b.settled(consumer)
-	again, err := b.take(message.Commands).Message() // after the delay
+	again, err := b.take(message.Commands).Message() // the first one, after the delay
 	require.NoError(t, err)
-	require.EqualValues(t, 1, again.(*conversionv1.ConvertRequested).GetMisses())
+	require.EqualValues(t, 2, again.(*conversionv1.ConvertRequested).GetMisses(), "it did not count")
+}
+
+// TestConverterOfAnotherStoreFailsNoJob checks a converter that finds no document any longer, because the name of the store
+// has come to mean another one.
+func TestConverterOfAnotherStoreFailsNoJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	consumer := b.start(copies)
+	b.submit([]byte("a document"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	const jobs = 5
+	for range jobs {
+		b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Source.ObjectKey = "gone" })
+	}
+	for retried := 0; retried < jobs; {
+		if _, ok := next(t, b.events).(*conversionv1.ConversionRetried); ok {
+			retried++
+		}
+	}
+	b.settled(consumer)
+	misses := 0
+	for range jobs {
+		again, err := b.take(message.Commands).Message()
+		require.NoError(t, err)
+		misses += int(again.(*conversionv1.ConvertRequested).GetMisses())
+	}
+	require.Equal(t, 2, misses, "only the first two count")
+}
+
+// TestBareNotFoundIsAnOutage checks that a proxy's answer for a service that it does not know is not one about a document.
+func TestBareNotFoundIsAnOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	broken := &atomic.Bool{}
+	broken.Store(true)
+	b.converterStore.Endpoint = b.frontend(func(w http.ResponseWriter) bool {
+		if broken.Load() {
+			http.Error(w, "404 page not found", http.StatusNotFound)
+		}
+		return broken.Load()
+	})
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Misses = 2 })
+	consumer := b.start(copies)
+	b.warned("cannot fetch the document; retrying")
+	broken.Store(false)
+	expect[*conversionv1.ConversionStarted](b)
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	b.settled(consumer)
 }
 
 // TestSickConverterMakesNoAttempts checks that a converter that fails at everything leaves the queue to others.
@@ -230,5 +291,53 @@ func TestCommandIsCopiedOnce(t *testing.T) {
 		require.EqualValues(t, 2, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
 	}
 	require.EqualValues(t, 1, commands.Load())
+	b.settled(consumer)
+}
+
+// TestOutcomeHasADeadline cuts the publisher off when a document is converted: the command is returned before RabbitMQ
+// would take it back, and with it those of all other slots.
+func TestOutcomeHasADeadline(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deliveryTimeout = 10 * time.Second
+	link := testbench.Proxy(t, b.BrokerURL)
+	b.publisherBroker.URL = link.Through(b.BrokerURL)
+	hand := newByHand()
+	b.submit([]byte("a document"), nil)
+	consumer := b.start(hand.convert)
+	next(t, hand.calls)
+	link.Cut()
+	hand.answer <- nil
+	b.warned("attempt abandoned; returning its command to the queue")
+	link.Restore()
+	next(t, hand.calls)
+	hand.answer <- nil
+	for {
+		if m, ok := next(t, b.events).(*conversionv1.ConversionSucceeded); ok {
+			require.Greater(t, m.GetAttempt(), int32(1))
+			break
+		}
+	}
+	b.settled(consumer)
+}
+
+// TestNoAttemptWithoutAPublisher checks that nothing is converted while its outcome could not be published.
+func TestNoAttemptWithoutAPublisher(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.BrokerURL)
+	b.publisherBroker.URL = link.Through(b.BrokerURL)
+	hand := newByHand()
+	consumer := b.start(hand.convert)
+	link.Cut()
+	b.warned("no connection to the message broker; retrying")
+	b.submit([]byte("a document"), nil)
+	b.warned("waiting until events can be published")
+	require.Empty(t, hand.calls)
+	link.Restore()
+	next(t, hand.calls)
+	hand.answer <- nil
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionStarted](b).GetAttempt())
+	require.EqualValues(t, 1, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
 	b.settled(consumer)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // readyTimeout is how long an attempt waits until this converter can work before its command is postponed: another
@@ -19,6 +20,15 @@ const readyTimeout = 30 * time.Second
 
 // checkTimeout bounds one check of what conversions need.
 const checkTimeout = 3 * time.Second
+
+// awaitPublisher waits until the outcome of an attempt could be published: while the broker accepts no messages, a result
+// would be thrown away in the end. It returns an error if ctx ends before, or if this converter stops.
+func (a *attempt) awaitPublisher(ctx context.Context) error {
+	ctx, stop := host.Context(ctx, a.Stopping)
+	defer stop()
+	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
+	return retry.Loop(ctx, policy, a.log, "waiting until events can be published", a.Publishable)
+}
 
 // awaitReady waits until the work directory has enough space to start, and until a sick converter may try again.
 func (a *attempt) awaitReady(ctx context.Context) error {
@@ -77,4 +87,28 @@ func (a *attempt) blameDisk(err error, directory string) error {
 		return engine.NoSpace(err)
 	}
 	return err
+}
+
+// exceedsShare reports whether a job's directory takes more of the disk than each conversion can have at the same time. A
+// smaller job does not fill a disk: others do.
+func (a *attempt) exceedsShare(directory string) bool {
+	used, err := sandbox.Usage(directory)
+	if err != nil {
+		return false
+	}
+	share, err := a.Share()
+	return err == nil && used > share
+}
+
+// ShareOf returns a function that computes how many bytes each of a number of conversions can use of the disk with the work
+// directory: the free space and what the conversions use already, divided by their number.
+func ShareOf(directory string, conversions int) func() (int64, error) {
+	return func() (int64, error) {
+		free, err := disk.Free(directory)
+		if err != nil {
+			return 0, err
+		}
+		used, err := sandbox.Usage(directory)
+		return (int64(free) + used) / int64(conversions), err
+	}
 }

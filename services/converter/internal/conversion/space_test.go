@@ -63,10 +63,25 @@ func TestAttemptWaitsForSpace(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestNeighborThatFillsTheDiskCountsForItself checks a small document whose neighbor filled the disk, and has freed it: it is
+// not suspected, however often that happens.
+func TestNeighborThatFillsTheDiskCountsForItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.submitLast([]byte("a document"))
+	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
+		return engine.Output{}, engine.NoSpace(errEngine)
+	})
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionRetried](b)
+	b.settled(consumer)
+}
+
 // TestFailureThatFreesTheDiskCounts checks a document that fills the disk by itself: it must not be tried forever.
 func TestFailureThatFreesTheDiskCounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.share = 1 // less than the document
 	b.submitLast([]byte("a document"))
 	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
 		return engine.Output{}, engine.NoSpace(problem.New(problem.DocumentMalformed, "The document could not be exported."))

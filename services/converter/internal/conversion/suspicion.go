@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -14,13 +15,22 @@ import (
 // fills the disk. A job fails after a few of them, so that a hostile document is not converted again and again.
 var errSuspicious = errors.New("the document may be the cause")
 
-// suspect marks a transient failure of a conversion as suspicious, unless the engine failed.
-func suspect(err error) error {
-	if err == nil || documentFailed(err) || errors.Is(err, engine.ErrUnavailable) {
+// suspect marks a transient failure of a conversion in a directory as suspicious, unless the engine failed, this process has
+// no more file descriptors, or others filled the disk.
+func (a *attempt) suspect(err error, directory string) error {
+	switch {
+	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable):
+		return err
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return err
+	case errors.Is(err, engine.ErrNoSpace) && !a.exceedsShare(directory):
 		return err
 	}
-	return fmt.Errorf("%w (%w)", err, errSuspicious)
+	return suspicious(err)
 }
+
+// suspicious marks an error as suspicious.
+func suspicious(err error) error { return fmt.Errorf("%w (%w)", err, errSuspicious) }
 
 // recoverTo turns a panic into an error. Parsers of hostile documents run in this process beside the work on other
 // jobs: a bug that a document triggers in them must end its own job only. It must be called directly by defer.

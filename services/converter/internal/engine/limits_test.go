@@ -13,6 +13,7 @@ func TestLimitsAreValidated(t *testing.T) {
 	require.NoError(t, good.Validate())
 	for _, bad := range []Limits{
 		{Memory: good.Memory, Disk: good.Disk},
+		{Timeout: 11 * time.Minute, Memory: good.Memory, Disk: good.Disk},
 		{Timeout: good.Timeout, Disk: good.Disk},
 		{Timeout: good.Timeout, Memory: good.Memory},
 		{Timeout: good.Timeout, Memory: good.Memory, Disk: good.Disk, Pages: -1},
