@@ -23,6 +23,7 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
@@ -119,21 +120,23 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	waiting := backlog.New(publisher)
 	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
-			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, Withdrawals: withdrawals,
+			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, Withdrawals: withdrawals, Backlog: waiting,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Reference: described, Page: webPage, Metrics: deps.Metrics,
+		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,
 		Components: []host.Component{
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "withdrawals", Run: withdrawals.Run},
+			{Name: "backlog", Run: waiting.Run},
 			{Name: "announcements", Run: listener.Run},
 			{Name: "streams", Run: streams.Run},
 		},

@@ -2,6 +2,8 @@ package httpapi_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -27,6 +29,56 @@ func TestBrokerDown(t *testing.T) {
 	answer.problem(t, problem.QueueUnavailable)
 	require.Equal(t, "5", answer.Header.Get("Retry-After"))
 	g.requireNothingStored(t)
+}
+
+// TestNoDocumentIsReceivedForAQueueThatRejectsIt: the client waits to be asked for the document, which does not happen.
+func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.BrokerURL)
+	g := setup(t, func(c *choices) { c.bench, c.brokerURL = bench, link.Through(bench.BrokerURL) })
+
+	g.limitCommands(t, 1)
+	require.Eventually(t, func() bool {
+		return g.raw(t, deck, sample(t, deck)).StatusCode == http.StatusServiceUnavailable
+	}, patience, time.Millisecond)
+	answer := g.raiseHand(t)
+	answer.problem(t, problem.QueueUnavailable)
+	require.Contains(t, []string{"1", "2", "3", "4", "5"}, answer.Header.Get("Retry-After"))
+	g.limitCommands(t, 1000)
+	require.Eventually(t, func() bool { // a rejection is remembered for 5 s
+		return g.raw(t, deck, sample(t, deck)).StatusCode == http.StatusAccepted
+	}, patience, 50*time.Millisecond)
+
+	link.Cut()
+	require.Eventually(t, func() bool { // it is noticed after a second or two, if it does not pass
+		return g.raiseHand(t).StatusCode == http.StatusServiceUnavailable
+	}, patience, 50*time.Millisecond)
+	link.Restore()
+	require.Eventually(t, func() bool { return g.publisher.Check(context.Background()) == nil }, patience, 5*time.Millisecond)
+	g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
+}
+
+// errAsked means that the server asked for the document.
+var errAsked = errors.New("the server asked for the document")
+
+// raiseHand begins a submission with Expect: 100-continue. It returns the zero reply if the server asks for the document.
+func (g *gateway) raiseHand(t testing.TB) reply {
+	t.Helper()
+	body := io.NopCloser(readerFunc(func([]byte) (int, error) { return 0, errAsked }))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/v1/jobs", body)
+	require.NoError(t, err)
+	r.ContentLength = 1 << 20
+	r.Header.Set("Content-Disposition", "attachment; filename=a.txt")
+	r.Header.Set("Expect", "100-continue")
+	transport := &http.Transport{ExpectContinueTimeout: patience}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(r)
+	if errors.Is(err, errAsked) {
+		return reply{Response: &http.Response{}}
+	}
+	require.NoError(t, err)
+	return readReply(t, response)
 }
 
 func TestBrokerComesBack(t *testing.T) {

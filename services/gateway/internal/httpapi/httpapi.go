@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
+	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/live"
@@ -29,7 +30,7 @@ import (
 
 // Settings limit what clients may do.
 type Settings struct {
-	// Upload are the limits of one upload; the API sets its Formats and Gate.
+	// Upload are the limits of one upload; the API sets its Formats, Admit and Gate.
 	Upload upload.Limits
 	// MaxUploads is the maximum number of uploads that are stored at once.
 	MaxUploads int
@@ -48,6 +49,7 @@ type Deps struct {
 	Streams      *live.Streams
 	Sender       *download.Sender
 	Capabilities *capabilities.Capabilities
+	Backlog      *backlog.Backlog
 	// Reference is the API's description for people.
 	Reference reference.Page
 	// Page is the web page.
@@ -200,6 +202,7 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
 	limits.Formats = a.deps.Capabilities.Formats()
+	limits.Admit = a.deps.Backlog.Check
 	limits.Gate = a.gate
 	return limits
 }

@@ -44,6 +44,7 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
@@ -132,18 +133,31 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	web, err := page.Render()
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
+	waiting := backlog.New(g.publisher)
+	g.run(t, waiting.Run)
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
-			Detector: detect.NewDetector(), Withdrawals: withdrawal.New(g.publisher, c.log, g.registry),
+			Detector: detect.NewDetector(), Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
-		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Metrics: g.registry,
+		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Backlog: waiting, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)
 	t.Cleanup(g.server.Close)
 	g.url = g.server.URL
 	return g
+}
+
+// run runs a component until the test ends.
+func (g *gateway) run(t testing.TB, component func(ctx context.Context, ready func(), drain <-chan struct{}) error) {
+	t.Helper()
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- component(context.Background(), func() {}, drain) }()
+	t.Cleanup(func() {
+		close(drain)
+		require.NoError(t, <-ended)
+	})
 }
 
 func or(value, otherwise string) string {

@@ -27,6 +27,7 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
@@ -48,7 +49,6 @@ const (
 const (
 	busyRetryAfter  = 2 * time.Second
 	storeRetryAfter = 5 * time.Second
-	queueRetryAfter = 5 * time.Second
 )
 
 // Publisher publishes a message and returns nil once it is durable; see [message.Publisher].
@@ -66,6 +66,8 @@ type Submitter struct {
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
+	// Backlog is told when the queue is full.
+	Backlog *backlog.Backlog
 	// Withdrawals receives the jobs that were rejected although the status service may have received their submission.
 	Withdrawals *withdrawal.Withdrawals
 	// Seal encrypts passwords; nil if they are not accepted.
@@ -267,11 +269,14 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 			// that fails does not prevent the other. Neither harms a job: the client is answered that there is none.
 			s.Withdrawals.Add(ctx, request.GetJobId())
 		}
+		if errors.Is(err, message.ErrNacked) {
+			s.Backlog.Rejected()
+		}
 		s.remove(ctx, request.GetJobId())
-		return problem.New(problem.QueueUnavailable, "The queue accepts no jobs at present.").After(queueRetryAfter).Because(err)
+		return backlog.Unavailable(backlog.RetryAfter).Because(err)
 	default:
 		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")
-		return unconfirmed.About(request.GetJobId()).After(queueRetryAfter).Because(err)
+		return unconfirmed.About(request.GetJobId()).After(backlog.RetryAfter).Because(err)
 	}
 }
 

@@ -32,6 +32,8 @@ type Limits struct {
 	Secrets bool
 	// Formats are the supported formats.
 	Formats []capabilities.Format
+	// Admit returns a problem if no document should be received now; nil means that there is no such condition.
+	Admit func(ctx context.Context) error
 	// Gate limits concurrent uploads; nil means no limit.
 	Gate *admission.Gate
 }
@@ -58,6 +60,11 @@ const busyRetryAfter = 2 * time.Second
 // request's body from then on. The caller closes the Upload. Errors are problems.
 func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, error) {
 	body := newBody(w, r, limits)
+	if limits.Admit != nil {
+		if err := limits.Admit(r.Context()); err != nil {
+			return nil, err
+		}
+	}
 	if limits.Gate == nil {
 		return receiveBody(body, r, limits)
 	}
