@@ -63,12 +63,12 @@ func (d *Daemon) Start(ctx context.Context) error {
 
 // Stop stops the daemon cleanly and returns when it has ended. It does nothing if the daemon is not running.
 func (d *Daemon) Stop(ctx context.Context) error {
-	return d.end(func(p *process.Process) error { return p.Stop(ctx) })
+	return d.with(func(p *process.Process) error { return p.Stop(ctx) })
 }
 
 // Kill ends the daemon like a crash (SIGKILL) and returns when it has ended.
 func (d *Daemon) Kill() error {
-	return d.end(func(p *process.Process) error {
+	return d.with(func(p *process.Process) error {
 		p.Kill()
 		return nil
 	})
@@ -76,10 +76,17 @@ func (d *Daemon) Kill() error {
 
 // Discard ends a daemon whose data is no longer needed: faster than Stop, cleaner than Kill.
 func (d *Daemon) Discard(ctx context.Context) error {
-	return d.end(func(p *process.Process) error { return p.Discard(ctx) })
+	return d.with(func(p *process.Process) error { return p.Discard(ctx) })
 }
 
-func (d *Daemon) end(how func(*process.Process) error) error {
+// Pause stops the daemon and all its descendants in their tracks (SIGSTOP), like a machine that hangs, until [Daemon.Resume].
+// It does nothing if the daemon is not running.
+func (d *Daemon) Pause() error { return d.with((*process.Process).Pause) }
+
+// Resume ends Pause.
+func (d *Daemon) Resume() error { return d.with((*process.Process).Resume) }
+
+func (d *Daemon) with(do func(*process.Process) error) error {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.launch == nil {
@@ -88,7 +95,7 @@ func (d *Daemon) end(how func(*process.Process) error) error {
 	if d.process == nil {
 		return nil
 	}
-	return how(d.process)
+	return do(d.process)
 }
 
 // Exited returns a channel that is closed when the current process has ended; nil if the daemon was never started here.

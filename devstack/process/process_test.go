@@ -195,3 +195,24 @@ func TestChildOutlivesThreads(t *testing.T) {
 	require.True(t, child.Running())
 	child.Kill()
 }
+
+// TestPauseStopsDescendants pauses a child whose own child writes lines.
+func TestPauseStopsDescendants(t *testing.T) {
+	t.Parallel()
+	child, log := setup(t, "(while :; do echo line; sleep 0.01; done); true")
+	size := func() int64 {
+		info, err := os.Stat(log)
+		require.NoError(t, err)
+		return info.Size()
+	}
+	grows := func() bool {
+		before := size()
+		time.Sleep(200 * time.Millisecond)
+		return size() > before
+	}
+	require.Eventually(t, grows, 20*time.Second, time.Millisecond)
+	require.NoError(t, child.Pause())
+	require.False(t, grows())
+	require.NoError(t, child.Resume())
+	require.Eventually(t, grows, 20*time.Second, time.Millisecond)
+}

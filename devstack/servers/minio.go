@@ -128,6 +128,22 @@ func (m *MinIO) RemoveBucket(ctx context.Context, name string) error {
 	return nil
 }
 
+// Objects returns the keys of all objects in a bucket.
+func (m *MinIO) Objects(ctx context.Context, bucket string) ([]string, error) {
+	client, err := m.client()
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for object := range client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Recursive: true}) {
+		if object.Err != nil {
+			return nil, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		keys = append(keys, object.Key)
+	}
+	return keys, nil
+}
+
 // PutObject stores bytes with the MinIO client alone. Benchmarks compare Docmill with it.
 func (m *MinIO) PutObject(ctx context.Context, bucket, key string, content []byte) error {
 	client, err := m.client()

@@ -214,7 +214,7 @@ func (p *PostgreSQL) makeDir(credential *syscall.Credential) error {
 // is ready.
 func (p *PostgreSQL) ensureRole(ctx context.Context) error {
 	const duplicateObject = "42710"
-	err := p.administer(ctx, "CREATE ROLE "+databaseRole+" LOGIN PASSWORD '"+p.Password+"'")
+	err := p.Execute(ctx, "CREATE ROLE "+databaseRole+" LOGIN PASSWORD '"+p.Password+"'")
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == duplicateObject {
 		return nil
@@ -225,7 +225,7 @@ func (p *PostgreSQL) ensureRole(ctx context.Context) error {
 // CreateDatabase creates an empty database that the role docmill owns. A database that exists is not an error.
 func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 	const duplicateDatabase = "42P04"
-	err := p.administer(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+databaseRole)
+	err := p.Execute(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+databaseRole)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == duplicateDatabase {
 		return nil
@@ -238,15 +238,20 @@ func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 
 // DropDatabase drops a database and closes its connections.
 func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
-	if err := p.administer(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
+	if err := p.Execute(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)
 	}
 	return nil
 }
 
-// administer runs one statement as the superuser.
-func (p *PostgreSQL) administer(ctx context.Context, statement string) (err error) {
-	config, err := pgx.ParseConfig(p.url(databaseAdmin, databaseAdmin))
+// Execute runs one statement as the superuser, in that superuser's database.
+func (p *PostgreSQL) Execute(ctx context.Context, statement string) error {
+	return p.ExecuteIn(ctx, databaseAdmin, statement)
+}
+
+// ExecuteIn is like Execute, in another database.
+func (p *PostgreSQL) ExecuteIn(ctx context.Context, database, statement string) (err error) {
+	config, err := pgx.ParseConfig(p.url(databaseAdmin, database))
 	if err != nil {
 		return fmt.Errorf("read the database's URL: %w", err)
 	}

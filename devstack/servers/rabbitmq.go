@@ -23,12 +23,12 @@ import (
 
 const rabbitMQName = "RabbitMQ"
 
-// Positions in rabbitMQSettings.Ports.
+// Positions in rabbitMQSettings.Ports. Other nodes of a cluster use the port mapper of the first one, and have no epmdPort.
 const (
 	amqpPort = iota
 	managementPort
-	epmdPort
 	distributionPort
+	epmdPort
 	rabbitMQPorts
 )
 
@@ -39,7 +39,7 @@ type rabbitMQSettings struct {
 	Cookie   string `json:"cookie"`
 }
 
-// RabbitMQ is a broker with the management plugin.
+// RabbitMQ is a node of a broker, with the management plugin.
 type RabbitMQ struct {
 	*daemon.Daemon
 	// URL has neither credentials nor a vhost: amqp://127.0.0.1:20001
@@ -49,18 +49,50 @@ type RabbitMQ struct {
 	// Username and Password are those of an administrator.
 	Username, Password string
 
-	dir        string
-	logFile    func(string) string
-	tools      install.Tools
-	settings   rabbitMQSettings
-	mutex      sync.Mutex
-	portMapper *process.Process // guarded by mutex
+	dir      string
+	logFile  func(string) string
+	tools    install.Tools
+	settings rabbitMQSettings
+	// nodes is the size of the cluster and number counts its nodes from 1. first is the node that the others join.
+	nodes, number int
+	first         *RabbitMQ
+	mutex         sync.Mutex
+	portMapper    *process.Process // guarded by mutex
 }
 
-func newRabbitMQ(dir string, logFile func(string) string, tools install.Tools, s rabbitMQSettings) *RabbitMQ {
-	r := &RabbitMQ{dir: dir, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password}
-	r.Daemon = daemon.New(rabbitMQName, r.launchNode)
-	return r
+// newRabbitMQ returns the nodes of a broker, none of which is running. The first is to be started before the others.
+func newRabbitMQ(dir string, nodes int, logFile func(string) string, tools install.Tools, s rabbitMQSettings) []*RabbitMQ {
+	all := make([]*RabbitMQ, nodes)
+	for i := range all {
+		r := &RabbitMQ{
+			dir: dir, nodes: nodes, number: i + 1, logFile: logFile, tools: tools, settings: s, Username: s.Username, Password: s.Password,
+		}
+		all[i], r.first = r, r
+		if i > 0 {
+			r.first, r.dir = all[0], fmt.Sprintf("%s-%d", dir, r.number)
+			r.settings.Ports = make([]int, epmdPort)
+		}
+		r.Daemon = daemon.New(r.title(), r.launchNode)
+	}
+	return all
+}
+
+// title returns the name of the node in logs and errors.
+func (r *RabbitMQ) title() string {
+	if r.nodes == 1 {
+		return rabbitMQName
+	}
+	return fmt.Sprintf("%s-%d", rabbitMQName, r.number)
+}
+
+// Node returns the name of the node in the cluster.
+func (r *RabbitMQ) Node() string { return nodeName(r.number) }
+
+func nodeName(number int) string {
+	if number == 1 {
+		return "docmill@localhost"
+	}
+	return fmt.Sprintf("docmill%d@localhost", number)
 }
 
 func (r *RabbitMQ) settle() {
@@ -72,12 +104,12 @@ func (r *RabbitMQ) launchNode(ctx context.Context) (*process.Process, error) {
 	if err := r.writeFiles(); err != nil {
 		return nil, err
 	}
-	if err := r.startPortMapper(ctx); err != nil {
+	if err := r.first.startPortMapper(ctx); err != nil {
 		return nil, err
 	}
 	node, err := process.Start(process.Spec{
-		Name: rabbitMQName, Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir,
-		LogFile: r.logFile("rabbitmq"),
+		Name: r.Name(), Path: r.tools.RabbitMQServer, Env: r.nodeEnvironment(), Dir: r.dir,
+		LogFile: r.logFile(filepath.Base(r.dir)),
 	})
 	if err != nil {
 		return nil, err
@@ -113,6 +145,7 @@ func (r *RabbitMQ) writeFiles() error {
 		// 30 min in ms, as in the containers. This is the only portable way to set it (3.10 rejects a policy key).
 		"consumer_timeout = 1800000",
 	}
+	conf = append(conf, r.clusterSettings()...)
 	files := []struct{ name, text string }{
 		{"rabbitmq.conf", strings.Join(conf, "\n") + "\n"},
 		{"enabled_plugins", "[rabbitmq_management].\n"},
@@ -128,10 +161,28 @@ func (r *RabbitMQ) writeFiles() error {
 	return nil
 }
 
+// clusterSettings lets all nodes but the first join the others when they start for the first time. Without the first one
+// there is nothing to join when a cluster begins.
+func (r *RabbitMQ) clusterSettings() []string {
+	if r.nodes == 1 {
+		return nil
+	}
+	// The recommendation for quorum queues: a node that cannot reach a majority stops serving.
+	settings := []string{"cluster_partition_handling = pause_minority"}
+	if r.first == r {
+		return settings
+	}
+	settings = append(settings, "cluster_formation.peer_discovery_backend = classic_config")
+	for number := range r.nodes {
+		settings = append(settings, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s", number+1, nodeName(number+1)))
+	}
+	return settings
+}
+
 // nodeEnvironment isolates the node from other installations of RabbitMQ and Erlang on the machine.
 func (r *RabbitMQ) nodeEnvironment() []string {
 	return append(r.erlangEnvironment(),
-		"RABBITMQ_NODENAME=docmill@localhost",
+		"RABBITMQ_NODENAME="+r.Node(),
 		"RABBITMQ_DIST_PORT="+strconv.Itoa(r.settings.Ports[distributionPort]),
 		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(r.dir, "rabbitmq-env.conf"),
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(r.dir, "rabbitmq.conf"),
@@ -151,7 +202,7 @@ func (r *RabbitMQ) nodeEnvironment() []string {
 
 func (r *RabbitMQ) erlangEnvironment() []string {
 	return append(environment(filepath.Join(r.dir, "home")),
-		"ERL_EPMD_PORT="+strconv.Itoa(r.settings.Ports[epmdPort]), "ERL_EPMD_ADDRESS=127.0.0.1")
+		"ERL_EPMD_PORT="+strconv.Itoa(r.first.settings.Ports[epmdPort]), "ERL_EPMD_ADDRESS=127.0.0.1")
 }
 
 // startPortMapper runs the Erlang port mapper as a child. Otherwise the node would start one as a daemon that is left
@@ -211,7 +262,7 @@ func (r *RabbitMQ) client(ctx context.Context) (*rabbithole.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create a client of RabbitMQ's management API: %w", err)
 	}
-	client.SetTimeout(10 * time.Second)
+	client.SetTimeout(30 * time.Second)
 	return client, nil
 }
 

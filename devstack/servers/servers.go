@@ -29,15 +29,21 @@ type Options struct {
 	// Durable makes PostgreSQL wait for the disk, and RabbitMQ keep its write-ahead log small, as in production. Without it
 	// the data survives a killed server, but not a power failure.
 	Durable bool
+	// BrokerNodes is the number of nodes of RabbitMQ, which are a cluster if there are several. 0 means 1. Nodes other than
+	// the first are only for servers in a temporary directory.
+	BrokerNodes int
 	// Log receives what is installed and started; nil disables logging.
 	Log *zap.Logger
 }
 
 // Servers are the three running servers. It is safe for concurrent use.
 type Servers struct {
+	// RabbitMQ is the first node of the broker.
 	RabbitMQ   *RabbitMQ
 	PostgreSQL *PostgreSQL
 	MinIO      *MinIO
+	// Brokers are all nodes of the broker.
+	Brokers []*RabbitMQ
 
 	dir       string
 	temporary bool
@@ -65,15 +71,15 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
-	s.RabbitMQ = newRabbitMQ(filepath.Join(s.dir, "rabbitmq"), s.logFile, tools, settings.RabbitMQ)
+	s.Brokers = newRabbitMQ(
+		filepath.Join(s.dir, "rabbitmq"), max(1, options.BrokerNodes), s.logFile, tools, settings.RabbitMQ)
+	s.RabbitMQ = s.Brokers[0]
 	s.PostgreSQL = newPostgreSQL(
 		filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)
 
 	group, groupContext := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return s.RabbitMQ.StartAnywhere(groupContext, s.RabbitMQ.settings.Ports, s.RabbitMQ.settle)
-	})
+	group.Go(func() error { return s.startBroker(groupContext) })
 	group.Go(func() error {
 		return s.PostgreSQL.StartAnywhere(groupContext, s.PostgreSQL.settings.Ports, s.PostgreSQL.settle)
 	})
@@ -85,6 +91,21 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil
+}
+
+// startBroker starts the first node, which the others then join one after another: nodes that join at the same time
+// wait for each other with random delays.
+func (s *Servers) startBroker(ctx context.Context) error {
+	for _, node := range s.Brokers {
+		if err := node.StartAnywhere(ctx, node.settings.Ports, node.settle); err != nil {
+			return err
+		}
+	}
+	if len(s.Brokers) == 1 {
+		return nil
+	}
+	// A vhost that is created 0.1 s after the last node has opened its port may never be announced to it: the request hangs.
+	return s.Brokers[len(s.Brokers)-1].Control(ctx, "await_startup")
 }
 
 // open prepares and locks the directory.
@@ -125,9 +146,10 @@ func (s *Servers) Stop(ctx context.Context) error {
 	if s.lock == nil {
 		return daemon.ErrNotOurs
 	}
-	var failures [3]error
+	daemons := s.Daemons()
+	failures := make([]error, len(daemons))
 	var stopping sync.WaitGroup
-	for i, one := range s.Daemons() {
+	for i, one := range daemons {
 		stopping.Go(func() {
 			if s.temporary {
 				failures[i] = one.Discard(ctx)
@@ -140,17 +162,21 @@ func (s *Servers) Stop(ctx context.Context) error {
 	if s.RabbitMQ != nil {
 		s.RabbitMQ.stopPortMapper()
 	}
-	err := errors.Join(failures[:]...)
+	err := errors.Join(failures...)
 	if s.temporary {
 		err = errors.Join(err, removeDir(s.dir))
 	}
 	return errors.Join(err, s.lock.Close())
 }
 
-// Daemons returns the three servers as daemons.
+// Daemons returns the servers as daemons.
 func (s *Servers) Daemons() []*daemon.Daemon {
 	if s.RabbitMQ == nil { // the start failed before they were created
 		return nil
 	}
-	return []*daemon.Daemon{s.RabbitMQ.Daemon, s.PostgreSQL.Daemon, s.MinIO.Daemon}
+	daemons := []*daemon.Daemon{s.PostgreSQL.Daemon, s.MinIO.Daemon}
+	for _, node := range s.Brokers {
+		daemons = append(daemons, node.Daemon)
+	}
+	return daemons
 }

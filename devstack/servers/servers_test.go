@@ -143,6 +143,31 @@ func TestTwoSetsRunSideBySideAndLeaveNothing(t *testing.T) {
 	require.Empty(t, processesOf(t, second.Dir()))
 }
 
+// TestClusterReplicatesQuorumQueues kills the node that leads a queue: another one takes over.
+func TestClusterReplicatesQuorumQueues(t *testing.T) {
+	t.Parallel()
+	s := start(t, servers.Options{BrokerNodes: 3})
+	require.NoError(t, s.RabbitMQ.CreateVhost(t.Context(), "test"))
+	declare := func(node *servers.RabbitMQ) rabbithole.DetailedQueueInfo {
+		client, err := rabbithole.NewClient(node.ManagementURL, node.Username, node.Password)
+		require.NoError(t, err)
+		response, err := client.DeclareQueue("test", "queue", rabbithole.QueueSettings{
+			Durable: true, Arguments: map[string]any{"x-queue-type": "quorum"},
+		})
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		queue, err := client.GetQueue("test", "queue")
+		require.NoError(t, err)
+		return *queue
+	}
+	require.Len(t, declare(s.RabbitMQ).Members, 3)
+	require.Equal(t, s.RabbitMQ.Node(), declare(s.RabbitMQ).Leader)
+	require.NoError(t, s.RabbitMQ.Kill())
+	leads := func() bool { return declare(s.Brokers[1]).Leader != s.RabbitMQ.Node() }
+	require.Eventually(t, leads, patience, 100*time.Millisecond)
+	require.NoError(t, s.RabbitMQ.Start(t.Context()))
+}
+
 func TestCanceledStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := stateDir(t)

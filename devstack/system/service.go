@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/process"
+	"github.com/docmill/docmill/devstack/servers"
 )
 
 // Names of the services.
@@ -74,13 +76,51 @@ type Service struct {
 	options Options
 	env     []string
 	ports   []int // the admin port, then that of the API
+	// started returns nil when a start is complete.
+	started func(ctx context.Context) error
+
+	mutex   sync.Mutex
+	changes []string // guarded by mutex
 }
 
 // newService returns a service that is not running. Ports of 0 are chosen at its first start.
 func newService(name string, options Options, env []string, ports ...int) *Service {
 	s := &Service{name: name, options: options, env: env, ports: ports}
-	s.Daemon = daemon.New(name, s.launch)
+	s.Daemon, s.started = daemon.New(name, s.launch), s.Ready
 	return s
+}
+
+// NewReplica returns one of several replicas of a service, which is not running. instance is its name in logs, and env
+// has additional settings. Unlike the services of a [System], it has started when it answers, even if it is not ready: its
+// dependencies may be away.
+func NewReplica(service, instance string, options Options, env ...string) *Service {
+	ports := []int{0}
+	if service != Converter {
+		ports = append(ports, 0)
+	}
+	s := newService(service, options, slices.Concat(settings(service, options.Space), env), ports...)
+	s.Daemon, s.started = daemon.New(instance, s.launch), s.Alive
+	return s
+}
+
+// settings returns the settings of a service for the servers that it uses.
+func settings(service string, space servers.Space) []string {
+	if service == Status {
+		return slices.Concat(space.BrokerEnv(), space.DatabaseEnv())
+	}
+	return slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
+}
+
+// Reconfigure sets additional settings, which replace those of its last call, from the next start on.
+func (s *Service) Reconfigure(env ...string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.changes = env
+}
+
+// StartAnywhere starts the service for the first time, on free ports.
+func (s *Service) StartAnywhere(ctx context.Context) error {
+	return s.Daemon.StartAnywhere(ctx, s.ports, s.settle)
 }
 
 // settle sets the URLs after the ports have been chosen.
@@ -91,17 +131,17 @@ func (s *Service) settle() {
 	}
 }
 
-// launch starts the service and waits until it is ready.
+// launch starts the service and waits until its start is complete.
 func (s *Service) launch(ctx context.Context) (*process.Process, error) {
 	program := programOf(s.name)
 	started, err := process.Start(process.Spec{
-		Name: s.name, Path: filepath.Join(s.options.Binaries, program.Binary), Args: program.Args, Env: s.environment(),
-		LogFile: filepath.Join(s.options.LogDir, s.name+".log"), Grace: stopGrace,
+		Name: s.Name(), Path: filepath.Join(s.options.Binaries, program.Binary), Args: program.Args, Env: s.environment(),
+		LogFile: filepath.Join(s.options.LogDir, s.Name()+".log"), Grace: stopGrace,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := started.WaitReady(ctx, s.Ready); err != nil {
+	if err := started.WaitReady(ctx, s.started); err != nil {
 		started.Kill()
 		return nil, err
 	}
@@ -125,11 +165,26 @@ func (s *Service) environment() []string {
 	if s.URL != "" {
 		env = append(env, "DOCMILL_ADDRESS="+strings.TrimPrefix(s.URL, "http://"))
 	}
-	return slices.Concat(env, s.options.Env[s.name])
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Concat(env, s.options.Env[s.name], s.changes)
 }
 
 // Ready returns nil if the service and its dependencies are ready.
 func (s *Service) Ready(ctx context.Context) error { return Ready(ctx, s.name, s.AdminURL) }
+
+// Alive returns nil if the service runs and answers.
+func (s *Service) Alive(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.AdminURL+"/healthz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("check whether %s runs: %w", s.Name(), err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("check whether %s runs: %w", s.Name(), err)
+	}
+	return response.Body.Close()
+}
 
 // Ready returns nil if the service with that admin URL is ready, and all of its dependencies work.
 func Ready(ctx context.Context, name, adminURL string) error {

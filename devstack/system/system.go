@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -46,7 +45,7 @@ type System struct {
 // [System.Stop] or the end of this process.
 func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 	one := newService(Embedded, options, []string{"DOCMILL_DATA=" + options.Data}, 0, options.GatewayPort)
-	if err := one.startAnywhere(ctx); err != nil {
+	if err := one.StartAnywhere(ctx); err != nil {
 		return nil, err
 	}
 	return &System{Gateway: one, Converter: one, Status: one}, nil
@@ -55,20 +54,18 @@ func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 // Start starts the three services and returns when all of them are ready. ctx limits the start only; the services run
 // until [System.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*System, error) {
-	space := options.Space
-	files := slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 	s := &System{
-		Status:    newService(Status, options, slices.Concat(space.BrokerEnv(), space.DatabaseEnv()), 0, 0),
-		Converter: newService(Converter, options, slices.Clone(files), 0),
-		Gateway:   newService(Gateway, options, slices.Clone(files), 0, options.GatewayPort),
+		Status:    newService(Status, options, settings(Status, options.Space), 0, 0),
+		Converter: newService(Converter, options, settings(Converter, options.Space), 0),
+		Gateway:   newService(Gateway, options, settings(Gateway, options.Space), 0, options.GatewayPort),
 	}
 	group, groupContext := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.Status.startAnywhere(groupContext) })
-	group.Go(func() error { return s.Converter.startAnywhere(groupContext) })
+	group.Go(func() error { return s.Status.StartAnywhere(groupContext) })
+	group.Go(func() error { return s.Converter.StartAnywhere(groupContext) })
 	err := group.Wait()
 	if err == nil {
 		s.Gateway.env = append(s.Gateway.env, "DOCMILL_STATUS_URL="+s.Status.URL)
-		err = s.Gateway.startAnywhere(ctx)
+		err = s.Gateway.StartAnywhere(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
@@ -106,10 +103,6 @@ func (s *System) Stop(ctx context.Context) error {
 	}
 	stopping.Wait()
 	return errors.Join(failures...)
-}
-
-func (s *Service) startAnywhere(ctx context.Context) error {
-	return s.StartAnywhere(ctx, s.ports, s.settle)
 }
 
 // Build builds programs of the project into the directory binaries. It takes a second if nothing has changed.

@@ -1,96 +1,72 @@
 package testbench
 
 import (
-	"fmt"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/devstack/link"
 )
 
-// Link is a TCP proxy to a server that can simulate network faults. It is not safe for concurrent use.
+// Link is a [link.Link] of a test, which fails if the link does. It is not safe for concurrent use.
 type Link struct {
 	// Address replaces the address of the server, as host:port.
 	Address string
 
-	tb    testing.TB
-	proxy *toxiproxy.Proxy
+	tb   testing.TB
+	link *link.Link
 }
 
 // Proxy starts a link to upstream, the host:port or URL of a server. It is closed when the test ends.
 func Proxy(tb testing.TB, upstream string) *Link {
 	tb.Helper()
-	if strings.Contains(upstream, "://") {
-		parsed, err := url.Parse(upstream)
-		require.NoError(tb, err)
-		upstream = parsed.Host
-	}
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, tb.Name(), "127.0.0.1:0", upstream)
-	require.NoError(tb, proxy.Start())
-	tb.Cleanup(proxy.Stop)
-	return &Link{Address: proxy.Listen, tb: tb, proxy: proxy}
+	opened, err := link.New(tb.Name(), upstream)
+	require.NoError(tb, err)
+	tb.Cleanup(opened.Close)
+	return &Link{Address: opened.Address, tb: tb, link: opened}
 }
 
 // Through returns serverURL with the address of the link.
 func (l *Link) Through(serverURL string) string {
 	l.tb.Helper()
-	parsed, err := url.Parse(serverURL)
+	through, err := l.link.Through(serverURL)
 	require.NoError(l.tb, err)
-	parsed.Host = l.Address
-	return parsed.String()
+	return through
 }
 
-// Cut closes all connections and refuses new ones until Restore, like a server that is down.
-func (l *Link) Cut() { l.proxy.Stop() }
+// Cut is [link.Link.Cut].
+func (l *Link) Cut() { l.link.Cut() }
 
-// Restore ends Cut. When it returns, the same address accepts connections again. Meanwhile the kernel may have given the port to
-// an outgoing connection, such as one that looks for this very address: Restore waits until it is free.
+// Restore is [link.Link.Restore].
 func (l *Link) Restore() {
 	l.tb.Helper()
-	require.Eventually(l.tb, func() bool { return l.proxy.Start() == nil }, restoreTimeout, 20*time.Millisecond,
-		"the link cannot listen on its port again")
+	require.NoError(l.tb, l.link.Restore())
 }
 
-// restoreTimeout is longer than a client's attempt to connect.
-const restoreTimeout = 30 * time.Second
-
-// Stall keeps connections open but forwards nothing in either direction until Heal, like a network failure.
+// Stall is [link.Link.Stall].
 func (l *Link) Stall() {
 	l.tb.Helper()
-	l.addToxic("upstream", "timeout", "timeout", 0)
-	l.addToxic("downstream", "timeout", "timeout", 0)
+	require.NoError(l.tb, l.link.Stall())
 }
 
-// Delay delays the answers of the server until Heal.
+// Delay is [link.Link.Delay].
 func (l *Link) Delay(by time.Duration) {
 	l.tb.Helper()
-	l.addToxic("downstream", "latency", "latency", by.Milliseconds())
+	require.NoError(l.tb, l.link.Delay(by))
 }
 
-// Throttle limits the rate to the server until Heal.
+// Throttle is [link.Link.Throttle].
 func (l *Link) Throttle(kibibytesPerSecond int64) {
 	l.tb.Helper()
-	l.addToxic("upstream", "bandwidth", "rate", kibibytesPerSecond)
+	require.NoError(l.tb, l.link.Throttle(kibibytesPerSecond))
 }
 
-// CutAfter closes each connection after it has forwarded so many bytes to the server, until Heal.
+// CutAfter is [link.Link.CutAfter].
 func (l *Link) CutAfter(bytes int64) {
 	l.tb.Helper()
-	l.addToxic("upstream", "limit_data", "bytes", bytes)
+	require.NoError(l.tb, l.link.CutAfter(bytes))
 }
 
-// Heal ends Stall, Delay, Throttle and CutAfter.
-func (l *Link) Heal() { l.proxy.Toxics.ResetToxics(l.tb.Context()) }
-
-// addToxic uses the only public function of toxiproxy that adds a toxic.
-func (l *Link) addToxic(direction, kind, attribute string, value int64) {
-	l.tb.Helper()
-	toxic := fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%q:%d}}`, kind, direction, attribute, value)
-	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
-	require.NoError(l.tb, err)
-}
+// Heal is [link.Link.Heal].
+func (l *Link) Heal() { l.link.Heal(l.tb.Context()) }

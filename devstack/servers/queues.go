@@ -1,0 +1,71 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+
+	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+)
+
+// Messages returns the number of messages in each durable queue of a vhost, including those that were delivered and are not
+// acknowledged. The broker updates it every 5 s.
+func (r *RabbitMQ) Messages(ctx context.Context, vhost string) (map[string]int, error) {
+	client, err := r.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := client.ListQueuesIn(vhost)
+	if err != nil {
+		return nil, fmt.Errorf("list the queues of vhost %s: %w", vhost, err)
+	}
+	messages := make(map[string]int, len(queues))
+	for _, queue := range queues {
+		if queue.Durable {
+			messages[queue.Name] = queue.Messages
+		}
+	}
+	return messages, nil
+}
+
+// Leader returns the name of the node that leads a quorum queue; see [RabbitMQ.Node].
+func (r *RabbitMQ) Leader(ctx context.Context, vhost, queue string) (string, error) {
+	client, err := r.client(ctx)
+	if err != nil {
+		return "", err
+	}
+	found, err := client.GetQueue(vhost, queue)
+	if err != nil {
+		return "", fmt.Errorf("find the leader of queue %s: %w", queue, err)
+	}
+	return found.Leader, nil
+}
+
+// LimitQueue makes the broker reject messages beyond a number of them in a queue, until UnlimitQueue.
+func (r *RabbitMQ) LimitQueue(ctx context.Context, vhost, queue string, messages int) error {
+	client, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	response, err := client.PutPolicy(vhost, limitPolicy, rabbithole.Policy{
+		Pattern: "^" + queue + "$", ApplyTo: "queues", Definition: rabbithole.PolicyDefinition{"max-length": messages},
+	})
+	if err := finish(response, err); err != nil {
+		return fmt.Errorf("limit queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// UnlimitQueue ends LimitQueue.
+func (r *RabbitMQ) UnlimitQueue(ctx context.Context, vhost string) error {
+	client, err := r.client(ctx)
+	if err != nil {
+		return err
+	}
+	response, err := client.DeletePolicy(vhost, limitPolicy)
+	if err := finish(response, err); err != nil {
+		return fmt.Errorf("remove the limit of a queue: %w", err)
+	}
+	return nil
+}
+
+const limitPolicy = "limit"
