@@ -11,6 +11,8 @@
 #   PACKAGES  the packages that test covers (default all)
 #   RUN       the tests that test runs, as a regular expression (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
+#   SEED      the order of the faults of chaos (default random)
+#   MINUTES   how long chaos injects faults (default 10)
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
@@ -23,6 +25,8 @@ MODULES  := $(shell awk '/^\t\.\// {print substr($$1, 3)}' go.work)
 PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
 COUNT    ?= 5000
+SEED     ?=
+MINUTES  ?= 10
 DEVSTACK := bin/devstack
 
 # devstack/toolchain.sh puts Go here if the installed one is too old.
@@ -78,6 +82,10 @@ soak: devstack ## Convert COUNT documents (5000) and check that nothing is left 
 .PHONY: crash
 crash: devstack ## Kill docmill serve COUNT times (100) under load and check that nothing is lost
 	@CRASHES=$(if $(filter command,$(origin COUNT)),$(COUNT),100) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestKilledUnderLoad$$' ./devstack/acceptance
+
+.PHONY: chaos
+chaos: build ## Break the three services for MINUTES (10) in an order that SEED selects, and check that no job suffers
+	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

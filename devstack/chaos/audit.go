@@ -1,0 +1,191 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// audit is what is in the database, the queues and the store when everything has ended.
+type audit struct {
+	// LosingResults are the objects of results that another attempt at the same job made needless. Nothing deletes them yet.
+	losingResults int
+	// unknownSources are the documents of submissions whose clients got no answer and that have no job. Nothing deletes them
+	// yet.
+	unknownSources int
+	// unknownJobs are the jobs of submissions whose clients got no answer.
+	unknownJobs int
+}
+
+// row is a job in the database.
+type row struct {
+	ID, Tag, Status, SourceKey, ResultKey string
+	Submitted                             bool
+}
+
+func (d *deployment) rows(ctx context.Context) ([]row, error) {
+	config, err := pgx.ParseConfig(d.space.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	config.Password = d.space.DatabasePassword
+	connection, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("read the jobs: %w", err)
+	}
+	defer connection.Close(context.WithoutCancel(ctx))
+	found, err := connection.Query(ctx,
+		"SELECT id::text, tag, status, source_key, result_key, requested_at IS NOT NULL AS submitted FROM jobs")
+	if err != nil {
+		return nil, fmt.Errorf("read the jobs: %w", err)
+	}
+	return pgx.CollectRows(found, pgx.RowToStructByName[row])
+}
+
+// settle waits until all jobs have ended, were reviewed, and all queues are empty.
+func settle(ctx context.Context, d *deployment, l *ledger) {
+	const pause = 500 * time.Millisecond
+	for ctx.Err() == nil && !settled(ctx, d, l) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func settled(ctx context.Context, d *deployment, l *ledger) bool {
+	for _, s := range l.submissions() {
+		if !s.reviewed() {
+			return false
+		}
+	}
+	rows, err := d.rows(ctx)
+	if err != nil || slices.ContainsFunc(rows, unfinished) {
+		return false
+	}
+	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
+	if err != nil {
+		return false
+	}
+	for _, n := range messages {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func unfinished(r row) bool { return r.Status == "queued" || r.Status == "running" }
+
+// reviewed reports whether the end of the job was seen again.
+func (s *submission) reviewed() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return !s.busy && s.closed
+}
+
+// inspect checks what is left after everything has ended.
+func inspect(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+	for _, s := range l.submissions() {
+		if s.mutex.Lock(); !s.closed {
+			l.blamef(s, stuck, "it was last seen %s at attempt %d", s.seen().Status, s.seen().Attempt)
+		}
+		s.mutex.Unlock()
+	}
+	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
+	if err != nil {
+		return audit{}, err
+	}
+	for queue, n := range messages {
+		if n > 0 {
+			l.violatef(leftover, "%d messages in queue %s", n, queue)
+		}
+	}
+	rows, err := d.rows(ctx)
+	if err != nil {
+		return audit{}, err
+	}
+	a := audit{}
+	a.jobs(l, rows)
+	return a, a.objects(ctx, d, l, rows)
+}
+
+// jobs checks that there is a job for each accepted submission, and none for one that was refused.
+func (a *audit) jobs(l *ledger, rows []row) {
+	byID := make(map[string]row, len(rows))
+	for _, one := range rows {
+		byID[one.ID] = one
+	}
+	for _, s := range l.submissions() {
+		if _, found := byID[s.id]; !found {
+			l.blamef(s, lost, "it is not in the database")
+		}
+		delete(byID, s.id)
+	}
+	for id, one := range byID {
+		switch {
+		case l.isUnknown(one.Tag):
+			a.unknownJobs++
+			if unfinished(one) {
+				l.violatef(stuck, "job %s of a submission without an answer is %s", id, one.Status)
+			}
+		case !one.Submitted:
+			l.violatef(leftover, "job %s has no submission, and is %s", id, one.Status)
+		default:
+			l.violatef(leftover, "job %s of a submission that was refused is %s", id, one.Status)
+		}
+	}
+}
+
+func (l *ledger) isUnknown(tag string) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.unknown[tag]
+}
+
+// objects checks that each job has its document and its result, and that no other objects are there.
+func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []row) error {
+	sources, err := d.servers.MinIO.Objects(ctx, d.space.SourcesBucket)
+	if err != nil {
+		return err
+	}
+	results, err := d.servers.MinIO.Objects(ctx, d.space.ResultsBucket)
+	if err != nil {
+		return err
+	}
+	sourceOf, resultOf := make(map[string]bool), make(map[string]bool)
+	for _, one := range rows {
+		sourceOf[one.SourceKey] = true
+		if one.Status != "succeeded" {
+			continue
+		}
+		resultOf[one.ResultKey] = true
+		if !slices.Contains(results, one.ResultKey) {
+			l.violatef(lost, "the result of job %s is not in the store", one.ID)
+		}
+	}
+	for _, key := range sources {
+		if !sourceOf[key] {
+			a.unknownSources++
+		}
+	}
+	if possible := l.unknowns() - a.unknownJobs; a.unknownSources > possible {
+		l.violatef(leftover, "%d documents without a job, of %d submissions without an answer", a.unknownSources, possible)
+	}
+	for _, key := range results {
+		if !resultOf[key] {
+			a.losingResults++
+		}
+	}
+	return nil
+}
+
+// unknowns returns the number of submissions whose outcome is unknown.
+func (l *ledger) unknowns() int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return len(l.unknown)
+}

@@ -1,0 +1,140 @@
+// Package chaos breaks a Docmill of several replicas in many ways while clients use it, and checks that it keeps its
+// promises: each accepted job ends once, in the right way, whatever happens to the machines and the network; and nothing
+// is left of the others.
+//
+// What is broken, and in which order, depends on a seed alone. When exactly something happens depends on the machine.
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Options are the parameters of [Run]. All are required, except for Short and Log.
+type Options struct {
+	// Seed selects the order of the faults.
+	Seed uint64
+	// Duration is how long faults are injected. The last one may take longer.
+	Duration time.Duration
+	// Short injects some faults that are over soon, once each, within Duration.
+	Short bool
+	// Project is the directory of the project, and Binaries that of its programs.
+	Project, Binaries string
+	// Dir receives the logs of the services. It must exist.
+	Dir string
+	// Output receives what happens, and the report.
+	Output io.Writer
+	// Log receives what is installed and started.
+	Log *zap.Logger
+}
+
+// ErrViolated means that Docmill did not keep a promise.
+var ErrViolated = errors.New("docmill did not keep its promises")
+
+// Run runs a Docmill, injects faults, and prints a report. The error is [ErrViolated] if Docmill did something wrong, and
+// another one if the harness failed.
+func Run(ctx context.Context, options Options) (err error) {
+	d, err := deploy(ctx, options, options.Dir)
+	if err != nil {
+		return fmt.Errorf("start a Docmill: %w", err)
+	}
+	defer func() { err = errors.Join(err, d.stop(context.WithoutCancel(ctx))) }()
+	began := time.Now()
+	l, records, err := disturb(ctx, d, options)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	a, err := inspect(ctx, d, l)
+	if err != nil {
+		return fmt.Errorf("look at what is left: %w", err)
+	}
+	for _, end := range d.ends() {
+		l.violatef(crashed, "%s", end)
+	}
+	report(options.Output, options.Seed, took, l, a, records)
+	if len(l.violations) > 0 {
+		return fmt.Errorf("%w: %d violations; the logs are in %s", ErrViolated, len(l.violations), options.Dir)
+	}
+	return nil
+}
+
+// disturb injects faults under load, and returns when everything has settled.
+func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[string]*record, error) {
+	l := newLedger()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pollers}}
+	defer client.CloseIdleConnections()
+	random := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(options.Seed, stream)) } //nolint:gosec // not a secret
+	submitter := &load{
+		deployment: d, ledger: l, testdata: filepath.Join(options.Project, "testdata"), http: client, random: random(1),
+	}
+	poller := &poller{deployment: d, ledger: l, http: client}
+	var running, loading sync.WaitGroup
+	polling, stopPolling := context.WithCancel(ctx)
+	defer running.Wait()
+	defer stopPolling()
+	running.Go(func() { poller.run(polling) })
+	submitting, stopLoad := context.WithCancel(ctx)
+	defer stopLoad()
+	loading.Go(func() { submitter.run(submitting) })
+
+	r := &runner{
+		deployment: d, ledger: l, load: submitter, random: random(2), records: make(map[string]*record),
+		log: logger(options.Output),
+	}
+	err := r.rounds(ctx, options)
+	stopLoad()
+	loading.Wait()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.log("waiting until all of %d accepted jobs have ended", len(l.submissions()))
+	settling, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	settle(settling, d, l)
+	return l, r.records, ctx.Err()
+}
+
+// settleTimeout is how long accepted jobs may take to end when all faults are over. The longest delay between two attempts is
+// 5 min.
+const settleTimeout = 8 * time.Minute
+
+// rounds injects faults until the time is over.
+func (r *runner) rounds(ctx context.Context, options Options) error {
+	all := slices.DeleteFunc(faults(), func(f fault) bool { return options.Short && f.long })
+	for end := time.Now().Add(options.Duration); ; {
+		for _, s := range round(r.random, all) {
+			if err := r.run(ctx, s); err != nil {
+				return err
+			}
+			if time.Now().After(end) || ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if options.Short {
+			return nil
+		}
+	}
+}
+
+// logger returns a function that prints lines with the time since now.
+func logger(to io.Writer) func(format string, arguments ...any) {
+	began := time.Now()
+	return func(format string, arguments ...any) {
+		fmt.Fprintf(to, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, arguments...))
+	}
+}
+
+// MakeDir creates a directory for the logs of a run.
+func MakeDir() (string, error) { return os.MkdirTemp("", "docmill-chaos-") }

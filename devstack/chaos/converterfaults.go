@@ -1,0 +1,92 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// converterFaults make one of the converters unable to work.
+func converterFaults() []fault {
+	return []fault{
+		{name: "converter with a full disk", hold: 6 * time.Second, inject: fullDisk},
+		{name: "converter with a wrong bucket", hold: 6 * time.Second, inject: misconfigured("DOCMILL_STORE_SOURCES_BUCKET=no-such-bucket")},
+		{name: "converter without the seal key", hold: 6 * time.Second, inject: misconfigured("DOCMILL_SEAL_KEY=")},
+	}
+}
+
+// misconfigured restarts a converter with a wrong setting.
+func misconfigured(setting string) func(context.Context, *deployment, *rand.Rand) (heal, error) {
+	return func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		r := pick(random, d.converters)
+		r.Reconfigure(setting)
+		return func(ctx context.Context) error {
+			r.Reconfigure()
+			return r.restart(ctx)
+		}, r.restart(ctx)
+	}
+}
+
+// workSize is the size of the file system for the work of a converter, if such a file system can be mounted: more than
+// the service requires to be free, 64 MiB.
+const workSize = 256 << 20
+
+// mountWork mounts small file systems for the work of the converters. Where that is not permitted, errors.ErrUnsupported is
+// returned.
+func mountWork(directories ...string) (unmount func() error, err error) {
+	var mounted []string
+	unmount = func() error {
+		var failures []error
+		for _, directory := range mounted {
+			failures = append(failures, syscall.Unmount(directory, syscall.MNT_DETACH))
+		}
+		return errors.Join(failures...)
+	}
+	for _, directory := range directories {
+		err := syscall.Mount("tmpfs", directory, "tmpfs", 0, fmt.Sprintf("size=%d,mode=777", workSize))
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+			return unmount, errors.ErrUnsupported
+		}
+		if err != nil {
+			return unmount, fmt.Errorf("mount a file system: %w", err)
+		}
+		mounted = append(mounted, directory)
+	}
+	return unmount, nil
+}
+
+// fullDisk fills the disk of a converter.
+func fullDisk(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+	if !d.disks {
+		return none, errors.ErrUnsupported
+	}
+	filler := filepath.Join(pick(random, d.converters).work, "filler")
+	return func(context.Context) error { return os.Remove(filler) }, fill(filler)
+}
+
+// fill writes to a file until its disk is full.
+func fill(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.CopyN(file, zeros{}, 1<<40)
+	if errors.Is(err, syscall.ENOSPC) {
+		return nil
+	}
+	return fmt.Errorf("the disk did not become full: %w", err)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

@@ -1,0 +1,310 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/devstack/link"
+	"github.com/docmill/docmill/devstack/servers"
+	"github.com/docmill/docmill/devstack/system"
+)
+
+// The numbers of replicas. Each is connected to another node of the broker.
+const (
+	brokerNodes = 3
+	gateways    = 2
+	converters  = 3
+	statuses    = 2
+)
+
+// deployment is a Docmill of several replicas on real servers, whose connections can all be disturbed.
+type deployment struct {
+	servers                        *servers.Servers
+	space                          servers.Space
+	gateways, converters, statuses []*replica
+	dir                            string
+	// disks means that the directories for the work of converters are on small file systems of their own.
+	disks   bool
+	unmount func() error
+
+	supervising sync.WaitGroup
+	stopping    chan struct{}
+
+	mutex   sync.Mutex
+	crashes []string // guarded by mutex
+}
+
+// replica is a process of a service with links to what it depends on. Those that the service does not use are nil.
+type replica struct {
+	*system.Service
+
+	broker, store, database, status *link.Link
+	// work is the directory for the files of running conversions, of a converter.
+	work string
+	// held keeps the service manager from starting the replica.
+	held atomic.Bool
+}
+
+// deploy starts everything. dir receives logs and the directories of converters.
+func deploy(ctx context.Context, options Options, dir string) (_ *deployment, err error) {
+	private, err := servers.Start(ctx, servers.Options{BrokerNodes: brokerNodes, Log: options.Log})
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{servers: private, space: private.Space("chaos"), dir: dir, stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := d.space.Create(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.addReplicas(ctx, options.Binaries); err != nil {
+		return nil, err
+	}
+	d.supervising.Go(d.kill)
+	for _, one := range d.replicas() {
+		d.supervising.Go(func() { d.supervise(one) }) //nolint:contextcheck // until stop
+	}
+	return d, nil
+}
+
+// addReplicas creates and starts the replicas: those of the status service first, whose addresses the gateways need.
+func (d *deployment) addReplicas(ctx context.Context, binaries string) error {
+	for i := range statuses {
+		if err := d.add(&d.statuses, system.Status, i, binaries); err != nil {
+			return err
+		}
+	}
+	if err := start(ctx, d.statuses); err != nil {
+		return err
+	}
+	for i := range converters {
+		if err := d.add(&d.converters, system.Converter, i, binaries); err != nil {
+			return err
+		}
+	}
+	for i := range gateways {
+		if err := d.add(&d.gateways, system.Gateway, i, binaries); err != nil {
+			return err
+		}
+	}
+	if err := d.mount(); err != nil {
+		return err
+	}
+	if err := start(ctx, append(d.gateways, d.converters...)); err != nil {
+		return err
+	}
+	var ready errgroup.Group
+	for _, one := range d.replicas() {
+		ready.Go(func() error { return until(ctx, one.Ready) })
+	}
+	return ready.Wait()
+}
+
+// mount gives each converter a small file system for its work, if that is permitted.
+func (d *deployment) mount() (err error) {
+	var directories []string
+	for _, one := range d.converters {
+		directories = append(directories, one.work)
+	}
+	d.unmount, err = mountWork(directories...)
+	d.disks = err == nil
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// start starts replicas for the first time.
+func start(ctx context.Context, replicas []*replica) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, one := range replicas {
+		group.Go(func() error { return one.StartAnywhere(ctx) })
+	}
+	return group.Wait()
+}
+
+// until repeats a check until it succeeds.
+func until(ctx context.Context, check func(ctx context.Context) error) error {
+	const pause, patience = 50 * time.Millisecond, 2 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// add creates the i-th replica of a service, which is not running.
+func (d *deployment) add(to *[]*replica, service string, i int, binaries string) (err error) {
+	r := &replica{}
+	name := fmt.Sprintf("%s-%d", service, i+1)
+	space := d.space
+	connect := func(what, address string, into **link.Link) string {
+		if err != nil {
+			return ""
+		}
+		opened, problem := link.New(name+" "+what, address)
+		if problem != nil {
+			err = problem
+			return ""
+		}
+		*into = opened
+		through, problem := opened.Through(address)
+		err = problem
+		return through
+	}
+	node := d.servers.Brokers[(i+len(*to))%brokerNodes]
+	space.BrokerURL = connect("to the broker", node.URL+"/"+space.Vhost, &r.broker)
+	var env []string
+	switch service {
+	case system.Status:
+		space.DatabaseURL = connect("to the database", space.DatabaseURL, &r.database)
+	case system.Gateway:
+		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
+		url := connect("to the status service", d.statuses[i%len(d.statuses)].URL, &r.status)
+		env = append(env, "DOCMILL_STATUS_URL="+url)
+	case system.Converter:
+		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
+		r.work = filepath.Join(d.dir, "work-"+name)
+		env = append(env, "DOCMILL_WORK_DIR="+r.work)
+		if problem := os.MkdirAll(r.work, 0o700); problem != nil {
+			return problem
+		}
+	}
+	if err != nil {
+		return err
+	}
+	options := system.Options{Space: space, Binaries: binaries, LogDir: filepath.Join(d.dir, "log")}
+	r.Service = system.NewReplica(service, name, options, env...)
+	*to = append(*to, r)
+	return nil
+}
+
+// replicas returns all replicas.
+func (d *deployment) replicas() []*replica {
+	all := append([]*replica(nil), d.statuses...)
+	return append(append(all, d.converters...), d.gateways...)
+}
+
+// of returns the replicas of a service.
+func (d *deployment) of(service string) []*replica {
+	switch service {
+	case system.Gateway:
+		return d.gateways
+	case system.Converter:
+		return d.converters
+	default:
+		return d.statuses
+	}
+}
+
+// supervise starts a replica again whenever it has ended, as a service manager does, unless a fault keeps it down. It
+// records every end that is not due to a signal of this harness.
+func (d *deployment) supervise(r *replica) {
+	const pause = 500 * time.Millisecond
+	for {
+		select {
+		case <-d.stopping:
+			return
+		case <-time.After(pause):
+		}
+		if r.held.Load() {
+			continue
+		}
+		if err := r.Err(); err != nil {
+			d.crashed(err)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			_ = r.Start(ctx) // it is tried again
+			cancel()
+		}
+	}
+}
+
+// kill kills each converter that has a document of the format killer, like a document that takes its converter with it.
+func (d *deployment) kill() {
+	const pause = 25 * time.Millisecond
+	killed := make(map[string]bool)
+	for {
+		select {
+		case <-d.stopping:
+			return
+		case <-time.After(pause):
+		}
+		for _, one := range d.converters {
+			found, _ := filepath.Glob(filepath.Join(one.work, "*", "job-*", "document."+killer))
+			for _, path := range found {
+				if !killed[path] {
+					killed[path] = true
+					_ = one.Kill() // it may have ended
+				}
+			}
+		}
+	}
+}
+
+func (d *deployment) crashed(err error) {
+	if strings.Contains(err.Error(), "signal: killed") || strings.Contains(err.Error(), "exit status 0") {
+		return
+	}
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	d.crashes = append(d.crashes, err.Error())
+}
+
+// ends returns how replicas ended that nothing had ended.
+func (d *deployment) ends() []string {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.crashes
+}
+
+// stop ends everything.
+func (d *deployment) stop(ctx context.Context) error {
+	close(d.stopping)
+	d.supervising.Wait()
+	var group errgroup.Group
+	for _, one := range d.replicas() {
+		group.Go(func() error { return one.Stop(ctx) })
+	}
+	err := group.Wait()
+	for _, one := range d.replicas() {
+		for _, l := range one.links() {
+			l.Close()
+		}
+	}
+	err = errors.Join(err, d.servers.Stop(ctx))
+	if d.unmount != nil {
+		err = errors.Join(err, d.unmount())
+	}
+	return err
+}
+
+// links returns the links of a replica.
+func (r *replica) links() []*link.Link {
+	var all []*link.Link
+	for _, one := range []*link.Link{r.broker, r.store, r.database, r.status} {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}

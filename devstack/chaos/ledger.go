@@ -1,0 +1,150 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/lifecycle"
+)
+
+// Verdicts on what Docmill did wrong.
+const (
+	// lost is an accepted job that is unknown later.
+	lost = "lost"
+	// stuck is an accepted job that does not end.
+	stuck = "stuck"
+	// wrong is a job with the wrong end or the wrong result.
+	wrong = "wrong"
+	// changed is a job whose states were not a legal history.
+	changed = "changed"
+	// innocent is a job that failed for a reason that is not its document's.
+	innocent = "innocent failure"
+	// undocumented is an answer that the API does not document, or that is not true.
+	undocumented = "undocumented answer"
+	// leftover is something that should not be there any more.
+	leftover = "leftover"
+	// crashed is a process that ended by itself.
+	crashed = "crash"
+	// unrecovered is a fault that Docmill did not recover from in time.
+	unrecovered = "no recovery"
+)
+
+// verdicts are all verdicts in the order of the table.
+func verdicts() []string {
+	return []string{lost, stuck, wrong, changed, innocent, undocumented, leftover, crashed, unrecovered}
+}
+
+// violation is one thing that Docmill did wrong.
+type violation struct {
+	verdict, detail string
+	at              time.Time
+}
+
+// ledger is what clients know: all submissions, and everything that Docmill did wrong. It is safe for concurrent use.
+type ledger struct {
+	mutex      sync.Mutex
+	accepted   []*submission
+	refused    map[client.Code]int
+	unknown    map[string]bool // the tags of submissions whose outcome is unknown
+	answers    map[string]int  // of polls and downloads that failed
+	violations []violation
+}
+
+func newLedger() *ledger {
+	return &ledger{refused: make(map[client.Code]int), unknown: make(map[string]bool), answers: make(map[string]int)}
+}
+
+// submission is an accepted submission, as its client sees it.
+type submission struct {
+	id, tag string
+	kind    kind
+	// sum is the SHA-256 of the document, in hexadecimal.
+	sum string
+	at  time.Time
+
+	// finished means that the client has seen the end of the job.
+	finished atomic.Bool
+
+	mutex sync.Mutex
+	busy  bool // guarded by mutex: somebody polls the job, and owns the following
+	// due is when the next poll is.
+	due     time.Time
+	history lifecycle.History
+	// checked means that the end and the result were checked, and closed that they were seen once more, later.
+	checked, closed bool
+	// blamed are the verdicts that were recorded, one of each.
+	blamed []string
+}
+
+// ended reports whether the client has seen the end of the job.
+func (s *submission) ended() bool { return s.finished.Load() }
+
+func (l *ledger) accept(s *submission) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.accepted = append(l.accepted, s)
+}
+
+func (l *ledger) refuse(code client.Code) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.refused[code]++
+}
+
+// forget records a submission whose outcome is unknown.
+func (l *ledger) forget(tag string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.unknown[tag] = true
+}
+
+// answer counts an answer other than a job or a result.
+func (l *ledger) answer(what string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.answers[what]++
+}
+
+func (l *ledger) violatef(verdict, format string, arguments ...any) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.violations = append(l.violations, violation{verdict, fmt.Sprintf(format, arguments...), time.Now()})
+}
+
+// blame records a violation of a job, once for each verdict. The caller is busy with the submission.
+func (l *ledger) blamef(s *submission, verdict, format string, arguments ...any) {
+	if slices.Contains(s.blamed, verdict) {
+		return
+	}
+	s.blamed = append(s.blamed, verdict)
+	l.violatef(verdict, "job %s (%s, accepted %s): %s", s.id, s.kind.name, s.at.Format(time.TimeOnly), fmt.Sprintf(format, arguments...))
+}
+
+// submissions returns the accepted submissions.
+func (l *ledger) submissions() []*submission {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return slices.Clone(l.accepted)
+}
+
+// unfinished returns how many accepted jobs have not ended.
+func (l *ledger) unfinished() int {
+	n := 0
+	for _, s := range l.submissions() {
+		if !s.ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// seen returns the last view of the job, for messages.
+func (s *submission) seen() jobapi.Job {
+	last, _ := s.history.Last()
+	return last
+}

@@ -1,0 +1,134 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+// step is one fault, or two at the same time.
+type step []fault
+
+// overlap is the probability that two faults overlap.
+const overlap = 0.2
+
+// round returns all faults once, in random order.
+func round(random *rand.Rand, of []fault) []step {
+	var steps []step
+	for _, i := range random.Perm(len(of)) {
+		last := len(steps) - 1
+		if last >= 0 && len(steps[last]) == 1 && random.Float64() < overlap {
+			steps[last] = append(steps[last], of[i])
+		} else {
+			steps = append(steps, step{of[i]})
+		}
+	}
+	return steps
+}
+
+func (s step) String() string {
+	names := make([]string, 0, len(s))
+	for _, one := range s {
+		names = append(names, one.name)
+	}
+	return strings.Join(names, " + ")
+}
+
+// record is what happened when a fault was injected.
+type record struct {
+	times int
+	// inFlight is the largest number of accepted jobs that had not ended.
+	inFlight int
+	// recovery is the longest time from the end of the fault until a submission was accepted and its job succeeded.
+	recovery time.Duration
+	// impossible means that the fault could not be injected on this machine.
+	impossible bool
+}
+
+// runner injects faults, one step after another.
+type runner struct {
+	deployment *deployment
+	ledger     *ledger
+	load       *load
+	random     *rand.Rand
+	records    map[string]*record
+	log        func(format string, arguments ...any)
+}
+
+// recoveryTimeout is how long Docmill may take to recover. The longest delay between two attempts is 5 min, but a new
+// submission does not wait for it.
+const recoveryTimeout = 3 * time.Minute
+
+// run takes a step, and returns when Docmill has recovered. An error means that the harness failed.
+func (r *runner) run(ctx context.Context, s step) error {
+	inFlight := r.ledger.unfinished()
+	began := time.Now()
+	heals, err := r.inject(ctx, s)
+	if err == nil {
+		r.hold(ctx, s)
+	}
+	held := time.Since(began)
+	for _, one := range heals {
+		err = errors.Join(err, one(ctx))
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.count(s, func(one *record) { one.impossible = true })
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	healed := time.Now()
+	limited, cancel := context.WithTimeout(ctx, recoveryTimeout)
+	defer cancel()
+	if err := r.load.probe(limited); err != nil && ctx.Err() == nil {
+		r.ledger.violatef(unrecovered, "%s after %s: %v", recoveryTimeout, s, err)
+	}
+	recovery := time.Since(healed)
+	r.log("%-60s held %5.1f s, recovered after %5.1f s, %d jobs in flight", s, held.Seconds(), recovery.Seconds(), inFlight)
+	r.count(s, func(one *record) {
+		one.times++
+		one.inFlight, one.recovery = max(one.inFlight, inFlight), max(one.recovery, recovery)
+	})
+	return nil
+}
+
+// inject injects the faults at the same time.
+func (r *runner) inject(ctx context.Context, s step) ([]heal, error) {
+	heals, failures := make([]heal, len(s)), make([]error, len(s))
+	var injecting sync.WaitGroup
+	for i, one := range s {
+		random := rand.New(rand.NewPCG(r.random.Uint64(), 0)) //nolint:gosec // not a secret
+		injecting.Go(func() { heals[i], failures[i] = one.inject(ctx, r.deployment, random) })
+	}
+	injecting.Wait()
+	return heals, errors.Join(failures...)
+}
+
+// hold waits for as long as the longest fault is to last.
+func (r *runner) hold(ctx context.Context, s step) {
+	var longest time.Duration
+	for _, one := range s {
+		longest = max(longest, one.hold)
+	}
+	if longest > 0 {
+		longest += time.Duration(r.random.Int64N(int64(longest)))
+	}
+	select {
+	case <-time.After(longest):
+	case <-ctx.Done():
+	}
+}
+
+func (r *runner) count(s step, change func(*record)) {
+	for _, one := range s {
+		if r.records[one.name] == nil {
+			r.records[one.name] = &record{}
+		}
+		change(r.records[one.name])
+	}
+}
