@@ -29,7 +29,11 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
-require github.com/tmaxmax/go-sse v0.11.0 // indirect
+require (
+	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
+	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
+	github.com/tmaxmax/go-sse v0.11.0 // indirect
+)
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect

@@ -17,11 +17,13 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/converter/internal/capacity"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -35,7 +37,7 @@ const Name = "docmill-converter"
 
 // Config are the converter's settings, without those of its connections.
 type Config struct {
-	Slots   int    `default:"0" help:"Number of concurrent conversions. 0: one per processor core."`
+	Slots   int    `default:"0" help:"Number of concurrent conversions. 0: one per processor core, or fewer if the memory or the disk has not enough room for conversion-memory and conversion-disk of each."`
 	WorkDir string `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, work/ in the data directory." placeholder:"DIRECTORY" type:"path"`
 
 	Limits      engine.Limits      `embed:""`
@@ -59,6 +61,25 @@ func (c *Config) Concurrency() int {
 	return runtime.GOMAXPROCS(0)
 }
 
+// fitting returns the number of concurrent conversions that this machine or container has room for. A limit that cannot be
+// determined does not count.
+func (c *Config) fitting(directory string, log *zap.Logger) int {
+	var rooms []capacity.Room
+	memory, err := capacity.Memory(c.Limits.Memory)
+	if err != nil {
+		log.Warn("cannot compare the slots with the memory", zap.Error(err))
+	} else {
+		rooms = append(rooms, memory)
+	}
+	disk, err := capacity.Disk(directory, c.Limits.Disk, config.Size(c.Limits.MinFree()))
+	if err != nil {
+		log.Warn("cannot compare the slots with the disk", zap.Error(err))
+	} else {
+		rooms = append(rooms, disk)
+	}
+	return capacity.Slots(c.Concurrency(), c.Slots > 0, rooms, log)
+}
+
 // Deps are the dependencies of a converter. All fields but Seal are required.
 type Deps struct {
 	// Messages carries the commands and the events.
@@ -74,28 +95,29 @@ type Deps struct {
 // New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
 // start anything. The components stop in reverse order: first the consumer, which finishes its conversions, then the
 // publisher, which reports them.
-func New(config Config, deps Deps) (service.Assembly, error) {
+func New(settings Config, deps Deps) (service.Assembly, error) {
 	tools, err := pdf.FindTools()
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	directory, err := processdir.Open(config.WorkDir, "converter")
+	directory, err := processdir.Open(settings.WorkDir, "converter")
 	if err != nil {
 		return service.Assembly{}, fmt.Errorf("setting work-dir: %w", err)
 	}
 	if err := directory.Leftovers(); err != nil {
 		deps.Log.Warn("cannot remove what a killed process has left", zap.Error(err))
 	}
-	assembly, err := assemble(config, deps, tools, directory)
+	settings.Slots = settings.fitting(directory.Path(), deps.Log)
+	assembly, err := assemble(settings, deps, tools, directory)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, directory.Close())
 	}
-	deps.Log.Info("configured", zap.Int("slots", config.Concurrency()), zap.String("directory", directory.Path()))
+	deps.Log.Info("configured", zap.Int("slots", settings.Slots), zap.String("directory", directory.Path()))
 	return assembly, nil
 }
 
-func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
-	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
+func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
+	office, err := libreoffice.New(settings.LibreOffice, settings.Limits, libreoffice.Deps{
 		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics,
 	})
 	if err != nil {
@@ -109,19 +131,19 @@ func assemble(config Config, deps Deps, tools *pdf.Tools, directory *processdir.
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	space := func() error { return config.Limits.CheckSpace(directory.Path()) }
+	space := func() error { return settings.Limits.CheckSpace(directory.Path()) }
 	ready := func(ctx context.Context) error {
 		return errors.Join(publisher.Check(ctx), space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
 	stopping := make(chan struct{})
 	converter := conversion.New(conversion.Deps{
-		Engine: office, Renderer: pdf.NewRenderer(tools, config.Limits, config.Images), Encrypter: pdf.NewEncrypter(tools, config.Limits),
+		Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images), Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
-		Share:           conversion.ShareOf(directory.Path(), config.Concurrency()),
+		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
 		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
-	handler := message.Each{Concurrency: config.Concurrency(), Handle: converter.Handle}
+	handler := message.Each{Concurrency: settings.Concurrency(), Handle: converter.Handle}
 	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{Ready: ready})
 	if err != nil {
 		return service.Assembly{}, err
