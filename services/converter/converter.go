@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -87,9 +88,12 @@ type Deps struct {
 	// Sources holds the uploaded documents, Results receives the results.
 	Sources, Results blob.Bucket
 	// Seal decrypts passwords. If it is nil, there is no key.
-	Seal    *seal.Box
-	Log     *zap.Logger
-	Metrics prometheus.Registerer
+	Seal *seal.Box
+	// ResumedAt is when the deadlines of all jobs began again: the start of a process without which nothing works on them. It
+	// is zero if there may be other converters.
+	ResumedAt time.Time
+	Log       *zap.Logger
+	Metrics   prometheus.Registerer
 }
 
 // New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
@@ -140,7 +144,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images), Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
-		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping,
+		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	handler := message.Each{Concurrency: settings.Concurrency(), Handle: converter.Handle}

@@ -76,6 +76,9 @@ func (c Config) Validate() error {
 // first good upload waited 3 s on a busy machine, and 7 s with the race detector.
 const slotWait = 10 * time.Second
 
+// minDeadline is the minimum of the setting job-deadline, as in the status service.
+const minDeadline = time.Minute
+
 // Status is where the status service is.
 type Status = statusclient.Config
 
@@ -88,6 +91,8 @@ type Deps struct {
 	// Status is the address of the status service, which StatusTransport reaches. Nil means over the network.
 	Status          Status
 	StatusTransport http.RoundTripper
+	// JobDeadline is how long after its submission a job is converted. It is that of the status service.
+	JobDeadline time.Duration
 	// Seal encrypts passwords. If it is nil, there is no key, and secret options are not accepted.
 	Seal    *seal.Box
 	Log     *zap.Logger
@@ -97,6 +102,9 @@ type Deps struct {
 // New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the
 // publisher must outlive the server, so that the last uploads are accepted.
 func New(config Config, deps Deps) (service.Assembly, error) {
+	if deps.JobDeadline < minDeadline {
+		return service.Assembly{}, fmt.Errorf("setting job-deadline: %s is less than %s", deps.JobDeadline, minDeadline)
+	}
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{
 		Wait: config.PublishTimeout / 2, ConfirmTimeout: config.PublishTimeout,
 	})
@@ -126,7 +134,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
-			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, Withdrawals: withdrawals, Backlog: waiting,
+			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
+			Withdrawals: withdrawals, Backlog: waiting,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -93,7 +94,7 @@ func newConverter(s Settings, p service.Process, dir *datadir.Dir, box *seal.Box
 	log, metrics := of(p, converter.Name)
 	return converter.New(s.Converter, converter.Deps{
 		Messages: dir.Messages.Broker(converter.Name, log, metrics), Sources: dir.Sources, Results: dir.Results,
-		Seal: box, Log: log, Metrics: metrics,
+		Seal: box, ResumedAt: time.Now(), Log: log, Metrics: metrics,
 	})
 }
 
@@ -102,7 +103,7 @@ func newGateway(s Settings, p service.Process, dir *datadir.Dir, box *seal.Box, 
 	return gateway.New(s.Gateway, gateway.Deps{
 		Messages: dir.Messages.Broker(gateway.Name, log, metrics), Sources: dir.Sources, Results: dir.Results,
 		Status: gateway.Status{URL: "http://status"}, StatusTransport: httpserver.InProcess(statusSide.Handler),
-		Seal: box, Log: log, Metrics: metrics,
+		JobDeadline: s.Status.JobDeadline, Seal: box, Log: log, Metrics: metrics,
 	})
 }
 

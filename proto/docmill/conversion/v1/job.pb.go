@@ -112,7 +112,10 @@ type ConvertRequested struct {
 	// How many of these the document may have caused, for example with a panic of the converter.
 	Suspicions int32 `protobuf:"varint,7,opt,name=suspicions,proto3" json:"suspicions,omitempty"`
 	// In how many of these the document was not in the store.
-	Misses        int32 `protobuf:"varint,8,opt,name=misses,proto3" json:"misses,omitempty"`
+	Misses int32 `protobuf:"varint,8,opt,name=misses,proto3" json:"misses,omitempty"`
+	// When the job's deadline passes: then a converter ends the job without converting. UTC. Gateways that are older than this
+	// field omit it; their jobs are retried for 24 hours after requested_at.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +204,13 @@ func (x *ConvertRequested) GetMisses() int32 {
 		return x.Misses
 	}
 	return 0
+}
+
+func (x *ConvertRequested) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
 }
 
 // Source is the uploaded document.
@@ -1255,7 +1265,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x02\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x03\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1266,7 +1276,10 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"suspicions\x18\a \x01(\x05R\n" +
 	"suspicions\x12\x16\n" +
-	"\x06misses\x18\b \x01(\x05R\x06misses:\x17\xa2\xbb\x18\x13\n" +
+	"\x06misses\x18\b \x01(\x05R\x06misses\x129\n" +
+	"\n" +
+	"expires_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +
@@ -1404,34 +1417,35 @@ var file_docmill_conversion_v1_job_proto_depIdxs = []int32{
 	15, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	16, // 3: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
-	15, // 4: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
-	15, // 5: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 6: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	15, // 7: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	14, // 8: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	17, // 9: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	15, // 10: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	15, // 11: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	15, // 12: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	9,  // 13: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	10, // 14: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	12, // 15: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	15, // 16: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	15, // 17: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	14, // 18: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	12, // 19: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	17, // 20: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	17, // 21: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	17, // 22: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	17, // 23: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	17, // 24: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
-	13, // 25: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	15, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
+	16, // 4: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	15, // 5: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	15, // 6: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 7: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	15, // 8: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	14, // 9: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	17, // 10: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	15, // 11: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	15, // 12: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	15, // 13: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	9,  // 14: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	10, // 15: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	12, // 16: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	15, // 17: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	15, // 18: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	14, // 19: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	12, // 20: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	17, // 21: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	17, // 22: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	17, // 23: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	17, // 24: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	17, // 25: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	13, // 26: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_job_proto_init() }

@@ -78,6 +78,7 @@ type bench struct {
 	deliveryTimeout time.Duration
 	events          <-chan proto.Message
 	stopping        chan struct{}
+	resumedAt       time.Time
 	// warnings receives what converters warn of.
 	warnings chan string
 	own      message.Publisher
@@ -185,7 +186,7 @@ func (b *bench) start(convert convertFunc) running {
 		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
 		Share:           func() (int64, error) { return b.share, nil },
-		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping,
+		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
 		Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,

@@ -49,6 +49,8 @@ type Deps struct {
 	Share func() (int64, error)
 	// Ready returns an error while anything that conversions need does not work.
 	Ready func(ctx context.Context) error
+	// ResumedAt is when the deadlines of all jobs began again, because nothing could work on them before; usually zero.
+	ResumedAt time.Time
 	// Stopping is closed when the converter begins to stop: what waits to start, or for the store, then returns its command.
 	Stopping <-chan struct{}
 	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
@@ -99,6 +101,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		Deps: c.deps, streak: &c.streak, misses: &c.misses, command: command, number: number, began: time.Now(), log: log,
 		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
+	a.report = newReport(requestedAt(command), a.began)
 	if err := a.run(ctx); err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		return outcomeOf(err, log)
@@ -157,6 +160,9 @@ func (a *attempt) run(ctx context.Context) error {
 	if err := a.awaitPublisher(ctx); err != nil {
 		return err
 	}
+	if a.command.GetExpiresAt() != nil && a.expired() { // it has failed already: a conversion would be in vain
+		return a.expire(ctx, nil)
+	}
 	if err := a.awaitReady(ctx); err != nil {
 		return a.postpone(ctx, err)
 	}
@@ -206,8 +212,8 @@ const (
 	maxSuspicions = 4
 	// maxMisses is in how many attempts the document may be missing.
 	maxMisses = 3
-	// retryFor is how long after its submission a job is retried or postponed. It is the default of --job-deadline: the
-	// status service fails the job then.
+	// retryFor is how long after its submission a job is retried or postponed whose command does not say when it expires. It
+	// is the default of --job-deadline.
 	retryFor = 24 * time.Hour
 )
 
@@ -249,15 +255,31 @@ func (a *attempt) postpone(ctx context.Context, cause error) error {
 	return a.events.postponed(ctx, a.command, delay)
 }
 
+// deadline returns when the job is too old for another attempt; the zero time for never.
+func (a *attempt) deadline() time.Time {
+	requested, expires := requestedAt(a.command), a.command.GetExpiresAt().AsTime()
+	switch {
+	case requested.IsZero():
+		return time.Time{}
+	case a.command.GetExpiresAt() == nil:
+		expires = requested.Add(retryFor)
+	}
+	if resumed := a.ResumedAt.Add(expires.Sub(requested)); resumed.After(expires) {
+		return resumed
+	}
+	return expires
+}
+
 // expired reports whether the job is too old for another attempt.
 func (a *attempt) expired() bool {
-	requested := requestedAt(a.command)
-	return !requested.IsZero() && time.Since(requested) > retryFor
+	deadline := a.deadline()
+	return !deadline.IsZero() && time.Now().After(deadline)
 }
 
 // expire fails the job because it is too old.
 func (a *attempt) expire(ctx context.Context, cause error) error {
-	return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", retryFor).Because(cause))
+	age := a.deadline().Sub(requestedAt(a.command)).Round(time.Second)
+	return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", age).Because(cause))
 }
 
 // facts returns the fields of every log line about an attempt's end.

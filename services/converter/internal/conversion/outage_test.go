@@ -255,6 +255,62 @@ func TestOldJobIsNotRetried(t *testing.T) {
 	}
 }
 
+// TestExpiredCommandIsNotConverted: its job has failed already, and its document need not even be there.
+func TestExpiredCommandIsNotConverted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	expire := func(after time.Duration) func(*conversionv1.ConvertRequested) {
+		return func(command *conversionv1.ConvertRequested) {
+			command.RequestedAt = timestamppb.New(time.Now().Add(-time.Hour))
+			command.ExpiresAt = timestamppb.New(command.GetRequestedAt().AsTime().Add(after))
+		}
+	}
+	expired := b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+		expire(time.Minute)(command)
+		command.Source.ObjectKey = "gone"
+	})
+	consumer := b.start(copies)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, expired.GetJobId(), failed.GetJobId())
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
+	require.Contains(t, failed.GetFailure().GetDetail(), "within 1m0s")
+	require.True(t, failed.GetFailure().GetRetryable())
+
+	b.submit([]byte("a document"), expire(2*time.Hour))
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}
+
+// TestDeadlinesResume: time in which the only process was stopped does not count.
+func TestDeadlinesResume(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.resumedAt = time.Now()
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+		command.RequestedAt = timestamppb.New(time.Now().Add(-72 * time.Hour))
+		command.ExpiresAt = timestamppb.New(time.Now().Add(-48 * time.Hour))
+	})
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.settled(consumer)
+}
+
+// TestOldJobIsNotStarted: the disk is full when the command of an old job arrives.
+func TestOldJobIsNotStarted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.disk().Store(true)
+	close(b.stopping) // it does not wait for space
+	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+		command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
+	})
+	consumer := b.start(copies)
+	require.Equal(t, string(problem.AttemptsExhausted), expect[*conversionv1.ConversionFailed](b).GetFailure().GetCode())
+	b.settled(consumer)
+}
+
 // unconfirmed is a broker that takes commands and does not confirm them.
 type unconfirmed struct {
 	conversion.Publisher

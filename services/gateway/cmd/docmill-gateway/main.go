@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/host"
@@ -19,11 +20,12 @@ type settings struct {
 	service.Settings
 	gateway.Config
 
-	Address string          `default:"127.0.0.1:8080" help:"Address of the public API."`
-	Broker  rabbitmq.Config `embed:"" prefix:"broker-"`
-	Store   s3.Config       `embed:"" prefix:"store-"`
-	Status  gateway.Status  `embed:"" prefix:"status-"`
-	Seal    seal.Config     `embed:""`
+	Address     string          `default:"127.0.0.1:8080" help:"Address of the public API."`
+	JobDeadline time.Duration   `default:"24h" help:"Time after its submission at which a job is not converted any more. Set it to the job-deadline of the status service."`
+	Broker      rabbitmq.Config `embed:"" prefix:"broker-"`
+	Store       s3.Config       `embed:"" prefix:"store-"`
+	Status      gateway.Status  `embed:"" prefix:"status-"`
+	Seal        seal.Config     `embed:""`
 }
 
 func main() {
@@ -50,7 +52,7 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	}
 	assembly, err := gateway.New(s.Config, gateway.Deps{
 		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
-		Status: s.Status, Seal: box, Log: process.Log, Metrics: process.Metrics,
+		Status: s.Status, JobDeadline: s.JobDeadline, Seal: box, Log: process.Log, Metrics: process.Metrics,
 	})
 	if err != nil {
 		return service.Assembly{}, err

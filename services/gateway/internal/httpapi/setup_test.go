@@ -138,7 +138,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
-			Detector: detect.NewDetector(), Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
+			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
 		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Backlog: waiting, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
@@ -55,6 +56,7 @@ func TestSubmission(t *testing.T) {
 			message, delivery := g.queued(t)
 			require.True(t, proto.Equal(&conversionv1.ConvertRequested{
 				JobId: accepted.ID, RequestedAt: message.GetRequestedAt(), Tag: "réf 7",
+				ExpiresAt: timestamppb.New(message.GetRequestedAt().AsTime().Add(time.Hour)),
 				Source: &conversionv1.Source{
 					ObjectKey: accepted.ID, Filename: "Préséntation 🎉.pptx", Format: "pptx", ContentType: deckType,
 					Size: int64(len(content)), Sha256: message.GetSource().GetSha256(),

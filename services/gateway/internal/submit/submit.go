@@ -66,6 +66,8 @@ type Submitter struct {
 	Publisher Publisher
 	// PublishTimeout limits how long a publication may take.
 	PublishTimeout time.Duration
+	// JobDeadline is how long after its submission a job is converted.
+	JobDeadline time.Duration
 	// Backlog is told when the queue is full.
 	Backlog *backlog.Backlog
 	// Withdrawals receives the jobs that were rejected although the status service may have received their submission.
@@ -91,9 +93,11 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	if err != nil {
 		return jobapi.Job{}, err
 	}
+	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
 	request := &conversionv1.ConvertRequested{
 		JobId:       id.String(),
-		RequestedAt: timestamppb.New(time.Now().UTC().Truncate(time.Microsecond)), // the precision of the database
+		RequestedAt: timestamppb.New(now),
+		ExpiresAt:   timestamppb.New(now.Add(s.JobDeadline)),
 		Source:      source,
 		Target:      target,
 		Tag:         document.Options.Tag,
