@@ -68,11 +68,13 @@ func (m Message) check() error {
 	switch {
 	case !routed:
 		return fmt.Errorf("a %s has no route", proto.MessageName(m.Body))
-	case m.Delay == 0:
+	case !m.Returned && m.Delay != 0:
+		return errors.New("only a returned command can be delayed")
+	case !m.Returned:
 		return nil
 	case !slices.Contains(queues, Commands):
-		return fmt.Errorf("a %s cannot be delayed, only a command can", proto.MessageName(m.Body))
-	case !slices.Contains(retryDelays, m.Delay):
+		return fmt.Errorf("a %s cannot be returned, only a command can", proto.MessageName(m.Body))
+	case m.Delay != 0 && !slices.Contains(retryDelays, m.Delay):
 		return fmt.Errorf("the delay %s is not in the retry schedule", m.Delay)
 	default:
 		return nil

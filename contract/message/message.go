@@ -29,6 +29,10 @@ const (
 	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is
 	// kept for a consumer that is away.
 	Announcements
+	// Returned holds the commands that came back from a converter: for another attempt, or because the converter
+	// stopped. Converters consume it beside Commands. It has no limit, so an accepted job never competes with new
+	// submissions for a place.
+	Returned
 )
 
 // String returns the queue's name in logs and metrics.
@@ -42,6 +46,8 @@ func (q Queue) String() string {
 		return "dead-commands"
 	case Announcements:
 		return "announcements"
+	case Returned:
+		return "returned"
 	default:
 		return "unknown"
 	}
@@ -55,8 +61,10 @@ type Message struct {
 	JobID string
 	// Attempt is the attempt at the job that the message requests or reports, counted from 1. 0 means 1.
 	Attempt int
-	// Delay, if positive, makes the message a retry: it goes to the queue Commands alone, and is delivered after the
-	// delay. It must be one of the delays that [DelayAfter] returns.
+	// Returned makes a command one that comes back: it goes to the queue Returned alone.
+	Returned bool
+	// Delay is how long a command that comes back waits before it is delivered: 0, or one of the delays that
+	// [DelayAfter] returns.
 	Delay time.Duration
 }
 
@@ -69,11 +77,15 @@ type Broker interface {
 // Runner is a component of a service; see package host, whose Component has the same contract.
 type Runner interface {
 	// Run works until drain is closed, finishes its work in progress and returns nil. It calls ready once. When ctx is
-	// canceled it returns at once; whatever is unfinished is delivered again. Run is called once.
+	// canceled it returns within [AbandonGrace]; whatever is unfinished is delivered again. Run is called once.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
 	// Check returns nil while the component can do its work, for readiness.
 	Check(ctx context.Context) error
 }
+
+// AbandonGrace is how long a Consumer whose context is canceled waits for its handlers, whose contexts end with it. A
+// delivery that is acknowledged in that time is acknowledged: a handler can hand its work over to somebody else.
+const AbandonGrace = 2 * time.Second
 
 // Publisher publishes messages. It is safe for concurrent use, and fastest when many goroutines publish at once.
 type Publisher interface {
@@ -138,7 +150,7 @@ type Each struct {
 	Concurrency int
 	// Handle handles one delivery. Its ctx carries the message's trace. It ends with [ErrConnectionLost] as its cause
 	// when the delivery is lost: the message is then delivered again, possibly while Handle still runs, so Handle
-	// should stop at once. It also ends when a drain has taken too long.
+	// should stop at once. It also ends when a drain has taken too long: Handle then has [AbandonGrace] to return.
 	Handle func(ctx context.Context, d *Delivery) Outcome
 }
 
@@ -162,8 +174,9 @@ type Outcome int
 
 const (
 	// Requeue returns the delivery to its queue, for immediate redelivery to any consumer. It is for a consumer that
-	// cannot go on, not for a message that failed: publish a failed command with a Delay and acknowledge it instead.
-	// From RabbitMQ 4.3 on, requeued messages no longer count against the delivery limit.
+	// cannot go on, not for a message that failed: publish a failed command as Returned and acknowledge it instead.
+	// It counts as a delivery if the handler's context has ended. Otherwise it depends on the broker: RabbitMQ counts it
+	// before version 4.3.
 	Requeue Outcome = iota
 	// Ack removes the delivery from its queue: its effect is durable.
 	Ack

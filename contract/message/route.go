@@ -12,11 +12,20 @@ import (
 	routingv1 "github.com/docmill/docmill/proto/docmill/routing/v1"
 )
 
+// QueuesFor returns the queues that receive the message. It returns false if its body is not published on its own.
+func QueuesFor(m Message) ([]Queue, bool) {
+	queues, found := QueuesOf(m.Body)
+	if found && m.Returned {
+		return []Queue{Returned}, true
+	}
+	return queues, found
+}
+
 // Route is where a message goes. Each message defines its own, with the option of package routingv1.
 type Route struct {
 	// Type is the full name of the protobuf message.
 	Type protoreflect.FullName
-	// Queues are the queues that receive the message, published without a delay.
+	// Queues are the queues that receive the message, unless it is a returned command.
 	Queues []Queue
 	// Key is the routing key, such as "job.started"; empty for announcements.
 	Key string
@@ -33,7 +42,7 @@ func RouteOf(body proto.Message) (Route, bool) {
 	return routeOf(body.ProtoReflect().Descriptor())
 }
 
-// QueuesOf returns the queues that receive a message with this body, published without a delay. It returns false for a
+// QueuesOf returns the queues that receive a message with this body, unless it is a returned command. It returns false for a
 // type that is not published on its own.
 func QueuesOf(body proto.Message) ([]Queue, bool) {
 	route, found := RouteOf(body)

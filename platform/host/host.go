@@ -3,9 +3,10 @@
 //
 // Stopping is defined here. SIGTERM or SIGINT begins it: the service is [Leaving], but works as before for the drain delay,
 // so that load balancers notice. Then it drains: the components stop one after another, the last one started first, and
-// each finishes its current work. When the drain deadline passes, or a second signal arrives, the components' context is
-// canceled and unfinished work is abandoned. Nothing is lost by that, because nothing is acknowledged before its effect is
-// durable.
+// each finishes its current work. When the drain deadline passes, or a second signal arrives, the components' contexts
+// are canceled, one after another in the same order, and unfinished work is abandoned: a component can still use those that
+// were started before it, to hand its work over. Nothing is lost in any case, because nothing is acknowledged before its
+// effect is durable.
 package host
 
 import (
@@ -47,8 +48,8 @@ type Component struct {
 	// Name appears in logs and errors.
 	Name string
 	// Run serves until drain is closed, finishes its current work and returns nil. It calls ready once, when it serves:
-	// only then is the next component started. When ctx is canceled the drain deadline has passed, and Run returns
-	// immediately. An error stops the whole service; so does returning nil before drain is closed.
+	// only then is the next component started. When ctx is canceled the drain deadline has passed, and Run returns as soon
+	// as it has dropped or handed over its work. An error stops the whole service; so does returning nil before drain is closed.
 	Run func(ctx context.Context, ready func(), drain <-chan struct{}) error
 }
 
@@ -65,8 +66,8 @@ func Run(ctx context.Context, log *zap.Logger, config Config, components ...Comp
 }
 
 func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.Signal, components []Component) error {
-	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
+	hard, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	phase := &atomic.Int32{}
 	hard = withPhase(hard, phase)
 	h := &running{log: log, failed: make(chan error, len(components))}
@@ -93,7 +94,7 @@ func run(ctx context.Context, log *zap.Logger, config Config, signals <-chan os.
 		log.Error("component failed; stopping the service", zap.Error(cause))
 	}
 	log.Info("draining", zap.Duration("deadline", timeout))
-	return errors.Join(failure, h.stop(abandon, timeout, signals))
+	return errors.Join(failure, h.stop(timeout, signals))
 }
 
 // The causes of an ordinary stop.
@@ -113,8 +114,10 @@ type running struct {
 type started struct {
 	name  string
 	drain chan struct{}
-	done  chan struct{}
-	err   error // readable once done is closed
+	// stop closes drain, and abandon also cancels the context of the component. Both may be called again.
+	stop, abandon func()
+	done          chan struct{}
+	err           error // readable once done is closed
 }
 
 // start starts the components one after another. It returns nil when all are ready, or the reason why it stopped.
@@ -137,11 +140,15 @@ func (h *running) start(ctx, hard context.Context, signals <-chan os.Signal, com
 }
 
 func (h *running) launch(hard context.Context, component Component, ready func()) {
+	ctx, cancel := context.WithCancel(hard)
 	s := &started{name: component.Name, drain: make(chan struct{}), done: make(chan struct{})}
+	s.stop = sync.OnceFunc(func() { close(s.drain) })
+	s.abandon = func() { s.stop(); cancel() }
 	h.components = append(h.components, s)
 	go func() {
 		defer close(s.done)
-		s.err = component.Run(hard, ready, s.drain)
+		defer cancel()
+		s.err = component.Run(ctx, ready, s.drain)
 		select {
 		case <-s.drain:
 		default: // it was not requested to stop
@@ -184,7 +191,7 @@ func (h *running) linger(delay time.Duration, signals <-chan os.Signal) error {
 
 // stop drains the components in reverse order. They share one deadline: it limits the whole stop, like an
 // orchestrator's grace period.
-func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.Signal) error {
+func (h *running) stop(timeout time.Duration, signals <-chan os.Signal) error {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	var failures []error
@@ -194,13 +201,13 @@ func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.
 			continue
 		default:
 		}
-		close(component.drain)
+		component.stop()
 		select {
 		case <-component.done:
 		case <-deadline.C:
-			return h.abandon(abandon, failures, i, "the drain deadline passed")
+			return h.abandon(failures, i, "the drain deadline passed")
 		case <-signals:
-			return h.abandon(abandon, failures, i, "a second signal arrived")
+			return h.abandon(failures, i, "a second signal arrived")
 		}
 		if component.err != nil {
 			failures = append(failures, fmt.Errorf("stop %s: %w", component.name, component.err))
@@ -210,25 +217,45 @@ func (h *running) stop(abandon func(), timeout time.Duration, signals <-chan os.
 	return errors.Join(failures...)
 }
 
-// abandonGrace is how long components may take to return once their context is canceled: they only have to drop their
-// work. A component that takes longer is left running and ends with the process.
-const abandonGrace = 2 * time.Second
+// abandonGrace is how long components may take, one after another, to return once their contexts are canceled: they only
+// have to drop or hand over their work. After that the others are canceled all at once and get finalGrace. A component
+// that takes longer is left running and ends with the process. An orchestrator waits for some seconds more than the drain
+// timeout (5 in docker-compose.yml).
+const (
+	abandonGrace = 3 * time.Second
+	finalGrace   = time.Second
+)
 
-func (h *running) abandon(cancel func(), failures []error, last int, why string) error {
-	cancel()
-	for i := last - 1; i >= 0; i-- {
-		close(h.components[i].drain)
-	}
+// abandon cancels the components up to the last one, which is being drained.
+func (h *running) abandon(failures []error, last int, why string) error {
 	grace := time.NewTimer(abandonGrace)
 	defer grace.Stop()
-	for i := last; i >= 0; i-- {
-		select {
-		case <-h.components[i].done:
-		case <-grace.C:
-			i = 0 // the rest is left running as well
+	left := h.components[:last+1]
+	for len(left) > 0 {
+		left[len(left)-1].abandon()
+		if !left[len(left)-1].endsBy(grace.C) {
+			break
 		}
+		left = left[:len(left)-1]
+	}
+	for _, component := range left {
+		component.abandon()
+	}
+	grace.Reset(finalGrace)
+	for len(left) > 0 && left[len(left)-1].endsBy(grace.C) {
+		left = left[:len(left)-1]
 	}
 	return errors.Join(append(failures, fmt.Errorf("%s while %s was stopping: %w", why, h.components[last].name, ErrAbandoned))...)
+}
+
+// endsBy waits for the component's end, and reports whether it ended before the deadline.
+func (s *started) endsBy(deadline <-chan time.Time) bool {
+	select {
+	case <-s.done:
+		return true
+	case <-deadline:
+		return false
+	}
 }
 
 // Context returns a copy of ctx that also ends when drain is closed, for components that do not distinguish the two.

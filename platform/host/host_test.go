@@ -164,6 +164,30 @@ func TestFailureEndsTheDrainDelay(t *testing.T) {
 	require.ErrorIs(t, run(t.Context(), zaptest.NewLogger(t), config, signals, []Component{failing}), boom)
 }
 
+// TestAbandonedComponentsEndOneAfterAnother checks that a component can use those before it until it has returned.
+func TestAbandonedComponentsEndOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	signals := make(chan os.Signal, 2)
+	part := func(name string) Component {
+		return Component{Name: name, Run: func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+			ready()
+			if name == "c" {
+				signals <- syscall.SIGTERM
+			}
+			<-drain
+			j.note("drain " + name)
+			<-ctx.Done()
+			<-time.After(10 * time.Millisecond) // the next one could begin to drain
+			j.note("end " + name)
+			return nil
+		}}
+	}
+	err := run(t.Context(), zaptest.NewLogger(t), Config{DrainTimeout: time.Millisecond}, signals, []Component{part("a"), part("b"), part("c")})
+	require.ErrorIs(t, err, ErrAbandoned)
+	require.Equal(t, []string{"drain c", "end c", "drain b", "end b", "drain a", "end a"}, j.lines)
+}
+
 func TestContextEndsWithDrainOrItsParent(t *testing.T) {
 	t.Parallel()
 	drain := make(chan struct{})

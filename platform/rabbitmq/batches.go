@@ -29,12 +29,13 @@ func (b batches) serve(sub *subscription) error {
 	defer cancel()
 	arrived := b.collect(sub.deliveries)
 	for {
-		if sub.draining() {
+		if sub.stopping() {
 			sub.unsubscribe(arrived)
 			return nil
 		}
 		select {
 		case <-sub.drain:
+		case <-sub.run.Done():
 		case d, open := <-arrived:
 			if !open {
 				return sub.session.lost()

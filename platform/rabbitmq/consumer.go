@@ -1,9 +1,11 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/zap"
@@ -41,17 +43,20 @@ func newConsumer(b *Broker, queue message.Queue, from source, work work, options
 }
 
 // Run implements [message.Runner]. Once drain is closed it takes no further delivery, lets the handlers finish, and
-// settles their deliveries. It calls ready at once, without waiting for a connection: a service does what it can
-// without the broker, and Check reports the connection.
+// settles their deliveries. When ctx is canceled, the handlers' contexts end, and the connection stays for another
+// message.AbandonGrace so that their outcomes still count. It calls ready at once, without waiting for a connection: a
+// service does what it can without the broker, and Check reports the connection.
 func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	stop, cancel := host.Context(ctx, drain)
 	defer cancel()
+	hard, end := linger(ctx, message.AbandonGrace)
+	defer end()
 	ready()
-	c.supervisor.run(ctx, stop, func(s *session, up func()) error {
+	c.supervisor.run(hard, stop, func(s *session, up func()) error {
 		if err := c.awaitReady(s, stop); err != nil {
 			return err
 		}
-		sub, err := c.subscribe(s, drain)
+		sub, err := c.subscribe(s, drain, ctx)
 		if err != nil {
 			return err
 		}
@@ -59,6 +64,16 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 		return c.work.serve(sub)
 	})
 	return nil
+}
+
+// linger returns a context that ends with ctx, but by as much later.
+func linger(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	later, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(by, end)
+		context.AfterFunc(later, func() { timer.Stop() })
+	})
+	return later, end
 }
 
 // awaitReady waits until the handler can work. It returns an error if the session is lost or stop ends before.
@@ -81,7 +96,7 @@ func (c *consumer) Check(context.Context) error {
 // consumerTag names the subscription on its channel, which has no other.
 const consumerTag = "docmill"
 
-func (c *consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, error) {
+func (c *consumer) subscribe(s *session, drain <-chan struct{}, run context.Context) (*subscription, error) {
 	if err := s.channel.Qos(c.work.prefetch(), 0, false); err != nil {
 		return nil, fmt.Errorf("set the prefetch: %w", err)
 	}
@@ -95,7 +110,7 @@ func (c *consumer) subscribe(s *session, drain <-chan struct{}) (*subscription, 
 		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
 	return &subscription{
-		session: s, queue: c.queue, deliveries: deliveries, drain: drain, handler: c.handler,
+		session: s, queue: c.queue, deliveries: deliveries, drain: drain, run: run, handler: c.handler,
 	}, nil
 }
 
@@ -121,31 +136,30 @@ type subscription struct {
 	queue      message.Queue
 	deliveries <-chan amqp.Delivery
 	drain      <-chan struct{}
-	handler    handling.Caller
+	// run is the context of the consumer's Run.
+	run     context.Context //nolint:containedctx // the consumer is this lifetime
+	handler handling.Caller
 }
 
 // context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and
 // with context.Canceled when it is abandoned.
 func (s *subscription) context() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.session.ctx))
-	stop := context.AfterFunc(s.session.ctx, func() {
-		cause := context.Cause(s.session.ctx)
-		if !errors.Is(cause, context.Canceled) {
-			cause = fmt.Errorf("%w: %w", message.ErrConnectionLost, cause)
-		}
-		cancel(cause)
+	abandoned := context.AfterFunc(s.run, func() { cancel(context.Canceled) })
+	lost := context.AfterFunc(s.session.ctx, func() {
+		cancel(fmt.Errorf("%w: %w", message.ErrConnectionLost, context.Cause(s.session.ctx)))
 	})
-	return ctx, func() { stop(); cancel(context.Canceled) }
+	return ctx, func() { abandoned(); lost(); cancel(context.Canceled) }
 }
 
-// draining reports whether a drain has started. It is checked before a delivery is started: a select with both ready
+// stopping reports whether the consumer stops. It is checked before a delivery is started: a select with both ready
 // picks either.
-func (s *subscription) draining() bool {
+func (s *subscription) stopping() bool {
 	select {
 	case <-s.drain:
 		return true
 	default:
-		return false
+		return s.run.Err() != nil
 	}
 }
 
@@ -169,9 +183,9 @@ func (s *subscription) settle(d delivery, outcome message.Outcome) {
 	case message.DeadLetter:
 		err = channel.Reject(d.tag, false)
 	default:
-		// The end of the session returns it already. Returning it before that could deliver it once more to this
-		// session, and count twice.
-		if err = context.Cause(s.session.ctx); err == nil {
+		// The end of the session returns it already, and counts it. Returning it before that could deliver it once more to
+		// this session, and count twice.
+		if err = cmp.Or(context.Cause(s.session.ctx), s.run.Err()); err == nil {
 			err = channel.Nack(d.tag, false, true)
 		}
 	}

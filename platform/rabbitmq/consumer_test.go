@@ -309,11 +309,11 @@ func TestDelayedCommandComesBack(t *testing.T) {
 	b := setup(t)
 	p, _ := b.publisher(b.config, nil)
 	m := requested("job-1")
-	m.Delay, m.Attempt = message.RetryDelays()[0], 2
+	m.Returned, m.Delay, m.Attempt = true, message.RetryDelays()[0], 2
 	began := time.Now()
 	b.publish(p, m)
 	handle, hand := byHand()
-	b.consumer(b.config, message.Commands, message.Each{Concurrency: 1, Handle: handle}, nil)
+	b.consumer(b.config, message.Returned, message.Each{Concurrency: 1, Handle: handle}, nil)
 	d := next(t, hand)
 	require.GreaterOrEqual(t, time.Since(began), m.Delay-time.Second)
 	require.Equal(t, 2, d.Attempt)

@@ -23,13 +23,14 @@ func (e each) serve(sub *subscription) error {
 	defer cancel()
 	var handlers sync.WaitGroup // never more than the prefetch: the broker sends no more before one is settled
 	for {
-		if sub.draining() {
+		if sub.stopping() {
 			sub.unsubscribe(sub.deliveries)
 			handlers.Wait()
 			return nil
 		}
 		select {
 		case <-sub.drain:
+		case <-sub.run.Done():
 		case d, open := <-sub.deliveries:
 			if !open {
 				err := sub.session.lost() // ends ctx

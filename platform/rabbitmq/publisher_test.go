@@ -54,9 +54,9 @@ func TestDelayedCommandIsInItsRetryQueueAlone(t *testing.T) {
 	b := setup(t)
 	p, _ := b.publisher(b.config, nil)
 	m := requested("job-1")
-	m.Delay, m.Attempt = message.RetryDelays()[2], 3
+	m.Returned, m.Delay, m.Attempt = true, message.RetryDelays()[2], 3
 	b.publish(p, m)
-	deliveries := b.take("docmill.convert.retry.5m.v1")
+	deliveries := b.take("docmill.convert.retry.5m.v2")
 	require.Len(t, deliveries, 1)
 	require.EqualValues(t, 3, deliveries[0].Headers["docmill-attempt"])
 	require.Empty(t, b.take(rabbitmq.QueueEvents))
@@ -65,7 +65,7 @@ func TestDelayedCommandIsInItsRetryQueueAlone(t *testing.T) {
 // delayed is a message for one queue alone, which it reaches by its name.
 func delayed(job string) message.Message {
 	m := requested(job)
-	m.Delay = message.RetryDelays()[0]
+	m.Returned, m.Delay = true, message.RetryDelays()[0]
 	return m
 }
 

@@ -16,7 +16,8 @@ import (
 // up again.
 //
 // It works on RabbitMQ 3.10 to 4.x. The broker rejects a queue that is declared again with a different argument
-// (406), so names carry a version, and a change of structure needs a new name.
+// (406), so names carry a version: a queue whose arguments change gets a new name, and one release declares and consumes
+// both.
 
 // Exchanges.
 const (
@@ -40,8 +41,12 @@ const (
 	QueueEvents = "docmill.status.events.v1"
 	// QueueDeadEvents keeps the events that could not be applied, for an operator.
 	QueueDeadEvents = "docmill.status.dead.v1"
-	// retryPrefix and retrySuffix enclose the delay in the names of the retry queues.
-	retryPrefix, retrySuffix = "docmill.convert.retry.", ".v1"
+	// QueueReturned is message.Returned: the commands that came back.
+	QueueReturned = "docmill.convert.returned.v1"
+	// retryPrefix and a suffix enclose the delay in the names of the retry queues, which lead to QueueReturned. Those of
+	// earlier releases led to QueueCommands, where retries had to compete for places: they remain until none of their
+	// commands waits any more.
+	retryPrefix, retrySuffix, oldRetrySuffix = "docmill.convert.retry.", ".v2", ".v1"
 )
 
 // noDeliveryLimit is for queues that have no limit. Without one, RabbitMQ 4 uses 20 and then drops the message, because
@@ -79,14 +84,16 @@ func queues() []queue {
 			name: QueueCommands, deliveryLimit: message.CommandsDeliveryLimit, deadLetters: QueueDeadCommands,
 			maxLength: message.MaxCommands,
 		},
+		{name: QueueReturned, deliveryLimit: message.ReturnedDeliveryLimit, deadLetters: QueueDeadCommands},
 		{name: QueueDeadCommands, deliveryLimit: noDeliveryLimit},
 		{name: QueueEvents, deliveryLimit: message.EventsDeliveryLimit, deadLetters: QueueDeadEvents},
 		{name: QueueDeadEvents, deliveryLimit: noDeliveryLimit},
 	}
 	for _, delay := range message.RetryDelays() {
-		all = append(all, queue{
-			name: RetryQueue(delay), deliveryLimit: noDeliveryLimit, deadLetters: QueueCommands, ttl: delay,
-		})
+		all = append(all,
+			queue{name: RetryQueue(delay), deliveryLimit: noDeliveryLimit, deadLetters: QueueReturned, ttl: delay},
+			queue{name: retryQueue(delay, oldRetrySuffix), deliveryLimit: noDeliveryLimit, deadLetters: QueueCommands, ttl: delay},
+		)
 	}
 	return all
 }
@@ -94,15 +101,18 @@ func queues() []queue {
 // RetryQueue returns the name of the queue that holds commands for the delay. There is one queue for each delay, and no
 // delay for a single message, because only the message at the head of a queue expires. A retry queue is reached by its
 // name, through the default exchange.
-func RetryQueue(delay time.Duration) string {
+func RetryQueue(delay time.Duration) string { return retryQueue(delay, retrySuffix) }
+
+func retryQueue(delay time.Duration, suffix string) string {
 	text := delay.String() // such as 10s, 1m0s or 5m0s
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
 	}
-	return retryPrefix + text + retrySuffix
+	return retryPrefix + text + suffix
 }
 
-// bindings returns all bindings. The queues for retries and dead letters have none: they are reached by their names.
+// bindings returns all bindings. The queues for returned commands, retries and dead letters have none: they are reached by
+// their names.
 func bindings() []binding {
 	var all []binding
 	for _, route := range message.Routes() {
@@ -118,8 +128,11 @@ func bindings() []binding {
 
 // routeOf returns the exchange and the routing key that a message is published with.
 func routeOf(m message.Message) (exchange, key string, err error) {
-	if m.Delay > 0 {
-		return "", RetryQueue(m.Delay), nil // the default exchange leads to the queue of that name
+	switch { // the default exchange leads to the queue of that name
+	case m.Delay > 0:
+		return "", RetryQueue(m.Delay), nil
+	case m.Returned:
+		return "", QueueReturned, nil
 	}
 	route, found := message.RouteOf(m.Body)
 	switch {
@@ -143,6 +156,8 @@ func sourceOf(q message.Queue) (source, bool) {
 		return source{queue: QueueCommands}, true
 	case message.Events:
 		return source{queue: QueueEvents}, true
+	case message.Returned:
+		return source{queue: QueueReturned}, true
 	case message.DeadCommands:
 		return source{queue: QueueDeadCommands}, true
 	case message.Announcements:

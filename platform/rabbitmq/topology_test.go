@@ -20,7 +20,6 @@ func TestEffectiveArguments(t *testing.T) {
 	require.NoError(t, rabbitmq.Declare(b.channel()), "again, as every service does")
 	queues, err := b.management().ListQueuesIn(b.Vhost)
 	require.NoError(t, err)
-	require.Len(t, queues, 7)
 
 	const reject, atLeastOnce = "reject-publish", "at-least-once"
 	want := map[string]map[string]any{
@@ -29,17 +28,9 @@ func TestEffectiveArguments(t *testing.T) {
 			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-max-length": 100_000.,
 		},
 		"docmill.convert.dead.v1": {"x-delivery-limit": 1_000_000.},
-		"docmill.convert.retry.10s.v1": {
-			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
-			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 10_000.,
-		},
-		"docmill.convert.retry.1m.v1": {
-			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
-			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 60_000.,
-		},
-		"docmill.convert.retry.5m.v1": {
-			"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.v1",
-			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": 300_000.,
+		"docmill.convert.returned.v1": {
+			"x-delivery-limit": 20., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.convert.dead.v1",
+			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject,
 		},
 		"docmill.status.events.v1": {
 			"x-delivery-limit": 20., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "docmill.status.dead.v1",
@@ -47,6 +38,15 @@ func TestEffectiveArguments(t *testing.T) {
 		},
 		"docmill.status.dead.v1": {"x-delivery-limit": 1_000_000.},
 	}
+	for delay, ttl := range map[string]float64{"10s": 10_000, "1m": 60_000, "5m": 300_000} {
+		for version, to := range map[string]string{"v1": "docmill.convert.v1", "v2": "docmill.convert.returned.v1"} {
+			want["docmill.convert.retry."+delay+"."+version] = map[string]any{
+				"x-delivery-limit": 1_000_000., "x-dead-letter-exchange": "", "x-dead-letter-routing-key": to,
+				"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject, "x-message-ttl": ttl,
+			}
+		}
+	}
+	require.Len(t, queues, len(want))
 	for _, q := range queues {
 		require.Contains(t, want, q.Name)
 		arguments := want[q.Name]

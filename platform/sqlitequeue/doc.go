@@ -5,7 +5,7 @@
 //
 // A message is a row of the table messages. Publishing a ConvertRequested inserts two of them, for Commands and Events,
 // in one transaction: that is the commit point of a job. The messages that a job depends on are durable (on disk when
-// Publish returns): ConvertRequested, ConversionSucceeded, ConversionFailed, and every delayed message. Reports of
+// Publish returns): ConvertRequested, ConversionSucceeded, ConversionFailed, and every returned command. Reports of
 // progress survive the death of the process, but a power loss may take the latest of them. Announcements are not stored
 // at all.
 //

@@ -93,10 +93,7 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 		return failure(m, message.ErrNotConnected, err, true)
 	}
 	defer p.unsettled.Done()
-	queues, _ := message.QueuesOf(m.Body)
-	if m.Delay > 0 {
-		queues = []message.Queue{message.Commands}
-	}
+	queues, _ := message.QueuesFor(m)
 	if len(queues) == 1 && queues[0] == message.Announcements {
 		if ctx.Err() != nil {
 			return failure(m, message.ErrBusy, context.Cause(ctx), true)

@@ -24,13 +24,15 @@ var migrations embed.FS
 const component = "messages"
 
 // storedQueues are the queues that have messages in the table.
-var storedQueues = []message.Queue{message.Commands, message.Events, message.DeadCommands}
+var storedQueues = []message.Queue{message.Commands, message.Returned, message.Events, message.DeadCommands}
 
 // deliveryLimit returns how often a message of a queue may be returned and counted.
 func deliveryLimit(queue message.Queue) int {
 	switch queue {
 	case message.Commands:
 		return message.CommandsDeliveryLimit
+	case message.Returned:
+		return message.ReturnedDeliveryLimit
 	case message.Events:
 		return message.EventsDeliveryLimit
 	default:
@@ -137,7 +139,7 @@ func (q *Queue) enqueue(
 	}
 	return q.db.Write(ctx, durability, func(ctx context.Context, tx *sqlite.Tx) error {
 		for _, queue := range queues {
-			if queue == message.Commands && delay <= 0 && q.dispatchers[queue].waiting() >= q.maxCommands {
+			if queue == message.Commands && q.dispatchers[queue].waiting() >= q.maxCommands {
 				return errQueueFull
 			}
 			if err := insert(ctx, tx, q.nextID, queue, e, availableAt); err != nil {
@@ -219,8 +221,8 @@ func (q *Queue) settle(ctx context.Context, queue message.Queue, settlements []s
 		}
 		tx.AfterCommit(func() {
 			q.dispatchers[queue].add(released)
-			if queue == message.Commands {
-				q.dispatchers[message.DeadCommands].add(buried)
+			if to, in := graveOf(queue); in == ready {
+				q.dispatchers[to].add(buried)
 			}
 		})
 		return nil
@@ -261,7 +263,7 @@ func (q *Queue) promote() {
 	err := q.db.Write(context.Background(), sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
 		promoted, next, err := promote(ctx, tx, time.Now(), latest())
 		tx.AfterCommit(func() {
-			q.dispatchers[message.Commands].add(promoted)
+			q.dispatchers[message.Returned].add(promoted)
 			q.schedule(next)
 		})
 		return err

@@ -133,17 +133,37 @@ func TestNewerVersionIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, h.path)
 }
 
+// TestDelayedCommandsOfVersion1 checks that commands that an earlier version has delayed come back.
+func TestDelayedCommandsOfVersion1(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	f := newFixture(t, h)
+	delayed := command("delayed")
+	delayed.Returned, delayed.Delay = true, message.RetryDelays()[0]
+	f.publish(delayed)
+	require.NoError(t, h.db.Write(t.Context(), sqlite.Durable, func(ctx context.Context, tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE messages SET queue = 1")
+		require.NoError(t, err)
+		_, err = tx.ExecContext(ctx, "UPDATE schema_versions SET version = 1 WHERE component = 'messages'")
+		return err
+	}))
+	require.NoError(t, h.db.Close())
+	h.open(t)
+	require.Equal(t, "delayed", newFixture(t, h).take(message.Returned, 1)[0].JobID)
+}
+
 // TestDelaysSurviveRestart publishes two delayed commands. One is due while the database is closed.
 func TestDelaysSurviveRestart(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	f := newFixture(t, h)
 	short, long := command("short"), command("long")
+	short.Returned, long.Returned = true, true
 	short.Delay, long.Delay = message.RetryDelays()[0], message.RetryDelays()[1] // 100 and 600 ms
 	f.publish(short, long)
 	require.NoError(t, h.db.Close())
 	h.open(t)
-	deliveries := newFixture(t, h).take(message.Commands, 2)
+	deliveries := newFixture(t, h).take(message.Returned, 2)
 	require.Equal(t, "short", deliveries[0].JobID)
 	require.Equal(t, "long", deliveries[1].JobID)
 }

@@ -122,10 +122,12 @@ func release(ctx context.Context, tx *sqlite.Tx, id int64, counted int) error {
 
 // graveOf returns where the dead messages of a queue are.
 func graveOf(queue message.Queue) (message.Queue, state) {
-	if queue == message.Commands {
+	switch queue {
+	case message.Commands, message.Returned:
 		return message.DeadCommands, ready
+	default:
+		return queue, dead
 	}
-	return queue, dead
 }
 
 // bury moves a message to its dead-letter queue, or marks it as dead.
@@ -161,8 +163,8 @@ func releaseAll(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// promote makes those delayed messages ready whose delay has passed, or would end after latest: the clock has been set back
-// since. It returns their number, and when the next one is due; the zero time if there is none.
+// promote makes those delayed messages, which are all in Returned, ready whose delay has passed, or would end after latest:
+// the clock has been set back since. It returns their number, and when the next one is due; the zero time if there is none.
 func promote(ctx context.Context, tx *sqlite.Tx, now, latest time.Time) (int, time.Time, error) {
 	result, err := tx.ExecContext(ctx,
 		"UPDATE messages SET state = 0, available_at = 0 WHERE state = 2 AND (available_at <= ? OR available_at > ?)",

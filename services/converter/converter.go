@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
@@ -97,7 +99,7 @@ type Deps struct {
 }
 
 // New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
-// start anything. The components stop in reverse order: first the consumer, which finishes its conversions, then the
+// start anything. The components stop in reverse order: first the consumers, which finish their conversions, then the
 // publisher, which reports them.
 func New(settings Config, deps Deps) (service.Assembly, error) {
 	tools, err := pdf.FindTools()
@@ -141,16 +143,20 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 	}
 	stopping := make(chan struct{})
 	converter := conversion.New(conversion.Deps{
-		Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images), Encrypter: pdf.NewEncrypter(tools, settings.Limits),
-		Sources: deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
+		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
+		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
+		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
 		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
-	handler := message.Each{Concurrency: settings.Concurrency(), Handle: converter.Handle}
-	consumer, err := deps.Messages.NewConsumer(message.Commands, handler, message.ConsumerOptions{Ready: ready})
-	if err != nil {
-		return service.Assembly{}, err
+	var consumers consumers
+	for _, queue := range []message.Queue{message.Commands, message.Returned} {
+		consumer, err := deps.Messages.NewConsumer(queue, converter.Handler(), message.ConsumerOptions{Ready: ready})
+		if err != nil {
+			return service.Assembly{}, err
+		}
+		consumers = append(consumers, consumer)
 	}
 	return service.Assembly{
 		Components: []host.Component{
@@ -158,17 +164,42 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
-			{Name: "consumer", Run: consumer.Run},
+			{Name: "consumers", Run: consumers.run},
 			announceStop(stopping),
 		},
 		// A converter has no callers. A rolling update must wait until the new one works.
 		Checks: []health.Check{
 			{Name: "messages", Probe: publisher.Check, Essential: true},
-			{Name: "commands", Probe: consumer.Check, Essential: true},
+			{Name: "commands", Probe: consumers.check, Essential: true},
 			{Name: "blobs", Probe: deps.Sources.Check, Essential: true},
 			{Name: "engine", Probe: office.Check, Essential: true},
 		},
 	}, nil
+}
+
+// consumers are run together.
+type consumers []message.Consumer
+
+// run is the Run of a host.Component.
+func (c consumers) run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	group, ctx := errgroup.WithContext(ctx)
+	var starting sync.WaitGroup
+	starting.Add(len(c))
+	for _, consumer := range c {
+		group.Go(func() error { return consumer.Run(ctx, starting.Done, drain) })
+	}
+	starting.Wait()
+	ready()
+	return group.Wait()
+}
+
+// check returns nil while all of them take deliveries.
+func (c consumers) check(ctx context.Context) error {
+	var errs []error
+	for _, consumer := range c {
+		errs = append(errs, consumer.Check(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // announceStop is a component that closes stopping before the components ahead of it are stopped.

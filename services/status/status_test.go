@@ -202,7 +202,7 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	}
 	failed := r.ended(t, deadly)
 	require.Equal(t, jobapi.Failed, failed.Status)
-	require.Equal(t, string(problem.EngineCrashed), failed.Error.Code)
+	require.Equal(t, string(problem.AttemptsExhausted), failed.Error.Code)
 	require.NotNil(t, failed.FinishedAt)
 
 	// A command that no converter could decode names its job outside of its body.

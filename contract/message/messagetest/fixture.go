@@ -271,7 +271,9 @@ func (f *fixture) holdsOnly(p message.Publisher, queue message.Queue, jobs ...st
 func (f *fixture) empty(p message.Publisher, queue message.Queue) []*message.Delivery {
 	f.Helper()
 	marker := f.marker()
-	f.publish(p, command(marker))
+	m := command(marker)
+	m.Returned = queue == message.Returned
+	f.publish(p, m)
 	return f.takeUntil(queue, marker)
 }
 

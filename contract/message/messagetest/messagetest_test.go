@@ -74,8 +74,11 @@ func plantedBugs() map[string]planted {
 		"a stopped publisher goes on":                          {bugs{acceptAfterStop: true}, "a stopped publisher sends nothing"},
 		"a full queue accepts":                                 {bugs{fullQueueAccepts: true}, "a full queue rejects"},
 
-		"the delay is lost":               {bugs{delayLost: true}, "a delayed command goes to commands alone, and late"},
-		"a delayed command is an event":   {bugs{delayedAlsoEvents: true}, "a delayed command goes to commands alone, and late"},
+		"a returned command is a new one": {bugs{returnedIsNew: true}, "a returned command goes to returned alone"},
+		"returned commands take places":   {bugs{returnedNeedsPlace: true}, "a returned command needs no place in a full queue"},
+		"a dead returned one is dropped":  {bugs{returnedDropped: true}, "a rejected returned command is dead"},
+		"the delay is lost":               {bugs{delayLost: true}, "a delayed command goes to returned alone, and late"},
+		"a delayed command is an event":   {bugs{delayedAlsoEvents: true}, "a delayed command goes to returned alone, and late"},
 		"delays wait for each other":      {bugs{delaysInOneLine: true}, "a short delay overtakes a long one"},
 		"an acknowledgment is ignored":    {bugs{ackIgnored: true}, "acknowledged messages are gone"},
 		"a requeue drops":                 {bugs{requeueDrops: true}, "a requeued message comes again"},
@@ -95,6 +98,7 @@ func plantedBugs() map[string]planted {
 		"Check always returns nil":        {bugs{checkAlwaysNil: true}, "a consumer says whether it can work"},
 
 		"a drain drops deliveries in progress": {bugs{drainDropsHand: true}, "a drain finishes deliveries in progress"},
+		"an abandoned handler cannot settle":   {bugs{abandonedAckIgnored: true}, "an abandoned handler can still acknowledge"},
 		"a drain is ignored":                   {bugs{drainIgnored: true}, "a drain does not wait for readiness"},
 		"a drain counts as a delivery":         {bugs{drainCountsRest: true}, "a drained batch consumer returns the rest"},
 		"a drained batch is retried":           {bugs{drainKeepsRetrying: true}, "a drain ends the retries of a batch"},

@@ -114,24 +114,13 @@ func testPublishedSurvivesRestart(f *fixture) {
 	next(f, hand).decide <- message.DeadLetter
 	run.stop()
 
-	delayed := command("delayed")
-	delayed.Delay, delayed.Attempt = message.RetryDelays()[0], 2
-	f.publish(p, delayed, command("job-1"), event("job-2"))
+	f.publish(p, returned("delayed", message.RetryDelays()[0]), command("job-1"), event("job-2"))
 	publisher.abandon() // nothing that Publish left for later is done now
 	f.store.Restart(f)
 
 	p, _ = f.publisher()
-	handler, hand = each(1)
-	run = f.consume(message.Commands, handler)
-	var jobs []string
-	for range 2 { // the delay may have passed during the restart
-		d := next(f, hand)
-		jobs = append(jobs, d.JobID)
-		d.decide <- message.Ack
-	}
-	run.stop()
-	require.ElementsMatch(f, []string{"job-1", "delayed"}, jobs)
-	f.holdsOnly(p, message.Commands)
+	require.Equal(f, "delayed", f.take(message.Returned, 1)[0].JobID)
+	f.holdsOnly(p, message.Commands, "job-1")
 	f.holdsOnly(p, message.Events, "acknowledged", "dead", "also-dead", "job-1", "job-2")
 	f.deadOnly(p, "also-dead")
 }
@@ -164,15 +153,16 @@ func testConcurrentPublish(f *fixture) {
 
 func testUnpublishable(f *fixture) {
 	p, _ := f.publisher()
-	oddDelay, delayedEvent := command("job-1"), event("job-1")
-	oddDelay.Delay = message.RetryDelays()[0] + time.Millisecond
-	delayedEvent.Delay = message.RetryDelays()[0]
+	delayed, returnedEvent := command("job-1"), event("job-1")
+	delayed.Delay = message.RetryDelays()[0]
+	returnedEvent.Returned = true
 	for name, m := range map[string]message.Message{
 		"no body":                             {JobID: "job-1"},
 		"a body without a route":              {JobID: "job-1", Body: &conversionv1.Source{}},
 		"text that is not UTF-8":              {JobID: "job-1", Body: &conversionv1.ConversionStarted{JobId: "\xff"}},
-		"a delay that is not in the schedule": oddDelay,
-		"an event with a delay":               delayedEvent,
+		"a delay that is not in the schedule": returned("job-1", message.RetryDelays()[0]+time.Millisecond),
+		"a new command with a delay":          delayed,
+		"a returned event":                    returnedEvent,
 	} {
 		err := p.Publish(f.Context(), m)
 		require.ErrorIs(f, err, message.ErrUnpublishable, name)
@@ -214,17 +204,10 @@ func testStoppedPublisher(f *fixture) {
 }
 
 func testFullQueue(f *fixture) {
-	const limit, slack = 5, 100
+	const limit = 5
 	f.store.LimitCommands(f, limit)
 	p, _ := f.publisher()
-	var accepted []string
-	var rejected error
-	for i := 0; rejected == nil; i++ {
-		require.Less(f, i, limit+slack, "the queue accepts everything")
-		if rejected = p.Publish(f.Context(), command(jobName(i))); rejected == nil {
-			accepted = append(accepted, jobName(i))
-		}
-	}
+	accepted, rejected := f.fill(p, limit)
 	require.ErrorIs(f, rejected, message.ErrNacked)
 	require.GreaterOrEqual(f, len(accepted), limit)
 	f.publish(p, event("event")) // the queue of the events is not full

@@ -20,7 +20,7 @@ type bugs struct {
 
 	eventNotCopied, eventsAlsoCommands, attemptForgotten, traceLost bool
 
-	delayLost, delayedAlsoEvents, delaysInOneLine bool
+	delayLost, delayedAlsoEvents, delaysInOneLine, returnedIsNew, returnedNeedsPlace, returnedDropped bool
 
 	ackBeforeHandle, ackIgnored, requeueDrops, deadLetterDropped, deathForgotten, newIDOnRedelivery bool
 
@@ -28,7 +28,7 @@ type bugs struct {
 
 	noConcurrencyLimit, prefetchesMore, readyIgnored, checkAlwaysNil bool
 
-	drainDropsHand, drainIgnored, drainCountsRest, drainKeepsRetrying bool
+	abandonedAckIgnored, drainDropsHand, drainIgnored, drainCountsRest, drainKeepsRetrying bool
 
 	batchTooLarge, batchReversed, batchWaits, batchRetriesOne, batchAckedOnError bool
 
@@ -189,9 +189,9 @@ func (p *publisher) store(m message.Message, e message.Envelope) error {
 		p.delay(m.Delay, e)
 		return nil
 	}
-	queues, _ := message.QueuesOf(m.Body)
-	if m.Delay > 0 {
-		queues = []message.Queue{message.Commands}
+	queues, _ := message.QueuesFor(m)
+	if p.bugs.returnedIsNew {
+		queues, _ = message.QueuesOf(m.Body)
 	}
 	if queues[0] == message.Announcements {
 		return p.announce(e)
@@ -199,10 +199,10 @@ func (p *publisher) store(m message.Message, e message.Envelope) error {
 	if p.bugs.eventNotCopied {
 		queues = queues[:1]
 	}
-	if p.bugs.eventsAlsoCommands && len(queues) == 1 {
+	if p.bugs.eventsAlsoCommands && len(queues) == 1 && !m.Returned {
 		queues = []message.Queue{message.Commands, message.Events}
 	}
-	if slices.Contains(queues, message.Commands) && len(p.queues[message.Commands]) >= p.limit && !p.bugs.fullQueueAccepts {
+	if (slices.Contains(queues, message.Commands) || m.Returned && p.bugs.returnedNeedsPlace) && len(p.queues[message.Commands]) >= p.limit && !p.bugs.fullQueueAccepts {
 		return message.ErrNacked
 	}
 	write := func() {
@@ -235,7 +235,7 @@ func (p *publisher) delay(d time.Duration, e message.Envelope) {
 	if p.bugs.delayedAlsoEvents {
 		p.add(message.Events, e)
 	}
-	time.AfterFunc(d, func() { p.update(func() { p.add(message.Commands, e) }) })
+	time.AfterFunc(d, func() { p.update(func() { p.add(message.Returned, e) }) })
 }
 
 func later(a, b time.Time) time.Time {
@@ -410,7 +410,8 @@ func (c *consumer) giveBack(i *item, counted bool) {
 		return
 	}
 	i.count++
-	if i.queue == message.Commands && i.count > message.CommandsDeliveryLimit && !c.bugs.noDeliveryLimit {
+	limit := map[message.Queue]int{message.Commands: message.CommandsDeliveryLimit, message.Returned: message.ReturnedDeliveryLimit}[i.queue]
+	if limit > 0 && i.count > limit && !c.bugs.noDeliveryLimit {
 		c.move(i, message.DeliveryLimit)
 	}
 }
@@ -430,7 +431,7 @@ func (m *memory) move(i *item, death message.Death) {
 	if m.bugs.deathForgotten {
 		death = ""
 	}
-	if from != message.Commands && from != message.Announcements {
+	if from == message.Events || from == message.DeadCommands || from == message.Returned && m.bugs.returnedDropped {
 		return // kept for an operator
 	}
 	m.queues[message.DeadCommands] = append(m.queues[message.DeadCommands],
@@ -497,8 +498,12 @@ type claimed struct {
 // settle ends a delivery, unless this session no longer holds it.
 func (c *consumer) settle(s *session, i claimed, outcome message.Outcome) {
 	c.update(func() {
-		if (i.holder != s || s.ctx.Err() != nil) && !c.bugs.lateAckCounts {
+		lost := i.holder != s || errors.Is(context.Cause(s.ctx), message.ErrConnectionLost)
+		if lost && !c.bugs.lateAckCounts {
 			return
+		}
+		if s.ctx.Err() != nil && (outcome == message.Requeue || c.bugs.abandonedAckIgnored) && !c.bugs.lateAckCounts {
+			return // the end of the session returns it
 		}
 		switch outcome {
 		case message.Ack:

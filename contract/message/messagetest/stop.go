@@ -10,6 +10,7 @@ import (
 
 var stopCases = []testCase{
 	{name: "a drain finishes deliveries in progress", run: testDrainFinishes},
+	{name: "an abandoned handler can still acknowledge", run: testAbandonedHandler},
 	{name: "a drain does not wait for readiness", run: testDrainWhileNotReady},
 	{name: "a drained batch consumer returns the rest", run: testDrainReturnsTheRest},
 	{name: "a drain ends the retries of a batch", run: testDrainEndsRetries},
@@ -29,6 +30,26 @@ func testDrainFinishes(f *fixture) {
 	require.NotErrorIs(f, context.Cause(first.ctx), message.ErrConnectionLost, "nothing interrupted it")
 	rest := f.holdsOnly(p, message.Commands, jobName(2))
 	f.uncounted(rest)
+}
+
+// testAbandonedHandler: when its context ends, a handler has a little time to hand its work over.
+func testAbandonedHandler(f *fixture) {
+	p, _ := f.publisher()
+	f.publish(p, command("handed-over"), command("abandoned"))
+	abandoned := make(chan message.Outcome)
+	run := f.consume(message.Commands, message.Each{Concurrency: 2, Handle: func(ctx context.Context, d *message.Delivery) message.Outcome {
+		abandoned <- message.Requeue
+		<-ctx.Done()
+		if d.JobID == "handed-over" && p.Publish(context.WithoutCancel(ctx), returned(d.JobID, 0)) == nil {
+			return message.Ack
+		}
+		return message.Requeue
+	}})
+	next(f, abandoned)
+	next(f, abandoned)
+	run.abandon()
+	require.Equal(f, 1, f.holdsOnly(p, message.Commands, "abandoned")[0].DeliveryCount)
+	require.Zero(f, f.holdsOnly(p, message.Returned, "handed-over")[0].DeliveryCount)
 }
 
 // uncounted requires that returning the deliveries did not count, where the broker can do that.

@@ -113,6 +113,9 @@ type ConvertRequested struct {
 	Suspicions int32 `protobuf:"varint,7,opt,name=suspicions,proto3" json:"suspicions,omitempty"`
 	// In how many of these the document was not in the store.
 	Misses int32 `protobuf:"varint,8,opt,name=misses,proto3" json:"misses,omitempty"`
+	// How many deliveries of the command were lost, because a converter died or lost its connection, before the command
+	// was published again. The broker counts only those since then.
+	Losses int32 `protobuf:"varint,9,opt,name=losses,proto3" json:"losses,omitempty"`
 	// When the job's deadline passes: then a converter ends the job without converting. UTC. Gateways that are older than this
 	// field omit it; their jobs are retried for 24 hours after requested_at.
 	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
@@ -202,6 +205,13 @@ func (x *ConvertRequested) GetSuspicions() int32 {
 func (x *ConvertRequested) GetMisses() int32 {
 	if x != nil {
 		return x.Misses
+	}
+	return 0
+}
+
+func (x *ConvertRequested) GetLosses() int32 {
+	if x != nil {
+		return x.Losses
 	}
 	return 0
 }
@@ -1265,7 +1275,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x03\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1276,7 +1286,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"suspicions\x18\a \x01(\x05R\n" +
 	"suspicions\x12\x16\n" +
-	"\x06misses\x18\b \x01(\x05R\x06misses\x129\n" +
+	"\x06misses\x18\b \x01(\x05R\x06misses\x12\x16\n" +
+	"\x06losses\x18\t \x01(\x05R\x06losses\x129\n" +
 	"\n" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt:\x17\xa2\xbb\x18\x13\n" +

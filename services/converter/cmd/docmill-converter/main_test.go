@@ -408,7 +408,9 @@ func TestDrainDeadlineLeavesTheJobToOthers(t *testing.T) {
 	require.Zero(t, b.children())
 
 	b.start()
-	require.EqualValues(t, 100, end[*conversionv1.ConversionSucceeded](b, id).GetResult().GetPages())
+	succeeded := end[*conversionv1.ConversionSucceeded](b, id)
+	require.EqualValues(t, 100, succeeded.GetResult().GetPages())
+	require.EqualValues(t, 1, succeeded.GetAttempt(), "neither a delivery nor an attempt was counted")
 }
 
 func TestStartFailsWithoutLibreOffice(t *testing.T) {

@@ -18,7 +18,6 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -29,6 +28,7 @@ import (
 type attempt struct {
 	Deps
 
+	slots   *slots
 	streak  *streak
 	misses  *misses
 	command *conversionv1.ConvertRequested
@@ -185,7 +185,7 @@ func (a *attempt) secrets() (*conversionv1.Secrets, error) {
 func (a *attempt) transfer(ctx context.Context, what string, try func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, a.TransferTimeout)
 	defer cancel()
-	waiting, stop := host.Context(ctx, a.Stopping)
+	waiting, stop := a.whileRunning(ctx)
 	defer stop()
 	var last error
 	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
@@ -196,6 +196,9 @@ func (a *attempt) transfer(ctx context.Context, what string, try func(ctx contex
 		}
 		return retry.Permanent(last)
 	})
+	if errors.Is(err, errStopping) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
 	if err != nil && last != nil {
 		err = last // more helpful than that the time is up
 	}

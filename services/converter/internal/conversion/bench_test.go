@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -79,10 +80,10 @@ type bench struct {
 	events          <-chan proto.Message
 	stopping        chan struct{}
 	resumedAt       time.Time
-	// warnings receives what converters warn of.
-	warnings chan string
-	own      message.Publisher
-	broker   message.Broker
+	// warnings receives what converters warn of, and handed the jobs of the deliveries that they get.
+	warnings, handed chan string
+	own              message.Publisher
+	broker           message.Broker
 }
 
 func setup(t *testing.T) *bench {
@@ -92,7 +93,8 @@ func setup(t *testing.T) *bench {
 		Bench: shared, t: t,
 		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
 		share: 1 << 40, space: func() error { return nil }, ready: func(context.Context) error { return nil },
-		transferTimeout: conversion.TransferTimeout, deliveryTimeout: conversion.DeliveryTimeout, stopping: make(chan struct{}), warnings: make(chan string, 1000),
+		transferTimeout: conversion.TransferTimeout, deliveryTimeout: conversion.DeliveryTimeout, stopping: make(chan struct{}),
+		warnings: make(chan string, 1000), handed: make(chan string, 1000),
 	}
 	b.converterStore = s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion,
@@ -151,6 +153,18 @@ type running struct {
 	done          <-chan error
 }
 
+// consumers are run together.
+type consumers []message.Consumer
+
+func (c consumers) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, consumer := range c {
+		group.Go(func() error { return consumer.Run(ctx, func() {}, drain) })
+	}
+	ready()
+	return group.Wait()
+}
+
 func (b *bench) run(r runner) running {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	drain, done := make(chan struct{}), make(chan error, 1)
@@ -183,7 +197,7 @@ func (b *bench) start(convert convertFunc) running {
 	require.NoError(b.t, err)
 	limits := engine.Limits{Timeout: patience, Memory: 1 << 30, Disk: 1 << 30}
 	converter := conversion.New(conversion.Deps{
-		Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
+		Slots: 2, Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
 		Share:           func() (int64, error) { return b.share, nil },
 		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
@@ -193,10 +207,18 @@ func (b *bench) start(convert convertFunc) running {
 	})
 	consuming, err := rabbitmq.New(b.converterBroker, "test converter", log, nil)
 	require.NoError(b.t, err)
-	handler := message.Each{Concurrency: 2, Handle: converter.Handle}
-	consumer, err := consuming.NewConsumer(message.Commands, handler, message.ConsumerOptions{})
-	require.NoError(b.t, err)
-	return b.run(consumer)
+	var both consumers
+	for _, queue := range []message.Queue{message.Commands, message.Returned} {
+		handler := converter.Handler()
+		handler.Handle = func(ctx context.Context, d *message.Delivery) message.Outcome {
+			b.handed <- d.JobID
+			return converter.Handle(ctx, d)
+		}
+		consumer, err := consuming.NewConsumer(queue, handler, message.ConsumerOptions{})
+		require.NoError(b.t, err)
+		both = append(both, consumer)
+	}
+	return b.run(both)
 }
 
 // frontend starts an HTTP proxy in front of the store, and returns its URL. It answers a request itself if instead does.
@@ -235,12 +257,34 @@ func (b *bench) logged(entry zapcore.Entry) error {
 func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequested)) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	command := b.command(content)
-	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
+	b.storeSource(command, content)
 	if change != nil {
 		change(command)
 	}
 	b.publish(message.Message{Body: command, JobID: command.GetJobId()})
 	return command
+}
+
+// resubmit is submit for a command that comes back.
+func (b *bench) resubmit(content []byte) *conversionv1.ConvertRequested {
+	b.t.Helper()
+	command := b.command(content)
+	b.storeSource(command, content)
+	b.publish(message.Message{Body: command, JobID: command.GetJobId(), Attempt: 2, Returned: true})
+	return command
+}
+
+func (b *bench) storeSource(command *conversionv1.ConvertRequested, content []byte) {
+	b.t.Helper()
+	sources := b.store.Bucket(b.SourcesBucket)
+	require.NoError(b.t, sources.Put(b.t.Context(), command.GetJobId(), bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
+}
+
+// handedOver waits until a converter has the command.
+func (b *bench) handedOver(command *conversionv1.ConvertRequested) {
+	b.t.Helper()
+	for next(b.t, b.handed) != command.GetJobId() {
+	}
 }
 
 // disk makes the work directory full while the returned value is true.
@@ -312,8 +356,11 @@ func (b *bench) settled(consumer running) {
 	consumer.drain()
 	require.NoError(b.t, next(b.t, consumer.done))
 	const marker = "marker"
-	b.publish(message.Message{Body: &conversionv1.ConvertRequested{JobId: marker}, JobID: marker})
-	require.Equal(b.t, marker, b.take(message.Commands).JobID, "commands left")
+	for _, queue := range []message.Queue{message.Commands, message.Returned} {
+		returned := queue == message.Returned
+		b.publish(message.Message{Body: &conversionv1.ConvertRequested{JobId: marker}, JobID: marker, Returned: returned})
+		require.Equal(b.t, marker, b.take(queue).JobID, "%s left", queue)
+	}
 	left, err := filepath.Glob(filepath.Join(b.workdir.Path(), "job-*"))
 	require.NoError(b.t, err)
 	require.Empty(b.t, left, "job directories left")

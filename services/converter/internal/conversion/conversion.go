@@ -34,6 +34,8 @@ type Publisher interface {
 
 // Deps are the dependencies of a Converter. All fields but Seal are required.
 type Deps struct {
+	// Slots is the number of concurrent attempts.
+	Slots  int
 	Engine engine.Engine
 	// Renderer makes images of PDFs, and Encrypter encrypts them.
 	Renderer  *pdf.Renderer
@@ -71,16 +73,22 @@ type Deps struct {
 // Converter runs attempts at jobs. It is safe for concurrent use.
 type Converter struct {
 	deps   Deps
+	slots  *slots
 	streak streak
 	misses misses
 }
 
 // New returns a Converter.
-func New(deps Deps) *Converter { return &Converter{deps: deps} }
+func New(deps Deps) *Converter { return &Converter{deps: deps, slots: newSlots(deps.Slots)} }
 
-// Handle handles a delivery of message.Commands, for [message.Each]. It acknowledges a command only once the event that
-// ends the job, or the command for its next attempt, is durable. It returns the command to the queue if ctx ends
-// before.
+// Handler returns the handler for the queues message.Commands and message.Returned. Both share the slots: up to that many
+// deliveries are converted, and as many may wait.
+func (c *Converter) Handler() message.Each {
+	return message.Each{Concurrency: int(c.slots.all), Handle: c.Handle}
+}
+
+// Handle handles a delivery. It acknowledges a command only once the event that ends the job, or the command for its next
+// attempt, is durable. If ctx ends before, it publishes the command again, or leaves it to the broker to redeliver it.
 func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
 	number := d.Attempt + d.DeliveryCount
@@ -97,12 +105,22 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 			attribute.String("docmill.source_format", command.GetSource().GetFormat())))
 	defer span.End()
 
+	command.Losses += int32(d.DeliveryCount) // the broker forgets them when the command is published again
+	began := time.Now()
 	a := &attempt{
-		Deps: c.deps, streak: &c.streak, misses: &c.misses, command: command, number: number, began: time.Now(), log: log,
+		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, command: command, number: number, log: log,
+		began: began, report: newReport(requestedAt(command), began),
 		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
-	a.report = newReport(requestedAt(command), a.began)
-	if err := a.run(ctx); err != nil {
+	if a.suspected() && d.DeliveryCount > 0 {
+		err = a.separate(ctx)
+	} else {
+		err = a.slotted(ctx, a.run)
+	}
+	if err != nil && abandoned(ctx, err) {
+		err = a.giveBack(ctx, err)
+	}
+	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 		return outcomeOf(err, log)
 	}
@@ -163,7 +181,9 @@ func (a *attempt) run(ctx context.Context) error {
 	if a.command.GetExpiresAt() != nil && a.expired() { // it has failed already: a conversion would be in vain
 		return a.expire(ctx, nil)
 	}
-	if err := a.awaitReady(ctx); err != nil {
+	if err := a.awaitReady(ctx); errors.Is(err, errStopping) {
+		return err
+	} else if err != nil {
 		return a.postpone(ctx, err)
 	}
 	a.began = time.Now()
@@ -171,17 +191,19 @@ func (a *attempt) run(ctx context.Context) error {
 	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
 	result, err := a.makeInTime(ctx)
-	abandoned := ctx.Err() != nil
-	a.Metrics.ended(a.command.GetSource().GetFormat(), label(err, abandoned), time.Since(a.began))
-	if !abandoned {
+	over := ctx.Err() != nil || errors.Is(err, errStopping)
+	a.Metrics.ended(a.command.GetSource().GetFormat(), label(err, over), time.Since(a.began))
+	if !over {
 		a.streak.ended(err)
 	}
-	if unpublished := <-started; unpublished != nil && !abandoned {
+	if unpublished := <-started; unpublished != nil && !over {
 		return unpublished
 	}
 	switch {
-	case abandoned:
+	case ctx.Err() != nil:
 		return fmt.Errorf("convert: %w", context.Cause(ctx))
+	case errors.Is(err, errStopping):
+		return err
 	case err == nil:
 		return a.succeed(ctx, result)
 	case documentFailed(err):
@@ -222,6 +244,9 @@ const (
 func (a *attempt) retry(ctx context.Context, cause error) error {
 	next := proto.CloneOf(a.command)
 	next.Retries++
+	if !errors.Is(cause, errSuspicious) {
+		next.Losses = 0 // the converter survived, and the losses of a long outage must not add up
+	}
 	switch {
 	case errors.Is(cause, errSuspicious):
 		next.Suspicions++
@@ -241,8 +266,7 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	return a.events.retried(ctx, next, delay, problem.From(cause))
 }
 
-// postpone returns the command to its queue with a delay, and does not count the attempt. Unlike message.Requeue it does
-// not count as a delivery of RabbitMQ, and does not bring the command back at once.
+// postpone returns the command with a delay, and does not count the attempt.
 func (a *attempt) postpone(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("wait to start: %w", context.Cause(ctx))
@@ -252,7 +276,7 @@ func (a *attempt) postpone(ctx context.Context, cause error) error {
 	}
 	delay := message.DelayAfter(1)
 	a.log.Warn("this converter cannot work; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
-	return a.events.postponed(ctx, a.command, delay)
+	return a.events.returned(ctx, a.command, delay)
 }
 
 // deadline returns when the job is too old for another attempt; the zero time for never.

@@ -140,7 +140,7 @@ func TestTransientFailureIsRetried(t *testing.T) {
 	require.Equal(t, message.RetryDelays()[0], retried.GetDelay().AsDuration())
 	b.settled(consumer)
 
-	again := b.take(message.Commands) // after the delay
+	again := b.take(message.Returned) // after the delay
 	require.Equal(t, 2, again.Attempt)
 	got, err := again.Message()
 	require.NoError(t, err)
@@ -276,6 +276,7 @@ func TestDrainFinishesRunningConversions(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestHardStopReturnsTheCommand checks that a drain that takes too long counts neither a delivery nor an attempt.
 func TestHardStopReturnsTheCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -286,7 +287,12 @@ func TestHardStopReturnsTheCommand(t *testing.T) {
 	expect[*conversionv1.ConversionStarted](b)
 	consumer.cancel()
 	require.NoError(t, next(t, consumer.done))
-	require.Equal(t, command.GetJobId(), b.take(message.Commands).JobID, "it is in the queue again")
+	again := b.take(message.Returned)
+	require.Equal(t, 1, again.Attempt)
+	require.Zero(t, again.DeliveryCount)
+	body, err := again.Message()
+	require.NoError(t, err)
+	require.True(t, proto.Equal(command, body), "it is unchanged")
 	require.False(t, exists(abandoned.Directory))
 	require.Empty(t, b.events, "no outcome was published")
 }

@@ -60,7 +60,7 @@ func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Err
 func (e *events) retried(
 	ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration, cause *problem.Error,
 ) error {
-	next := message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Delay: delay}
+	next := message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt + 1, Returned: true, Delay: delay}
 	if err := e.publishCommand(ctx, next); err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (e *events) retried(
 	}))
 }
 
-// postponed schedules the command for the same attempt.
-func (e *events) postponed(ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration) error {
-	return e.publishCommand(ctx, message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt, Delay: delay})
+// returned publishes the command for the same attempt.
+func (e *events) returned(ctx context.Context, command *conversionv1.ConvertRequested, delay time.Duration) error {
+	return e.publishCommand(ctx, message.Message{Body: command, JobID: e.jobID, Attempt: e.attempt, Returned: true, Delay: delay})
 }
 
 func (e *events) message(body proto.Message) message.Message {

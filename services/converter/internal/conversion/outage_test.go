@@ -74,8 +74,9 @@ func TestStopDoesNotWaitForTheStore(t *testing.T) {
 	close(b.stopping)
 	consumer.drain()
 	require.NoError(t, next(t, consumer.done))
-	require.Equal(t, string(problem.StoreUnavailable), expect[*conversionv1.ConversionRetried](b).GetFailure().GetCode())
-	require.Equal(t, 2, b.take(message.Commands).Attempt)
+	again := b.take(message.Returned)
+	require.Equal(t, 1, again.Attempt)
+	require.Zero(t, again.DeliveryCount)
 }
 
 // TestDocumentThatCausesPanicsFails checks that a document does not occupy converters until its deadline.
@@ -111,7 +112,7 @@ func TestMissingSourceIsConfirmed(t *testing.T) {
 	expect[*conversionv1.ConversionStarted](b)
 	require.Equal(t, string(problem.SourceMissing), expect[*conversionv1.ConversionFailed](b).GetFailure().GetCode())
 	b.settled(consumer)
-	again, err := b.take(message.Commands).Message() // the first one, after the delay
+	again, err := b.take(message.Returned).Message() // the first one, after the delay
 	require.NoError(t, err)
 	require.EqualValues(t, 2, again.(*conversionv1.ConvertRequested).GetMisses(), "it did not count")
 }
@@ -137,7 +138,7 @@ func TestConverterOfAnotherStoreFailsNoJob(t *testing.T) {
 	b.settled(consumer)
 	misses := 0
 	for range jobs {
-		again, err := b.take(message.Commands).Message()
+		again, err := b.take(message.Returned).Message()
 		require.NoError(t, err)
 		misses += int(again.(*conversionv1.ConvertRequested).GetMisses())
 	}
@@ -232,6 +233,11 @@ func TestDocumentsMakeNoConverterSick(t *testing.T) {
 	}
 }
 
+// tooOld makes a command one of a job that the status service has failed.
+func tooOld(command *conversionv1.ConvertRequested) {
+	command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
+}
+
 // TestOldJobIsNotRetried checks that the command of a job that the status service has failed does not go on forever.
 func TestOldJobIsNotRetried(t *testing.T) {
 	t.Parallel()
@@ -240,9 +246,7 @@ func TestOldJobIsNotRetried(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			full := b.disk()
-			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
-				command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
-			})
+			b.submit([]byte("a document"), tooOld)
 			consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
 				full.Store(errors.Is(failure, engine.ErrNoSpace))
 				return engine.Output{}, failure

@@ -8,7 +8,6 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/disk"
-	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
@@ -24,7 +23,7 @@ const checkTimeout = 3 * time.Second
 // awaitPublisher waits until the outcome of an attempt could be published: while the broker accepts no messages, a result
 // would be thrown away in the end. It returns an error if ctx ends before, or if this converter stops.
 func (a *attempt) awaitPublisher(ctx context.Context) error {
-	ctx, stop := host.Context(ctx, a.Stopping)
+	ctx, stop := a.whileRunning(ctx)
 	defer stop()
 	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 	return retry.Loop(ctx, policy, a.log, "waiting until events can be published", a.Publishable)
@@ -32,7 +31,7 @@ func (a *attempt) awaitPublisher(ctx context.Context) error {
 
 // awaitReady waits until the work directory has enough space to start, and until a sick converter may try again.
 func (a *attempt) awaitReady(ctx context.Context) error {
-	ctx, stop := host.Context(ctx, a.Stopping)
+	ctx, stop := a.whileRunning(ctx)
 	defer stop()
 	if err := a.streak.pause(ctx); err != nil {
 		return err

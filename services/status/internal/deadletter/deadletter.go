@@ -1,5 +1,5 @@
-// Package deadletter ends the jobs whose commands were dead-lettered: those that crashed their converter repeatedly,
-// and those that no converter could read.
+// Package deadletter ends the jobs whose commands were dead-lettered: those that no converter could read, and those whose
+// deliveries were lost too often.
 package deadletter
 
 import (
@@ -85,8 +85,8 @@ func submission(d *message.Delivery) (job.Event, bool) {
 }
 
 func failure(death message.Death) *problem.Error {
-	if death != message.DeliveryLimit {
-		return problem.New(problem.AttemptsExhausted, "No converter could process the job.")
+	if death == message.DeliveryLimit { // which says nothing about the document: see message.CommandsDeliveryLimit
+		return problem.New(problem.AttemptsExhausted, "The converters that received the job died or lost their connections.")
 	}
-	return problem.New(problem.EngineCrashed, "Every converter that tried to convert the document crashed.")
+	return problem.New(problem.AttemptsExhausted, "No converter could process the job.")
 }

@@ -1,0 +1,97 @@
+package conversion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/problem"
+)
+
+const (
+	// suspectAfter is after how many losses a command is a suspect: its document may be what kills converters. One loss is
+	// usually a restart, or the fault of a document that was converted beside it.
+	suspectAfter = 2
+	// maxLosses is how many losses a job survives. All but the first were in isolation, minutes apart.
+	maxLosses = 6
+)
+
+// suspected reports whether the document may kill converters, so that it must be converted in isolation.
+func (a *attempt) suspected() bool { return a.command.GetLosses() >= suspectAfter }
+
+// separate publishes a suspect that was lost just now again, with a delay. So the deliveries that are lost together do not
+// come back together, and no innocent command reaches the delivery limit of its queue. The job fails if its command was lost
+// too often.
+func (a *attempt) separate(ctx context.Context) error {
+	losses := int(a.command.GetLosses())
+	if losses > maxLosses {
+		return a.fail(ctx, problem.New(problem.AttemptsExhausted,
+			"The converter died or lost its connection %d times while it converted the document.", losses))
+	}
+	delay := message.DelayAfter(losses - suspectAfter + 1)
+	a.log.Warn("the command was lost repeatedly; postponing it", a.facts(zap.Int("losses", losses), zap.Duration("delay", delay))...)
+	return a.events.returned(ctx, a.command, delay)
+}
+
+// errStopping means that the converter stops.
+var errStopping = errors.New("the converter is stopping")
+
+// whileRunning returns a copy of ctx that also ends, with the cause errStopping, when the converter begins to stop.
+func (a *attempt) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
+	running, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-a.Stopping:
+			cancel(errStopping)
+		case <-running.Done():
+		}
+	}()
+	return running, func() { cancel(nil) }
+}
+
+// giveBackTimeout is how long giveBack tries: less than the message.AbandonGrace.
+const giveBackTimeout = message.AbandonGrace * 3 / 4
+
+// giveBack returns the command to other converters because this one stops. It does not count as a delivery, as a requeue
+// would before RabbitMQ 4.3. It works when ctx has ended.
+func (a *attempt) giveBack(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+	defer cancel()
+	if err := a.events.returned(ctx, a.command, 0); err != nil {
+		return fmt.Errorf("%w; cannot publish its command: %w", cause, err)
+	}
+	a.log.Info("attempt abandoned; its command was published again", zap.Error(cause))
+	return nil
+}
+
+// abandoned reports whether the attempt has to end because the converter stops, and not because the delivery was lost: the
+// broker redelivers what is lost.
+func abandoned(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return !errors.Is(context.Cause(ctx), message.ErrConnectionLost)
+	}
+	return errors.Is(err, errStopping)
+}
+
+// slotted waits for a slot, runs f and frees the slot.
+func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error) error {
+	waiting, stop := a.whileRunning(ctx)
+	defer stop()
+	began := time.Now()
+	release, err := a.slots.acquire(waiting, a.suspected())
+	switch {
+	case errors.Is(err, errNoSlot):
+		return a.postpone(ctx, err)
+	case err != nil:
+		return fmt.Errorf("wait for a slot: %w", err)
+	}
+	defer release()
+	if a.suspected() {
+		a.log.Info("converting in isolation", zap.Int32("losses", a.command.GetLosses()), zap.Duration("waited", time.Since(began)))
+	}
+	return f(ctx)
+}
