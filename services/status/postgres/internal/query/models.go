@@ -44,4 +44,6 @@ type Job struct {
 	TargetOptions     map[string]any
 	Report            *stored.Report
 	Withdrawn         bool
+	SubmissionID      uuid.NullUUID
+	OtherSubmissions  []stored.Record
 }

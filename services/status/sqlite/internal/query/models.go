@@ -40,4 +40,6 @@ type Job struct {
 	FailureRetryable  bool
 	Report            *string
 	Withdrawn         bool
+	SubmissionID      []byte
+	OtherSubmissions  *string
 }
