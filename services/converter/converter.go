@@ -40,18 +40,25 @@ const Name = "docmill-converter"
 
 // Config are the converter's settings, without those of its connections.
 type Config struct {
-	Slots   int    `default:"0" help:"Number of concurrent conversions. 0: one per processor core, or fewer if the memory or the disk has not enough room for conversion-memory and conversion-disk of each."`
-	WorkDir string `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, work/ in the data directory." placeholder:"DIRECTORY" type:"path"`
+	Slots           int           `default:"0" help:"Number of concurrent conversions. 0: one per processor core, or fewer if the memory or the disk has not enough room for conversion-memory and conversion-disk of each."`
+	WorkDir         string        `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, work/ in the data directory." placeholder:"DIRECTORY" type:"path"`
+	TransferTimeout time.Duration `name:"transfer-timeout" default:"10m" help:"How long a conversion tries to fetch its document or to store its result while the object store fails. Then its command returns to the queue."`
 
 	Limits      engine.Limits      `embed:""`
 	LibreOffice libreoffice.Config `embed:""`
 	Images      pdf.ImageConfig    `embed:""`
 }
 
-// Validate rejects a negative number of slots. The embedded settings have methods of their own.
+// maxTransferTimeout leaves the rest of an attempt, engine.AttemptTimeout, to the other transfer and the conversion.
+const maxTransferTimeout = 10 * time.Minute
+
+// Validate rejects a negative number of slots and a useless time limit. The embedded settings have methods of their own.
 func (c *Config) Validate() error {
 	if c.Slots < 0 {
 		return errors.New("setting slots: it must be 0 or more")
+	}
+	if c.TransferTimeout < time.Second || c.TransferTimeout > maxTransferTimeout {
+		return fmt.Errorf("setting transfer-timeout: %s is not between 1s and %s", c.TransferTimeout, maxTransferTimeout)
 	}
 	return nil
 }
@@ -147,7 +154,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
-		TransferTimeout: conversion.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt,
+		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	var consumers consumers

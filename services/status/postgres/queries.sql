@@ -58,9 +58,7 @@ UPDATE jobs SET
     failure_code = @failure_code,
     failure_detail = @failure_detail,
     failure_retryable = @failure_retryable,
-    report = @report,
-    submission_id = @submission_id,
-    other_submissions = @other_submissions
+    report = @report
 WHERE id = @id;
 
 -- name: Notify :exec

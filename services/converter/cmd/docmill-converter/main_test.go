@@ -425,7 +425,7 @@ func TestStartFailsWithoutLibreOffice(t *testing.T) {
 func TestSettingsAreChecked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, setting := range []string{"--slots=-1", "--conversion-timeout=1ms", "--conversion-memory=1KiB", "--conversion-disk=1B", "--conversion-pages=-1"} {
+	for _, setting := range []string{"--slots=-1", "--conversion-timeout=1ms", "--conversion-memory=1KiB", "--conversion-disk=1B", "--conversion-pages=-1", "--transfer-timeout=1h"} {
 		c := b.start(setting)
 		require.Equal(t, 2, c.wait())
 		require.Contains(t, c.log.String(), strings.TrimPrefix(strings.Split(setting, "=")[0], "--"))

@@ -47,10 +47,6 @@ const (
 	percentStoring = 90
 )
 
-// TransferTimeout is how long a converter tries to transfer a document or a result: a store that hangs must not occupy a
-// slot forever. 512 MiB need 1 MiB/s.
-const TransferTimeout = 10 * time.Minute
-
 // DeliveryTimeout is how long a converter works on the delivery of a command, from the wait until it can start to the
 // publication of the outcome. Then it returns the command. It leaves a few minutes to an attempt that used up its own time,
 // engine.AttemptTimeout, and must be less than RabbitMQ's consumer_timeout (30 minutes by default), which would end the

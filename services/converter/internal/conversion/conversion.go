@@ -55,7 +55,8 @@ type Deps struct {
 	ResumedAt time.Time
 	// Stopping is closed when the converter begins to stop: what waits to start, or for the store, then returns its command.
 	Stopping <-chan struct{}
-	// TransferTimeout limits the transfer of a document or a result, outages of the store included. See [TransferTimeout].
+	// TransferTimeout limits the transfer of a document or a result, outages of the store included: a store that hangs must
+	// not occupy a slot forever. With 10 minutes, 512 MiB need 1 MiB/s.
 	TransferTimeout time.Duration
 	// DeliveryTimeout limits all work on a delivery. See [DeliveryTimeout].
 	DeliveryTimeout time.Duration
@@ -110,9 +111,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	a := &attempt{
 		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, command: command, number: number, log: log,
 		began: began, report: newReport(requestedAt(command), began),
-		events: &events{
-			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), attempt: number, log: log,
-		},
+		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
 	}
 	if a.suspected() && d.DeliveryCount > 0 {
 		err = a.separate(ctx)

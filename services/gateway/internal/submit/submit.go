@@ -89,21 +89,18 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 	if err != nil {
 		return jobapi.Job{}, err
 	}
-	// Another submission under the same job id must neither overwrite nor delete the document of this one.
-	submission := uuid.NewString()
-	source, err := s.keep(ctx, id.String()+"/"+submission, document)
+	source, err := s.keep(ctx, id.String(), document)
 	if err != nil {
 		return jobapi.Job{}, err
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
 	request := &conversionv1.ConvertRequested{
-		JobId:        id.String(),
-		SubmissionId: submission,
-		RequestedAt:  timestamppb.New(now),
-		ExpiresAt:    timestamppb.New(now.Add(s.JobDeadline)),
-		Source:       source,
-		Target:       target,
-		Tag:          document.Options.Tag,
+		JobId:       id.String(),
+		RequestedAt: timestamppb.New(now),
+		ExpiresAt:   timestamppb.New(now.Add(s.JobDeadline)),
+		Source:      source,
+		Target:      target,
+		Tag:         document.Options.Tag,
 	}
 	if err := s.publish(ctx, request); err != nil {
 		return jobapi.Job{}, err
@@ -260,7 +257,7 @@ func (s *Submitter) detect(
 
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
 	if cause := context.Cause(ctx); cause != nil {
-		s.remove(ctx, request.GetSource().GetObjectKey())
+		s.remove(ctx, request.GetJobId())
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
 	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
@@ -274,12 +271,12 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		if !message.NotEnqueued(err) {
 			// The other queue may hold the message. The withdrawal and the deletion do not wait for each other, so that one
 			// that fails does not prevent the other. Neither harms a job: the client is answered that there is none.
-			s.Withdrawals.Add(ctx, request.GetJobId(), request.GetSubmissionId())
+			s.Withdrawals.Add(ctx, request.GetJobId())
 		}
 		if errors.Is(err, message.ErrNacked) {
 			s.Backlog.Rejected()
 		}
-		s.remove(ctx, request.GetSource().GetObjectKey())
+		s.remove(ctx, request.GetJobId())
 		return backlog.Unavailable(backlog.RetryAfter).Because(err)
 	default:
 		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")
@@ -292,7 +289,7 @@ func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	if err := s.Sources.Delete(ctx, key); err != nil {
-		s.Log.Warn("rejected upload may remain in the store", zap.String("object_key", key), logging.Trace(ctx), zap.Error(err))
+		s.Log.Warn("rejected upload may remain in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 

@@ -40,6 +40,4 @@ type Job struct {
 	FailureRetryable  bool
 	Report            *string
 	Withdrawn         bool
-	SubmissionID      []byte
-	OtherSubmissions  *string
 }
