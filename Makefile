@@ -12,6 +12,7 @@
 #   RUN       the tests that test runs, as a regular expression (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
 #   SEED      the order of the faults of chaos (default random)
+#   FAULTS    the faults of chaos, as a regular expression (default all)
 #   MINUTES   how long chaos injects faults (default 10)
 
 SHELL         := bash
@@ -27,6 +28,7 @@ RUN      ?=
 COUNT    ?= 5000
 SEED     ?=
 MINUTES  ?= 10
+FAULTS   ?=
 DEVSTACK := bin/devstack
 
 # devstack/toolchain.sh puts Go here if the installed one is too old.
@@ -85,7 +87,7 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 
 .PHONY: chaos
 chaos: build ## Break the three services for MINUTES (10) in an order that SEED selects, and check that no job suffers
-	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED))
+	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)')
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

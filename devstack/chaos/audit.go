@@ -3,10 +3,14 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/docmill/docmill/client"
 )
 
 // audit is what is in the database, the queues and the store when everything has ended.
@@ -18,12 +22,15 @@ type audit struct {
 	unknownSources int
 	// unknownJobs are the jobs of submissions whose clients got no answer.
 	unknownJobs int
+	// withdrawn are the submissions whose rows say that they were refused.
+	withdrawn int
 }
 
 // row is a job in the database.
 type row struct {
-	ID, Tag, Status, SourceKey, ResultKey string
-	Submitted                             bool
+	ID, Tag, Status, SourceKey, ResultKey, FailureCode string
+	ResultPages                                        int
+	Submitted, Withdrawn                               bool
 }
 
 func (d *deployment) rows(ctx context.Context) ([]row, error) {
@@ -38,7 +45,8 @@ func (d *deployment) rows(ctx context.Context) ([]row, error) {
 	}
 	defer connection.Close(context.WithoutCancel(ctx))
 	found, err := connection.Query(ctx,
-		"SELECT id::text, tag, status, source_key, result_key, requested_at IS NOT NULL AS submitted FROM jobs")
+		`SELECT id::text, tag, status, source_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
+		FROM jobs`)
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs: %w", err)
 	}
@@ -62,6 +70,9 @@ func settled(ctx context.Context, d *deployment, l *ledger) bool {
 			return false
 		}
 	}
+	if d.servers == nil {
+		return true
+	}
 	rows, err := d.rows(ctx)
 	if err != nil || slices.ContainsFunc(rows, unfinished) {
 		return false
@@ -78,7 +89,7 @@ func settled(ctx context.Context, d *deployment, l *ledger) bool {
 	return true
 }
 
-func unfinished(r row) bool { return r.Status == "queued" || r.Status == "running" }
+func unfinished(r row) bool { return !r.Withdrawn && (r.Status == "queued" || r.Status == "running") }
 
 // reviewed reports whether the end of the job was seen again.
 func (s *submission) reviewed() bool {
@@ -87,14 +98,34 @@ func (s *submission) reviewed() bool {
 	return !s.busy && s.closed
 }
 
-// inspect checks what is left after everything has ended.
-func inspect(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+// blameStuck blames the jobs that have not ended.
+func blameStuck(l *ledger) {
 	for _, s := range l.submissions() {
 		if s.mutex.Lock(); !s.closed {
 			l.blamef(s, stuck, "it was last seen %s at attempt %d", s.seen().Status, s.seen().Attempt)
 		}
 		s.mutex.Unlock()
 	}
+}
+
+// inspectSingle stops the single process and checks its data directory.
+func inspectSingle(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+	blameStuck(l)
+	one := d.gateways[0]
+	one.held.Store(true)
+	if err := one.Stop(ctx); err != nil {
+		return audit{}, err
+	}
+	command := exec.CommandContext(ctx, filepath.Join(one.binaries, "docmill"), "check", "--data="+one.data)
+	if output, err := command.CombinedOutput(); err != nil {
+		l.violatef(leftover, "docmill check: %v: %s", err, output)
+	}
+	return audit{}, nil
+}
+
+// inspectServices checks what is left in the queues, the database and the store.
+func inspectServices(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+	blameStuck(l)
 	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
 	if err != nil {
 		return audit{}, err
@@ -120,18 +151,19 @@ func (a *audit) jobs(l *ledger, rows []row) {
 		byID[one.ID] = one
 	}
 	for _, s := range l.submissions() {
-		if _, found := byID[s.id]; !found {
-			l.blamef(s, lost, "it is not in the database")
+		if one, found := byID[s.id]; !found || one.Withdrawn {
+			l.blamef(s, lost, "it is not in the database, or was withdrawn")
 		}
 		delete(byID, s.id)
 	}
 	for id, one := range byID {
+		kind, unknown := l.unknownKind(one.Tag)
 		switch {
-		case l.isUnknown(one.Tag):
+		case one.Withdrawn:
+			a.withdrawn++
+		case unknown:
 			a.unknownJobs++
-			if unfinished(one) {
-				l.violatef(stuck, "job %s of a submission without an answer is %s", id, one.Status)
-			}
+			l.judge(one, kind)
 		case !one.Submitted:
 			l.violatef(leftover, "job %s has no submission, and is %s", id, one.Status)
 		default:
@@ -140,10 +172,24 @@ func (a *audit) jobs(l *ledger, rows []row) {
 	}
 }
 
-func (l *ledger) isUnknown(tag string) bool {
+// judge checks the end of a job whose client got no answer.
+func (l *ledger) judge(of row, k kind) {
+	what := fmt.Sprintf("job %s (%s) of a submission without an answer", of.ID, k.name)
+	switch {
+	case unfinished(of):
+		l.violatef(stuck, "%s is %s", what, of.Status)
+	case of.Status == "succeeded" && of.ResultPages != k.pages:
+		l.violatef(wrong, "%s has a result of %d pages", what, of.ResultPages)
+	case of.Status != "succeeded" && !k.fails(client.Code(of.FailureCode)):
+		l.violatef(innocent, "%s is %s: %s", what, of.Status, of.FailureCode)
+	}
+}
+
+func (l *ledger) unknownKind(tag string) (k kind, found bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	return l.unknown[tag]
+	k, found = l.unknown[tag]
+	return k, found
 }
 
 // objects checks that each job has its document and its result, and that no other objects are there.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -21,14 +22,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options are the parameters of [Run]. All are required, except for Short and Log.
+// Options are the parameters of [Run]. Faults, Short, Single and Log may be zero.
 type Options struct {
 	// Seed selects the order of the faults.
 	Seed uint64
 	// Duration is how long faults are injected. The last one may take longer.
 	Duration time.Duration
+	// Faults selects the faults whose name it matches; nil selects all.
+	Faults *regexp.Regexp
 	// Short injects some faults that are over soon, once each, within Duration.
 	Short bool
+	// Single runs the single-process edition instead of the three services, with the faults that apply to it.
+	Single bool
 	// Project is the directory of the project, and Binaries that of its programs.
 	Project, Binaries string
 	// Dir receives the logs of the services. It must exist.
@@ -45,7 +50,7 @@ var ErrViolated = errors.New("docmill did not keep its promises")
 // Run runs a Docmill, injects faults, and prints a report. The error is [ErrViolated] if Docmill did something wrong, and
 // another one if the harness failed.
 func Run(ctx context.Context, options Options) (err error) {
-	d, err := deploy(ctx, options, options.Dir)
+	d, err := deploy(ctx, options)
 	if err != nil {
 		return fmt.Errorf("start a Docmill: %w", err)
 	}
@@ -56,6 +61,10 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	took := time.Since(began)
+	inspect := inspectServices
+	if options.Single {
+		inspect = inspectSingle
+	}
 	a, err := inspect(ctx, d, l)
 	if err != nil {
 		return fmt.Errorf("look at what is left: %w", err)
@@ -65,7 +74,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	report(options.Output, options.Seed, took, l, a, records)
 	if len(l.violations) > 0 {
-		return fmt.Errorf("%w: %d violations; the logs are in %s", ErrViolated, len(l.violations), options.Dir)
+		return fmt.Errorf("%w: %d violations", ErrViolated, len(l.violations))
 	}
 	return nil
 }
@@ -76,14 +85,16 @@ func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pollers}}
 	defer client.CloseIdleConnections()
 	random := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(options.Seed, stream)) } //nolint:gosec // not a secret
+	balancer := &balancer{gateways: d.gateways}
 	submitter := &load{
-		deployment: d, ledger: l, testdata: filepath.Join(options.Project, "testdata"), http: client, random: random(1),
+		balancer: balancer, ledger: l, testdata: filepath.Join(options.Project, "testdata"), http: client, random: random(1),
 	}
-	poller := &poller{deployment: d, ledger: l, http: client}
+	poller := &poller{balancer: balancer, ledger: l, http: client}
 	var running, loading sync.WaitGroup
 	polling, stopPolling := context.WithCancel(ctx)
 	defer running.Wait()
 	defer stopPolling()
+	running.Go(func() { balancer.run(polling) })
 	running.Go(func() { poller.run(polling) })
 	submitting, stopLoad := context.WithCancel(ctx)
 	defer stopLoad()
@@ -112,7 +123,13 @@ const settleTimeout = 8 * time.Minute
 
 // rounds injects faults until the time is over.
 func (r *runner) rounds(ctx context.Context, options Options) error {
-	all := slices.DeleteFunc(faults(), func(f fault) bool { return options.Short && f.long })
+	all := faults()
+	if options.Single {
+		all = singleFaults()
+	}
+	all = slices.DeleteFunc(all, func(f fault) bool {
+		return options.Short && f.long || options.Faults != nil && !options.Faults.MatchString(f.name)
+	})
 	for end := time.Now().Add(options.Duration); ; {
 		for _, s := range round(r.random, all) {
 			if err := r.run(ctx, s); err != nil {
@@ -137,4 +154,10 @@ func logger(to io.Writer) func(format string, arguments ...any) {
 }
 
 // MakeDir creates a directory for the logs of a run.
-func MakeDir() (string, error) { return os.MkdirTemp("", "docmill-chaos-") }
+func MakeDir() (string, error) {
+	dir, err := os.MkdirTemp("/tmp", "docmill-chaos-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711) //nolint:gosec // the user postgres reaches its table in it
+}

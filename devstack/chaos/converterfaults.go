@@ -15,7 +15,9 @@ import (
 // converterFaults make one of the converters unable to work.
 func converterFaults() []fault {
 	return []fault{
-		{name: "converter with a full disk", hold: 6 * time.Second, inject: fullDisk},
+		{name: "converter with a full disk", hold: 6 * time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+			return fullDisk(d, pick(random, d.converters).work)
+		}},
 		{name: "converter with a wrong bucket", hold: 6 * time.Second, inject: misconfigured("DOCMILL_STORE_SOURCES_BUCKET=no-such-bucket")},
 		{name: "converter without the seal key", hold: 6 * time.Second, inject: misconfigured("DOCMILL_SEAL_KEY=")},
 	}
@@ -33,13 +35,11 @@ func misconfigured(setting string) func(context.Context, *deployment, *rand.Rand
 	}
 }
 
-// workSize is the size of the file system for the work of a converter, if such a file system can be mounted: more than
-// the service requires to be free, 64 MiB.
-const workSize = 256 << 20
+// diskSize is the size of a file system that can be full: more than a converter requires to be free, 64 MiB.
+const diskSize = 256 << 20
 
-// mountWork mounts small file systems for the work of the converters. Where that is not permitted, errors.ErrUnsupported is
-// returned.
-func mountWork(directories ...string) (unmount func() error, err error) {
+// mountDisks mounts small file systems. Where that is not permitted, it returns errors.ErrUnsupported.
+func mountDisks(directories ...string) (unmount func() error, err error) {
 	var mounted []string
 	unmount = func() error {
 		var failures []error
@@ -49,7 +49,7 @@ func mountWork(directories ...string) (unmount func() error, err error) {
 		return errors.Join(failures...)
 	}
 	for _, directory := range directories {
-		err := syscall.Mount("tmpfs", directory, "tmpfs", 0, fmt.Sprintf("size=%d,mode=777", workSize))
+		err := syscall.Mount("tmpfs", directory, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", diskSize))
 		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
 			return unmount, errors.ErrUnsupported
 		}
@@ -61,13 +61,13 @@ func mountWork(directories ...string) (unmount func() error, err error) {
 	return unmount, nil
 }
 
-// fullDisk fills the disk of a converter.
-func fullDisk(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+// fullDisk fills the disk of a directory.
+func fullDisk(d *deployment, directory string) (heal, error) {
 	if !d.disks {
 		return none, errors.ErrUnsupported
 	}
-	filler := filepath.Join(pick(random, d.converters).work, "filler")
-	return func(context.Context) error { return os.Remove(filler) }, fill(filler)
+	filler := filepath.Join(directory, "filler")
+	return func(context.Context) error { return os.RemoveAll(filler) }, fill(filler)
 }
 
 // fill writes to a file until its disk is full.

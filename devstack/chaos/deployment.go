@@ -26,15 +26,22 @@ const (
 	statuses    = 2
 )
 
-// deployment is a Docmill of several replicas on real servers, whose connections can all be disturbed.
+// transferTimeout is how long a conversion waits for the store: less than the fault "store away for long".
+const transferTimeout = 15 * time.Second
+
+// deployment is a Docmill of several replicas on real servers, whose connections can all be disturbed; or of a single
+// process.
 type deployment struct {
+	// servers is nil for a single process, which is gateway, converter and status service.
 	servers                        *servers.Servers
 	space                          servers.Space
 	gateways, converters, statuses []*replica
 	dir                            string
-	// disks means that the directories for the work of converters are on small file systems of their own.
-	disks   bool
-	unmount func() error
+	// disks means that the directories for the work of converters, and database, which has the table of the jobs, are on
+	// small file systems of their own.
+	disks    bool
+	database string
+	unmount  func() error
 
 	supervising sync.WaitGroup
 	stopping    chan struct{}
@@ -50,26 +57,25 @@ type replica struct {
 	broker, store, database, status *link.Link
 	// work is the directory for the files of running conversions, of a converter.
 	work string
+	// data is the data directory of a single process, and binaries the directory of its program.
+	data, binaries string
 	// held keeps the service manager from starting the replica.
 	held atomic.Bool
 }
 
-// deploy starts everything. dir receives logs and the directories of converters.
-func deploy(ctx context.Context, options Options, dir string) (_ *deployment, err error) {
-	private, err := servers.Start(ctx, servers.Options{BrokerNodes: brokerNodes, Log: options.Log})
-	if err != nil {
-		return nil, err
-	}
-	d := &deployment{servers: private, space: private.Space("chaos"), dir: dir, stopping: make(chan struct{})}
+// deploy starts everything.
+func deploy(ctx context.Context, options Options) (_ *deployment, err error) {
+	d := &deployment{dir: options.Dir, stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := d.space.Create(ctx); err != nil {
-		return nil, err
+	start := d.startServices
+	if options.Single {
+		start = d.startSingle
 	}
-	if err := d.addReplicas(ctx, options.Binaries); err != nil {
+	if err := start(ctx, options); err != nil {
 		return nil, err
 	}
 	d.supervising.Go(d.kill)
@@ -77,6 +83,37 @@ func deploy(ctx context.Context, options Options, dir string) (_ *deployment, er
 		d.supervising.Go(func() { d.supervise(one) }) //nolint:contextcheck // until stop
 	}
 	return d, nil
+}
+
+// startServices starts servers and several replicas of each service.
+func (d *deployment) startServices(ctx context.Context, options Options) (err error) {
+	d.servers, err = servers.Start(ctx, servers.Options{BrokerNodes: brokerNodes, Log: options.Log})
+	if err != nil {
+		return err
+	}
+	d.space = d.servers.Space("chaos")
+	if err := d.space.Create(ctx); err != nil {
+		return err
+	}
+	return d.addReplicas(ctx, options.Binaries)
+}
+
+// startSingle starts the single-process edition.
+func (d *deployment) startSingle(ctx context.Context, options Options) error {
+	data := filepath.Join(d.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	if err := d.mount(data); err != nil {
+		return err
+	}
+	one := &replica{work: filepath.Join(data, "work"), data: data, binaries: options.Binaries}
+	one.Service = system.NewReplica(system.Embedded, "docmill", system.Options{
+		Data: data, Binaries: options.Binaries, LogDir: filepath.Join(d.dir, "log"),
+	})
+	d.gateways = []*replica{one}
+	d.converters, d.statuses = d.gateways, d.gateways
+	return one.StartAnywhere(ctx)
 }
 
 // addReplicas creates and starts the replicas: those of the status service first, whose addresses the gateways need.
@@ -89,6 +126,9 @@ func (d *deployment) addReplicas(ctx context.Context, binaries string) error {
 	if err := start(ctx, d.statuses); err != nil {
 		return err
 	}
+	if err := d.allReady(ctx); err != nil { // they create the tables
+		return err
+	}
 	for i := range converters {
 		if err := d.add(&d.converters, system.Converter, i, binaries); err != nil {
 			return err
@@ -99,12 +139,17 @@ func (d *deployment) addReplicas(ctx context.Context, binaries string) error {
 			return err
 		}
 	}
-	if err := d.mount(); err != nil {
+	if err := d.mountAll(ctx); err != nil {
 		return err
 	}
 	if err := start(ctx, append(d.gateways, d.converters...)); err != nil {
 		return err
 	}
+	return d.allReady(ctx)
+}
+
+// allReady returns when all replicas are ready.
+func (d *deployment) allReady(ctx context.Context) error {
 	var ready errgroup.Group
 	for _, one := range d.replicas() {
 		ready.Go(func() error { return until(ctx, one.Ready) })
@@ -112,13 +157,25 @@ func (d *deployment) addReplicas(ctx context.Context, binaries string) error {
 	return ready.Wait()
 }
 
-// mount gives each converter a small file system for its work, if that is permitted.
-func (d *deployment) mount() (err error) {
-	var directories []string
+// mountAll gives each converter a small file system for its work, and another one to the database, if that is permitted.
+func (d *deployment) mountAll(ctx context.Context) error {
+	d.database = filepath.Join(d.dir, "database")
+	if err := os.Mkdir(d.database, 0o700); err != nil {
+		return err
+	}
+	directories := []string{d.database}
 	for _, one := range d.converters {
 		directories = append(directories, one.work)
 	}
-	d.unmount, err = mountWork(directories...)
+	if err := d.mount(directories...); err != nil || !d.disks {
+		return err
+	}
+	return d.servers.PostgreSQL.MoveTable(ctx, d.space.Vhost, "jobs", d.database)
+}
+
+// mount mounts small file systems on directories, if that is permitted.
+func (d *deployment) mount(directories ...string) (err error) {
+	d.unmount, err = mountDisks(directories...)
 	d.disks = err == nil
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
@@ -185,7 +242,8 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 	case system.Converter:
 		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
 		r.work = filepath.Join(d.dir, "work-"+name)
-		env = append(env, "DOCMILL_WORK_DIR="+r.work)
+		env = append(env, "DOCMILL_WORK_DIR="+r.work, "DOCMILL_TRANSFER_TIMEOUT="+transferTimeout.String(),
+			"DOCMILL_SLOTS=2", "DOCMILL_CONVERSION_MEMORY=512MiB", "DOCMILL_CONVERSION_DISK=64MiB")
 		if problem := os.MkdirAll(r.work, 0o700); problem != nil {
 			return problem
 		}
@@ -194,6 +252,7 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 		return err
 	}
 	options := system.Options{Space: space, Binaries: binaries, LogDir: filepath.Join(d.dir, "log")}
+	options.Env = map[string][]string{system.Gateway: {"DOCMILL_DRAIN_DELAY=2s"}} // the balancer looks four times a second
 	r.Service = system.NewReplica(service, name, options, env...)
 	*to = append(*to, r)
 	return nil
@@ -201,6 +260,9 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 
 // replicas returns all replicas.
 func (d *deployment) replicas() []*replica {
+	if d.servers == nil {
+		return d.gateways
+	}
 	all := append([]*replica(nil), d.statuses...)
 	return append(append(all, d.converters...), d.gateways...)
 }
@@ -208,7 +270,7 @@ func (d *deployment) replicas() []*replica {
 // of returns the replicas of a service.
 func (d *deployment) of(service string) []*replica {
 	switch service {
-	case system.Gateway:
+	case system.Gateway, system.Embedded:
 		return d.gateways
 	case system.Converter:
 		return d.converters
@@ -291,7 +353,9 @@ func (d *deployment) stop(ctx context.Context) error {
 			l.Close()
 		}
 	}
-	err = errors.Join(err, d.servers.Stop(ctx))
+	if d.servers != nil {
+		err = errors.Join(err, d.servers.Stop(ctx))
+	}
 	if d.unmount != nil {
 		err = errors.Join(err, d.unmount())
 	}

@@ -18,6 +18,8 @@ type fault struct {
 	hold time.Duration
 	// inject makes it go wrong, and returns what makes it good again.
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
+	// gentle faults disturb no connection of a client.
+	gentle bool
 	// long faults are not part of a short run.
 	long bool
 }
@@ -44,6 +46,15 @@ func faults() []fault {
 	return append(all, stateFaults()...)
 }
 
+// singleFaults are the faults of the single-process edition.
+func singleFaults() []fault {
+	return append(serviceFaults(system.Embedded), fault{
+		name: "full disk", hold: 5 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+			return fullDisk(d, d.gateways[0].data)
+		},
+	})
+}
+
 // pick returns a random element.
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
 
@@ -57,7 +68,7 @@ func serviceFaults(service string) []fault {
 		{name: "SIGSTOP " + service, hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return paused(pick(random, d.of(service)).Daemon)
 		}},
-		{name: "restart " + service, inject: func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		{name: "restart " + service, gentle: service != system.Embedded, inject: func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return none, pick(random, d.of(service)).restart(ctx)
 		}},
 	}
@@ -139,15 +150,18 @@ func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) 
 func stateFaults() []fault {
 	return []fault{
 		{name: "loss of a queue's leader", hold: 2 * time.Second, inject: leaderLoss},
-		{name: "rolling restart", inject: rollingRestart, long: true},
+		{name: "rolling restart", gentle: true, inject: rollingRestart, long: true},
 		{name: "status service away", hold: 6 * time.Second, inject: statusAway},
 		{name: "store away for long", hold: 30 * time.Second, long: true, inject: storeAway},
 		{name: "memory alarm", hold: 3 * time.Second, inject: control(
 			[]string{"set_vm_memory_high_watermark", "0.000001"}, []string{"set_vm_memory_high_watermark", "0.4"})},
 		{name: "disk alarm", hold: 3 * time.Second, inject: control(
-			[]string{"set_disk_free_limit", "1000TB"}, []string{"set_disk_free_limit", "50MB"})},
+			[]string{"set_disk_free_limit", "100000GB"}, []string{"set_disk_free_limit", "50MB"})},
 		{name: "PostgreSQL read-only", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return func(ctx context.Context) error { return readOnly(ctx, d.servers.PostgreSQL, "off") }, readOnly(ctx, d.servers.PostgreSQL, "on")
+		}},
+		{name: "PostgreSQL with a full disk", hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+			return fullDisk(d, d.database)
 		}},
 		{name: "queue limit reached", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return func(ctx context.Context) error { return d.servers.RabbitMQ.UnlimitQueue(ctx, d.space.Vhost) },

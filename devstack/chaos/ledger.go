@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/docmill/docmill/client"
@@ -26,6 +29,8 @@ const (
 	innocent = "innocent failure"
 	// undocumented is an answer that the API does not document, or that is not true.
 	undocumented = "undocumented answer"
+	// dropped is a connection that was refused or cut without a fault, for example by a service that stops.
+	dropped = "dropped connection"
 	// leftover is something that should not be there any more.
 	leftover = "leftover"
 	// crashed is a process that ended by itself.
@@ -36,7 +41,7 @@ const (
 
 // verdicts are all verdicts in the order of the table.
 func verdicts() []string {
-	return []string{lost, stuck, wrong, changed, innocent, undocumented, leftover, crashed, unrecovered}
+	return []string{lost, stuck, wrong, changed, innocent, undocumented, dropped, leftover, crashed, unrecovered}
 }
 
 // violation is one thing that Docmill did wrong.
@@ -47,16 +52,18 @@ type violation struct {
 
 // ledger is what clients know: all submissions, and everything that Docmill did wrong. It is safe for concurrent use.
 type ledger struct {
-	mutex      sync.Mutex
-	accepted   []*submission
-	refused    map[client.Code]int
-	unknown    map[string]bool // the tags of submissions whose outcome is unknown
-	answers    map[string]int  // of polls and downloads that failed
+	mutex    sync.Mutex
+	accepted []*submission
+	refused  map[client.Code]int
+	unknown  map[string]kind // the submissions whose outcome is unknown, by their tags
+	answers  map[string]int  // of polls and downloads that failed
+	// epoch counts the beginnings and ends of disturbances: it is odd while connections may fail.
+	epoch      atomic.Int64
 	violations []violation
 }
 
 func newLedger() *ledger {
-	return &ledger{refused: make(map[client.Code]int), unknown: make(map[string]bool), answers: make(map[string]int)}
+	return &ledger{refused: make(map[client.Code]int), unknown: make(map[string]kind), answers: make(map[string]int)}
 }
 
 // submission is an accepted submission, as its client sees it.
@@ -97,10 +104,21 @@ func (l *ledger) refuse(code client.Code) {
 }
 
 // forget records a submission whose outcome is unknown.
-func (l *ledger) forget(tag string) {
+func (l *ledger) forget(tag string, k kind) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.unknown[tag] = true
+	l.unknown[tag] = k
+}
+
+// disturb begins, or ends, a time in which connections may fail.
+func (l *ledger) disturb() { l.epoch.Add(1) }
+
+// disconnected records a request that failed without an answer. epoch is what it was when the request began.
+func (l *ledger) disconnected(what string, epoch int64, err error) {
+	gone := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)
+	if gone && epoch%2 == 0 && epoch == l.epoch.Load() {
+		l.violatef(dropped, "%s: %v", what, err)
+	}
 }
 
 // answer counts an answer other than a job or a result.

@@ -29,7 +29,7 @@ const (
 
 // load submits documents through all gateways.
 type load struct {
-	deployment *deployment
+	balancer   *balancer
 	ledger     *ledger
 	testdata   string
 	http       *http.Client
@@ -52,11 +52,11 @@ func (l *load) run(ctx context.Context) {
 		if l.ledger.unfinished()+len(places) >= backlog {
 			continue
 		}
-		kind, gateway := l.choose(), l.deployment.gateways[l.random.IntN(len(l.deployment.gateways))]
+		kind := l.choose()
 		places <- struct{}{}
 		l.submitting.Go(func() {
 			defer func() { <-places }()
-			_, _ = l.submit(context.WithoutCancel(ctx), kind, gateway) // the ledger has the outcome
+			_, _ = l.submit(context.WithoutCancel(ctx), kind) // the ledger has the outcome
 		})
 	}
 }
@@ -77,7 +77,7 @@ func (l *load) choose() kind {
 }
 
 // submit submits a document once and records the outcome. It returns an error if the document was not accepted.
-func (l *load) submit(ctx context.Context, k kind, gateway *replica) (*submission, error) {
+func (l *load) submit(ctx context.Context, k kind) (*submission, error) {
 	ctx, cancel := context.WithTimeout(ctx, submissionTimeout)
 	defer cancel()
 	tag := rand.Text()
@@ -88,7 +88,8 @@ func (l *load) submit(ctx context.Context, k kind, gateway *replica) (*submissio
 	sum := sha256.Sum256(content)
 	options := map[string]string{"tag": tag}
 	maps.Copy(options, k.options)
-	to := client.New(gateway.URL, client.WithHTTPClient(l.http), client.WithRetries(client.Retries{Tries: 1}))
+	epoch := l.ledger.epoch.Load()
+	to := client.New(l.balancer.choose().URL, client.WithHTTPClient(l.http), client.WithRetries(client.Retries{Tries: 1}))
 	job, err := to.Submit(ctx, filepath.Base(k.file), bytes.NewReader(content), int64(len(content)), client.WithOptions(options))
 	if err == nil {
 		s := &submission{id: job.ID, tag: tag, kind: k, sum: hex.EncodeToString(sum[:]), at: time.Now()}
@@ -96,6 +97,7 @@ func (l *load) submit(ctx context.Context, k kind, gateway *replica) (*submissio
 		return s, nil
 	}
 	l.record(k, tag, err)
+	l.ledger.disconnected("submission of "+k.name, epoch, err)
 	return nil, err
 }
 
@@ -104,15 +106,15 @@ func (l *load) record(k kind, tag string, err error) {
 	problem, ok := errors.AsType[*client.Problem](err)
 	switch {
 	case !ok: // the network failed
-		l.ledger.forget(tag)
+		l.ledger.forget(tag, k)
 	case problem.Code == client.CodeQueueUnconfirmed:
 		l.ledger.refuse(problem.Code)
-		l.ledger.forget(tag)
+		l.ledger.forget(tag, k)
 	case problem.Status == http.StatusServiceUnavailable, k.fails(problem.Code):
 		l.ledger.refuse(problem.Code)
 	default:
 		l.ledger.violatef(undocumented, "submission of %s: %v", k.name, problem)
-		l.ledger.forget(tag)
+		l.ledger.forget(tag, k)
 	}
 }
 
@@ -120,10 +122,10 @@ func (l *load) record(k kind, tag string, err error) {
 func (l *load) probe(ctx context.Context) error {
 	const pause = 200 * time.Millisecond
 	var accepted *submission
-	for i := 0; ; i++ {
+	for {
 		var err error
 		if accepted == nil {
-			accepted, err = l.submit(ctx, quick(), l.deployment.gateways[i%len(l.deployment.gateways)])
+			accepted, err = l.submit(ctx, quick())
 		} else if accepted.ended() {
 			return nil
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
-	"sync/atomic"
 	"time"
 
 	"github.com/docmill/docmill/client"
@@ -29,10 +28,9 @@ const (
 
 // poller follows all accepted jobs through all gateways, and records whatever is illegal.
 type poller struct {
-	deployment *deployment
-	ledger     *ledger
-	http       *http.Client
-	next       atomic.Int64 // selects a gateway
+	balancer *balancer
+	ledger   *ledger
+	http     *http.Client
 }
 
 // run polls until ctx ends.
@@ -126,20 +124,22 @@ func (p *poller) get(ctx context.Context, s *submission) (job jobapi.Job, ok boo
 func (p *poller) request(ctx context.Context, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	gateway := p.deployment.gateways[int(p.next.Add(1))%len(p.deployment.gateways)]
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, gateway.URL+path, http.NoBody)
+	epoch := p.ledger.epoch.Load()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.balancer.choose().URL+path, http.NoBody)
 	if err != nil {
 		return 0, nil, err
 	}
 	response, err := p.http.Do(request)
 	if err != nil {
 		p.ledger.answer("no answer")
+		p.ledger.disconnected(path, epoch, err)
 		return 0, nil, err
 	}
 	defer response.Body.Close()
 	body, err = io.ReadAll(response.Body)
 	if err != nil {
 		p.ledger.answer("incomplete answer")
+		p.ledger.disconnected(path, epoch, err)
 	}
 	return response.StatusCode, body, err
 }

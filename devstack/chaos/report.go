@@ -15,9 +15,8 @@ func report(to io.Writer, seed uint64, took time.Duration, l *ledger, a audit, r
 	fmt.Fprintf(to, "\n| fault | times | jobs in flight, up to | longest recovery |\n|---|---:|---:|---:|\n")
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		one := records[name]
-		if one.impossible {
-			fmt.Fprintf(to, "| %s | not possible here | | |\n", name)
-			continue
+		if one.impossible > 0 {
+			name = fmt.Sprintf("%s (not possible %d times)", name, one.impossible)
 		}
 		fmt.Fprintf(to, "| %s | %d | %d | %.1f s |\n", name, one.times, one.inFlight, one.recovery.Seconds())
 	}
@@ -38,6 +37,7 @@ func report(to io.Writer, seed uint64, took time.Duration, l *ledger, a audit, r
 	fmt.Fprintf(table, "refused submissions\t%s\n", counts(l.refused))
 	fmt.Fprintf(table, "submissions without an answer\t%d, of which %d have a job\n", l.unknowns(), a.unknownJobs)
 	fmt.Fprintf(table, "polls and downloads refused\t%s\n", counts(l.answers))
+	fmt.Fprintf(table, "withdrawn submissions\t%d\n", a.withdrawn)
 	fmt.Fprintf(table, "results of losing attempts\t%d\n", a.losingResults)
 	fmt.Fprintf(table, "documents of submissions without an answer\t%d\n", a.unknownSources)
 	for _, verdict := range verdicts() {

@@ -236,6 +236,28 @@ func (p *PostgreSQL) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
+// MoveTable moves a table to an empty directory, for example one on a disk that can be full.
+func (p *PostgreSQL) MoveTable(ctx context.Context, database, table, dir string) error {
+	credential, err := p.credential()
+	if err != nil {
+		return err
+	}
+	if credential != nil {
+		if err := os.Chown(dir, int(credential.Uid), int(credential.Gid)); err != nil {
+			return fmt.Errorf("change the owner of %s: %w", dir, err)
+		}
+	}
+	const space = "moved"
+	if err := p.Execute(ctx, "CREATE TABLESPACE "+space+" LOCATION '"+dir+"'"); err != nil {
+		return fmt.Errorf("create a tablespace in %s: %w", dir, err)
+	}
+	statement := "ALTER TABLE " + pgx.Identifier{table}.Sanitize() + " SET TABLESPACE " + space
+	if err := p.ExecuteIn(ctx, database, statement); err != nil {
+		return fmt.Errorf("move table %s: %w", table, err)
+	}
+	return nil
+}
+
 // DropDatabase drops a database and closes its connections.
 func (p *PostgreSQL) DropDatabase(ctx context.Context, name string) error {
 	if err := p.Execute(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {

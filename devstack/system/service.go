@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,7 +16,6 @@ import (
 	"github.com/docmill/docmill/devstack/daemon"
 	"github.com/docmill/docmill/devstack/port"
 	"github.com/docmill/docmill/devstack/process"
-	"github.com/docmill/docmill/devstack/servers"
 )
 
 // Names of the services.
@@ -98,17 +98,22 @@ func NewReplica(service, instance string, options Options, env ...string) *Servi
 	if service != Converter {
 		ports = append(ports, 0)
 	}
-	s := newService(service, options, slices.Concat(settings(service, options.Space), env), ports...)
+	s := newService(service, options, slices.Concat(settings(service, options), env), ports...)
 	s.Daemon, s.started = daemon.New(instance, s.launch), s.Alive
 	return s
 }
 
-// settings returns the settings of a service for the servers that it uses.
-func settings(service string, space servers.Space) []string {
-	if service == Status {
+// settings returns the settings of a service for what it stores its data in.
+func settings(service string, options Options) []string {
+	space := options.Space
+	switch service {
+	case Embedded:
+		return []string{"DOCMILL_DATA=" + options.Data}
+	case Status:
 		return slices.Concat(space.BrokerEnv(), space.DatabaseEnv())
+	default:
+		return slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 	}
-	return slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 }
 
 // Reconfigure sets additional settings, which replace those of its last call, from the next start on.
@@ -174,16 +179,25 @@ func (s *Service) environment() []string {
 func (s *Service) Ready(ctx context.Context) error { return Ready(ctx, s.name, s.AdminURL) }
 
 // Alive returns nil if the service runs and answers.
-func (s *Service) Alive(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.AdminURL+"/healthz", http.NoBody)
+func (s *Service) Alive(ctx context.Context) error { return s.ask(ctx, "/healthz") }
+
+// Accepts returns nil if a load balancer may send requests to the service.
+func (s *Service) Accepts(ctx context.Context) error { return s.ask(ctx, "/readyz") }
+
+// ask returns nil if a path of the admin port answers with 200.
+func (s *Service) ask(ctx context.Context, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.AdminURL+path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("check whether %s runs: %w", s.Name(), err)
+		return fmt.Errorf("check %s: %w", s.Name(), err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("check whether %s runs: %w", s.Name(), err)
+		return fmt.Errorf("check %s: %w", s.Name(), err)
 	}
-	return response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s with %s", s.Name(), path, response.Status)
+	}
+	return errors.Join(err, response.Body.Close())
 }
 
 // Ready returns nil if the service with that admin URL is ready, and all of its dependencies work.

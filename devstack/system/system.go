@@ -44,7 +44,7 @@ type System struct {
 // StartEmbedded starts `docmill serve` and returns when it is ready. ctx limits the start only; the process runs until
 // [System.Stop] or the end of this process.
 func StartEmbedded(ctx context.Context, options Options) (*System, error) {
-	one := newService(Embedded, options, []string{"DOCMILL_DATA=" + options.Data}, 0, options.GatewayPort)
+	one := newService(Embedded, options, settings(Embedded, options), 0, options.GatewayPort)
 	if err := one.StartAnywhere(ctx); err != nil {
 		return nil, err
 	}
@@ -55,9 +55,9 @@ func StartEmbedded(ctx context.Context, options Options) (*System, error) {
 // until [System.Stop] or the end of this process.
 func Start(ctx context.Context, options Options) (*System, error) {
 	s := &System{
-		Status:    newService(Status, options, settings(Status, options.Space), 0, 0),
-		Converter: newService(Converter, options, settings(Converter, options.Space), 0),
-		Gateway:   newService(Gateway, options, settings(Gateway, options.Space), 0, options.GatewayPort),
+		Status:    newService(Status, options, settings(Status, options), 0, 0),
+		Converter: newService(Converter, options, settings(Converter, options), 0),
+		Gateway:   newService(Gateway, options, settings(Gateway, options), 0, options.GatewayPort),
 	}
 	group, groupContext := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Status.StartAnywhere(groupContext) })

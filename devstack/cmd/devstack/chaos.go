@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,8 +18,10 @@ import (
 )
 
 type chaosCommand struct {
-	Seed    uint64 `help:"Seed that selects the order of the faults. Default: a random one."`
-	Minutes int    `default:"10" help:"How long faults are injected."`
+	Seed     uint64 `help:"Seed that selects the order of the faults. Default: a random one."`
+	Binaries string `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
+	Faults   string `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
+	Minutes  int    `default:"10" help:"How long faults are injected."`
 }
 
 func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
@@ -31,17 +35,35 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 	for c.Seed == 0 {
 		c.Seed = rand.Uint64N(1 << 32) //nolint:gosec // not a secret
 	}
-	dir, err := chaos.MakeDir()
-	if err != nil {
+	options := chaos.Options{
+		Seed: c.Seed, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
+		Output: os.Stdout, Log: log,
+	}
+	if c.Faults != "" {
+		if options.Faults, err = regexp.Compile(c.Faults); err != nil {
+			return fmt.Errorf("the setting faults: %w", err)
+		}
+	}
+	fmt.Printf("The three services, seed %d\n", c.Seed)
+	err = c.run(ctx, options)
+	if c.Faults != "" || ctx.Err() != nil || err != nil && !errors.Is(err, chaos.ErrViolated) {
+		return err
+	}
+	// Few faults apply to a single process.
+	const share = 5
+	options.Single, options.Duration = true, options.Duration/share
+	fmt.Printf("\nThe single process, seed %d\n", c.Seed)
+	return errors.Join(err, c.run(ctx, options))
+}
+
+// run runs with a directory of its own for logs, which remains after a failure.
+func (c *chaosCommand) run(ctx context.Context, options chaos.Options) error {
+	var err error
+	if options.Dir, err = chaos.MakeDir(); err != nil {
 		return fmt.Errorf("create a directory for logs: %w", err)
 	}
-	fmt.Printf("seed %d; logs of the services in %s\n", c.Seed, dir)
-	err = chaos.Run(ctx, chaos.Options{
-		Seed: c.Seed, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: filepath.Join(project, "bin"), Dir: dir,
-		Output: os.Stdout, Log: log,
-	})
-	if err == nil {
-		err = os.RemoveAll(dir)
+	if err := chaos.Run(ctx, options); err != nil {
+		return fmt.Errorf("%w (logs: %s)", err, options.Dir)
 	}
-	return errors.Join(err)
+	return os.RemoveAll(options.Dir)
 }

@@ -113,19 +113,15 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	path := t.TempDir()
 	dir, err := open(t, path)
 	require.NoError(t, err)
-	finished, pending, reported, placeholder := uuid.New(), uuid.New(), uuid.New(), uuid.New()
+	finished, pending, reported := uuid.New(), uuid.New(), uuid.New()
 	keep := map[*directory.Bucket][]string{
-		dir.Sources: {finished.String() + "/recorded", pending.String() + "/requested", reported.String()}, // an older key
-		dir.Results: {
-			finished.String() + "/won.pdf", reported.String() + "/reported.pdf",
-			placeholder.String() + "/one.pdf", placeholder.String() + "/other.pdf",
-		},
+		dir.Sources: {finished.String(), pending.String(), reported.String()},
+		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/reported.pdf"},
 	}
 	orphans := map[*directory.Bucket][]string{
-		dir.Sources: {uuid.NewString(), "what.is.this", finished.String(), finished.String() + "/rejected"},
+		dir.Sources: {uuid.NewString(), "what.is.this"},
 		dir.Results: {finished.String() + "/lost.pdf", pending.String() + "/cut-off.pdf", uuid.NewString() + "/x.pdf"},
 	}
-	sources, results := dir.Sources, dir.Results
 	for _, files := range []map[*directory.Bucket][]string{keep, orphans} {
 		for bucket, keys := range files {
 			for _, key := range keys {
@@ -133,24 +129,19 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 			}
 		}
 	}
-	succeeded := func(id, submission uuid.UUID, result string) job.Event {
-		return job.Ended{
-			ID: job.ID(id), SubmissionID: submission, Status: job.Succeeded, FinishedAt: time.Now(),
-			Result: &job.Result{ObjectKey: id.String() + result, Size: 7, SHA256: make([]byte, 32)},
-		}
-	}
-	apply(t, dir, submitted(finished, "/recorded"), succeeded(finished, uuid.Nil, "/won.pdf"), submitted(reported, ""),
-		succeeded(placeholder, uuid.New(), "/one.pdf"), succeeded(placeholder, uuid.New(), "/other.pdf"))
+	apply(t, dir, submitted(finished), job.Ended{
+		ID: job.ID(finished), Status: job.Succeeded, FinishedAt: time.Now(),
+		Result: &job.Result{ObjectKey: finished.String() + "/won.pdf", Size: 7, SHA256: make([]byte, 32)},
+	}, submitted(reported))
 	publish(t, dir, pending, &conversionv1.ConvertRequested{
-		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: pending.String() + "/requested"},
+		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: pending.String()},
 	})
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
 		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
-	const problems = 4 + 3 + 1 // the orphans, and a placeholder that has ended
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, problems)
+	require.Len(t, report.Problems, 5)
 	require.Equal(t, 3, report.Messages, "the command twice, and the event")
 
 	require.NoError(t, dir.Close())
@@ -158,27 +149,23 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, problems, "nothing is deleted after a clean stop")
+	require.Len(t, report.Problems, 5, "nothing is deleted after a clean stop")
 
 	kill(t, dir, path)
 	reading, err := datadir.OpenToRead(t.Context(), path)
 	require.NoError(t, err)
 	report, err = reading.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, problems, "reading deletes nothing")
+	require.Len(t, report.Problems, 5, "reading deletes nothing")
 	require.NoError(t, reading.Close())
 
 	dir, err = open(t, path)
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 1, "the placeholder")
-	for _, key := range keep[sources] {
+	require.Empty(t, report.Problems)
+	for _, key := range []string{finished.String(), pending.String(), reported.String()} {
 		_, err := dir.Sources.Stat(t.Context(), key)
-		require.NoError(t, err)
-	}
-	for _, key := range keep[results] {
-		_, err := dir.Results.Stat(t.Context(), key)
 		require.NoError(t, err)
 	}
 	require.NoError(t, dir.Close())
@@ -190,7 +177,7 @@ func TestInspectFindsWhatIsMissing(t *testing.T) {
 	require.NoError(t, err)
 	id := uuid.New()
 	require.NoError(t, dir.Sources.Put(t.Context(), id.String(), strings.NewReader("cont"), 4, blob.PutOptions{}))
-	apply(t, dir, submitted(id, ""), job.Ended{
+	apply(t, dir, submitted(id), job.Ended{
 		ID: job.ID(id), Status: job.Succeeded, FinishedAt: time.Now(),
 		Result: &job.Result{ObjectKey: id.String() + "/gone.pdf", Size: 7, SHA256: make([]byte, 32)},
 	})
@@ -211,10 +198,9 @@ func TestReadingNeedsADirectory(t *testing.T) {
 	require.NoDirExists(t, path)
 }
 
-// submitted returns a submission whose document has the id as its key, and a suffix.
-func submitted(id uuid.UUID, suffix string) job.Event {
+func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: time.Now(), ObjectKey: id.String() + suffix, Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
+		RequestedAt: time.Now(), ObjectKey: id.String(), Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
 	}}
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
+	"path"
 	"strings"
 
 	"github.com/google/uuid"
@@ -40,8 +40,8 @@ type file struct {
 	key    string
 }
 
-// orphans returns the files that neither a job nor a stored message refers to. A file belongs to the job that names it,
-// or to the message that will make a job name it. Its key begins with the id of that job.
+// orphans returns the files that neither a job nor a stored message refers to. A document belongs to the job of the
+// same id. A result belongs to the job that names it, or to the message that will make a job name it.
 func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 	return func(yield func(file, error) bool) {
 		pending, err := d.pending(ctx)
@@ -68,13 +68,13 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 
 // belongs reports whether a job refers to a file.
 func (d *Dir) belongs(ctx context.Context, key string) (bool, error) {
-	id, _, _ := strings.Cut(key, "/") // earlier versions stored documents under the id alone
-	jobID, err := uuid.Parse(id)
+	id, _, _ := strings.Cut(key, "/")
+	jobID, err := uuid.Parse(strings.TrimSuffix(id, path.Ext(id)))
 	if err != nil {
 		return false, nil //nolint:nilerr // no job has such a file
 	}
-	sources, results, err := d.Jobs.Files(ctx, jobID)
-	return slices.Contains(sources, key) || slices.Contains(results, key), err
+	source, result, err := d.Jobs.Files(ctx, jobID)
+	return key == source || key == result, err
 }
 
 // errForeignMessage means that a message of another version is stored, which may refer to any file.
@@ -111,11 +111,11 @@ func collectKeys(body proto.Message, keys map[string]bool) error {
 
 // DeleteFiles deletes the document and the result of a job that has ended. Both are then missing for [Dir.Inspect].
 func (d *Dir) DeleteFiles(ctx context.Context, id uuid.UUID) error {
-	sources, results, err := d.Jobs.Files(ctx, id)
-	for _, source := range sources {
+	source, result, err := d.Jobs.Files(ctx, id)
+	if source != "" {
 		err = errors.Join(err, d.Sources.Delete(ctx, source))
 	}
-	for _, result := range results {
+	if result != "" {
 		err = errors.Join(err, d.Results.Delete(ctx, result))
 	}
 	return err
