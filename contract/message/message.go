@@ -21,7 +21,7 @@ const (
 	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to
 	// one of them.
 	Commands Queue = iota + 1
-	// Events receives every message about a job. The status service consumes it.
+	// Events receives every message about a job, and the marks of the status service, which consumes it.
 	Events
 	// DeadCommands receives the commands that were abandoned: dead-lettered by a consumer, or returned to the queue
 	// more often than its delivery limit allows. The status service consumes it.
@@ -57,7 +57,7 @@ func (q Queue) String() string {
 type Message struct {
 	// Body is one of the messages of package conversionv1. Its type decides which queues receive it; see [QueuesOf].
 	Body proto.Message
-	// JobID is the job that the message is about; empty for announcements.
+	// JobID is the job that the message is about; empty for announcements and marks.
 	JobID string
 	// Attempt is the attempt at the job that the message requests or reports, counted from 1. 0 means 1.
 	Attempt int

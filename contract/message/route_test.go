@@ -3,6 +3,7 @@ package message_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +21,9 @@ var parts = map[protoreflect.Name]bool{
 	"Source": true, "Target": true, "Options": true, "Secrets": true, "Result": true, "Warning": true, "Report": true,
 	"Font": true, "Failure": true, "Capability": true,
 }
+
+// marked is the only message in the queue Events that is not about a job.
+var marked = (&conversionv1.StatusMarked{}).ProtoReflect().Descriptor().FullName()
 
 // TestEveryMessageHasARoute: a message is published on its own and has a route, or it is a part of others and has none.
 func TestEveryMessageHasARoute(t *testing.T) {
@@ -44,9 +48,11 @@ func TestEveryMessageHasARoute(t *testing.T) {
 				require.Len(t, route.Queues, 1, "%s: an announcement reaches listeners only", route.Type)
 				continue
 			}
-			require.NotNil(t, descriptor.Fields().ByName("job_id"), "%s is about a job", route.Type)
 			require.True(t, route.Reaches(message.Events), "%s: the status service follows the job", route.Type)
-			require.True(t, strings.HasPrefix(route.Key, "job."), "%s: the events are bound by this prefix", route.Type)
+			if aboutJob := descriptor.FullName() != marked; aboutJob {
+				require.NotNil(t, descriptor.Fields().ByName("job_id"), "%s is about a job", route.Type)
+				require.True(t, strings.HasPrefix(route.Key, "job."), "%s is about a job", route.Type)
+			}
 			require.Empty(t, keys[route.Key], "%s has the key of another message", route.Type)
 			keys[route.Key] = route.Type
 		}
@@ -67,6 +73,7 @@ func TestRoutes(t *testing.T) {
 		&conversionv1.ConversionRetried{}:    {Queues: events, Key: "job.retried"},
 		&conversionv1.ConversionSucceeded{}:  {Queues: events, Key: "job.succeeded"},
 		&conversionv1.ConversionFailed{}:     {Queues: events, Key: "job.failed"},
+		&conversionv1.StatusMarked{}:         {Queues: events, Key: "status.marked"},
 		&conversionv1.ConverterAnnounced{}:   {Queues: []message.Queue{message.Announcements}},
 	}
 	for body, want := range expected {
@@ -90,4 +97,5 @@ func TestRetrySchedule(t *testing.T) {
 		require.Equal(t, want, message.DelayAfter(i+1))
 	}
 	require.Equal(t, delays[len(delays)-1], message.DelayAfter(1000), "the last delay repeats")
+	require.Equal(t, 6*time.Minute+10*time.Second, message.MinDeadline())
 }

@@ -1,7 +1,6 @@
 package acceptance_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +54,7 @@ func TestRejectedSubmissionLeavesNothing(t *testing.T) {
 	_, err := b.client.Job(b.ctx, rejected)
 	var problem *client.Problem
 	require.ErrorAs(t, err, &problem)
-	require.Equal(t, http.StatusNotFound, problem.Status)
+	require.Equal(t, client.CodeStatusUnavailable, problem.Code, "new unknown ids are not reported as not found at once")
 	require.Len(t, storedSources(t, bench), len(accepted), "the document is gone")
 
 	require.NoError(t, b.system.Converter.Start(b.ctx))

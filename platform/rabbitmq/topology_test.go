@@ -64,7 +64,7 @@ func TestRoutes(t *testing.T) {
 	channel := b.channel()
 	require.NoError(t, channel.Confirm(false))
 	for _, key := range []string{
-		"job.submitted", "job.started", "job.progressed", "job.retried", "job.succeeded", "job.failed",
+		"job.submitted", "job.started", "job.progressed", "job.retried", "job.succeeded", "job.failed", "status.marked",
 	} {
 		confirm, err := channel.PublishWithDeferredConfirm(rabbitmq.ExchangeJobs, key, true, false, amqp.Publishing{Type: key})
 		require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestRoutes(t *testing.T) {
 		require.NoError(t, err)
 		return state.Messages
 	}
-	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 6 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 7 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, 1, count(rabbitmq.QueueCommands))
 }
 

@@ -163,7 +163,8 @@ func failure(m message.Message, kind, cause error, notEnqueued bool) error {
 // reports in between.
 func durabilityOf(m message.Message) sqlite.Durability {
 	switch m.Body.(type) {
-	case *conversionv1.ConversionStarted, *conversionv1.ConversionProgressed, *conversionv1.ConversionRetried:
+	case *conversionv1.ConversionStarted, *conversionv1.ConversionProgressed, *conversionv1.ConversionRetried,
+		*conversionv1.StatusMarked:
 		return sqlite.Relaxed
 	default:
 		return sqlite.Durable

@@ -76,9 +76,6 @@ func (c Config) Validate() error {
 // first good upload waited 3 s on a busy machine, and 7 s with the race detector.
 const slotWait = 10 * time.Second
 
-// minDeadline is the minimum of the setting job-deadline, as in the status service.
-const minDeadline = time.Minute
-
 // Status is where the status service is.
 type Status = statusclient.Config
 
@@ -102,8 +99,8 @@ type Deps struct {
 // New assembles the service. The caller serves the assembly's Handler, and stops that before the components: the
 // publisher must outlive the server, so that the last uploads are accepted.
 func New(config Config, deps Deps) (service.Assembly, error) {
-	if deps.JobDeadline < minDeadline {
-		return service.Assembly{}, fmt.Errorf("setting job-deadline: %s is less than %s", deps.JobDeadline, minDeadline)
+	if least := message.MinDeadline(); deps.JobDeadline < least {
+		return service.Assembly{}, fmt.Errorf("setting job-deadline: %s is less than %s, the sum of the delays between attempts", deps.JobDeadline, least)
 	}
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{
 		Wait: config.PublishTimeout / 2, ConfirmTimeout: config.PublishTimeout,

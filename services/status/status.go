@@ -5,7 +5,6 @@
 package status
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
 	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -39,11 +39,7 @@ type Config struct {
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
 }
 
-// The limits of settings.
-const (
-	maxBatch    = 10_000 // twice that is the consumer's prefetch, whose limit in AMQP is 65,535
-	minDeadline = time.Minute
-)
+const maxBatch = 10_000 // twice that is the consumer's prefetch, whose limit in AMQP is 65,535
 
 // Validate rejects settings that are out of range.
 func (c Config) Validate() error {
@@ -52,8 +48,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting batch-size: %d is not between 1 and %d", c.BatchSize, maxBatch)
 	case c.MaxWaiters < 1:
 		return fmt.Errorf("setting max-waiters: %d is less than 1", c.MaxWaiters)
-	case c.JobDeadline < minDeadline:
-		return fmt.Errorf("setting job-deadline: %s is less than %s", c.JobDeadline, minDeadline)
+	case c.JobDeadline < message.MinDeadline():
+		return fmt.Errorf("setting job-deadline: %s is less than %s, the sum of the delays between attempts", c.JobDeadline, message.MinDeadline())
 	default:
 		return nil
 	}
@@ -89,10 +85,12 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	sweep := &deadline.Sweep{
-		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log,
-		Current: func(ctx context.Context) bool { return applied.CaughtUp() && eventsConsumer.Check(ctx) == nil },
+	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{})
+	if err != nil {
+		return service.Assembly{}, err
 	}
+	marker := &watermark.Marker{Every: watermark.Interval, Clock: deps.Jobs, Publisher: publisher, Log: deps.Log}
+	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, deps.Jobs, waiters, changes)
 
@@ -102,6 +100,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "job store", Run: deps.Jobs.Run},
 			{Name: "events", Run: eventsConsumer.Run},
 			{Name: "dead letters", Run: deadConsumer.Run},
+			{Name: "publisher", Run: publisher.Run},
+			{Name: "marks", Run: marker.Run},
 			{Name: "deadline", Run: sweep.Run},
 		},
 		// Polls do not need the queue.

@@ -13,7 +13,8 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR UPDATE;
 -- Never waits: a row that another transaction has locked is either not overdue, or being ended by another replica.
 -- name: LockOverdue :many
 SELECT * FROM jobs
-WHERE status IN ('queued', 'running') AND NOT withdrawn AND first_seen_at < now() - @deadline::interval
+WHERE status IN ('queued', 'running') AND NOT withdrawn
+    AND first_seen_at < (SELECT applied_until FROM watermark) - @age::interval
 ORDER BY first_seen_at
 LIMIT @max_rows
 FOR UPDATE SKIP LOCKED;
@@ -22,7 +23,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
-    WHERE withdrawn AND first_seen_at < now() - @age::interval
+    WHERE withdrawn AND first_seen_at < (SELECT applied_until FROM watermark) - @age::interval
     ORDER BY first_seen_at
     LIMIT @max_rows
     FOR UPDATE SKIP LOCKED
@@ -63,3 +64,12 @@ WHERE id = @id;
 
 -- name: Notify :exec
 SELECT pg_notify(@channel, payload) FROM unnest(@payloads::text[]) AS payload;
+
+-- name: GetClock :one
+SELECT clock_timestamp()::timestamptz;
+
+-- name: GetWatermark :one
+SELECT applied_until FROM watermark;
+
+-- name: AdvanceWatermark :exec
+UPDATE watermark SET applied_until = @until::timestamptz WHERE applied_until IS NULL OR applied_until < @until::timestamptz;

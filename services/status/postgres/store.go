@@ -139,11 +139,11 @@ func (s *Store) applyOnce(ctx context.Context, events []job.Event) ([]jobstore.O
 
 // Expire implements [jobstore.Store]. It skips jobs that another transaction has locked.
 func (s *Store) Expire(
-	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+	ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event,
 ) ([]job.Job, error) {
 	var expired []job.Job
 	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
-		rows, err := queries.LockOverdue(ctx, query.LockOverdueParams{Deadline: deadline, MaxRows: int32(limit)})
+		rows, err := queries.LockOverdue(ctx, query.LockOverdueParams{Age: age, MaxRows: int32(limit)})
 		if err != nil {
 			return fmt.Errorf("lock the overdue jobs: %w", err)
 		}

@@ -27,6 +27,15 @@ func (s *Store) Files(ctx context.Context, id uuid.UUID) (source, result string,
 	return row.SourceKey, row.ResultKey, nil
 }
 
+// HasSource reports whether a job refers to a document with this key. The tables must be up to date; the store need not run.
+func (s *Store) HasSource(ctx context.Context, key string) (bool, error) {
+	found, err := query.New(s.db.Reader()).HasSource(ctx, key)
+	if err != nil {
+		return false, fmt.Errorf("find the job of the document %s: %w", key, sqlite.Classify(err))
+	}
+	return found, nil
+}
+
 // pageOfJobs is how many jobs All reads at a time: a snapshot that stays open keeps the write-ahead log growing.
 const pageOfJobs = 500
 

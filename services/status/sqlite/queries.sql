@@ -7,6 +7,9 @@ SELECT * FROM jobs WHERE id = ?;
 -- name: GetFiles :one
 SELECT source_key, result_key FROM jobs WHERE id = ?;
 
+-- name: HasSource :one
+SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '');
+
 -- name: ListJobsAfter :many
 SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
 
@@ -71,3 +74,10 @@ INSERT INTO jobs (
     failure_retryable = excluded.failure_retryable,
     report = excluded.report,
     withdrawn = excluded.withdrawn;
+
+-- name: GetWatermark :one
+SELECT applied_until FROM watermark;
+
+-- name: AdvanceWatermark :exec
+INSERT INTO watermark (id, applied_until) VALUES (1, ?)
+ON CONFLICT (id) DO UPDATE SET applied_until = max(applied_until, excluded.applied_until);

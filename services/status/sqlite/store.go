@@ -170,12 +170,16 @@ func readJobs(ctx context.Context, queries *query.Queries, ids []uuid.UUID) ([]j
 
 // Expire implements [jobstore.Store]. Calls run one after another, because there is one writer.
 func (s *Store) Expire(
-	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+	ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event,
 ) ([]job.Job, error) {
+	watermark, err := s.Watermark(ctx)
+	if err != nil || watermark.IsZero() {
+		return nil, err
+	}
 	var expired []job.Job
-	err := s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
+	err = s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
 		rows, err := queries.ListOverdue(ctx, query.ListOverdueParams{
-			FirstSeenBefore: time.Now().Add(-deadline).UnixMicro(), MaxRows: int64(limit),
+			FirstSeenBefore: watermark.Add(-age).UnixMicro(), MaxRows: int64(limit),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read the overdue jobs: %w", err)
@@ -200,13 +204,14 @@ func (s *Store) Expire(
 
 // DeleteWithdrawn implements [jobstore.Store].
 func (s *Store) DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error) {
-	if err := s.ready(); err != nil {
+	watermark, err := s.Watermark(ctx)
+	if err != nil || watermark.IsZero() {
 		return 0, err
 	}
 	var deleted int64
-	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) (err error) {
+	err = s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) (err error) {
 		deleted, err = query.New(tx).DeleteWithdrawn(ctx, query.DeleteWithdrawnParams{
-			FirstSeenBefore: time.Now().Add(-age).UnixMicro(), MaxRows: int64(limit),
+			FirstSeenBefore: watermark.Add(-age).UnixMicro(), MaxRows: int64(limit),
 		})
 		return err
 	})

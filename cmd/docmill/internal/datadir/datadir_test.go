@@ -114,12 +114,13 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	dir, err := open(t, path)
 	require.NoError(t, err)
 	finished, pending, reported := uuid.New(), uuid.New(), uuid.New()
+	sources := []string{sourceKey(finished), sourceKey(pending), sourceKey(reported)}
 	keep := map[*directory.Bucket][]string{
-		dir.Sources: {finished.String(), pending.String(), reported.String()},
+		dir.Sources: sources,
 		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/reported.pdf"},
 	}
 	orphans := map[*directory.Bucket][]string{
-		dir.Sources: {uuid.NewString(), "what.is.this"},
+		dir.Sources: {finished.String(), uuid.NewString(), "what.is.this"},
 		dir.Results: {finished.String() + "/lost.pdf", pending.String() + "/cut-off.pdf", uuid.NewString() + "/x.pdf"},
 	}
 	for _, files := range []map[*directory.Bucket][]string{keep, orphans} {
@@ -134,14 +135,14 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 		Result: &job.Result{ObjectKey: finished.String() + "/won.pdf", Size: 7, SHA256: make([]byte, 32)},
 	}, submitted(reported))
 	publish(t, dir, pending, &conversionv1.ConvertRequested{
-		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: pending.String()},
+		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: sourceKey(pending)},
 	})
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
 		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 5)
+	require.Len(t, report.Problems, 6)
 	require.Equal(t, 3, report.Messages, "the command twice, and the event")
 
 	require.NoError(t, dir.Close())
@@ -149,14 +150,14 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 5, "nothing is deleted after a clean stop")
+	require.Len(t, report.Problems, 6, "nothing is deleted after a clean stop")
 
 	kill(t, dir, path)
 	reading, err := datadir.OpenToRead(t.Context(), path)
 	require.NoError(t, err)
 	report, err = reading.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 5, "reading deletes nothing")
+	require.Len(t, report.Problems, 6, "reading deletes nothing")
 	require.NoError(t, reading.Close())
 
 	dir, err = open(t, path)
@@ -164,7 +165,7 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, report.Problems)
-	for _, key := range []string{finished.String(), pending.String(), reported.String()} {
+	for _, key := range sources {
 		_, err := dir.Sources.Stat(t.Context(), key)
 		require.NoError(t, err)
 	}
@@ -176,7 +177,7 @@ func TestInspectFindsWhatIsMissing(t *testing.T) {
 	dir, err := open(t, t.TempDir())
 	require.NoError(t, err)
 	id := uuid.New()
-	require.NoError(t, dir.Sources.Put(t.Context(), id.String(), strings.NewReader("cont"), 4, blob.PutOptions{}))
+	require.NoError(t, dir.Sources.Put(t.Context(), sourceKey(id), strings.NewReader("cont"), 4, blob.PutOptions{}))
 	apply(t, dir, submitted(id), job.Ended{
 		ID: job.ID(id), Status: job.Succeeded, FinishedAt: time.Now(),
 		Result: &job.Result{ObjectKey: id.String() + "/gone.pdf", Size: 7, SHA256: make([]byte, 32)},
@@ -198,9 +199,12 @@ func TestReadingNeedsADirectory(t *testing.T) {
 	require.NoDirExists(t, path)
 }
 
+// sourceKey returns the key of a job's document, which differs from its id.
+func sourceKey(id uuid.UUID) string { return uuid.NewSHA1(id, nil).String() }
+
 func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: time.Now(), ObjectKey: id.String(), Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
+		RequestedAt: time.Now(), ObjectKey: sourceKey(id), Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
 	}}
 }
 

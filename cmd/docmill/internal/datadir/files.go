@@ -40,8 +40,7 @@ type file struct {
 	key    string
 }
 
-// orphans returns the files that neither a job nor a stored message refers to. A document belongs to the job of the
-// same id. A result belongs to the job that names it, or to the message that will make a job name it.
+// orphans returns the files that neither a job nor a stored message refers to.
 func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 	return func(yield func(file, error) bool) {
 		pending, err := d.pending(ctx)
@@ -53,7 +52,7 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 			for key, err := range bucket.Keys(ctx) {
 				belongs := pending[key]
 				if err == nil && !belongs {
-					belongs, err = d.belongs(ctx, key)
+					belongs, err = d.belongs(ctx, bucket, key)
 				}
 				if belongs && err == nil {
 					continue
@@ -66,15 +65,18 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 	}
 }
 
-// belongs reports whether a job refers to a file.
-func (d *Dir) belongs(ctx context.Context, key string) (bool, error) {
+// belongs reports whether a job refers to a file. The key of a result begins with the id of its job.
+func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string) (bool, error) {
+	if bucket == d.Sources {
+		return d.Jobs.HasSource(ctx, key)
+	}
 	id, _, _ := strings.Cut(key, "/")
 	jobID, err := uuid.Parse(strings.TrimSuffix(id, path.Ext(id)))
 	if err != nil {
 		return false, nil //nolint:nilerr // no job has such a file
 	}
-	source, result, err := d.Jobs.Files(ctx, jobID)
-	return key == source || key == result, err
+	_, result, err := d.Jobs.Files(ctx, jobID)
+	return key == result, err
 }
 
 // errForeignMessage means that a message of another version is stored, which may refer to any file.

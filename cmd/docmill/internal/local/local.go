@@ -83,7 +83,7 @@ func start(ctx context.Context, settings assembly.Settings, directory *processdi
 	if err != nil {
 		return nil, err
 	}
-	together, err := assembly.New(settings, process, data, nil) //nolint:contextcheck // it serves with contexts of its own
+	together, err := assembly.New(settings, process, data, nil)
 	if err != nil {
 		return nil, errors.Join(err, data.Close())
 	}

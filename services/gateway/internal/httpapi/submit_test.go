@@ -58,7 +58,7 @@ func TestSubmission(t *testing.T) {
 				JobId: accepted.ID, RequestedAt: message.GetRequestedAt(), Tag: "réf 7",
 				ExpiresAt: timestamppb.New(message.GetRequestedAt().AsTime().Add(time.Hour)),
 				Source: &conversionv1.Source{
-					ObjectKey: accepted.ID, Filename: "Préséntation 🎉.pptx", Format: "pptx", ContentType: deckType,
+					ObjectKey: message.GetSource().GetObjectKey(), Filename: "Préséntation 🎉.pptx", Format: "pptx", ContentType: deckType,
 					Size: int64(len(content)), Sha256: message.GetSource().GetSha256(),
 				},
 				Target: &conversionv1.Target{Format: "pdf"},
@@ -68,10 +68,33 @@ func TestSubmission(t *testing.T) {
 			require.Equal(t, accepted.ID, delivery.CorrelationId)
 			require.Contains(t, delivery.Headers, "traceparent")
 
-			require.Equal(t, content, g.object(t, accepted.ID))
+			require.Equal(t, content, g.object(t, message.GetSource().GetObjectKey()))
 			require.Equal(t, map[string]float64{"accepted": 1}, g.uploads(t))
 		})
 	}
+}
+
+// TestIDIsAsNewAsThePublication: the status service answers 404 for an unknown id that is minutes old, and an upload may take
+// longer than that.
+func TestIDIsAsNewAsThePublication(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	content := sample(t, "synth-letter.docx")
+	body, upload := io.Pipe()
+	var sent time.Time
+	go func() {
+		_, err := upload.Write(content[:len(content)/2])
+		time.Sleep(20 * time.Millisecond) // ids have milliseconds
+		sent = time.Now()
+		if err == nil {
+			_, err = upload.Write(content[len(content)/2:])
+		}
+		upload.CloseWithError(err)
+	}()
+	accepted := g.form(t, "a.docx", body).job(t, http.StatusAccepted)
+	id, err := uuid.Parse(accepted.ID)
+	require.NoError(t, err)
+	require.False(t, time.Unix(id.Time().UnixTime()).Before(sent.Truncate(time.Millisecond)))
 }
 
 // TestOptionsAndSecrets: what was chosen is shown and queued as typed fields; what was entrusted is nowhere to be read.
@@ -165,10 +188,12 @@ func (lines) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// requireStored compares what is stored with what the job says.
+// requireStored compares what is stored with what the job says. The job must be the next one in the queue.
 func (g *gateway) requireStored(t *testing.T, j jobapi.Job) {
 	t.Helper()
-	object, err := g.objects.GetObject(t.Context(), g.bench.SourcesBucket, j.ID, minio.GetObjectOptions{})
+	message, _ := g.queued(t)
+	require.Equal(t, j.ID, message.GetJobId())
+	object, err := g.objects.GetObject(t.Context(), g.bench.SourcesBucket, message.GetSource().GetObjectKey(), minio.GetObjectOptions{})
 	require.NoError(t, err)
 	hash := sha256.New()
 	size, err := io.Copy(hash, object)

@@ -78,34 +78,48 @@ type Submitter struct {
 }
 
 // Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. Its errors are
-// problems, and mean that no job exists, except for problem.QueueUnconfirmed, which has the id of the job. ctx is the request's: if it ends before
-// the job is published, because the client has disconnected, no job exists either.
+// problems, and mean that no job exists, except for problem.QueueUnconfirmed, which has the id of the job. ctx is the
+// request's: if it ends before the job is published, because the client has disconnected, no job exists either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
-	id, err := uuid.NewV7()
+	key, err := uuid.NewV7()
 	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("create a job id: %w", err)
+		return jobapi.Job{}, fmt.Errorf("create an object key: %w", err)
 	}
-	target, err := s.target(id.String(), document.Options)
-	if err != nil {
-		return jobapi.Job{}, err
-	}
-	source, err := s.keep(ctx, id.String(), document)
+	source, err := s.keep(ctx, key.String(), document)
 	if err != nil {
 		return jobapi.Job{}, err
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
-	request := &conversionv1.ConvertRequested{
-		JobId:       id.String(),
-		RequestedAt: timestamppb.New(now),
-		ExpiresAt:   timestamppb.New(now.Add(s.JobDeadline)),
-		Source:      source,
-		Target:      target,
-		Tag:         document.Options.Tag,
+	request, err := s.request(source, document.Options)
+	if err != nil {
+		s.remove(ctx, key.String())
+		return jobapi.Job{}, err
 	}
 	if err := s.publish(ctx, request); err != nil {
 		return jobapi.Job{}, err
 	}
 	return accepted(request), nil
+}
+
+// request returns the request to convert a stored document. The id of the job is created now, not when the upload began,
+// which may be hours ago: the status service concludes from the time in an unknown id that there is no such job.
+func (s *Submitter) request(source *conversionv1.Source, options upload.Options) (*conversionv1.ConvertRequested, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("create a job id: %w", err)
+	}
+	target, err := s.target(id.String(), options)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
+	return &conversionv1.ConvertRequested{
+		JobId:       id.String(),
+		RequestedAt: timestamppb.New(now),
+		ExpiresAt:   timestamppb.New(now.Add(s.JobDeadline)),
+		Source:      source,
+		Target:      target,
+		Tag:         options.Tag,
+	}, nil
 }
 
 // target returns the requested target, with its secrets sealed.
@@ -257,7 +271,7 @@ func (s *Submitter) detect(
 
 func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
 	if cause := context.Cause(ctx); cause != nil {
-		s.remove(ctx, request.GetJobId())
+		s.remove(ctx, request.GetSource().GetObjectKey())
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
 	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
@@ -276,7 +290,7 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		if errors.Is(err, message.ErrNacked) {
 			s.Backlog.Rejected()
 		}
-		s.remove(ctx, request.GetJobId())
+		s.remove(ctx, request.GetSource().GetObjectKey())
 		return backlog.Unavailable(backlog.RetryAfter).Because(err)
 	default:
 		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")
@@ -289,7 +303,7 @@ func (s *Submitter) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
 	defer cancel()
 	if err := s.Sources.Delete(ctx, key); err != nil {
-		s.Log.Warn("rejected upload may remain in the store", logging.JobID(key), logging.Trace(ctx), zap.Error(err))
+		s.Log.Warn("rejected upload may remain in the store", zap.String("object_key", key), logging.Trace(ctx), zap.Error(err))
 	}
 }
 

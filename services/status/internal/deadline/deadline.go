@@ -11,28 +11,26 @@ import (
 
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
 // Sweep fails overdue jobs and deletes withdrawn ones, periodically. Any number of replicas may sweep the same database.
 type Sweep struct {
-	// Deadline counts from the moment at which the first event of a job was applied. That is the time of the submission,
-	// except after an outage of this service: events of that time are still in the queue, and a deadline must not overtake
-	// them.
+	// Deadline counts from the moment at which the first event of a job was applied, up to the watermark of the store. So
+	// a job is only ended when everything that was published before its deadline has been applied.
 	Deadline time.Duration
 	// Every is the time between two sweeps.
 	Every time.Duration
-	// Current reports whether all events so far have been applied. Until then no job is ended or deleted.
-	Current func(context.Context) bool
-	Store   jobstore.Store
-	Log     *zap.Logger
+	Store jobstore.Store
+	Log   *zap.Logger
 }
 
 // maxJobs is how many jobs are ended or deleted in one transaction.
 const maxJobs = 200
 
-// withdrawnFor is how long a withdrawn job stays: a repeated delivery of its submission would make it a job again. A
+// withdrawnFor is how long a withdrawn job stays, up to the watermark: a repeated delivery of its submission would make it a job again. A
 // batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
 const withdrawnFor = time.Hour
 
@@ -56,8 +54,8 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 }
 
 func (s *Sweep) expire(ctx context.Context) error {
-	for s.Current(ctx) {
-		expired, err := s.Store.Expire(ctx, s.Deadline, maxJobs, s.end)
+	for {
+		expired, err := s.Store.Expire(ctx, s.Deadline+watermark.SweepMargin, maxJobs, s.end)
 		if err != nil {
 			return err
 		}
@@ -70,17 +68,15 @@ func (s *Sweep) expire(ctx context.Context) error {
 			return nil
 		}
 	}
-	return nil
 }
 
 func (s *Sweep) deleteWithdrawn(ctx context.Context) error {
-	for s.Current(ctx) {
+	for {
 		deleted, err := s.Store.DeleteWithdrawn(ctx, withdrawnFor, maxJobs)
 		if err != nil || deleted < maxJobs {
 			return err
 		}
 	}
-	return nil
 }
 
 // end returns attempts-exhausted for every overdue job, even for one that is running: whatever happened to its

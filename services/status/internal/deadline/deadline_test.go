@@ -2,7 +2,6 @@ package deadline_test
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +20,10 @@ import (
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-func TestSweepWaitsForAllEvents(t *testing.T) {
+func TestSweepWaitsForTheWatermark(t *testing.T) {
 	t.Parallel()
-	store := postgrestest.Open(t, postgrestest.Config(testbench.New(t)))
+	settings := postgrestest.Config(testbench.New(t))
+	store := postgrestest.Open(t, settings)
 	running, finished := job.ID(uuid.New()), job.ID(uuid.New())
 	_, err := store.Apply(t.Context(), []job.Event{
 		submitted(running),
@@ -35,22 +35,22 @@ func TestSweepWaitsForAllEvents(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	var current atomic.Bool
-	asked := make(chan struct{}, 10_000)
+	_, err = postgrestest.Connect(t, settings).Exec(t.Context(), "UPDATE jobs SET first_seen_at = first_seen_at - interval '2 hours'")
+	require.NoError(t, err)
+	now, err := store.Now(t.Context())
+	require.NoError(t, err)
+	// Two hours ago plus the deadline and the margin, less a minute.
+	require.NoError(t, store.Advance(t.Context(), now.Add(-2*time.Hour+19*time.Minute+time.Hour)))
+
+	swept := &counted{Store: store, calls: make(chan struct{}, 10_000)}
 	for range 2 { // replicas
-		sweep := &deadline.Sweep{
-			Deadline: time.Nanosecond, Every: time.Millisecond, Store: store, Log: zap.NewNop(),
-			Current: func(context.Context) bool {
-				asked <- struct{}{}
-				return current.Load()
-			},
-		}
-		storetest.Run(t, sweep.Run)
+		storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Log: zap.NewNop()}).Run)
 	}
-	<-asked
-	<-asked
+	for range 4 { // a call of either has ended
+		<-swept.calls
+	}
 	require.Equal(t, job.Running, read(t, store, running).Status, "an event that ends it may still be in the queue")
-	current.Store(true)
+	require.NoError(t, store.Advance(t.Context(), now))
 	hasFailed := func() bool { return read(t, store, running).Status == job.Failed }
 	require.Eventually(t, hasFailed, storetest.Patience, time.Millisecond)
 	failed := read(t, store, running)
@@ -81,22 +81,30 @@ func TestSweepDeletesWithdrawnJobs(t *testing.T) {
 		return ids
 	}
 
-	var current atomic.Bool
-	asked := make(chan struct{}, 10_000)
-	sweep := &deadline.Sweep{
-		Deadline: time.Nanosecond, Every: time.Millisecond, Store: store, Log: zap.NewNop(),
-		Current: func(context.Context) bool {
-			asked <- struct{}{}
-			return current.Load()
-		},
-	}
-	storetest.Run(t, sweep.Run)
-	<-asked
-	<-asked
+	swept := &counted{Store: store, calls: make(chan struct{}, 10_000)}
+	storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Log: zap.NewNop()}).Run)
+	<-swept.calls
+	<-swept.calls
 	require.Len(t, rows(), 2, "an event of the job may still be in the queue")
-	current.Store(true)
+	now, err := store.Now(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, store.Advance(t.Context(), now))
 	require.Eventually(t, func() bool { return len(rows()) == 1 }, storetest.Patience, time.Millisecond)
 	require.Equal(t, []uuid.UUID{fresh.Job()}, rows())
+}
+
+// counted is a store that reports the sweeps.
+type counted struct {
+	jobstore.Store
+
+	calls chan struct{}
+}
+
+func (c *counted) Expire(
+	ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event,
+) ([]job.Job, error) {
+	defer func() { c.calls <- struct{}{} }()
+	return c.Store.Expire(ctx, age, limit, end)
 }
 
 func submitted(id job.ID) job.Event {

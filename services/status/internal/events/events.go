@@ -1,10 +1,9 @@
 // Package events consumes the events about jobs: it applies each batch to the job store in one transaction, and only
-// then acknowledges it.
+// then acknowledges it. A mark among them moves the watermark.
 package events
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +16,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -28,8 +28,6 @@ type Consumer struct {
 	log      *zap.Logger
 	tracer   trace.Tracer
 	metrics  measures
-	// fullAt is when the last full batch arrived, in nanoseconds since 1970.
-	fullAt atomic.Int64
 }
 
 type measures struct {
@@ -66,21 +64,10 @@ func (c *Consumer) Handler() message.Handler {
 	return message.Batches{Max: c.maxBatch, Handle: c.Apply}
 }
 
-// catchUp is how long after a full batch old events may still be waiting in the queue.
-const catchUp = time.Minute
-
-// CaughtUp reports whether the queue has been short for a while: no event of long ago is still waiting in it.
-func (c *Consumer) CaughtUp() bool {
-	return time.Since(time.Unix(0, c.fullAt.Load())) > catchUp
-}
-
 // Apply applies the batch, and marks the events that can never be applied to be dead-lettered. It is the handler of a
 // batch.
 func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	began := time.Now()
-	if len(batch) >= c.maxBatch {
-		c.fullAt.Store(began.UnixNano())
-	}
 	ctx, span := c.tracer.Start(ctx, "apply events", trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))),
 		trace.WithLinks(links(ctx, batch)...))
@@ -90,7 +77,7 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	var valid []job.Event
 	for i, d := range batch {
 		parsed[i] = parse(d)
-		if parsed[i].err == nil {
+		if parsed[i].Event != nil {
 			valid = append(valid, parsed[i].Event)
 		}
 	}
@@ -98,11 +85,12 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	if err != nil {
 		return err
 	}
+	if err := c.advance(ctx, parsed); err != nil {
+		return err
+	}
 	for i, d := range batch {
-		var outcome jobstore.Outcome
-		if parsed[i].err != nil {
-			outcome.Refused = parsed[i].err
-		} else {
+		outcome := jobstore.Outcome{Refused: parsed[i].err, Changed: parsed[i].isMark()}
+		if parsed[i].Event != nil {
 			outcome, outcomes = outcomes[0], outcomes[1:]
 		}
 		c.settle(ctx, d, parsed[i].key, outcome)
@@ -110,6 +98,20 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	c.metrics.batch.Observe(float64(len(batch)))
 	c.metrics.duration.Observe(time.Since(began).Seconds())
 	return nil
+}
+
+// advance moves the watermark to the latest mark of a batch whose events have been applied.
+func (c *Consumer) advance(ctx context.Context, batch []event) error {
+	var latest time.Time
+	for _, e := range batch {
+		if e.mark.After(latest) {
+			latest = e.mark
+		}
+	}
+	if latest.IsZero() {
+		return nil
+	}
+	return c.store.Advance(ctx, latest)
 }
 
 // settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an
@@ -129,15 +131,19 @@ func (c *Consumer) settle(ctx context.Context, d *message.Delivery, key string, 
 	c.metrics.events.WithLabelValues(key, label).Inc()
 }
 
-// event is a parsed delivery.
+// event is a parsed delivery: an event about a job, a mark, or neither.
 type event struct {
-	job.Event
+	job.Event // nil if it is not one
 
+	// mark is the time of a mark; zero if it is not one.
+	mark time.Time
 	// key is the routing key of its type, or "unknown" if it has none.
 	key string
 	// err is the reason why it cannot be parsed. It is permanent.
 	err error
 }
+
+func (e event) isMark() bool { return !e.mark.IsZero() }
 
 func parse(d *message.Delivery) event {
 	body, err := d.Message()
@@ -147,6 +153,9 @@ func parse(d *message.Delivery) event {
 	key := "unknown"
 	if route, found := message.RouteOf(body); found {
 		key = route.Key
+	}
+	if mark, found := watermark.Of(body); found {
+		return event{mark: mark, key: key}
 	}
 	read, err := job.Read(body)
 	return event{Event: read, key: key, err: err}

@@ -16,6 +16,7 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/watch"
+	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -61,8 +62,6 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 		case c.Request.Context().Err() != nil:
 			c.AbortWithStatus(clientGone)
 			return nil //nolint:nilerr // there is no client to report it to
-		case errors.Is(err, jobstore.ErrNotFound):
-			return notFound()
 		default:
 			unavailable := problem.New(problem.StatusUnavailable, "The job database does not respond.")
 			return unavailable.Because(err).After(outageInterval)
@@ -72,40 +71,72 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 
 func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job has this id.") }
 
+// find returns a job. A job that is not known yet, but may be when all events have been applied, is a nil pointer.
+func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
+	found, err := a.jobs.Job(ctx, id)
+	if err == nil {
+		return &found, nil
+	}
+	if !errors.Is(err, jobstore.ErrNotFound) {
+		return nil, err
+	}
+	until, err := a.jobs.Watermark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if watermark.MayArrive(id, until, time.Now()) {
+		return nil, nil //nolint:nilnil // see above
+	}
+	// Once more: its submission may have been applied before the watermark was read.
+	found, err = a.jobs.Job(ctx, id)
+	if errors.Is(err, jobstore.ErrNotFound) {
+		return nil, notFound().Because(err)
+	}
+	return &found, err
+}
+
+// unknown is the answer for a job that find does not know yet. It is temporary.
+func unknown() *problem.Error {
+	return problem.New(problem.StatusUnavailable, "The states of new jobs are not up to date yet.").After(outageInterval)
+}
+
 // job handles GET /v1/jobs/{id}.
 func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	known := readTags(c.Request.Header.Values("If-None-Match"))
 	wait, preferred := httpserver.PreferWait(c.Request.Header)
 	wait = min(wait, httpserver.MaxWait)
 
-	var first, latest job.Job
+	var first, latest *job.Job
 	check := func(ctx context.Context) (done bool, err error) {
-		if latest, err = a.jobs.Job(ctx, id); err != nil {
+		if latest, err = a.find(ctx, id); err != nil || latest == nil {
 			return false, err
 		}
-		if first.Version == 0 {
+		if first == nil {
 			first = latest
 		}
-		return latest.Status.Terminal() || changed(first, latest, known), nil
+		return latest.Status.Terminal() || changed(*first, *latest, known), nil
 	}
 	waited, err := a.wait(c, id, wait, check)
 	if err != nil {
 		return err
 	}
+	if latest == nil {
+		return unknown()
+	}
 	header := c.Writer.Header()
 	if preferred && waited {
 		header.Set("Preference-Applied", httpserver.PreferenceApplied(wait))
 	}
-	header.Set("ETag", tagOf(latest))
+	header.Set("ETag", tagOf(*latest))
 	header.Set("Cache-Control", "no-cache")
 	if !latest.Status.Terminal() {
 		header.Set("Retry-After", seconds(pollInterval))
 	}
-	if known.match(tagOf(latest)) {
+	if known.match(tagOf(*latest)) {
 		c.Status(http.StatusNotModified)
 		return nil
 	}
-	c.JSON(http.StatusOK, represent(latest))
+	c.JSON(http.StatusOK, represent(*latest))
 	return nil
 }
 
@@ -165,13 +196,14 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 
 // result handles GET /internal/jobs/{id}/result: where the result is stored.
 func (a *api) result(c *gin.Context, id uuid.UUID) error {
-	found, err := a.jobs.Job(c.Request.Context(), id)
-	if err != nil {
-		return err
-	}
+	found, err := a.find(c.Request.Context(), id)
 	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		return unknown()
 	case found.Status == job.Succeeded:
-		c.JSON(http.StatusOK, locate(found))
+		c.JSON(http.StatusOK, locate(*found))
 		return nil
 	case found.Failure != nil:
 		return problem.New(problem.JobFailed, "The job failed with the error %s.", found.Failure.Code)

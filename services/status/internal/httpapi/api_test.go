@@ -236,12 +236,62 @@ func TestRepresentation(t *testing.T) {
 	}`, string(got.body))
 }
 
+// advance moves the watermark relative to the present.
+func (b bench) advance(t *testing.T, by time.Duration) {
+	t.Helper()
+	now, err := b.store.Now(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.store.Advance(t.Context(), now.Add(by)))
+}
+
+func newID(t *testing.T) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(t, err)
+	return id
+}
+
+// TestNewJobIsNotKnownYet requires that a job that the watermark does not cover is never reported as not found.
+func TestNewJobIsNotKnownYet(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	unknown, placeholder, late := newID(t), newID(t), newID(t)
+	b.apply(t, started(placeholder))
+	for _, move := range []func(){
+		func() {}, // an empty database has no watermark
+		func() { b.advance(t, -time.Minute) },
+		func() { b.advance(t, 0) }, // it is as new as the jobs, whose events may be in the hands of another replica
+	} {
+		move()
+		for _, id := range []string{unknown.String(), placeholder.String()} {
+			for _, path := range []string{"/v1/jobs/" + id, "/internal/jobs/" + id + "/result"} {
+				got := b.mustGet(t, path)
+				requireProblem(t, got, http.StatusServiceUnavailable, problem.StatusUnavailable)
+				require.Equal(t, "2", got.Header.Get("Retry-After"))
+			}
+		}
+		requireProblem(t, b.mustGet(t, "/v1/jobs/"+unknown.String(), "Prefer", "wait=1"),
+			http.StatusServiceUnavailable, problem.StatusUnavailable)
+	}
+
+	held := b.held(t, t.Context(), "/v1/jobs/"+late.String(), "Prefer", "wait=60")
+	b.apply(t, submitted(late), succeeded(late))
+	require.Equal(t, http.StatusOK, (<-held).StatusCode, "a long poll waits for the job")
+
+	b.advance(t, 10*time.Minute)
+	for _, id := range []string{unknown.String(), placeholder.String()} {
+		requireProblem(t, b.mustGet(t, "/v1/jobs/"+id, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
+	}
+	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+late.String()).StatusCode)
+}
+
 func TestUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	placeholder := uuid.New()
 	b.apply(t, started(placeholder))
-	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", placeholder.String()} {
+	fromTheFuture := "0fffffff-ffff-7000-8000-000000000000"
+	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", placeholder.String(), fromTheFuture} {
 		internal := "/internal/jobs/" + id
 		for _, path := range []string{"/v1/jobs/" + id, internal + "/result", internal + "/recorded"} {
 			requireProblem(t, b.mustGet(t, path, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)

@@ -22,6 +22,7 @@ func testExpire(t *suite) {
 	apply(t, store, life(retrying)[:4]...)
 	apply(t, store, started(placeholder, 1, 1))
 	t.database.Backdate(t, 2*time.Hour, ended, failedBefore, queued, running, retrying, placeholder)
+	advance(t, store)
 
 	none, err := store.Expire(t.Context(), 3*time.Hour, 100, exhausted)
 	require.NoError(t, err)
@@ -56,6 +57,25 @@ func testExpire(t *suite) {
 	require.Equal(t, job.Failed, read(t, store, placeholder).Status)
 }
 
+// testExpireByWatermark requires that the age of a job counts up to the watermark: an event that ends the job may still be
+// in the queue.
+func testExpireByWatermark(t *suite) {
+	store, id := t.start(), newID(t)
+	apply(t, store, submitted(id))
+	t.database.Backdate(t, 24*time.Hour, id)
+	now, err := store.Now(t.Context())
+	require.NoError(t, err)
+	expire := func(age time.Duration) int {
+		expired, err := store.Expire(t.Context(), age, 100, exhausted)
+		require.NoError(t, err)
+		return len(expired)
+	}
+	require.Zero(t, expire(time.Hour), "there is no watermark")
+	require.NoError(t, store.Advance(t.Context(), now.Add(-12*time.Hour)))
+	require.Zero(t, expire(13*time.Hour), "the job was 12 hours old at the watermark")
+	require.Equal(t, 1, expire(11*time.Hour))
+}
+
 // testExpireLimit requires that the limit is obeyed and that the oldest jobs are ended first.
 func testExpireLimit(t *suite) {
 	store := t.start()
@@ -65,6 +85,7 @@ func testExpireLimit(t *suite) {
 		apply(t, store, submitted(ids[i]))
 		t.database.Backdate(t, time.Duration(10+i)*time.Hour, ids[i]) // the later, the older
 	}
+	advance(t, store)
 	for _, want := range [][]uuid.UUID{{ids[4], ids[3]}, {ids[2], ids[1]}, {ids[0]}, nil} {
 		expired, err := store.Expire(t.Context(), time.Hour, 2, exhausted)
 		require.NoError(t, err)
@@ -85,6 +106,7 @@ func testExpireConcurrently(t *suite) {
 		apply(t, stores[0], life(ids[i])[:2]...)
 	}
 	t.database.Backdate(t, 2*time.Hour, ids...)
+	advance(t, stores[0])
 	seen := make(chan uuid.UUID, 2*sweeps*overdue)
 	var group errgroup.Group
 	for _, store := range stores {

@@ -30,6 +30,7 @@ type memoryDatabase struct {
 
 	mu        sync.Mutex
 	jobs      map[uuid.UUID]record
+	watermark time.Time
 	audiences []jobstore.Audience
 }
 
@@ -54,7 +55,7 @@ func newMemory(bugs ...bug) storetest.Implementation {
 
 func (d *memoryDatabase) Open(testing.TB) jobstore.Store {
 	if d.bugs[forgetOnRestart] {
-		d.jobs = map[uuid.UUID]record{}
+		d.jobs, d.watermark = map[uuid.UUID]record{}, time.Time{}
 	}
 	return &memoryStore{d: d}
 }
@@ -195,10 +196,17 @@ func (d *memoryDatabase) loosen(j job.Job) job.Job {
 }
 
 func (s *memoryStore) Expire(
-	ctx context.Context, deadline time.Duration, limit int, end func(job.Job) job.Event,
+	ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event,
 ) ([]job.Job, error) {
+	until, err := s.Watermark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.d.bugs[expireByClock] {
+		until = time.Now()
+	}
 	var expired []job.Job
-	err := s.transact(ctx, func(records map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)) {
+	err = s.transact(ctx, func(records map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)) {
 		overdue := slices.SortedFunc(maps.Values(records), func(a, b record) int {
 			order := cmp.Or(a.firstSeen.Compare(b.firstSeen), strings.Compare(a.job.ID.String(), b.job.ID.String()))
 			if s.d.bugs[expireYoungestFirst] {
@@ -208,7 +216,7 @@ func (s *memoryStore) Expire(
 		})
 		for _, r := range overdue {
 			finished := r.job.Status.Terminal() && !s.d.bugs[expireFinished] || r.job.Withdrawn && !s.d.bugs[expireWithdrawn]
-			fresh := time.Since(r.firstSeen) <= deadline && !s.d.bugs[expireFresh]
+			fresh := !r.firstSeen.Before(until.Add(-age)) && !s.d.bugs[expireFresh]
 			full := len(expired) == limit && !s.d.bugs[expireWithoutLimit]
 			if !finished && !fresh && !full {
 				expired = append(expired, r.job)
@@ -227,7 +235,8 @@ func (s *memoryStore) Expire(
 }
 
 func (s *memoryStore) DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error) {
-	if err := s.Check(ctx); err != nil {
+	until, err := s.Watermark(ctx)
+	if err != nil {
 		return 0, err
 	}
 	if !s.d.bugs[deleteUnlocked] {
@@ -242,13 +251,39 @@ func (s *memoryStore) DeleteWithdrawn(ctx context.Context, age time.Duration, li
 	defer s.d.mu.Unlock()
 	for id, r := range records {
 		withdrawn := r.job.Withdrawn || s.d.bugs[deleteQueued] && r.job.Attempt == 0
-		fresh := time.Since(r.firstSeen) <= age && !s.d.bugs[deleteFresh]
+		fresh := !r.firstSeen.Before(until.Add(-age)) && !s.d.bugs[deleteFresh]
 		if withdrawn && !fresh && deleted < limit {
 			delete(s.d.jobs, id)
 			deleted++
 		}
 	}
 	return deleted, nil
+}
+
+func (s *memoryStore) Now(ctx context.Context) (time.Time, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	if s.d.bugs[wrongClock] {
+		now = now.Add(-time.Hour)
+	}
+	return now, s.Check(ctx)
+}
+
+func (s *memoryStore) Advance(ctx context.Context, to time.Time) error {
+	if err := s.Check(ctx); err != nil {
+		return err
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if to.After(s.d.watermark) || s.d.bugs[watermarkGoesBack] {
+		s.d.watermark = to
+	}
+	return nil
+}
+
+func (s *memoryStore) Watermark(ctx context.Context) (time.Time, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return s.d.watermark, s.Check(ctx)
 }
 
 // transact runs one transaction: load returns the jobs to work on, and the work.

@@ -121,6 +121,7 @@ func testNotificationsOfExpire(t *suite) {
 	apply(t, store, submitted(id))
 	require.Equal(t, notification{id, 1}, l.next(t))
 	t.database.Backdate(t, 2*time.Hour, id)
+	advance(t, store)
 	_, err := store.Expire(t.Context(), time.Hour, 10, exhausted)
 	require.NoError(t, err)
 	require.Equal(t, notification{id, 2}, l.next(t))

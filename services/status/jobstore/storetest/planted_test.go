@@ -52,6 +52,9 @@ const (
 	deleteQueued         bug = "DeleteWithdrawn deletes queued jobs"
 	deleteFresh          bug = "DeleteWithdrawn deletes fresh jobs"
 	deleteUnlocked       bug = "DeleteWithdrawn deletes jobs that another transaction changes"
+	expireByClock        bug = "Expire ignores the watermark"
+	watermarkGoesBack    bug = "moves the watermark back"
+	wrongClock           bug = "has a clock that is wrong"
 	wakeNever            bug = "never wakes"
 	wakeFirst            bug = "wakes for the first job of a batch only"
 	wakeBeforeCommit     bug = "wakes before the commit"
@@ -84,7 +87,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		reverseOrder:         {"OrderWithinBatch", "SameAsFold"},
 		showPlaceholder:      {"Placeholder"},
 		unknownIsEmpty:       {"UnknownID"},
-		forgetOnRestart:      {"Restart"},
+		forgetOnRestart:      {"Restart", "Watermark"},
 		noLock:               {"Concurrency"},
 		refusalFailsBatch:    {"RefusedEvent", "RefusedText"},
 		swallowRefused:       {"RefusedEvent", "RefusedText"},
@@ -108,6 +111,9 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		deleteQueued:         {"DeleteWithdrawn"},
 		deleteFresh:          {"DeleteWithdrawn"},
 		deleteUnlocked:       {"DeletedMeanwhile"},
+		expireByClock:        {"ExpireByWatermark"},
+		watermarkGoesBack:    {"Watermark"},
+		wrongClock:           {"Now"},
 		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
 		wakeFirst:            {"NotificationsOfBatch"},
 		wakeBeforeCommit:     {"Notifications"},

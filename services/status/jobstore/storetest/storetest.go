@@ -68,11 +68,15 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"CanceledContext":       testCanceledContext,
 		"TimeoutWhileBlocked":   testTimeoutWhileBlocked,
 		"Expire":                testExpire,
+		"ExpireByWatermark":     testExpireByWatermark,
 		"ExpireLimit":           testExpireLimit,
 		"ExpireConcurrently":    testExpireConcurrently,
 		"Notifications":         testNotifications,
 		"NotificationsOfBatch":  testNotificationsOfBatch,
 		"NotificationsOfExpire": testNotificationsOfExpire,
+		"Watermark":             testWatermark,
+		"WatermarkOfReplicas":   testWatermarkOfReplicas,
+		"Now":                   testNow,
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

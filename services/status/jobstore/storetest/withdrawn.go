@@ -46,6 +46,10 @@ func testDeleteWithdrawn(t *suite) {
 	apply(t, store, withdrawn(alone), submitted(fresh), withdrawn(fresh), submitted(queued))
 	apply(t, store, submitted(running), withdrawn(running), started(running, 1, 1))
 	t.database.Backdate(t, 2*time.Hour, slices.Concat(old, []uuid.UUID{alone, queued, running})...)
+	none, err := store.DeleteWithdrawn(t.Context(), time.Hour, 100)
+	require.NoError(t, err)
+	require.Zero(t, none, "there is no watermark")
+	advance(t, store)
 
 	expired, err := store.Expire(t.Context(), time.Hour, 100, exhausted)
 	require.NoError(t, err)
@@ -55,7 +59,7 @@ func testDeleteWithdrawn(t *suite) {
 	}
 	require.ElementsMatch(t, []uuid.UUID{queued, running}, ids, "a withdrawn job is not a job that takes too long")
 
-	none, err := store.DeleteWithdrawn(t.Context(), 3*time.Hour, 100)
+	none, err = store.DeleteWithdrawn(t.Context(), 3*time.Hour, 100)
 	require.NoError(t, err)
 	require.Zero(t, none, "no job is that old")
 	for _, want := range []int{4, 2, 0} {
@@ -88,6 +92,7 @@ func testDeletedMeanwhile(t *suite) {
 		}
 		apply(t, stores[0], rejected...)
 		t.database.Backdate(t, 2*time.Hour, ids...)
+		advance(t, stores[0])
 		var group errgroup.Group
 		group.Go(func() error {
 			_, err := stores[0].DeleteWithdrawn(t.Context(), time.Hour, jobs)

@@ -45,3 +45,8 @@ type Job struct {
 	Report            *stored.Report
 	Withdrawn         bool
 }
+
+type Watermark struct {
+	ID           int32
+	AppliedUntil *time.Time
+}

@@ -7,15 +7,24 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
-	"time"
 )
+
+const advanceWatermark = `-- name: AdvanceWatermark :exec
+UPDATE watermark SET applied_until = $1::timestamptz WHERE applied_until IS NULL OR applied_until < $1::timestamptz
+`
+
+func (q *Queries) AdvanceWatermark(ctx context.Context, until time.Time) error {
+	_, err := q.db.Exec(ctx, advanceWatermark, until)
+	return err
+}
 
 const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
-    WHERE withdrawn AND first_seen_at < now() - $1::interval
+    WHERE withdrawn AND first_seen_at < (SELECT applied_until FROM watermark) - $1::interval
     ORDER BY first_seen_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -34,6 +43,17 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const getClock = `-- name: GetClock :one
+SELECT clock_timestamp()::timestamptz
+`
+
+func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, getClock)
+	var column_1 time.Time
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const getJob = `-- name: GetJob :one
@@ -77,6 +97,17 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.Withdrawn,
 	)
 	return i, err
+}
+
+const getWatermark = `-- name: GetWatermark :one
+SELECT applied_until FROM watermark
+`
+
+func (q *Queries) GetWatermark(ctx context.Context) (*time.Time, error) {
+	row := q.db.QueryRow(ctx, getWatermark)
+	var applied_until *time.Time
+	err := row.Scan(&applied_until)
+	return applied_until, err
 }
 
 const insertPlaceholders = `-- name: InsertPlaceholders :exec
@@ -149,20 +180,21 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 
 const lockOverdue = `-- name: LockOverdue :many
 SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs
-WHERE status IN ('queued', 'running') AND NOT withdrawn AND first_seen_at < now() - $1::interval
+WHERE status IN ('queued', 'running') AND NOT withdrawn
+    AND first_seen_at < (SELECT applied_until FROM watermark) - $1::interval
 ORDER BY first_seen_at
 LIMIT $2
 FOR UPDATE SKIP LOCKED
 `
 
 type LockOverdueParams struct {
-	Deadline time.Duration
-	MaxRows  int32
+	Age     time.Duration
+	MaxRows int32
 }
 
 // Never waits: a row that another transaction has locked is either not overdue, or being ended by another replica.
 func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job, error) {
-	rows, err := q.db.Query(ctx, lockOverdue, arg.Deadline, arg.MaxRows)
+	rows, err := q.db.Query(ctx, lockOverdue, arg.Age, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

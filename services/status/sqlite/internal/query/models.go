@@ -41,3 +41,8 @@ type Job struct {
 	Report            *string
 	Withdrawn         bool
 }
+
+type Watermark struct {
+	ID           int64
+	AppliedUntil int64
+}

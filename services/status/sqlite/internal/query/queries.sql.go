@@ -11,6 +11,16 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
+const advanceWatermark = `-- name: AdvanceWatermark :exec
+INSERT INTO watermark (id, applied_until) VALUES (1, ?)
+ON CONFLICT (id) DO UPDATE SET applied_until = max(applied_until, excluded.applied_until)
+`
+
+func (q *Queries) AdvanceWatermark(ctx context.Context, appliedUntil int64) error {
+	_, err := q.db.ExecContext(ctx, advanceWatermark, appliedUntil)
+	return err
+}
+
 const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT old.id FROM jobs AS old
@@ -133,6 +143,28 @@ func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
 		&i.Withdrawn,
 	)
 	return i, err
+}
+
+const getWatermark = `-- name: GetWatermark :one
+SELECT applied_until FROM watermark
+`
+
+func (q *Queries) GetWatermark(ctx context.Context) (int64, error) {
+	row := q.db.QueryRowContext(ctx, getWatermark)
+	var applied_until int64
+	err := row.Scan(&applied_until)
+	return applied_until, err
+}
+
+const hasSource = `-- name: HasSource :one
+SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '')
+`
+
+func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error) {
+	row := q.db.QueryRowContext(ctx, hasSource, sourceKey)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many

@@ -1,0 +1,115 @@
+package status_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/services/status/internal/deadline"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
+)
+
+// execute changes the database behind the service's back.
+func execute(t *testing.T, bench *testbench.Bench, statement string) {
+	t.Helper()
+	settings, err := pgx.ParseConfig(bench.DatabaseURL)
+	require.NoError(t, err)
+	settings.Password = bench.DatabasePassword
+	connection, err := pgx.ConnectConfig(t.Context(), settings)
+	require.NoError(t, err)
+	defer connection.Close(t.Context())
+	_, err = connection.Exec(t.Context(), statement)
+	require.NoError(t, err)
+}
+
+// TestBacklogIsNotFoundOnlyWhenApplied polls new jobs from the moment at which the service starts with a backlog: they are
+// unknown for a while, but never not found.
+func TestBacklogIsNotFoundOnlyWhenApplied(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	p, ids := publisher(t, bench), make([]string, 40)
+	channel(t, bench) // declares the queues
+	for i := range ids {
+		ids[i] = newID(t)
+		send(t, p, append([]proto.Message{submitted(ids[i])}, life(ids[i])...)...)
+	}
+	r := start(t, bench, patience, "--batch-size=1")
+	var polling sync.WaitGroup
+	for _, id := range ids {
+		polling.Go(func() {
+			for {
+				got := get(t, r.url+jobapi.Path(id))
+				switch got.StatusCode {
+				case http.StatusOK:
+					return
+				case http.StatusServiceUnavailable:
+					if got.Header.Get("Retry-After") == "" {
+						t.Errorf("no Retry-After")
+					}
+				default:
+					t.Errorf("the poll of an accepted job was answered with %d", got.StatusCode)
+					return
+				}
+			}
+		})
+	}
+	polling.Wait()
+	requireAllSucceeded(t, r, ids)
+	require.Equal(t, http.StatusServiceUnavailable, get(t, r.url+jobapi.Path(newID(t))).StatusCode)
+	require.Equal(t, http.StatusNotFound, get(t, r.url+jobapi.Path("00000000-0000-4000-8000-000000000000")).StatusCode)
+
+	// Later, when the mark behind the backlog has been applied.
+	require.Eventually(t, func() bool {
+		return strings.Contains(string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="status.marked",outcome="applied"}`)
+	}, patience, poll)
+	old := "01981c7e-0000-7000-8000-000000000001"
+	require.Equal(t, http.StatusNotFound, get(t, r.url+jobapi.Path(old)).StatusCode)
+}
+
+// TestSweepDoesNotOvertakeTheBacklog leaves the success of an old job in the queue while the service is down for longer than
+// the deadline.
+func TestSweepDoesNotOvertakeTheBacklog(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	p, old, overdue, oldest := publisher(t, bench), newID(t), newID(t), newID(t)
+	first := start(t, bench, patience).ready(t)
+	send(t, p, submitted(old), submitted(overdue), submitted(oldest))
+	for _, id := range []string{old, overdue, oldest} {
+		require.Eventually(t, func() bool { _, found := first.job(t, id); return found }, patience, poll)
+	}
+	first.stop()
+	execute(t, bench, "UPDATE jobs SET first_seen_at = first_seen_at - interval '2 days'")
+	execute(t, bench, "UPDATE jobs SET first_seen_at = first_seen_at - interval '2 days' WHERE id = '"+oldest+"'")
+	execute(t, bench, "UPDATE watermark SET applied_until = now() - interval '2 days'")
+	for range 20 { // the backlog
+		id := newID(t)
+		send(t, p, append([]proto.Message{submitted(id)}, life(id)...)...)
+	}
+	send(t, p, life(old)...)
+
+	store := postgrestest.Open(t, postgrestest.Config(bench))
+	sweep := &deadline.Sweep{Deadline: 24 * time.Hour, Every: time.Millisecond, Store: store, Log: zap.NewNop()}
+	storetest.Run(t, sweep.Run)
+	failed := func(id string) bool {
+		found, err := store.Job(t.Context(), uuid.MustParse(id))
+		require.NoError(t, err)
+		return found.Status == job.Failed
+	}
+	require.Eventually(t, func() bool { return failed(oldest) }, patience, poll, "it was overdue before the outage")
+	require.False(t, failed(overdue), "its end may be in the queue")
+	second := start(t, bench, patience, "--batch-size=1").ready(t)
+	require.Eventually(t, func() bool { return failed(overdue) }, patience, poll, "its end was not in the queue")
+	require.Equal(t, jobapi.Succeeded, second.ended(t, old).Status)
+}
