@@ -301,20 +301,6 @@ func TestDeadlinesResume(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestOldJobIsNotStarted: the disk is full when the command of an old job arrives.
-func TestOldJobIsNotStarted(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.disk().Store(true)
-	close(b.stopping) // it does not wait for space
-	b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
-		command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
-	})
-	consumer := b.start(copies)
-	require.Equal(t, string(problem.AttemptsExhausted), expect[*conversionv1.ConversionFailed](b).GetFailure().GetCode())
-	b.settled(consumer)
-}
-
 // unconfirmed is a broker that takes commands and does not confirm them.
 type unconfirmed struct {
 	conversion.Publisher
