@@ -12,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/message"
@@ -227,6 +229,27 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 		CorrelationId: unseen.GetJobId(), Body: body,
 	}))
 	require.Equal(t, "deck.pptx", r.ended(t, unseen.GetJobId()).Source.Filename)
+
+	// The dead command of another submission does not end the job.
+	twice := newID(t)
+	one, other := submitted(twice), submitted(twice)
+	one.SubmissionId, other.SubmissionId = uuid.NewString(), uuid.NewString()
+	send(t, p, one, &conversionv1.ConversionStarted{
+		JobId: twice, SubmissionId: one.GetSubmissionId(), Attempt: 1, StartedAt: timestamppb.Now(),
+	})
+	require.Eventually(t, func() bool {
+		read, found := r.job(t, twice)
+		return found && read.Status == jobapi.Running
+	}, patience, poll)
+	for i, command := range []*conversionv1.ConvertRequested{other, one} { // handled in this order
+		body, err := proto.Marshal(command)
+		require.NoError(t, err)
+		require.NoError(t, ch.PublishWithContext(t.Context(), "", rabbitmq.QueueDeadCommands, true, false, amqp.Publishing{
+			Type: string(proto.MessageName(command)), ContentType: "application/protobuf", CorrelationId: twice, Body: body,
+			Headers: amqp.Table{"docmill-attempt": int32(i + 2)},
+		}))
+	}
+	require.EqualValues(t, 3, r.ended(t, twice).Attempt)
 }
 
 // load publishes all messages of jobs from several clients until stop is closed. It returns a function that returns

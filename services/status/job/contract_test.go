@@ -87,7 +87,7 @@ func fill(m protoreflect.Message) {
 func scalar(field protoreflect.FieldDescriptor) protoreflect.Value {
 	switch field.Kind() {
 	case protoreflect.StringKind:
-		if field.Name() == "job_id" {
+		if field.Name() == "job_id" || field.Name() == "submission_id" {
 			return protoreflect.ValueOfString(uuid.UUID(id).String())
 		}
 		return protoreflect.ValueOfString("text")

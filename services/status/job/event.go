@@ -2,6 +2,7 @@ package job
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,8 +34,9 @@ func Apply(j Job, e Event) (Job, Change) {
 	}
 	j.Version++
 	return j, Change{
-		Any:   true,
-		State: j.Status != before.Status || j.Attempt != before.Attempt || j.Visible() != before.Visible(),
+		Any: true,
+		State: j.Status != before.Status || j.Attempt != before.Attempt || j.Visible() != before.Visible() ||
+			j.SubmissionID != before.SubmissionID,
 	}
 }
 
@@ -44,30 +46,92 @@ type ID uuid.UUID
 // Job returns the id.
 func (id ID) Job() uuid.UUID { return uuid.UUID(id) }
 
+// change applies an event of a submission to the record of that submission, and reports whether there was anything to
+// change. An event that names no submission changes all records.
+func (j *Job) change(submission uuid.UUID, apply func(*Record) bool) bool {
+	var changed bool
+	switch {
+	case submission == uuid.Nil:
+		changed = apply(&j.Record)
+		j.Others = slices.Clone(j.Others)
+		for i := range j.Others {
+			changed = apply(&j.Others[i]) || changed
+		}
+	case submission == j.SubmissionID, j.SubmissionID == uuid.Nil:
+		if changed = apply(&j.Record); changed {
+			j.SubmissionID = submission
+		}
+	case j.final():
+		return false // the result of another submission is that of another document
+	default:
+		changed = j.changeOther(submission, apply)
+	}
+	j.choose()
+	return changed
+}
+
+func (j *Job) changeOther(submission uuid.UUID, apply func(*Record) bool) bool {
+	j.Others = slices.Clone(j.Others)
+	i := slices.IndexFunc(j.Others, func(r Record) bool { return r.SubmissionID == submission })
+	if i < 0 {
+		i = len(j.Others)
+		j.Others = append(j.Others, Record{SubmissionID: submission, Status: Queued})
+	}
+	return apply(&j.Others[i])
+}
+
+// choose makes the first submission that is attempted that of the job. Until then clients see the first one that was
+// recorded. It may never be attempted: the queue of the events may have received it, and the queue of the commands not.
+func (j *Job) choose() {
+	if !j.final() {
+		i := slices.IndexFunc(j.Others, Record.final)
+		if i < 0 && !j.Visible() {
+			i = slices.IndexFunc(j.Others, Record.Visible)
+		}
+		if i >= 0 {
+			j.Others = slices.Clone(j.Others)
+			j.Record, j.Others[i] = j.Others[i], j.Record
+		}
+	}
+	if j.final() {
+		j.Others = nil
+	}
+}
+
 // Submitted means that a job was accepted. It may arrive after any other event of the job.
 type Submitted struct {
 	ID
 
-	Submission Submission
+	// SubmissionID is uuid.Nil if the gateway is older than the field.
+	SubmissionID uuid.UUID
+	Submission   Submission
 }
 
-func (e Submitted) apply(j *Job) bool {
-	if j.Submission != nil {
+func (e Submitted) apply(j *Job) bool { return j.change(e.SubmissionID, e.record) }
+
+func (e Submitted) record(r *Record) bool {
+	if r.Submission != nil {
 		return false
 	}
-	j.Submission = &e.Submission
+	r.Submission = &e.Submission
 	return true
 }
 
 // Withdrawn means that the submission was rejected, and that the client knows of no job. It may arrive before Submitted.
 // A job of which any event other than Submitted is known has a command after all, and is not withdrawn.
-type Withdrawn struct{ ID }
+type Withdrawn struct {
+	ID
 
-func (Withdrawn) apply(j *Job) bool {
-	if j.Withdrawn || j.Attempt > 0 || j.Status.Terminal() {
+	SubmissionID uuid.UUID
+}
+
+func (e Withdrawn) apply(j *Job) bool { return j.change(e.SubmissionID, e.withdraw) }
+
+func (Withdrawn) withdraw(r *Record) bool {
+	if r.Withdrawn || r.Attempt > 0 || r.Status.Terminal() {
 		return false
 	}
-	j.Withdrawn = true
+	r.Withdrawn = true
 	return true
 }
 
@@ -76,7 +140,9 @@ func (Withdrawn) apply(j *Job) bool {
 type AttemptUpdated struct {
 	ID
 
-	Attempt int32
+	// SubmissionID is uuid.Nil if the converter is older than the field.
+	SubmissionID uuid.UUID
+	Attempt      int32
 	// At orders the updates of one attempt. An attempt whose worker died is run again under the same number, from the
 	// beginning; so the later update counts, not the one with more progress.
 	At time.Time
@@ -88,35 +154,37 @@ type AttemptUpdated struct {
 	Percent int32
 }
 
-// apply takes the maximum of what is known and e in a total order. Therefore the order and number of calls do not
+func (e AttemptUpdated) apply(j *Job) bool { return j.change(e.SubmissionID, e.advance) }
+
+// advance takes the maximum of what is known and e in a total order. Therefore the order and number of calls do not
 // matter.
-func (e AttemptUpdated) apply(j *Job) bool {
-	if j.Status.Terminal() || e.Attempt < j.Attempt {
+func (e AttemptUpdated) advance(r *Record) bool {
+	if r.Status.Terminal() || e.Attempt < r.Attempt {
 		return false
 	}
-	newer := e.compare(*j) > 0
-	if e.Attempt > j.Attempt {
-		j.StartedAt = time.Time{} // it belonged to an earlier attempt
+	newer := e.compare(*r) > 0
+	if e.Attempt > r.Attempt {
+		r.StartedAt = time.Time{} // it belonged to an earlier attempt
 	}
-	started := e.Starts && e.At.After(j.StartedAt)
+	started := e.Starts && e.At.After(r.StartedAt)
 	if started {
-		j.StartedAt = e.At
+		r.StartedAt = e.At
 	}
 	if newer {
-		j.Attempt, j.UpdatedAt, j.Status, j.Phase, j.Percent = e.Attempt, e.At, e.Status, e.Phase, e.Percent
-		j.Withdrawn = false
+		r.Attempt, r.UpdatedAt, r.Status, r.Phase, r.Percent = e.Attempt, e.At, e.Status, e.Phase, e.Percent
+		r.Withdrawn = false
 	}
 	return newer || started
 }
 
-// compare orders e against the update that j has seen last. Two updates that compare as equal have the same contents.
-func (e AttemptUpdated) compare(j Job) int {
+// compare orders e against the update that r has seen last. Two updates that compare as equal have the same contents.
+func (e AttemptUpdated) compare(r Record) int {
 	return cmp.Or(
-		cmp.Compare(e.Attempt, j.Attempt),
-		e.At.Compare(j.UpdatedAt),
-		cmp.Compare(rank(e.Status), rank(j.Status)),
-		cmp.Compare(e.Phase, j.Phase),
-		cmp.Compare(e.Percent, j.Percent),
+		cmp.Compare(e.Attempt, r.Attempt),
+		e.At.Compare(r.UpdatedAt),
+		cmp.Compare(rank(e.Status), rank(r.Status)),
+		cmp.Compare(e.Phase, r.Phase),
+		cmp.Compare(e.Percent, r.Percent),
 	)
 }
 
@@ -133,6 +201,9 @@ func rank(s Status) int {
 type Ended struct {
 	ID
 
+	// SubmissionID is uuid.Nil if the converter is older than the field, or if the end is that of any submission, as at the
+	// deadline.
+	SubmissionID uuid.UUID
 	// Status is Succeeded or Failed.
 	Status Status
 	// Attempt is the one that ended the job; 0 if the end does not come from an attempt.
@@ -148,7 +219,7 @@ type Ended struct {
 	Report *Report
 }
 
-// Fail returns the event with which the status service itself ends a job now.
+// Fail returns the event with which the status service itself ends a job now, whichever submission it has.
 func Fail(id uuid.UUID, attempt int32, cause *problem.Error) Ended {
 	failure := cause.Failure()
 	return Ended{
@@ -158,16 +229,18 @@ func Fail(id uuid.UUID, attempt int32, cause *problem.Error) Ended {
 	}
 }
 
-func (e Ended) apply(j *Job) bool {
-	if j.Status.Terminal() {
+func (e Ended) apply(j *Job) bool { return j.change(e.SubmissionID, e.end) }
+
+func (e Ended) end(r *Record) bool {
+	if r.Status.Terminal() {
 		return false
 	}
-	j.Status, j.Withdrawn = e.Status, false
-	j.Attempt = max(j.Attempt, e.Attempt) // clients never see it go back
+	r.Status, r.Withdrawn = e.Status, false
+	r.Attempt = max(r.Attempt, e.Attempt) // clients never see it go back
 	if !e.StartedAt.IsZero() {
-		j.StartedAt = e.StartedAt
+		r.StartedAt = e.StartedAt
 	}
-	j.FinishedAt, j.Result, j.Warnings, j.Failure, j.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
-	j.UpdatedAt, j.Phase, j.Percent = time.Time{}, NoPhase, 0
+	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
+	r.UpdatedAt, r.Phase, r.Percent = time.Time{}, NoPhase, 0
 	return true
 }

@@ -324,5 +324,176 @@ func TestEndIsFinalAndVersionCountsChanges(t *testing.T) {
 func equal(a, b job.Job) bool {
 	return a.Status == b.Status && a.Attempt == b.Attempt && a.UpdatedAt.Equal(b.UpdatedAt) && a.Phase == b.Phase &&
 		a.Percent == b.Percent && a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
-		a.Withdrawn == b.Withdrawn && a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil)
+		a.Withdrawn == b.Withdrawn && a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil) &&
+		a.SubmissionID == b.SubmissionID
+}
+
+// of returns the event as one of a submission.
+func of(submission uuid.UUID, event job.Event) job.Event {
+	switch e := event.(type) {
+	case job.Submitted:
+		e.SubmissionID = submission
+		e.Submission.Filename = submission.String()
+		return e
+	case job.Withdrawn:
+		e.SubmissionID = submission
+		return e
+	case job.AttemptUpdated:
+		e.SubmissionID = submission
+		return e
+	case job.Ended:
+		e.SubmissionID = submission
+		return e
+	default:
+		return event
+	}
+}
+
+func submissionOf(event job.Event) uuid.UUID {
+	switch e := event.(type) {
+	case job.Submitted:
+		return e.SubmissionID
+	case job.Withdrawn:
+		return e.SubmissionID
+	case job.AttemptUpdated:
+		return e.SubmissionID
+	case job.Ended:
+		return e.SubmissionID
+	default:
+		return uuid.Nil
+	}
+}
+
+var (
+	one   = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	other = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+)
+
+func TestSubmissions(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		events   []job.Event
+		recorded uuid.UUID
+		status   job.Status
+		attempt  int32
+		hidden   bool
+	}{
+		"the first submission is shown": {
+			events:   []job.Event{of(one, submitted), of(other, submitted)},
+			recorded: one, status: job.Queued,
+		},
+		"the first submission that is attempted stays": {
+			events: []job.Event{
+				of(one, submitted), of(other, submitted), of(other, started(1, 1)), of(one, started(2, 2)), of(one, succeeded(2, 3)),
+			},
+			recorded: other, status: job.Running, attempt: 1,
+		},
+		"an end of another submission has no effect": {
+			events:   []job.Event{of(one, submitted), of(one, started(1, 1)), of(other, submitted), of(other, failed(2, 1))},
+			recorded: one, status: job.Running, attempt: 1,
+		},
+		"a late end of another submission has no effect": {
+			events:   []job.Event{of(one, succeeded(1, 1)), of(one, submitted), of(other, submitted), of(other, failed(2, 1))},
+			recorded: one, status: job.Succeeded, attempt: 1,
+		},
+		"an end waits for its submission": {
+			events:   []job.Event{of(one, failed(1, 1)), of(other, succeeded(2, 2)), of(other, submitted), of(one, submitted)},
+			recorded: other, status: job.Succeeded, attempt: 2,
+		},
+		"nothing is known about the submission that is recorded": {
+			events:   []job.Event{of(one, failed(1, 1)), of(other, submitted)},
+			recorded: other, status: job.Queued,
+		},
+		"an end that names no submission": {
+			events:   []job.Event{of(one, started(1, 1)), of(other, started(2, 1)), failed(3, 2), of(other, submitted)},
+			recorded: other, status: job.Failed, attempt: 3,
+		},
+		"a withdrawn submission makes room": {
+			events:   []job.Event{of(one, submitted), of(one, withdrawn), of(other, submitted)},
+			recorded: other, status: job.Queued,
+		},
+		"a submission that is withdrawn late makes room": {
+			events:   []job.Event{of(one, submitted), of(other, submitted), of(one, withdrawn)},
+			recorded: other, status: job.Queued,
+		},
+		"a withdrawal does not hide another submission": {
+			events:   []job.Event{of(one, submitted), of(other, withdrawn), of(other, submitted)},
+			recorded: one, status: job.Queued,
+		},
+		"all are withdrawn": {
+			events:   []job.Event{of(one, submitted), of(other, submitted), of(other, withdrawn), of(one, withdrawn)},
+			recorded: one, status: job.Queued, hidden: true,
+		},
+		"a submission that an older replica has recorded without its id": {
+			events:   []job.Event{submitted, of(one, started(1, 1)), of(other, failed(1, 1)), of(one, succeeded(1, 2))},
+			recorded: one, status: job.Succeeded, attempt: 1,
+		},
+		"a submission of an older gateway": {
+			events: []job.Event{started(1, 1), submitted, failed(1, 2)},
+			status: job.Failed, attempt: 1,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := after(test.events...)
+			require.Equal(t, test.recorded, j.SubmissionID)
+			require.Equal(t, test.status, j.Status)
+			require.Equal(t, test.attempt, j.Attempt)
+			require.Equal(t, !test.hidden, j.Visible())
+		})
+	}
+}
+
+// ofSubmissions draws the events of several submissions under one id.
+func ofSubmissions(t *rapid.T) []job.Event {
+	var history []job.Event
+	for _, submission := range []uuid.UUID{one, other, uuid.MustParse("00000000-0000-4000-8000-000000000003")} {
+		events := slices.Concat(
+			[]job.Event{submitted},
+			rapid.SliceOfN(update(), 0, 4).Draw(t, "updates"), rapid.SliceOfN(end(), 0, 2).Draw(t, "ends"),
+		)
+		if rapid.Bool().Draw(t, "withdrawn") {
+			events = append(events, withdrawn)
+		}
+		for _, event := range events {
+			history = append(history, of(submission, event))
+		}
+	}
+	return shuffle(t, history, "events")
+}
+
+// TestJobIsThatOfOneSubmission: in any order, the job is the fold of the events of one submission, as if there were no
+// other one. It is one that clients see if there is any, and stays the same once it was attempted.
+func TestJobIsThatOfOneSubmission(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		j := job.New(uuid.UUID(id))
+		own := map[uuid.UUID]job.Job{}
+		for i, event := range ofSubmissions(t) {
+			before := j
+			var change job.Change
+			j, change = job.Apply(j, event)
+			require.Equal(t, change.Any, j.Version == before.Version+1)
+			submission, found := own[submissionOf(event)]
+			if !found {
+				submission = job.New(uuid.UUID(id))
+			}
+			own[submissionOf(event)], _ = job.Apply(submission, event)
+
+			require.Equal(t, own[j.SubmissionID].Record, j.Record, "step %d", i)
+			if before.Visible() {
+				require.True(t, j.Visible() || submissionOf(event) == before.SubmissionID, "step %d", i)
+				if before.Attempt > 0 || before.Status.Terminal() {
+					require.Equal(t, before.SubmissionID, j.SubmissionID, "step %d", i)
+				}
+			}
+			for _, alone := range own {
+				require.True(t, j.Visible() || !alone.Visible(), "step %d", i)
+				require.True(t, j.Attempt > 0 || j.Status.Terminal() || !alone.Visible() || alone.Attempt == 0 && !alone.Status.Terminal(),
+					"step %d: a submission is converted, and another one, which may never be, is shown", i)
+			}
+		}
+		require.Equal(t, j.SubmissionID.String(), j.Submission.Filename)
+	})
 }

@@ -45,9 +45,19 @@ type Job struct {
 	ID uuid.UUID
 	// Version counts the changes: equal versions of a job have equal contents.
 	Version int64
-	// Submission is nil in a placeholder: a job of which only later events are known yet. Clients do not see placeholders.
+	// Record is that of the job's submission.
+	Record
+	// Others are the records of further submissions under the same id, until one of them is known to be the job's.
+	Others []Record
+}
+
+// Record is what is known about one submission and its conversion.
+type Record struct {
+	// SubmissionID is uuid.Nil if no event has named one, as those of older gateways and converters do not.
+	SubmissionID uuid.UUID
+	// Submission is nil in a placeholder: only later events are known yet. Clients do not see placeholders.
 	Submission *Submission
-	// Withdrawn is set if the submission was rejected and nothing else is known of the job. Clients do not see it.
+	// Withdrawn is set if the submission was rejected and nothing else is known of it. Clients do not see it.
 	Withdrawn bool
 	Status    Status
 	// Attempt counts from 1; it is 0 before the first attempt is known.
@@ -67,11 +77,15 @@ type Job struct {
 }
 
 // New returns a placeholder: a job of which nothing is known but its id.
-func New(id uuid.UUID) Job { return Job{ID: id, Status: Queued} }
+func New(id uuid.UUID) Job { return Job{ID: id, Record: Record{Status: Queued}} }
 
 // Visible reports whether clients may see the job, which is the case once its submission is known, unless that was
 // withdrawn.
-func (j Job) Visible() bool { return j.Submission != nil && !j.Withdrawn }
+func (r Record) Visible() bool { return r.Submission != nil && !r.Withdrawn }
+
+// final reports whether the submission is the job's for good: it is known, and a converter has its command, or it has
+// ended.
+func (r Record) final() bool { return r.Visible() && (r.Attempt > 0 || r.Status.Terminal()) }
 
 // Submission is what the client requested, and when.
 type Submission struct {

@@ -56,20 +56,23 @@ func (r *reader) read(message proto.Message) Event {
 		return r.submitted(m)
 	case *conversionv1.SubmissionWithdrawn:
 		r.requiredTime("withdrawn_at", m.GetWithdrawnAt())
-		return Withdrawn{ID: r.id(m.GetJobId())}
+		return Withdrawn{ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId())}
 	case *conversionv1.ConversionStarted:
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("started_at", m.GetStartedAt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			At:     r.requiredTime("started_at", m.GetStartedAt()),
 			Starts: true, Status: Running,
 		}
 	case *conversionv1.ConversionProgressed:
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("progressed_at", m.GetProgressedAt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			At:     r.requiredTime("progressed_at", m.GetProgressedAt()),
 			Status: Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
 		}
 	case *conversionv1.ConversionRetried:
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), Attempt: r.attempt(m.GetAttempt()), At: r.requiredTime("retried_at", m.GetRetriedAt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			At:     r.requiredTime("retried_at", m.GetRetriedAt()),
 			Status: Queued,
 		}
 	case *conversionv1.ConversionSucceeded:
@@ -89,7 +92,7 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 	r.requiref(source.GetSize() > 0, "source.size is %d", source.GetSize())
 	r.requiref(len(source.GetSha256()) == sha256.Size, "source.sha256 has %d bytes", len(source.GetSha256()))
 	r.requiref(m.GetTarget().GetFormat() != "", "target.format is empty")
-	return Submitted{ID: r.id(m.GetJobId()), Submission: Submission{
+	return Submitted{ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Submission: Submission{
 		RequestedAt: r.requiredTime("requested_at", m.GetRequestedAt()),
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
@@ -107,7 +110,8 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 		warnings = append(warnings, Warning{Code: text(w.GetCode()), Detail: text(w.GetDetail())})
 	}
 	return Ended{
-		ID: r.id(m.GetJobId()), Status: Succeeded, Attempt: r.attempt(m.GetAttempt()),
+		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Status: Succeeded,
+		Attempt:   r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
 		Result: &Result{
 			ObjectKey: text(result.GetObjectKey()), ContentType: text(result.GetContentType()), Size: result.GetSize(),
@@ -121,7 +125,8 @@ func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 	failure := m.GetFailure()
 	r.requiref(failure.GetCode() != "", "failure.code is empty")
 	return Ended{
-		ID: r.id(m.GetJobId()), Status: Failed, Attempt: r.attempt(m.GetAttempt()),
+		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Status: Failed,
+		Attempt:   r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
 		Failure: &Failure{
 			Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable(),
@@ -134,6 +139,16 @@ func (r *reader) id(canonical string) ID {
 	id, err := ParseID(canonical)
 	r.requiref(err == nil, "job_id: %w", err)
 	return ID(id)
+}
+
+// submissionID reads the id of a submission, which messages of older publishers do not have.
+func (r *reader) submissionID(canonical string) uuid.UUID {
+	if canonical == "" {
+		return uuid.Nil
+	}
+	id, err := ParseID(canonical)
+	r.requiref(err == nil, "submission_id: %w", err)
+	return id
 }
 
 func (r *reader) attempt(n int32) int32 {

@@ -19,7 +19,7 @@ import (
 
 func request() *conversionv1.ConvertRequested {
 	return &conversionv1.ConvertRequested{
-		JobId: uuid.UUID(id).String(), RequestedAt: timestamppb.New(noon),
+		JobId: uuid.UUID(id).String(), SubmissionId: one.String(), RequestedAt: timestamppb.New(noon),
 		Source: &conversionv1.Source{
 			ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
 			Sha256: bytes.Repeat([]byte{7}, 32),
@@ -41,7 +41,7 @@ func TestRead(t *testing.T) {
 		message proto.Message
 		want    job.Event
 	}{
-		"submitted": {request(), job.Submitted{ID: id, Submission: job.Submission{
+		"submitted": {request(), job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
 			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 		}}},
@@ -50,40 +50,46 @@ func TestRead(t *testing.T) {
 				Pages: new("1-3\x00"), PdfUa: new(false), ImageQuality: new(int32(80)), PdfA: conversionv1.PdfA_PDF_A_2B,
 				Notes: 99,
 			}),
-			job.Submitted{ID: id, Submission: job.Submission{
+			job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
 				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
 				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
 			}},
 		},
 		"withdrawn": {
-			&conversionv1.SubmissionWithdrawn{JobId: jobID, WithdrawnAt: timestamppb.New(at(1))},
-			job.Withdrawn{ID: id},
+			&conversionv1.SubmissionWithdrawn{JobId: jobID, SubmissionId: one.String(), WithdrawnAt: timestamppb.New(at(1))},
+			job.Withdrawn{ID: id, SubmissionID: one},
 		},
-		"started": {
+		"started, by a converter without submission ids": {
 			&conversionv1.ConversionStarted{JobId: jobID, Attempt: 2, StartedAt: timestamppb.New(at(1))},
 			job.AttemptUpdated{ID: id, Attempt: 2, At: at(1), Starts: true, Status: job.Running},
 		},
+		"started": {
+			&conversionv1.ConversionStarted{
+				JobId: jobID, SubmissionId: one.String(), Attempt: 2, StartedAt: timestamppb.New(at(1)),
+			},
+			job.AttemptUpdated{ID: id, SubmissionID: one, Attempt: 2, At: at(1), Starts: true, Status: job.Running},
+		},
 		"progressed, out of range": {
 			&conversionv1.ConversionProgressed{
-				JobId: jobID, Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1)),
+				JobId: jobID, SubmissionId: one.String(), Attempt: 1, Phase: 99, Percent: 130, ProgressedAt: timestamppb.New(at(1)),
 			},
-			job.AttemptUpdated{ID: id, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
+			job.AttemptUpdated{ID: id, SubmissionID: one, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
 		},
 		"retried": {
-			&conversionv1.ConversionRetried{JobId: jobID, Attempt: 1, RetriedAt: timestamppb.New(at(1))},
-			job.AttemptUpdated{ID: id, Attempt: 1, At: at(1), Status: job.Queued},
+			&conversionv1.ConversionRetried{JobId: jobID, SubmissionId: one.String(), Attempt: 1, RetriedAt: timestamppb.New(at(1))},
+			job.AttemptUpdated{ID: id, SubmissionID: one, Attempt: 1, At: at(1), Status: job.Queued},
 		},
 		"succeeded": {
 			&conversionv1.ConversionSucceeded{
-				JobId: jobID, Attempt: 1, FinishedAt: timestamppb.New(at(3)),
+				JobId: jobID, SubmissionId: one.String(), Attempt: 1, FinishedAt: timestamppb.New(at(3)),
 				Result: &conversionv1.Result{
 					ObjectKey: "result", ContentType: "application/pdf", Size: 9, Sha256: bytes.Repeat([]byte{8}, 32), Pages: 8,
 				},
 				Warnings: []*conversionv1.Warning{{Code: "font-substituted", Detail: "A → B"}},
 			},
 			job.Ended{
-				ID: id, Status: job.Succeeded, Attempt: 1, FinishedAt: at(3),
+				ID: id, SubmissionID: one, Status: job.Succeeded, Attempt: 1, FinishedAt: at(3),
 				Result: &job.Result{
 					ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8,
 				},
@@ -92,7 +98,7 @@ func TestRead(t *testing.T) {
 		},
 		"failed, with a byte that PostgreSQL cannot store": {
 			&conversionv1.ConversionFailed{
-				JobId: jobID, Attempt: 1, StartedAt: timestamppb.New(at(2)), FinishedAt: timestamppb.New(at(3)),
+				JobId: jobID, SubmissionId: one.String(), Attempt: 1, StartedAt: timestamppb.New(at(2)), FinishedAt: timestamppb.New(at(3)),
 				Failure: &conversionv1.Failure{Code: "engine-crashed", Detail: "a\x00b", Retryable: true},
 				Report: &conversionv1.Report{
 					Engine: "LibreOffice 7.4.7.2", Fetch: durationpb.New(12345 * time.Microsecond), Queued: durationpb.New(0),
@@ -102,7 +108,7 @@ func TestRead(t *testing.T) {
 				},
 			},
 			job.Ended{
-				ID: id, Status: job.Failed, Attempt: 1, StartedAt: at(2), FinishedAt: at(3),
+				ID: id, SubmissionID: one, Status: job.Failed, Attempt: 1, StartedAt: at(2), FinishedAt: at(3),
 				Failure: &job.Failure{Code: "engine-crashed", Detail: "ab", Retryable: true},
 				Report: &job.Report{
 					Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Fetch: new(0.012), Queued: new(0.0)},
@@ -140,9 +146,10 @@ func TestReadReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	message := request()
 	message.JobId, message.RequestedAt, message.Source.Size = "{01981c7e-0000-7000-8000-000000000001}", nil, 0
+	message.SubmissionId = "x"
 	_, err := job.Read(message)
 	require.ErrorIs(t, err, job.ErrInvalid)
-	for _, part := range []string{"job_id", "requested_at", "source.size", "ConvertRequested"} {
+	for _, part := range []string{"job_id", "submission_id", "requested_at", "source.size", "ConvertRequested"} {
 		require.ErrorContains(t, err, part)
 	}
 }

@@ -77,20 +77,23 @@ func TestRowsOfEarlierReleasesAreRead(t *testing.T) {
 	found, err := store.Job(t.Context(), uuid.MustParse("01981c7e-0000-7000-8000-000000000001"))
 	require.NoError(t, err)
 	require.Equal(t, job.Job{
-		ID: uuid.MustParse("01981c7e-0000-7000-8000-000000000001"), Version: 4, Status: job.Succeeded, Attempt: 2,
-		StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2*time.Second + 3*time.Microsecond),
-		Submission: &job.Submission{
-			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-			SHA256: []byte{1, 2}, TargetFormat: "pdf", Tag: "mine",
-			Options: map[string]any{"pages": "1-3", "pdf_ua": true, "image_quality": 80.0},
-		},
-		Result:   &job.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: []byte{3, 4}, Pages: 8},
-		Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
-		Report: &job.Report{
-			Engine:       "LibreOffice 7.4.7.2",
-			Seconds:      job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
-			Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
-			BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+		ID: uuid.MustParse("01981c7e-0000-7000-8000-000000000001"), Version: 4,
+		Record: job.Record{
+			Submission: &job.Submission{
+				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+				SHA256: []byte{1, 2}, TargetFormat: "pdf", Tag: "mine",
+				Options: map[string]any{"pages": "1-3", "pdf_ua": true, "image_quality": 80.0},
+			},
+			Status: job.Succeeded, Attempt: 2,
+			StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(2*time.Second + 3*time.Microsecond),
+			Result:   &job.Result{ObjectKey: "result", ContentType: "application/pdf", Size: 9, SHA256: []byte{3, 4}, Pages: 8},
+			Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
+			Report: &job.Report{
+				Engine:       "LibreOffice 7.4.7.2",
+				Seconds:      job.Seconds{Queued: new(0.0), Fetch: new(0.003), Load: new(0.062), Export: new(0.25), Store: new(1.5)},
+				Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+				BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+			},
 		},
 	}, found)
 }
@@ -122,7 +125,7 @@ func TestMigrationsRunConcurrently(t *testing.T) {
 	connection := postgrestest.Connect(t, settings)
 	var version int
 	require.NoError(t, connection.QueryRow(t.Context(), "SELECT version FROM schema_version").Scan(&version))
-	require.Equal(t, 4, version)
+	require.Equal(t, 5, version)
 	// A replica of this version that starts after a newer one has migrated keeps working.
 	_, err := connection.Exec(t.Context(), "UPDATE schema_version SET version = 99")
 	require.NoError(t, err)

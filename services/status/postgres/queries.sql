@@ -59,7 +59,9 @@ UPDATE jobs SET
     failure_code = @failure_code,
     failure_detail = @failure_detail,
     failure_retryable = @failure_retryable,
-    report = @report
+    report = @report,
+    submission_id = @submission_id,
+    other_submissions = @other_submissions
 WHERE id = @id;
 
 -- name: Notify :exec

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/docmill/docmill/services/status/internal/stored"
 	"github.com/docmill/docmill/services/status/job"
@@ -22,14 +25,19 @@ func fromRows(rows []query.Job) ([]job.Job, error) {
 
 func fromRow(row query.Job) (job.Job, error) {
 	report, err := stored.ToReport(row.Report)
-	if err != nil {
+	others, otherErr := stored.ToRecords(row.OtherSubmissions)
+	if err := errors.Join(err, otherErr); err != nil {
 		return job.Job{}, fmt.Errorf("read the job %s: %w", row.ID, err)
 	}
 	j := job.Job{
-		ID: row.ID, Version: row.Version, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
-		UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
-		StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
-		Warnings: stored.ToWarnings(row.Warnings), Report: report,
+		ID: row.ID, Version: row.Version,
+		Record: job.Record{
+			SubmissionID: row.SubmissionID.UUID, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
+			UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
+			StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
+			Warnings: stored.ToWarnings(row.Warnings), Report: report,
+		},
+		Others: others,
 	}
 	if row.RequestedAt != nil {
 		j.Submission = &job.Submission{
@@ -58,6 +66,8 @@ func toRow(j job.Job) query.WriteJobParams {
 		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
 		StartedAt: toNullable(j.StartedAt), FinishedAt: toNullable(j.FinishedAt),
 		Warnings: stored.FromWarnings(j.Warnings), Report: stored.FromReport(j.Report),
+		SubmissionID:     uuid.NullUUID{UUID: j.SubmissionID, Valid: j.SubmissionID != uuid.Nil},
+		OtherSubmissions: stored.FromRecords(j.Others),
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = toNullable(s.RequestedAt)

@@ -14,17 +14,29 @@ import (
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
-// Files returns the keys of the files that a job refers to: its source, and its result if it has succeeded. They are
-// empty if there is no such job or file. The tables must be up to date; the store need not run.
-func (s *Store) Files(ctx context.Context, id uuid.UUID) (source, result string, err error) {
-	row, err := query.New(s.db.Reader()).GetFiles(ctx, id[:])
+// Files returns the keys of the documents and results that a job refers to, or may refer to once it is known which
+// submission it belongs to. The tables must be up to date; the store need not run.
+func (s *Store) Files(ctx context.Context, id uuid.UUID) (sources, results []string, err error) {
+	row, err := query.New(s.db.Reader()).GetJob(ctx, id[:])
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", "", nil
+		return nil, nil, nil
+	}
+	var j job.Job
+	if err == nil {
+		j, err = fromRow(row)
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("read the files of job %s: %w", id, sqlite.Classify(err))
+		return nil, nil, fmt.Errorf("read the files of job %s: %w", id, sqlite.Classify(err))
 	}
-	return row.SourceKey, row.ResultKey, nil
+	for _, record := range append(j.Others, j.Record) {
+		if record.Submission != nil {
+			sources = append(sources, record.Submission.ObjectKey)
+		}
+		if record.Result != nil {
+			results = append(results, record.Result.ObjectKey)
+		}
+	}
+	return sources, results, nil
 }
 
 // HasSource reports whether a job refers to a document with this key. The tables must be up to date; the store need not run.

@@ -4,9 +4,6 @@ SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0;
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = ?;
 
--- name: GetFiles :one
-SELECT source_key, result_key FROM jobs WHERE id = ?;
-
 -- name: HasSource :one
 SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '');
 
@@ -37,13 +34,13 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report, withdrawn
+    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -73,7 +70,9 @@ INSERT INTO jobs (
     failure_detail = excluded.failure_detail,
     failure_retryable = excluded.failure_retryable,
     report = excluded.report,
-    withdrawn = excluded.withdrawn;
+    withdrawn = excluded.withdrawn,
+    submission_id = excluded.submission_id,
+    other_submissions = excluded.other_submissions;
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;

@@ -19,9 +19,15 @@ import (
 
 func fromRow(row query.Job) (job.Job, error) {
 	j := job.Job{
-		ID: uuid.UUID(row.ID), Version: row.Version, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
-		UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
-		StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
+		ID: uuid.UUID(row.ID), Version: row.Version,
+		Record: job.Record{
+			Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
+			UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
+			StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
+		},
+	}
+	if row.SubmissionID != nil {
+		j.SubmissionID = uuid.UUID(row.SubmissionID)
 	}
 	if row.RequestedAt != nil {
 		j.Submission = &job.Submission{
@@ -51,7 +57,8 @@ func fromRow(row query.Job) (job.Job, error) {
 func decodeInto(j *job.Job, row query.Job) error {
 	var warnings []stored.Warning
 	var report *stored.Report
-	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report))
+	var others []stored.Record
+	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report), decode(row.OtherSubmissions, &others))
 	if j.Submission != nil {
 		err = errors.Join(err, decode(row.TargetOptions, &j.Submission.Options))
 	}
@@ -59,8 +66,10 @@ func decodeInto(j *job.Job, row query.Job) error {
 		return err
 	}
 	j.Warnings = stored.ToWarnings(warnings)
-	j.Report, err = stored.ToReport(report)
-	return err
+	var reportErr, othersErr error
+	j.Report, reportErr = stored.ToReport(report)
+	j.Others, othersErr = stored.ToRecords(others)
+	return errors.Join(reportErr, othersErr)
 }
 
 func decode(column *string, into any) error {
@@ -83,6 +92,12 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 	}
 	if report := stored.FromReport(j.Report); report != nil {
 		row.Report = e.json(report)
+	}
+	if j.SubmissionID != uuid.Nil {
+		row.SubmissionID = j.SubmissionID[:]
+	}
+	if others := stored.FromRecords(j.Others); others != nil {
+		row.OtherSubmissions = e.json(others)
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = toMicroseconds(s.RequestedAt)

@@ -113,11 +113,14 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	path := t.TempDir()
 	dir, err := open(t, path)
 	require.NoError(t, err)
-	finished, pending, reported := uuid.New(), uuid.New(), uuid.New()
+	finished, pending, reported, placeholder := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	sources := []string{sourceKey(finished), sourceKey(pending), sourceKey(reported)}
 	keep := map[*directory.Bucket][]string{
 		dir.Sources: sources,
-		dir.Results: {finished.String() + "/won.pdf", reported.String() + "/reported.pdf"},
+		dir.Results: {
+			finished.String() + "/won.pdf", reported.String() + "/reported.pdf",
+			placeholder.String() + "/one.pdf", placeholder.String() + "/other.pdf",
+		},
 	}
 	orphans := map[*directory.Bucket][]string{
 		dir.Sources: {finished.String(), uuid.NewString(), "what.is.this"},
@@ -130,19 +133,24 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 			}
 		}
 	}
-	apply(t, dir, submitted(finished), job.Ended{
-		ID: job.ID(finished), Status: job.Succeeded, FinishedAt: time.Now(),
-		Result: &job.Result{ObjectKey: finished.String() + "/won.pdf", Size: 7, SHA256: make([]byte, 32)},
-	}, submitted(reported))
+	succeeded := func(id, submission uuid.UUID, result string) job.Event {
+		return job.Ended{
+			ID: job.ID(id), SubmissionID: submission, Status: job.Succeeded, FinishedAt: time.Now(),
+			Result: &job.Result{ObjectKey: id.String() + result, Size: 7, SHA256: make([]byte, 32)},
+		}
+	}
+	apply(t, dir, submitted(finished), succeeded(finished, uuid.Nil, "/won.pdf"), submitted(reported),
+		succeeded(placeholder, uuid.New(), "/one.pdf"), succeeded(placeholder, uuid.New(), "/other.pdf"))
 	publish(t, dir, pending, &conversionv1.ConvertRequested{
 		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: sourceKey(pending)},
 	})
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
 		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
+	const problems = 3 + 3 + 1 // the orphans, and a placeholder that has ended
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 6)
+	require.Len(t, report.Problems, problems)
 	require.Equal(t, 3, report.Messages, "the command twice, and the event")
 
 	require.NoError(t, dir.Close())
@@ -150,23 +158,27 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 6, "nothing is deleted after a clean stop")
+	require.Len(t, report.Problems, problems, "nothing is deleted after a clean stop")
 
 	kill(t, dir, path)
 	reading, err := datadir.OpenToRead(t.Context(), path)
 	require.NoError(t, err)
 	report, err = reading.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 6, "reading deletes nothing")
+	require.Len(t, report.Problems, problems, "reading deletes nothing")
 	require.NoError(t, reading.Close())
 
 	dir, err = open(t, path)
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, report.Problems)
+	require.Len(t, report.Problems, 1, "the placeholder")
 	for _, key := range sources {
 		_, err := dir.Sources.Stat(t.Context(), key)
+		require.NoError(t, err)
+	}
+	for _, key := range keep[dir.Results] {
+		_, err := dir.Results.Stat(t.Context(), key)
 		require.NoError(t, err)
 	}
 	require.NoError(t, dir.Close())

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -71,12 +71,12 @@ func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string)
 		return d.Jobs.HasSource(ctx, key)
 	}
 	id, _, _ := strings.Cut(key, "/")
-	jobID, err := uuid.Parse(strings.TrimSuffix(id, path.Ext(id)))
+	jobID, err := uuid.Parse(id)
 	if err != nil {
 		return false, nil //nolint:nilerr // no job has such a file
 	}
-	_, result, err := d.Jobs.Files(ctx, jobID)
-	return key == result, err
+	_, results, err := d.Jobs.Files(ctx, jobID)
+	return slices.Contains(results, key), err
 }
 
 // errForeignMessage means that a message of another version is stored, which may refer to any file.
@@ -113,11 +113,11 @@ func collectKeys(body proto.Message, keys map[string]bool) error {
 
 // DeleteFiles deletes the document and the result of a job that has ended. Both are then missing for [Dir.Inspect].
 func (d *Dir) DeleteFiles(ctx context.Context, id uuid.UUID) error {
-	source, result, err := d.Jobs.Files(ctx, id)
-	if source != "" {
+	sources, results, err := d.Jobs.Files(ctx, id)
+	for _, source := range sources {
 		err = errors.Join(err, d.Sources.Delete(ctx, source))
 	}
-	if result != "" {
+	for _, result := range results {
 		err = errors.Join(err, d.Results.Delete(ctx, result))
 	}
 	return err

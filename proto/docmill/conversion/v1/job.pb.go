@@ -118,7 +118,11 @@ type ConvertRequested struct {
 	Losses int32 `protobuf:"varint,9,opt,name=losses,proto3" json:"losses,omitempty"`
 	// When the job's deadline passes: then a converter ends the job without converting. UTC. Gateways that are older than this
 	// field omit it; their jobs are retried for 24 hours after requested_at.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The id of this submission: a UUID in its canonical text form. A submission that is repeated under the same job id has
+	// another one. Every command for another attempt has the one of the first. Gateways that are older than the field omit
+	// it.
+	SubmissionId  string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,10 +227,17 @@ func (x *ConvertRequested) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConvertRequested) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // Source is the uploaded document.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Key of the object in the sources bucket.
+	// Key of the object in the sources bucket. No other submission has it.
 	ObjectKey string `protobuf:"bytes,1,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
 	// The client's name for the file, without any directory. UTF-8, never empty, at most 255 bytes.
 	Filename string `protobuf:"bytes,2,opt,name=filename,proto3" json:"filename,omitempty"`
@@ -389,7 +400,9 @@ type SubmissionWithdrawn struct {
 	// The job's id, as in ConvertRequested.
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// When the submission was rejected. UTC.
-	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	WithdrawnAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	// The rejected submission, as in ConvertRequested.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +451,13 @@ func (x *SubmissionWithdrawn) GetWithdrawnAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *SubmissionWithdrawn) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // ConversionStarted reports that a converter has started an attempt at the job.
 //
 // Publisher: converter. Consumer: status.
@@ -448,7 +468,10 @@ type ConversionStarted struct {
 	// The attempt that starts, counted from 1.
 	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// When it started. UTC.
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// The submission_id of the command; empty if it has none. Only the events of the submission that is recorded for the
+	// job count. Converters that are older than the field omit it; their events always count.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -504,6 +527,13 @@ func (x *ConversionStarted) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConversionStarted) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // ConversionProgressed reports the progress of a running attempt. It is advisory: publishers may omit any of these
 // events, and a lost one only affects the progress that is shown in the meantime.
 //
@@ -519,7 +549,9 @@ type ConversionProgressed struct {
 	// How much of the whole attempt is done: 0 to 100.
 	Percent int32 `protobuf:"varint,4,opt,name=percent,proto3" json:"percent,omitempty"`
 	// When this was measured. UTC.
-	ProgressedAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=progressed_at,json=progressedAt,proto3" json:"progressed_at,omitempty"`
+	ProgressedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=progressed_at,json=progressedAt,proto3" json:"progressed_at,omitempty"`
+	// As in ConversionStarted.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,6 +621,13 @@ func (x *ConversionProgressed) GetProgressedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConversionProgressed) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // ConversionRetried reports that an attempt failed for a transient reason, such as an object store that does not
 // answer, and that the job waits for its next attempt.
 //
@@ -604,7 +643,9 @@ type ConversionRetried struct {
 	// How long the job waits before its next attempt can start.
 	Delay *durationpb.Duration `protobuf:"bytes,4,opt,name=delay,proto3" json:"delay,omitempty"`
 	// When it failed. UTC.
-	RetriedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=retried_at,json=retriedAt,proto3" json:"retried_at,omitempty"`
+	RetriedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=retried_at,json=retriedAt,proto3" json:"retried_at,omitempty"`
+	// As in ConversionStarted.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,6 +715,13 @@ func (x *ConversionRetried) GetRetriedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConversionRetried) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // ConversionSucceeded reports that the result is stored. It ends the job.
 //
 // Publisher: converter. Consumer: status.
@@ -692,7 +740,9 @@ type ConversionSucceeded struct {
 	// What the user should know about the result, in the order in which it was found.
 	Warnings []*Warning `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// How the conversion went. Converters that are older than the report omit it.
-	Report        *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
+	Report *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
+	// As in ConversionStarted.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -774,6 +824,13 @@ func (x *ConversionSucceeded) GetReport() *Report {
 		return x.Report
 	}
 	return nil
+}
+
+func (x *ConversionSucceeded) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
 }
 
 // Result is a stored result.
@@ -929,7 +986,9 @@ type ConversionFailed struct {
 	// Why it failed. Always set.
 	Failure *Failure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
 	// How far the conversion got and what is known about the document, if it was opened at all.
-	Report        *Report `protobuf:"bytes,6,opt,name=report,proto3" json:"report,omitempty"`
+	Report *Report `protobuf:"bytes,6,opt,name=report,proto3" json:"report,omitempty"`
+	// As in ConversionStarted.
+	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1004,6 +1063,13 @@ func (x *ConversionFailed) GetReport() *Report {
 		return x.Report
 	}
 	return nil
+}
+
+func (x *ConversionFailed) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
 }
 
 // Report describes how a conversion went, to explain why it was slow or why the result looks different.
@@ -1275,7 +1341,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x03\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1290,7 +1356,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06losses\x18\t \x01(\x05R\x06losses\x129\n" +
 	"\n" +
 	"expires_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt:\x17\xa2\xbb\x18\x13\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
+	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +
@@ -1303,32 +1370,36 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06Target\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x128\n" +
 	"\aoptions\x18\x02 \x01(\v2\x1e.docmill.conversion.v1.OptionsR\aoptions\x12%\n" +
-	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\x83\x01\n" +
+	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\xa8\x01\n" +
 	"\x13SubmissionWithdrawn\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
-	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt:\x16\xa2\xbb\x18\x12\n" +
-	"\x01\x02\x12\rjob.withdrawn\"\x95\x01\n" +
+	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x16\xa2\xbb\x18\x12\n" +
+	"\x01\x02\x12\rjob.withdrawn\"\xba\x01\n" +
 	"\x11ConversionStarted\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
 	"\n" +
-	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt:\x14\xa2\xbb\x18\x10\n" +
-	"\x01\x02\x12\vjob.started\"\xef\x01\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x14\xa2\xbb\x18\x10\n" +
+	"\x01\x02\x12\vjob.started\"\x94\x02\n" +
 	"\x14ConversionProgressed\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x122\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x1c.docmill.conversion.v1.PhaseR\x05phase\x12\x18\n" +
 	"\apercent\x18\x04 \x01(\x05R\apercent\x12?\n" +
-	"\rprogressed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fprogressedAt:\x17\xa2\xbb\x18\x13\n" +
-	"\x01\x02\x12\x0ejob.progressed\"\x80\x02\n" +
+	"\rprogressed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fprogressedAt\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x17\xa2\xbb\x18\x13\n" +
+	"\x01\x02\x12\x0ejob.progressed\"\xa5\x02\n" +
 	"\x11ConversionRetried\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x128\n" +
 	"\afailure\x18\x03 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\x12/\n" +
 	"\x05delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x129\n" +
 	"\n" +
-	"retried_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tretriedAt:\x14\xa2\xbb\x18\x10\n" +
-	"\x01\x02\x12\vjob.retried\"\x80\x03\n" +
+	"retried_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tretriedAt\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x14\xa2\xbb\x18\x10\n" +
+	"\x01\x02\x12\vjob.retried\"\xa5\x03\n" +
 	"\x13ConversionSucceeded\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1338,7 +1409,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"finishedAt\x125\n" +
 	"\x06result\x18\x05 \x01(\v2\x1d.docmill.conversion.v1.ResultR\x06result\x12:\n" +
 	"\bwarnings\x18\x06 \x03(\v2\x1e.docmill.conversion.v1.WarningR\bwarnings\x125\n" +
-	"\x06report\x18\a \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report:\x16\xa2\xbb\x18\x12\n" +
+	"\x06report\x18\a \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x16\xa2\xbb\x18\x12\n" +
 	"\x01\x02\x12\rjob.succeeded\"\x8c\x01\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
@@ -1349,7 +1421,7 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x05pages\x18\x05 \x01(\x05R\x05pages\"5\n" +
 	"\aWarning\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xc1\x02\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xe6\x02\n" +
 	"\x10ConversionFailed\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1358,7 +1430,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x128\n" +
 	"\afailure\x18\x05 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\x125\n" +
-	"\x06report\x18\x06 \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report:\x13\xa2\xbb\x18\x0f\n" +
+	"\x06report\x18\x06 \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x13\xa2\xbb\x18\x0f\n" +
 	"\x01\x02\x12\n" +
 	"job.failed\"\xfb\x03\n" +
 	"\x06Report\x12\x16\n" +

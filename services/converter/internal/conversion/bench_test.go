@@ -131,9 +131,9 @@ func (b *bench) listen() {
 				if err != nil {
 					continue
 				}
-				switch event.(type) {
-				case *conversionv1.ConvertRequested, *conversionv1.ConversionProgressed:
-				default:
+				progress, optional := event.(*conversionv1.ConversionProgressed)
+				_, command := event.(*conversionv1.ConvertRequested)
+				if !command && (!optional || progress.GetSubmissionId() != submissionID) {
 					events <- event
 				}
 			case <-b.t.Context().Done():
@@ -305,13 +305,16 @@ func (b *bench) submitLast(content []byte) *conversionv1.ConvertRequested {
 	return b.submit(content, func(command *conversionv1.ConvertRequested) { command.Retries, command.Suspicions = 7, 3 })
 }
 
+// submissionID is the one of every command, and so of every event.
+const submissionID = "00000000-0000-4000-8000-000000000001"
+
 func (b *bench) command(content []byte) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	id, err := uuid.NewV7()
 	require.NoError(b.t, err)
 	sum := sha256.Sum256(content)
 	return &conversionv1.ConvertRequested{
-		JobId: id.String(), RequestedAt: timestamppb.Now(),
+		JobId: id.String(), SubmissionId: submissionID, RequestedAt: timestamppb.Now(),
 		Source: &conversionv1.Source{
 			ObjectKey: id.String(), Filename: "deck.pptx", Format: "pptx", Size: int64(len(content)), Sha256: sum[:],
 		},
@@ -330,6 +333,7 @@ func expect[T proto.Message](b *bench) T {
 	received := next(b.t, b.events)
 	event, ok := received.(T)
 	require.True(b.t, ok, "%T: %v", received, received)
+	require.Equal(b.t, submissionID, received.(interface{ GetSubmissionId() string }).GetSubmissionId(), "%T", received)
 	return event
 }
 

@@ -111,7 +111,9 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	a := &attempt{
 		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, command: command, number: number, log: log,
 		began: began, report: newReport(requestedAt(command), began),
-		events: &events{publisher: c.deps.Publisher, jobID: command.GetJobId(), attempt: number, log: log},
+		events: &events{
+			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), attempt: number, log: log,
+		},
 	}
 	if a.suspected() && d.DeliveryCount > 0 {
 		err = a.separate(ctx)

@@ -24,10 +24,11 @@ var republish = retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Seco
 
 // events publishes the events of one attempt. Its methods return once an event is durable; they retry until ctx ends.
 type events struct {
-	publisher Publisher
-	jobID     string
-	attempt   int
-	log       *zap.Logger
+	publisher    Publisher
+	jobID        string
+	submissionID string
+	attempt      int
+	log          *zap.Logger
 }
 
 // start publishes ConversionStarted in the background, and sends the error, or nil.
@@ -35,7 +36,7 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 	published := make(chan error, 1)
 	go func() {
 		published <- e.publish(ctx, e.message(&conversionv1.ConversionStarted{
-			JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
+			JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
 		}))
 	}()
 	return published
@@ -43,14 +44,14 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 
 func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
-		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
+		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
 		Warnings: r.warnings(), Report: r.message,
 	}))
 }
 
 func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionFailed{
-		JobId: e.jobID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
+		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
 		Report: r.message,
 	}))
 }
@@ -65,7 +66,7 @@ func (e *events) retried(
 		return err
 	}
 	return e.publish(ctx, e.message(&conversionv1.ConversionRetried{
-		JobId: e.jobID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
+		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
 	}))
 }
 
@@ -173,7 +174,7 @@ func (p *progress) report(phase conversionv1.Phase, percent int32) {
 		return
 	}
 	p.last = &conversionv1.ConversionProgressed{
-		JobId: p.events.jobID, Attempt: int32(p.events.attempt), Phase: phase, Percent: percent, ProgressedAt: timestamppb.Now(),
+		JobId: p.events.jobID, SubmissionId: p.events.submissionID, Attempt: int32(p.events.attempt), Phase: phase, Percent: percent, ProgressedAt: timestamppb.Now(),
 	}
 	select {
 	case <-p.newest:

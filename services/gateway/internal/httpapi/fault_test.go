@@ -143,18 +143,19 @@ func TestQueueFull(t *testing.T) {
 	}, patience, time.Millisecond)
 	require.Len(t, g.stored(t), len(accepted), "a refused document is removed")
 
-	channel, submitted, withdrawn := g.channel(t), map[string]bool{}, ""
+	channel, submitted, withdrawn := g.channel(t), map[string]string{}, ""
 	for withdrawn == "" {
 		switch event := nextEvent(t, channel).(type) {
 		case *conversionv1.ConvertRequested:
-			submitted[event.GetJobId()] = true
+			submitted[event.GetJobId()] = event.GetSubmissionId()
 		case *conversionv1.SubmissionWithdrawn:
 			withdrawn = event.GetJobId()
+			require.Equal(t, submitted[withdrawn], event.GetSubmissionId())
 		}
 	}
 	require.False(t, accepted[withdrawn])
 	require.Len(t, submitted, len(accepted)+1, "the queue of the events has taken the submission")
-	require.True(t, submitted[withdrawn])
+	require.NotEmpty(t, submitted[withdrawn])
 }
 
 // nextEvent waits for the next message of the queue of the events and takes it.

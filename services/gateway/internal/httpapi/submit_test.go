@@ -54,11 +54,13 @@ func TestSubmission(t *testing.T) {
 			}, accepted)
 
 			message, delivery := g.queued(t)
+			require.NoError(t, uuid.Validate(message.GetSubmissionId()))
+			require.NotEqual(t, accepted.ID, message.GetSubmissionId(), "a repeated submission has another one")
 			require.True(t, proto.Equal(&conversionv1.ConvertRequested{
-				JobId: accepted.ID, RequestedAt: message.GetRequestedAt(), Tag: "réf 7",
+				JobId: accepted.ID, SubmissionId: message.GetSubmissionId(), RequestedAt: message.GetRequestedAt(), Tag: "réf 7",
 				ExpiresAt: timestamppb.New(message.GetRequestedAt().AsTime().Add(time.Hour)),
 				Source: &conversionv1.Source{
-					ObjectKey: message.GetSource().GetObjectKey(), Filename: "Préséntation 🎉.pptx", Format: "pptx", ContentType: deckType,
+					ObjectKey: message.GetSubmissionId(), Filename: "Préséntation 🎉.pptx", Format: "pptx", ContentType: deckType,
 					Size: int64(len(content)), Sha256: message.GetSource().GetSha256(),
 				},
 				Target: &conversionv1.Target{Format: "pdf"},

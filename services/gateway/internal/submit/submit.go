@@ -81,17 +81,18 @@ type Submitter struct {
 // problems, and mean that no job exists, except for problem.QueueUnconfirmed, which has the id of the job. ctx is the
 // request's: if it ends before the job is published, because the client has disconnected, no job exists either.
 func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
-	key, err := uuid.NewV7()
+	// Another submission, even under the same job id, must neither overwrite nor delete the document of this one.
+	submission, err := uuid.NewV7()
 	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("create an object key: %w", err)
+		return jobapi.Job{}, fmt.Errorf("create the id of a submission: %w", err)
 	}
-	source, err := s.keep(ctx, key.String(), document)
+	source, err := s.keep(ctx, submission.String(), document)
 	if err != nil {
 		return jobapi.Job{}, err
 	}
-	request, err := s.request(source, document.Options)
+	request, err := s.request(submission.String(), source, document.Options)
 	if err != nil {
-		s.remove(ctx, key.String())
+		s.remove(ctx, submission.String())
 		return jobapi.Job{}, err
 	}
 	if err := s.publish(ctx, request); err != nil {
@@ -102,7 +103,9 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 
 // request returns the request to convert a stored document. The id of the job is created now, not when the upload began,
 // which may be hours ago: the status service concludes from the time in an unknown id that there is no such job.
-func (s *Submitter) request(source *conversionv1.Source, options upload.Options) (*conversionv1.ConvertRequested, error) {
+func (s *Submitter) request(
+	submission string, source *conversionv1.Source, options upload.Options,
+) (*conversionv1.ConvertRequested, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("create a job id: %w", err)
@@ -113,12 +116,13 @@ func (s *Submitter) request(source *conversionv1.Source, options upload.Options)
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
 	return &conversionv1.ConvertRequested{
-		JobId:       id.String(),
-		RequestedAt: timestamppb.New(now),
-		ExpiresAt:   timestamppb.New(now.Add(s.JobDeadline)),
-		Source:      source,
-		Target:      target,
-		Tag:         options.Tag,
+		JobId:        id.String(),
+		SubmissionId: submission,
+		RequestedAt:  timestamppb.New(now),
+		ExpiresAt:    timestamppb.New(now.Add(s.JobDeadline)),
+		Source:       source,
+		Target:       target,
+		Tag:          options.Tag,
 	}, nil
 }
 
@@ -285,7 +289,7 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		if !message.NotEnqueued(err) {
 			// The other queue may hold the message. The withdrawal and the deletion do not wait for each other, so that one
 			// that fails does not prevent the other. Neither harms a job: the client is answered that there is none.
-			s.Withdrawals.Add(ctx, request.GetJobId())
+			s.Withdrawals.Add(ctx, request.GetJobId(), request.GetSubmissionId())
 		}
 		if errors.Is(err, message.ErrNacked) {
 			s.Backlog.Rejected()

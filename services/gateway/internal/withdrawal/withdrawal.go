@@ -56,7 +56,7 @@ func New(publisher Publisher, log *zap.Logger, registry prometheus.Registerer) *
 
 // Add begins to withdraw the submission of a job, and does not wait for the outcome. It does not end with ctx, which
 // carries the trace.
-func (w *Withdrawals) Add(ctx context.Context, jobID string) {
+func (w *Withdrawals) Add(ctx context.Context, jobID, submissionID string) {
 	select {
 	case w.pending <- struct{}{}:
 	default:
@@ -65,20 +65,19 @@ func (w *Withdrawals) Add(ctx context.Context, jobID string) {
 	}
 	withdrawing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	release := context.AfterFunc(w.ended, cancel) //nolint:contextcheck // the withdrawal belongs to the service
-	withdrawn := timestamppb.Now()
+	body := &conversionv1.SubmissionWithdrawn{JobId: jobID, SubmissionId: submissionID, WithdrawnAt: timestamppb.Now()}
 	go func() {
 		defer func() { <-w.pending }()
 		defer cancel()
 		defer release()
-		w.settle(ctx, jobID, w.publish(withdrawing, jobID, withdrawn))
+		w.settle(ctx, jobID, w.publish(withdrawing, body))
 	}()
 }
 
-func (w *Withdrawals) publish(ctx context.Context, jobID string, withdrawn *timestamppb.Timestamp) error {
+func (w *Withdrawals) publish(ctx context.Context, body *conversionv1.SubmissionWithdrawn) error {
 	const what = "a rejected submission could not be withdrawn; retrying"
-	body := &conversionv1.SubmissionWithdrawn{JobId: jobID, WithdrawnAt: withdrawn}
-	return retry.Loop(ctx, repeated, w.log.With(logging.JobID(jobID)), what, func(ctx context.Context) error {
-		err := w.publisher.Publish(ctx, message.Message{Body: body, JobID: jobID})
+	return retry.Loop(ctx, repeated, w.log.With(logging.JobID(body.GetJobId())), what, func(ctx context.Context) error {
+		err := w.publisher.Publish(ctx, message.Message{Body: body, JobID: body.GetJobId()})
 		if errors.Is(err, message.ErrUnpublishable) {
 			return retry.Permanent(err)
 		}

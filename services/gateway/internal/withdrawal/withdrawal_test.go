@@ -45,7 +45,7 @@ func TestWithdrawalOutlivesItsRequest(t *testing.T) {
 	}), zap.NewNop(), prometheus.NewRegistry())
 	drain, _, ended := run(w)
 	request, disconnect := context.WithCancel(t.Context())
-	w.Add(request, "job-1")
+	w.Add(request, "job-1", "submission-1")
 	<-first
 	disconnect()
 	drain()
@@ -61,6 +61,7 @@ func TestWithdrawalOutlivesItsRequest(t *testing.T) {
 	body, ok := m.Body.(*conversionv1.SubmissionWithdrawn)
 	require.True(t, ok)
 	require.Equal(t, "job-1", body.GetJobId())
+	require.Equal(t, "submission-1", body.GetSubmissionId())
 	require.NotZero(t, body.GetWithdrawnAt().AsTime())
 }
 
@@ -75,7 +76,7 @@ func TestDrainIsBounded(t *testing.T) {
 		return ctx.Err()
 	}), zap.NewNop(), prometheus.NewRegistry())
 	drain, abandon, ended := run(w)
-	w.Add(t.Context(), "job-1")
+	w.Add(t.Context(), "job-1", "submission-1")
 	<-waiting
 	drain()
 	abandon()
@@ -96,7 +97,7 @@ func TestPendingWithdrawalsAreBounded(t *testing.T) {
 	}), zap.NewNop(), registry)
 	_, abandon, ended := run(w)
 	for range 1000 + more {
-		w.Add(t.Context(), "job")
+		w.Add(t.Context(), "job", "submission-1")
 	}
 	families, err := registry.Gather()
 	require.NoError(t, err)

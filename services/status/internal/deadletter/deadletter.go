@@ -61,27 +61,29 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 // not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
 // its job outside of its body. Nothing follows from one that names no job.
 func eventsOf(d *message.Delivery) []job.Event {
-	var events []job.Event
-	id, err := job.ParseID(d.JobID)
 	if submission, found := submission(d); found {
-		events, id, err = append(events, submission), submission.Job(), nil
+		end := job.Fail(submission.Job(), int32(d.Attempt), failure(d.Death))
+		end.SubmissionID = submission.SubmissionID
+		return []job.Event{submission, end}
 	}
+	id, err := job.ParseID(d.JobID)
 	if err != nil {
 		return nil
 	}
-	return append(events, job.Fail(id, int32(d.Attempt), failure(d.Death)))
+	return []job.Event{job.Fail(id, int32(d.Attempt), failure(d.Death))}
 }
 
-func submission(d *message.Delivery) (job.Event, bool) {
+func submission(d *message.Delivery) (job.Submitted, bool) {
 	body, err := d.Message()
 	if err != nil {
-		return nil, false
+		return job.Submitted{}, false
 	}
 	if _, ok := body.(*conversionv1.ConvertRequested); !ok {
-		return nil, false
+		return job.Submitted{}, false
 	}
 	event, err := job.Read(body)
-	return event, err == nil
+	submitted, ok := event.(job.Submitted)
+	return submitted, ok && err == nil
 }
 
 func failure(death message.Death) *problem.Error {

@@ -1,15 +1,16 @@
 // Package stored defines the JSON documents that the job stores keep in columns: a job's options, warnings and
-// report. They are deliberately types of their own. Neither a change to the API nor one to the domain may change what
+// report, and the records of other submissions. They are deliberately types of their own. Neither a change to the API nor one to the domain may change what
 // is in databases.
 //
 // The encoding is version 1:
 //   - options: an object from option names to strings, booleans and numbers;
 //   - warnings: an array of {"code", "detail"};
 //   - report: a [Report], whose member "v" is the version. Rows that were written before the version was introduced do not
-//     have it; they are version 1 as well.
+//     have it; they are version 1 as well;
+//   - other submissions: an array of [Record].
 //
 // Adding an optional member is compatible: readers ignore members that they do not know. Any other change needs a new
-// version (for warnings and options, an object with "v" or a new column), and a release that reads it before the first
+// version (for the arrays and options, an object with "v" or a new column), and a release that reads it before the first
 // release that writes it, because replicas of both run during a rolling update.
 package stored
 

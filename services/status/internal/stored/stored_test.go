@@ -3,7 +3,9 @@ package stored_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/services/status/internal/stored"
@@ -44,6 +46,56 @@ func TestEncodingIsFixed(t *testing.T) {
 	encoded, err = json.Marshal(stored.FromWarnings([]job.Warning{{Code: "c", Detail: "d"}}))
 	require.NoError(t, err)
 	require.JSONEq(t, `[{"code": "c", "detail": "d"}]`, string(encoded))
+}
+
+func TestEncodingOfRecordsIsFixed(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)
+	one, other := uuid.MustParse("00000000-0000-4000-8000-000000000001"), uuid.MustParse("00000000-0000-4000-8000-000000000002")
+	records := []job.Record{
+		{
+			SubmissionID: one,
+			Status:       job.Succeeded, Attempt: 2, StartedAt: noon, FinishedAt: noon,
+			Result:   &job.Result{ObjectKey: "k", ContentType: "application/pdf", Size: 9, SHA256: []byte{1, 2, 3}, Pages: 8},
+			Warnings: []job.Warning{{Code: "c", Detail: "d"}}, Report: report(),
+		},
+		{
+			SubmissionID: other,
+			Status:       job.Failed, FinishedAt: noon, Failure: &job.Failure{Code: "c", Detail: "d", Retryable: true},
+		},
+		{
+			SubmissionID: other,
+			Submission: &job.Submission{
+				RequestedAt: noon, ObjectKey: "k", Filename: "a.docx", Format: "docx", ContentType: "application/x", Size: 7,
+				SHA256: []byte{1, 2, 3}, TargetFormat: "pdf", Options: map[string]any{"pages": "1"}, Tag: "t",
+			},
+			Withdrawn: true, Status: job.Running, Attempt: 1, UpdatedAt: noon, Phase: job.Converting, Percent: 40,
+		},
+	}
+	encoded, err := json.Marshal(stored.FromRecords(records))
+	require.NoError(t, err)
+	require.JSONEq(t, `[
+		{"submission_id": "00000000-0000-4000-8000-000000000001", "status": "succeeded", "attempt": 2,
+		 "started_at": "2026-03-01T12:00:00.000001Z", "finished_at": "2026-03-01T12:00:00.000001Z",
+		 "result": {"object_key": "k", "content_type": "application/pdf", "size": 9, "sha256": "AQID", "pages": 8},
+		 "warnings": [{"code": "c", "detail": "d"}], "report": {"v": 1, `+first[1:]+`},
+		{"submission_id": "00000000-0000-4000-8000-000000000002", "status": "failed",
+		 "finished_at": "2026-03-01T12:00:00.000001Z", "warnings": null,
+		 "failure": {"code": "c", "detail": "d", "retryable": true}},
+		{"submission_id": "00000000-0000-4000-8000-000000000002", 
+		 "submission": {"requested_at": "2026-03-01T12:00:00.000001Z", "object_key": "k", "filename": "a.docx", "format": "docx",
+		   "content_type": "application/x", "size": 7, "sha256": "AQID", "target_format": "pdf", "options": {"pages": "1"},
+		   "tag": "t"},
+		 "withdrawn": true, "status": "running", "attempt": 1,
+		 "updated_at": "2026-03-01T12:00:00.000001Z", "phase": 2, "percent": 40, "warnings": null}
+	]`, string(encoded))
+	var decoded []stored.Record
+	require.NoError(t, json.Unmarshal(encoded, &decoded))
+	read, err := stored.ToRecords(decoded)
+	require.NoError(t, err)
+	require.Equal(t, records, read)
+	_, err = stored.ToRecords([]stored.Record{{Report: &stored.Report{Version: 2}}})
+	require.ErrorContains(t, err, "version 2")
 }
 
 func TestReportOfNewerVersionIsAnError(t *testing.T) {

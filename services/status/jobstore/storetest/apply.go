@@ -173,6 +173,50 @@ func testFirstCompletionWins(t *suite) {
 	}
 }
 
+// testSubmissions submits two documents under the id of one job. The job is that of the submission that is attempted first.
+func testSubmissions(t *suite) {
+	store, one, other := t.start(), newID(t), newID(t)
+	id := newID(t)
+	events := []job.Event{of(one, submitted(id)), of(other, submitted(id)), of(other, started(id, 1, 1))}
+	for i, event := range events {
+		require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
+		if i < 2 {
+			require.Equal(t, one.String(), read(t, store, id).Submission.Filename)
+		}
+	}
+	require.Equal(t, fold(id, events...), read(t, store, id))
+	late := apply(t, store, of(one, started(id, 2, 2)), of(one, failed(id, 2, 3)))
+	require.Equal(t, make([]jobstore.Outcome, 2), late, "events of the other submission")
+	require.Equal(t, fold(id, events...), read(t, store, id))
+	require.Equal(t, other.String(), read(t, store, id).Submission.Filename)
+
+	for _, recorded := range []uuid.UUID{one, other} {
+		id = newID(t)
+		waiting := []job.Event{
+			of(one, started(id, 1, 1)), of(other, started(id, 1, 1)), of(one, succeeded(id, 1, 2)), of(other, failed(id, 2, 2)),
+		}
+		for _, event := range waiting {
+			require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
+			requireNotFound(t, store, id)
+		}
+		apply(t, store, of(recorded, submitted(id)))
+		want := fold(id, append(waiting, of(recorded, submitted(id)))...)
+		require.Equal(t, recorded == one, want.Status == job.Succeeded)
+		require.Equal(t, want, read(t, store, id), "the end that has waited for its submission")
+		for _, outcome := range apply(t, store, append(waiting, of(one, submitted(id)), of(other, submitted(id)))...) {
+			require.Equal(t, jobstore.Outcome{}, outcome, "redelivery")
+		}
+		require.Equal(t, want, read(t, store, id))
+	}
+
+	id = newID(t)
+	events = []job.Event{of(one, submitted(id)), of(other, submitted(id)), of(one, withdrawn(id))}
+	apply(t, store, events[:2]...)
+	apply(t, store, events[2])
+	require.Equal(t, fold(id, events...), read(t, store, id))
+	require.Equal(t, other.String(), read(t, store, id).Submission.Filename, "the one that was not withdrawn")
+}
+
 func testOrderWithinBatch(t *suite) {
 	store, first, second := t.start(), newID(t), newID(t)
 	outcomes := apply(t, store,
@@ -257,6 +301,20 @@ func readdress(events []job.Event, id uuid.UUID) []job.Event {
 	return copies
 }
 
+// ofSubmission draws the events of one submission under the id of a job.
+func ofSubmission(t *rapid.T, id uuid.UUID) []job.Event {
+	events := slices.Concat([]job.Event{submitted(id)},
+		rapid.SliceOfN(update(id), 0, 5).Draw(t, "updates"), rapid.SliceOfN(end(id), 0, 2).Draw(t, "ends"))
+	if rapid.Bool().Draw(t, "withdrawn") {
+		events = append(events, withdrawn(id))
+	}
+	submission := newID(t)
+	for i, event := range events {
+		events[i] = of(submission, event)
+	}
+	return events
+}
+
 // testSameAsFold applies events of several jobs in batches and compares every outcome and job with the pure fold.
 func testSameAsFold(t *suite) {
 	store := t.start()
@@ -266,10 +324,8 @@ func testSameAsFold(t *suite) {
 		for range rapid.IntRange(1, 3).Draw(t, "jobs") {
 			id := newID(t)
 			jobs[id] = job.New(id)
-			events = slices.Concat(events, []job.Event{submitted(id)},
-				rapid.SliceOfN(update(id), 0, 5).Draw(t, "updates"), rapid.SliceOfN(end(id), 0, 2).Draw(t, "ends"))
-			if rapid.Bool().Draw(t, "withdrawn") {
-				events = append(events, withdrawn(id))
+			for range rapid.IntRange(1, 2).Draw(t, "submissions") {
+				events = append(events, ofSubmission(t, id)...)
 			}
 		}
 		for _, batch := range batches(t, shuffle(t, events, "events")) {

@@ -84,6 +84,26 @@ func life(id uuid.UUID) []job.Event {
 	}
 }
 
+// of returns the event as one of a submission, whose document has a name of its own.
+func of(submission uuid.UUID, event job.Event) job.Event {
+	switch e := event.(type) {
+	case job.Submitted:
+		e.SubmissionID, e.Submission.Filename = submission, submission.String()
+		return e
+	case job.Withdrawn:
+		e.SubmissionID = submission
+		return e
+	case job.AttemptUpdated:
+		e.SubmissionID = submission
+		return e
+	case job.Ended:
+		e.SubmissionID = submission
+		return e
+	default:
+		return event
+	}
+}
+
 // exhausted is the end of a job that has exceeded its deadline.
 func exhausted(j job.Job) job.Event {
 	return job.Ended{

@@ -183,8 +183,11 @@ func (s *memoryStore) applyTogether(ctx context.Context, events []job.Event) ([]
 	return outcomes, err
 }
 
-// loosen reopens a job for the bugs that leave a terminal state.
+// loosen makes a job accept events that it must not accept, for the bugs that do.
 func (d *memoryDatabase) loosen(j job.Job) job.Job {
+	if d.bugs[anySubmission] {
+		j.SubmissionID = uuid.Nil
+	}
 	if d.bugs[leaveTerminal] && j.Status.Terminal() {
 		j.Status = job.Running
 	}
@@ -338,6 +341,9 @@ func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job)
 func (d *memoryDatabase) damage(j job.Job) job.Job {
 	if d.bugs[versionNotCounted] {
 		j.Version = 1
+	}
+	if d.bugs[loseOthers] {
+		j.Others = nil
 	}
 	if d.bugs[loseReport] {
 		j.Report = nil

@@ -23,6 +23,8 @@ const (
 	alwaysReady          bug = "ready before Run"
 	leaveTerminal        bug = "leaves a terminal state"
 	secondCompletionWins bug = "second completion wins"
+	anySubmission        bug = "applies events of any submission"
+	loseOthers           bug = "forgets the states of other submissions"
 	versionNotCounted    bug = "does not count the version"
 	reportAllChanged     bug = "reports duplicates as changes"
 	reverseOrder         bug = "applies a batch in reverse order"
@@ -82,6 +84,8 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		alwaysReady:          {"NotReadyBeforeRun"},
 		leaveTerminal:        {"LateEvents", "FirstCompletionWins", "SameAsFold"},
 		secondCompletionWins: {"FirstCompletionWins", "SameAsFold"},
+		anySubmission:        {"Submissions", "SameAsFold"},
+		loseOthers:           {"Submissions", "SameAsFold", "FieldsRoundTrip"},
 		versionNotCounted:    {"VersionCountsChanges", "AppliedIsRead", "SameAsFold"},
 		reportAllChanged:     {"Duplicates", "SameAsFold", "Concurrency"},
 		reverseOrder:         {"OrderWithinBatch", "SameAsFold"},

@@ -57,6 +57,7 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"Duplicates":            testDuplicates,
 		"LateEvents":            testLateEvents,
 		"FirstCompletionWins":   testFirstCompletionWins,
+		"Submissions":           testSubmissions,
 		"OrderWithinBatch":      testOrderWithinBatch,
 		"VersionCountsChanges":  testVersionCountsChanges,
 		"OrderDoesNotMatter":    testOrderDoesNotMatter,

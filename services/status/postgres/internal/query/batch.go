@@ -50,8 +50,10 @@ UPDATE jobs SET
     failure_code = $26,
     failure_detail = $27,
     failure_retryable = $28,
-    report = $29
-WHERE id = $30
+    report = $29,
+    submission_id = $30,
+    other_submissions = $31
+WHERE id = $32
 `
 
 type WriteJobBatchResults struct {
@@ -90,6 +92,8 @@ type WriteJobParams struct {
 	FailureDetail     string
 	FailureRetryable  bool
 	Report            *stored.Report
+	SubmissionID      uuid.NullUUID
+	OtherSubmissions  []stored.Record
 	ID                uuid.UUID
 }
 
@@ -126,6 +130,8 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.FailureDetail,
 			a.FailureRetryable,
 			a.Report,
+			a.SubmissionID,
+			a.OtherSubmissions,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

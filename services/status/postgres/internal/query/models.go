@@ -44,6 +44,8 @@ type Job struct {
 	TargetOptions     map[string]any
 	Report            *stored.Report
 	Withdrawn         bool
+	SubmissionID      uuid.NullUUID
+	OtherSubmissions  []stored.Record
 }
 
 type Watermark struct {

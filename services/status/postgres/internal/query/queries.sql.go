@@ -57,7 +57,7 @@ func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs WHERE id = $1 AND requested_at IS NOT NULL AND NOT withdrawn
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = $1 AND requested_at IS NOT NULL AND NOT withdrawn
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -95,6 +95,8 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.TargetOptions,
 		&i.Report,
 		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
 	)
 	return i, err
 }
@@ -122,7 +124,7 @@ func (q *Queries) InsertPlaceholders(ctx context.Context, ids []uuid.UUID) error
 }
 
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -167,6 +169,8 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.TargetOptions,
 			&i.Report,
 			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
 		); err != nil {
 			return nil, err
 		}
@@ -179,7 +183,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
     AND first_seen_at < (SELECT applied_until FROM watermark) - $1::interval
 ORDER BY first_seen_at
@@ -234,6 +238,8 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.TargetOptions,
 			&i.Report,
 			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
 		); err != nil {
 			return nil, err
 		}

@@ -40,6 +40,8 @@ type Job struct {
 	FailureRetryable  bool
 	Report            *string
 	Withdrawn         bool
+	SubmissionID      []byte
+	OtherSubmissions  *string
 }
 
 type Watermark struct {

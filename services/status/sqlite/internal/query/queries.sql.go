@@ -43,24 +43,8 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 	return result.RowsAffected()
 }
 
-const getFiles = `-- name: GetFiles :one
-SELECT source_key, result_key FROM jobs WHERE id = ?
-`
-
-type GetFilesRow struct {
-	SourceKey string
-	ResultKey string
-}
-
-func (q *Queries) GetFiles(ctx context.Context, id []byte) (GetFilesRow, error) {
-	row := q.db.QueryRowContext(ctx, getFiles, id)
-	var i GetFilesRow
-	err := row.Scan(&i.SourceKey, &i.ResultKey)
-	return i, err
-}
-
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -98,12 +82,14 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.FailureRetryable,
 		&i.Report,
 		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
 	)
 	return i, err
 }
 
 const getVisibleJob = `-- name: GetVisibleJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0
 `
 
 func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
@@ -141,6 +127,8 @@ func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
 		&i.FailureRetryable,
 		&i.Report,
 		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
 	)
 	return i, err
 }
@@ -168,7 +156,7 @@ func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error)
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -217,6 +205,8 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.FailureRetryable,
 			&i.Report,
 			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
 		); err != nil {
 			return nil, err
 		}
@@ -232,7 +222,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs
 WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
@@ -284,6 +274,8 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.FailureRetryable,
 			&i.Report,
 			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
 		); err != nil {
 			return nil, err
 		}
@@ -313,13 +305,13 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report, withdrawn
+    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -349,7 +341,9 @@ INSERT INTO jobs (
     failure_detail = excluded.failure_detail,
     failure_retryable = excluded.failure_retryable,
     report = excluded.report,
-    withdrawn = excluded.withdrawn
+    withdrawn = excluded.withdrawn,
+    submission_id = excluded.submission_id,
+    other_submissions = excluded.other_submissions
 `
 
 type WriteJobParams struct {
@@ -384,6 +378,8 @@ type WriteJobParams struct {
 	FailureRetryable  bool
 	Report            *string
 	Withdrawn         bool
+	SubmissionID      []byte
+	OtherSubmissions  *string
 }
 
 // Keeps first_seen_at of a row that exists.
@@ -420,6 +416,8 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.FailureRetryable,
 		arg.Report,
 		arg.Withdrawn,
+		arg.SubmissionID,
+		arg.OtherSubmissions,
 	)
 	return err
 }

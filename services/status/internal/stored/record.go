@@ -1,0 +1,88 @@
+package stored
+
+import (
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/services/status/job"
+)
+
+// Record is the encoding of a job.Record.
+type Record struct {
+	SubmissionID uuid.UUID   `json:"submission_id"`
+	Submission   *Submission `json:"submission,omitempty"`
+	Withdrawn    bool        `json:"withdrawn,omitempty"`
+	Status       job.Status  `json:"status"`
+	Attempt      int32       `json:"attempt,omitempty"`
+	UpdatedAt    time.Time   `json:"updated_at,omitzero"`
+	Phase        job.Phase   `json:"phase,omitempty"`
+	Percent      int32       `json:"percent,omitempty"`
+	StartedAt    time.Time   `json:"started_at,omitzero"`
+	FinishedAt   time.Time   `json:"finished_at,omitzero"`
+	Result       *Result     `json:"result,omitempty"`
+	Warnings     []Warning   `json:"warnings"`
+	Failure      *Failure    `json:"failure,omitempty"`
+	Report       *Report     `json:"report,omitempty"`
+}
+
+// Submission is the encoding of a job.Submission.
+type Submission struct {
+	RequestedAt  time.Time      `json:"requested_at"`
+	ObjectKey    string         `json:"object_key"`
+	Filename     string         `json:"filename"`
+	Format       string         `json:"format"`
+	ContentType  string         `json:"content_type"`
+	Size         int64          `json:"size"`
+	SHA256       []byte         `json:"sha256"`
+	TargetFormat string         `json:"target_format"`
+	Options      map[string]any `json:"options,omitempty"`
+	Tag          string         `json:"tag,omitempty"`
+}
+
+// Result is the encoding of a job.Result.
+type Result struct {
+	ObjectKey   string `json:"object_key"`
+	ContentType string `json:"content_type"`
+	Size        int64  `json:"size"`
+	SHA256      []byte `json:"sha256"`
+	Pages       int32  `json:"pages"`
+}
+
+// Failure is the encoding of a job.Failure.
+type Failure struct {
+	Code      string `json:"code"`
+	Detail    string `json:"detail"`
+	Retryable bool   `json:"retryable"`
+}
+
+// FromRecords returns the encoding of records; nil for nil.
+func FromRecords(records []job.Record) []Record {
+	return convert(records, func(r job.Record) Record {
+		return Record{
+			SubmissionID: r.SubmissionID, Submission: (*Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
+			StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Result: (*Result)(r.Result), Warnings: FromWarnings(r.Warnings), Failure: (*Failure)(r.Failure),
+			Report: FromReport(r.Report),
+		}
+	})
+}
+
+// ToRecords returns the records that were encoded; nil for nil.
+func ToRecords(records []Record) ([]job.Record, error) {
+	var errs []error
+	decoded := convert(records, func(r Record) job.Record {
+		report, err := ToReport(r.Report)
+		errs = append(errs, err)
+		return job.Record{
+			SubmissionID: r.SubmissionID, Submission: (*job.Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
+			StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Result: (*job.Result)(r.Result), Warnings: ToWarnings(r.Warnings), Failure: (*job.Failure)(r.Failure),
+			Report: report,
+		}
+	})
+	return decoded, errors.Join(errs...)
+}
