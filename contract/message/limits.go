@@ -12,8 +12,8 @@ const (
 	ReturnedDeliveryLimit = 20
 	// EventsDeliveryLimit is the same for events. It is larger because a lost event leaves a job without an end.
 	EventsDeliveryLimit = 20
-	// MaxCommands is the maximum number of commands that wait in the queue Commands. Further ones are rejected with [ErrNacked], and the gateway
-	// answers 503: a rejection is better than a queue that takes days. At 1 s per command and 4 slots, the limit is
-	// 7 hours of work.
+	// MaxCommands is the maximum number of commands that wait in the queue Commands. Further ones are rejected with
+	// [ErrNacked]. At 1 s per command and 4 slots, the limit is 7 hours of work. Gateways accept no more jobs at a lower
+	// number, and when the commands would take too long.
 	MaxCommands = 100_000
 )

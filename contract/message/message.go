@@ -94,6 +94,9 @@ type Publisher interface {
 	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the
 	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
+	// Depth returns how many messages wait in a queue, without those that consumers work on or that are delayed. It costs a
+	// request to the broker, whose count may lag behind. There is no depth of Announcements.
+	Depth(ctx context.Context, queue Queue) (int, error)
 }
 
 // PublisherOptions are the optional parts of a Publisher. Zero values select the defaults.

@@ -79,6 +79,23 @@ func (p *publisher) Check(ctx context.Context) error {
 	return err
 }
 
+// Depth implements [message.Publisher].
+func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	dispatcher, found := p.queue.dispatchers[queue]
+	if !found {
+		return 0, fmt.Errorf("the depth of %s: no such queue", queue)
+	}
+	select {
+	case <-p.started:
+		return dispatcher.waiting(), nil
+	default:
+		return 0, fmt.Errorf("%w: the publisher is not running yet", message.ErrNotConnected)
+	}
+}
+
 // Publish implements [message.Publisher].
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
 	return p.metrics.Observe(func() error { return p.publish(ctx, m) })

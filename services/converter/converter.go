@@ -31,6 +31,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice"
+	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/presence"
 )
@@ -148,15 +149,18 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 	ready := func(ctx context.Context) error {
 		return errors.Join(publisher.Check(ctx), space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
-	stopping := make(chan struct{})
+	stopping, average := make(chan struct{}), &pace.Average{}
 	converter := conversion.New(conversion.Deps{
 		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
 		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
-		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt,
+		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
 		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
+	announcer := presence.Announcer{
+		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,
+	}
 	var consumers consumers
 	for _, queue := range []message.Queue{message.Commands, message.Returned} {
 		consumer, err := deps.Messages.NewConsumer(queue, converter.Handler(), message.ConsumerOptions{Ready: ready})
@@ -170,7 +174,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 			cleanup(directory),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
-			{Name: "announcer", Run: presence.Announcer{Publisher: publisher, Formats: office.Formats(), Log: deps.Log}.Run},
+			{Name: "announcer", Run: announcer.Run},
 			{Name: "consumers", Run: consumers.run},
 			announceStop(stopping),
 		},

@@ -49,6 +49,7 @@ type Config struct {
 	MaxUploads        int           `default:"64" help:"Maximum number of uploads that are stored at once; each takes up to 6 MiB of memory."`
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
+	MaxQueueTime      time.Duration `default:"0s" help:"Maximum time that a new job may have to wait in the queue, by the present rate of the converters; longer queues accept no jobs. 0: half of the job-deadline."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
 }
@@ -67,6 +68,7 @@ func (c Config) Validate() error {
 	require(c.MaxOpenUploads >= c.MaxUploads, "max-open-uploads", "at least max-uploads")
 	require(c.UploadIdleTimeout > 0, "upload-idle-timeout", "more than 0s")
 	require(c.PublishTimeout > 0, "publish-timeout", "more than 0s")
+	require(c.MaxQueueTime >= 0, "max-queue-time", "0s or more")
 	require(c.RecordWait >= 0, "record-wait", "0s or more")
 	require(c.MaxStreams >= 1, "max-streams", "at least 1")
 	return errors.Join(faults...)
@@ -125,7 +127,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	waiting := backlog.New(publisher)
+	waiting := backlog.New(publisher, config.queueLimits(deps.JobDeadline), announced.Rate, deps.Log, deps.Metrics)
 	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
@@ -153,6 +155,16 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+// queueLimits returns the limits at which the gateway accepts no more jobs. The queue itself has a hard limit, which is
+// hardly ever reached: a rejection by the queue has to be withdrawn, after the document was stored.
+func (c Config) queueLimits(deadline time.Duration) backlog.Limits {
+	limits := backlog.Limits{Commands: message.MaxCommands / 100 * 95, Wait: c.MaxQueueTime}
+	if limits.Wait == 0 {
+		limits.Wait = deadline / 2
+	}
+	return limits
 }
 
 // renderReference renders the API's description for people.

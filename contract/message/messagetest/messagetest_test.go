@@ -74,6 +74,9 @@ func plantedBugs() map[string]planted {
 		"a stopped publisher goes on":                          {bugs{acceptAfterStop: true}, "a stopped publisher sends nothing"},
 		"a full queue accepts":                                 {bugs{fullQueueAccepts: true}, "a full queue rejects"},
 
+		"the depth counts what is in progress": {bugs{depthCountsHeld: true}, "the depth counts what waits"},
+		"a depth without a connection":         {bugs{depthWithoutConnection: true}, "a publisher that does not run knows no depth"},
+
 		"a returned command is a new one": {bugs{returnedIsNew: true}, "a returned command goes to returned alone"},
 		"returned commands take places":   {bugs{returnedNeedsPlace: true}, "a returned command needs no place in a full queue"},
 		"a dead returned one is dropped":  {bugs{returnedDropped: true}, "a rejected returned command is dead"},

@@ -18,6 +18,8 @@ import (
 type bugs struct {
 	publishBeforeStored, acceptCanceled, acceptUnpublishable, acceptAfterStop, fullQueueAccepts, loseConcurrent bool
 
+	depthCountsHeld, depthWithoutConnection bool
+
 	eventNotCopied, eventsAlsoCommands, attemptForgotten, traceLost bool
 
 	delayLost, delayedAlsoEvents, delaysInOneLine, returnedIsNew, returnedNeedsPlace, returnedDropped bool
@@ -144,6 +146,27 @@ func (p *publisher) Check(context.Context) error {
 		return message.ErrNotConnected
 	}
 	return nil
+}
+
+func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error) {
+	err := p.Check(ctx)
+	switch {
+	case err != nil && !p.bugs.depthWithoutConnection:
+		return 0, err
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case queue == message.Announcements:
+		return 0, errors.New("no such queue")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	depth := 0
+	for _, i := range p.queues[queue] {
+		if i.holder == nil || p.bugs.depthCountsHeld {
+			depth++
+		}
+	}
+	return depth, nil
 }
 
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {

@@ -40,9 +40,13 @@ type ConverterAnnounced struct {
 	ValidFor *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
 	// The possible conversions: one entry for each of source_formats. Converters that are older than this field omit it;
 	// they can produce what the last release without it could.
-	Capabilities  []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Capabilities []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// How many conversions it makes at once. Converters that are older than this field omit it.
+	Slots int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	// How long a conversion takes, in seconds: the moving average of the latest ones. 0 before the first.
+	ConversionSeconds float64 `protobuf:"fixed64,6,opt,name=conversion_seconds,json=conversionSeconds,proto3" json:"conversion_seconds,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ConverterAnnounced) Reset() {
@@ -101,6 +105,20 @@ func (x *ConverterAnnounced) GetCapabilities() []*Capability {
 		return x.Capabilities
 	}
 	return nil
+}
+
+func (x *ConverterAnnounced) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *ConverterAnnounced) GetConversionSeconds() float64 {
+	if x != nil {
+		return x.ConversionSeconds
+	}
+	return 0
 }
 
 // Capability lists what one format can be converted into.
@@ -162,12 +180,14 @@ var File_docmill_conversion_v1_converter_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe6\x01\n" +
+	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xab\x02\n" +
 	"\x12ConverterAnnounced\x12!\n" +
 	"\fconverter_id\x18\x01 \x01(\tR\vconverterId\x12%\n" +
 	"\x0esource_formats\x18\x02 \x03(\tR\rsourceFormats\x126\n" +
 	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x12E\n" +
-	"\fcapabilities\x18\x04 \x03(\v2!.docmill.conversion.v1.CapabilityR\fcapabilities:\a\xa2\xbb\x18\x03\n" +
+	"\fcapabilities\x18\x04 \x03(\v2!.docmill.conversion.v1.CapabilityR\fcapabilities\x12\x14\n" +
+	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12-\n" +
+	"\x12conversion_seconds\x18\x06 \x01(\x01R\x11conversionSeconds:\a\xa2\xbb\x18\x03\n" +
 	"\x01\x03\"X\n" +
 	"\n" +
 	"Capability\x12#\n" +

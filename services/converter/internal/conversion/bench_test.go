@@ -39,6 +39,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
@@ -80,6 +81,7 @@ type bench struct {
 	events          <-chan proto.Message
 	stopping        chan struct{}
 	resumedAt       time.Time
+	pace            pace.Average
 	// warnings receives what converters warn of, and handed the jobs of the deliveries that they get.
 	warnings, handed chan string
 	own              message.Publisher
@@ -203,7 +205,7 @@ func (b *bench) start(convert convertFunc) running {
 		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
 		Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
-		Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
+		Pace: &b.pace, Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	consuming, err := rabbitmq.New(b.converterBroker, "test converter", log, nil)
 	require.NoError(b.t, err)

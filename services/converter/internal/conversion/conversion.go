@@ -24,6 +24,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
@@ -66,7 +67,9 @@ type Deps struct {
 	// Sources is the bucket of the uploaded documents, and Results that of the results.
 	Sources, Results blob.Bucket
 	// Seal decrypts passwords. If it is nil, there is no key, and jobs with passwords wait for a converter that has it.
-	Seal    *seal.Box
+	Seal *seal.Box
+	// Pace receives how long conversions take that end their job.
+	Pace    *pace.Average
 	Metrics *Metrics
 	Log     *zap.Logger
 }
@@ -201,6 +204,9 @@ func (a *attempt) run(ctx context.Context) error {
 	}
 	if unpublished := <-started; unpublished != nil && !over {
 		return unpublished
+	}
+	if err == nil || documentFailed(err) {
+		a.Pace.Add(time.Since(a.began))
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -13,6 +13,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/pace"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 	interval = 20 * time.Second
 	// validFor covers two lost announcements.
 	validFor = 3*interval + interval/2
+	// publishTimeout limits one announcement. The next one follows soon, and a drain must not wait for a broker that is
+	// away.
+	publishTimeout = 2 * time.Second
 )
 
 // Publisher publishes a message; see [message.Publisher].
@@ -34,7 +38,11 @@ type Announcer struct {
 	Publisher Publisher
 	// Formats are those that the converter can read. Each can be converted into all of its targets.
 	Formats []format.Format
-	Log     *zap.Logger
+	// Slots is how many conversions the converter makes at once.
+	Slots int
+	// Pace is how long they take.
+	Pace *pace.Average
+	Log  *zap.Logger
 }
 
 // Run announces until drain is closed or ctx ends. It is the Run of a host.Component.
@@ -44,10 +52,8 @@ func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	again := time.NewTicker(interval)
 	defer again.Stop()
 	for {
-		err := a.Publisher.Publish(ctx, message.Message{Body: announcement})
-		if err != nil && !errors.Is(err, message.ErrUnroutable) { // no gateway is listening, which is fine
-			a.Log.Debug("announcement not published; the next one follows", zap.Error(err))
-		}
+		announcement.ConversionSeconds = a.Pace.Duration().Seconds()
+		a.publish(ctx, announcement)
 		select {
 		case <-again.C:
 		case <-drain:
@@ -58,8 +64,19 @@ func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	}
 }
 
+func (a Announcer) publish(ctx context.Context, announcement *conversionv1.ConverterAnnounced) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	err := a.Publisher.Publish(ctx, message.Message{Body: announcement})
+	if err != nil && !errors.Is(err, message.ErrUnroutable) { // no gateway is listening, which is fine
+		a.Log.Debug("announcement not published; the next one follows", zap.Error(err))
+	}
+}
+
 func (a Announcer) announcement() *conversionv1.ConverterAnnounced {
-	announcement := &conversionv1.ConverterAnnounced{ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor)}
+	announcement := &conversionv1.ConverterAnnounced{
+		ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor), Slots: int32(a.Slots),
+	}
 	for _, f := range a.Formats {
 		capability := &conversionv1.Capability{SourceFormat: f.ID}
 		for target := range f.Targets() {

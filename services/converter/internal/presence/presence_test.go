@@ -3,6 +3,7 @@ package presence_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
@@ -10,6 +11,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/presence"
 )
 
@@ -24,8 +26,10 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	t.Parallel()
 	pptx, _ := format.ByID("pptx")
 	csv, _ := format.ByID("csv")
+	var average pace.Average
+	average.Add(1500 * time.Millisecond)
 	messages, drain, ended := make(published), make(chan struct{}), make(chan error, 1)
-	announcer := presence.Announcer{Publisher: messages, Formats: []format.Format{pptx, csv}, Log: zaptest.NewLogger(t)}
+	announcer := presence.Announcer{Publisher: messages, Formats: []format.Format{pptx, csv}, Slots: 3, Pace: &average, Log: zaptest.NewLogger(t)}
 	go func() { ended <- announcer.Run(t.Context(), func() {}, drain) }()
 	sent, ok := (<-messages).Body.(*conversionv1.ConverterAnnounced)
 	require.True(t, ok)
@@ -33,6 +37,8 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	require.NoError(t, <-ended)
 
 	require.NotEmpty(t, sent.GetConverterId())
+	require.EqualValues(t, 3, sent.GetSlots())
+	require.InDelta(t, 1.5, sent.GetConversionSeconds(), 0)
 	require.Equal(t, []string{"pptx", "csv"}, sent.GetSourceFormats(), "for gateways from before capabilities")
 	require.Len(t, sent.GetCapabilities(), 2)
 	for i, f := range announcer.Formats {
@@ -43,4 +49,29 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 		}
 		require.Equal(t, targets, sent.GetCapabilities()[i].GetTargetFormats())
 	}
+}
+
+// TestDrainDoesNotWaitForTheBroker: the publisher waits for a broker that is away, with longer limits of its own.
+func TestDrainDoesNotWaitForTheBroker(t *testing.T) {
+	t.Parallel()
+	drain, publishing := make(chan struct{}), make(chan time.Duration, 1)
+	announcer := presence.Announcer{Publisher: away(publishing), Pace: &pace.Average{}, Log: zaptest.NewLogger(t)}
+	ended := make(chan error, 1)
+	go func() { ended <- announcer.Run(t.Context(), func() {}, drain) }()
+	require.LessOrEqual(t, <-publishing, 5*time.Second)
+	close(drain)
+	require.NoError(t, <-ended)
+}
+
+// away is a Publisher that waits for its broker. It sends for how long.
+type away chan time.Duration
+
+func (a away) Publish(ctx context.Context, _ message.Message) error {
+	until, limited := ctx.Deadline()
+	if !limited {
+		until = time.Now().Add(time.Hour)
+	}
+	a <- time.Until(until)
+	<-ctx.Done()
+	return message.ErrNotConnected
 }

@@ -1,5 +1,5 @@
-// Package backlog knows whether the queue takes more jobs, so that a submission that it would reject is refused before its
-// document is received.
+// Package backlog knows whether the queue takes more jobs, so that a submission that it would reject, or that would wait for
+// too long, is refused before its document is received.
 package backlog
 
 import (
@@ -8,44 +8,95 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/metrics"
 )
 
 const (
 	// sampling is the time between two looks at the queue.
 	sampling = time.Second
 	// fullFor is how long a queue that has rejected a job is considered full: the Retry-After of the rejection.
-	fullFor = 5 * time.Second
-	// checkTimeout limits one look at the queue.
-	checkTimeout = 5 * time.Second
+	fullFor = RetryAfter
+	// lookTimeout limits one look at the queue.
+	lookTimeout = 5 * time.Second
 )
 
-// RetryAfter is when a submission should be repeated that the queue did not accept.
+// RetryAfter is when a submission should be repeated that the queue did not accept, at the earliest.
 const RetryAfter = 5 * time.Second
+
+// maxRetryAfter limits the Retry-After of a long queue. Converters may be added meanwhile.
+const maxRetryAfter = 5 * time.Minute
 
 // Queue is the publishing side of the queue; see [message.Publisher].
 type Queue interface {
 	// Check returns nil if a message could be sent now.
 	Check(ctx context.Context) error
+	// Depth returns how many messages wait in a queue.
+	Depth(ctx context.Context, queue message.Queue) (int, error)
+}
+
+// Limits are those of the queue.
+type Limits struct {
+	// Commands is the number of waiting commands at which no more jobs are accepted.
+	Commands int
+	// Wait is the longest time that a new job may have to wait, by the present rate of the converters.
+	Wait time.Duration
 }
 
 // Backlog is what is known about the queue. It is safe for concurrent use. It is a component of package host.
 type Backlog struct {
-	queue Queue
+	queue  Queue
+	limits Limits
+	// rate returns how many jobs the converters end per second; 0 if that is not known.
+	rate func() float64
+	log  *zap.Logger
 
 	mu sync.Mutex
 	// down is why the queue cannot be used; nil if it can. A connection that is lost for less than a sample is not
 	// noticed here: a submission waits for the next one.
 	down error
-	// lost is set if the connection was lost at the last sample.
+	// lost is set if the connection was lost at the last look.
 	lost bool
+	// depth is how many commands wait, new ones and returned ones; 0 if that is not known.
+	depth int
 	// fullUntil is until when the queue is considered full.
 	fullUntil time.Time
 }
 
-// New returns the backlog of a queue.
-func New(queue Queue) *Backlog { return &Backlog{queue: queue} }
+// New returns the backlog of a queue. The function rate returns how many jobs the converters end per second, and 0 if that
+// is not known: only the number of commands is limited then.
+func New(queue Queue, limits Limits, rate func() float64, log *zap.Logger, registry prometheus.Registerer) *Backlog {
+	b := &Backlog{queue: queue, limits: limits, rate: rate, log: log}
+	gauge := func(name, help string, value func() float64) {
+		options := prometheus.GaugeOpts{Namespace: metrics.Namespace, Subsystem: "gateway", Name: name, Help: help}
+		registry.MustRegister(prometheus.NewGaugeFunc(options, value))
+	}
+	gauge("queue_depth", "Commands that wait for a converter.", func() float64 { return float64(b.waiting()) })
+	gauge("queue_wait_seconds", "How long a new job will wait, by the present rate of the converters; 0 if that is not known.",
+		func() float64 { return b.wait(b.waiting()).Seconds() })
+	return b
+}
+
+// waiting returns how many commands wait.
+func (b *Backlog) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.depth
+}
+
+// wait returns how long that many commands take; 0 if that is not known.
+func (b *Backlog) wait(commands int) time.Duration {
+	rate := b.rate()
+	if rate <= 0 {
+		return 0
+	}
+	const longest = 1000 * 24 * time.Hour // far from an overflow
+	return time.Duration(min(float64(commands)/rate, longest.Seconds()) * float64(time.Second))
+}
 
 // Rejected notes that the queue has rejected a job because it is full.
 func (b *Backlog) Rejected() {
@@ -58,13 +109,17 @@ func (b *Backlog) Rejected() {
 // once that the queue is available again.
 func (b *Backlog) Check(ctx context.Context) error {
 	b.mu.Lock()
-	down, full := b.down, time.Until(b.fullUntil)
+	down, full, depth := b.down, time.Until(b.fullUntil), b.depth
 	b.mu.Unlock()
 	switch {
 	case down != nil && b.look(context.WithoutCancel(ctx)) != nil: // it concerns the others too
 		return Unavailable(RetryAfter).Because(down)
 	case full > 0:
 		return Unavailable(full).Because(message.ErrNacked)
+	case depth >= b.limits.Commands:
+		return b.overloaded(b.wait(depth - b.limits.Commands))
+	case b.wait(depth) > b.limits.Wait:
+		return b.overloaded(b.wait(depth) - b.limits.Wait)
 	default:
 		return nil
 	}
@@ -75,15 +130,23 @@ func Unavailable(retryAfter time.Duration) *problem.Error {
 	return problem.New(problem.QueueUnavailable, "The queue accepts no jobs at present.").After(retryAfter)
 }
 
+// overloaded returns the problem of a submission to a queue that is too long for that time.
+func (b *Backlog) overloaded(excess time.Duration) *problem.Error {
+	retryAfter := min(max(excess, RetryAfter), maxRetryAfter)
+	return problem.New(problem.QueueUnavailable, "Too many jobs are waiting already.").After(retryAfter)
+}
+
 // Run looks at the queue until drain is closed.
 func (b *Backlog) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ready()
 	clock := time.NewTicker(sampling)
 	defer clock.Stop()
 	for {
+		if b.look(ctx) == nil {
+			b.measure(ctx)
+		}
 		select {
 		case <-clock.C:
-			_ = b.look(ctx)
 		case <-drain:
 			return nil
 		case <-ctx.Done():
@@ -92,10 +155,10 @@ func (b *Backlog) Run(ctx context.Context, ready func(), drain <-chan struct{}) 
 	}
 }
 
-// look updates what is known about the queue. A connection must be lost at two looks in a row, because most are back
+// look updates whether the queue can be used. A connection must be lost at two looks in a row, because most are back
 // within milliseconds. It returns why the queue cannot be used.
 func (b *Backlog) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	err := b.queue.Check(ctx)
 	lost := errors.Is(err, message.ErrNotConnected)
@@ -106,4 +169,21 @@ func (b *Backlog) look(ctx context.Context) error {
 	}
 	b.lost = lost
 	return b.down
+}
+
+// measure updates how many commands wait.
+func (b *Backlog) measure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	total := 0
+	for _, queue := range []message.Queue{message.Commands, message.Returned} {
+		depth, err := b.queue.Depth(ctx, queue)
+		if err != nil {
+			b.log.Debug("the depth of a queue is unknown", zap.Stringer("queue", queue), zap.Error(err))
+		}
+		total += depth
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.depth = total
 }

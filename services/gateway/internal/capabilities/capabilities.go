@@ -52,8 +52,14 @@ type Capabilities struct {
 type converter struct {
 	// targets are the identifiers of targets, by that of the source format.
 	targets map[string][]string
+	// slots is how many conversions it makes at once, and seconds how long each takes; 0 if that is not known.
+	slots   int32
+	seconds float64
 	until   time.Time
 }
+
+// maxValidity is the longest time for which an announcement is believed: converters repeat it every 20 s.
+const maxValidity = 5 * time.Minute
 
 func (c converter) supports(source, target string) bool {
 	return slices.Contains(c.targets[source], target)
@@ -82,7 +88,8 @@ func (c *Capabilities) learn(announcement *conversionv1.ConverterAnnounced, now 
 		c.converters = map[string]converter{}
 	}
 	c.converters[announcement.GetConverterId()] = converter{
-		targets: targetsOf(announcement), until: now.Add(announcement.GetValidFor().AsDuration()),
+		targets: targetsOf(announcement), slots: announcement.GetSlots(), seconds: announcement.GetConversionSeconds(),
+		until: now.Add(min(announcement.GetValidFor().AsDuration(), maxValidity)),
 	}
 	c.formats = nil
 }
@@ -139,6 +146,33 @@ func (c *Capabilities) formatsAt(now time.Time) []Format {
 		c.formats = supported(c.converters)
 	}
 	return c.formats
+}
+
+// Rate returns how many conversions per second all running converters make together, by what they have announced. It is 0
+// if that is not known. A converter that has not converted anything yet is as fast as the others.
+func (c *Capabilities) Rate() float64 { return c.rateAt(time.Now()) }
+
+func (c *Capabilities) rateAt(now time.Time) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(now)
+	var rate float64
+	var measured, waiting int32 // slots
+	for _, converter := range c.converters {
+		switch {
+		case converter.slots <= 0:
+			return 0
+		case converter.seconds > 0:
+			rate += float64(converter.slots) / converter.seconds
+			measured += converter.slots
+		default:
+			waiting += converter.slots
+		}
+	}
+	if measured == 0 {
+		return 0
+	}
+	return rate * float64(measured+waiting) / float64(measured)
 }
 
 // supported returns the formats and targets that all converters support.

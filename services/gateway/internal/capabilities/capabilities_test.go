@@ -55,6 +55,44 @@ func TestOnlyWhatEveryConverterSupportsIsOffered(t *testing.T) {
 	require.Equal(t, everything, c.offered(now), "all have expired")
 }
 
+func TestRate(t *testing.T) {
+	t.Parallel()
+	var c Capabilities
+	now := time.Now()
+	require.Zero(t, c.rateAt(now), "no converter is known")
+	learn := func(id string, slots int32, seconds float64) {
+		a := announcement(id, can("pptx", "pdf"))
+		a.Slots, a.ConversionSeconds = slots, seconds
+		c.learn(a, now)
+	}
+	learn("a", 4, 0)
+	require.Zero(t, c.rateAt(now), "nothing was converted yet")
+	learn("a", 4, 2)
+	require.InDelta(t, 2, c.rateAt(now), 1e-9)
+	learn("b", 8, 1)
+	require.InDelta(t, 10, c.rateAt(now), 1e-9)
+	learn("c", 6, 0)
+	require.InDelta(t, 15, c.rateAt(now), 1e-9, "a new converter is as fast as the others")
+	learn("older", 0, 0)
+	require.Zero(t, c.rateAt(now), "a converter of a release that announces no slots")
+	now = now.Add(50 * time.Second)
+	learn("a", 4, 4)
+	now = now.Add(50 * time.Second)
+	require.InDelta(t, 1, c.rateAt(now), 1e-9, "the others have expired")
+}
+
+// TestValidityIsLimited: a mistake of one converter must not stay for long.
+func TestValidityIsLimited(t *testing.T) {
+	t.Parallel()
+	var c Capabilities
+	now := time.Now()
+	a := announcement("a", can("pptx", "pdf"))
+	a.ValidFor = durationpb.New(1000 * time.Hour)
+	c.learn(a, now)
+	require.Len(t, c.offered(now.Add(4*time.Minute)), 1)
+	require.Greater(t, len(c.offered(now.Add(6*time.Minute))), 1)
+}
+
 // TestOlderConverter: a converter that announces source formats only has the targets of its release.
 func TestOlderConverter(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -57,6 +58,83 @@ func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
 	link.Restore()
 	require.Eventually(t, func() bool { return g.publisher.Check(context.Background()) == nil }, patience, 5*time.Millisecond)
 	g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
+}
+
+// announce announces a converter with that pace.
+func (g *gateway) announce(t testing.TB, slots int32, seconds float64) {
+	t.Helper()
+	handler, ok := g.capabilities.Handler().(message.Each)
+	require.True(t, ok)
+	announcement := &conversionv1.ConverterAnnounced{
+		ConverterId: "test", ValidFor: durationpb.New(time.Minute), Slots: slots, ConversionSeconds: seconds,
+		Capabilities: []*conversionv1.Capability{{SourceFormat: "pptx", TargetFormats: []string{"pdf"}}},
+	}
+	envelope, err := message.Encode(t.Context(), message.Message{Body: announcement}, "test")
+	require.NoError(t, err)
+	require.Equal(t, message.Ack, handler.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
+}
+
+// TestQueueIsBoundedByTime: jobs that would wait for longer than the limit, here an hour, are not accepted.
+func TestQueueIsBoundedByTime(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for range 3 {
+		g.raw(t, deck, sample(t, deck)).job(t, http.StatusAccepted)
+	}
+	g.announce(t, 2, 2390) // 3 jobs take 3,585 s
+	require.Eventually(t, func() bool { return g.gauge(t, "docmill_gateway_queue_depth") == 3 }, patience, 20*time.Millisecond)
+	require.InDelta(t, 3585, g.gauge(t, "docmill_gateway_queue_wait_seconds"), 1)
+	require.Zero(t, g.raiseHand(t).StatusCode, "the server asks for the document")
+
+	g.announce(t, 2, 2440) // 3,660 s
+	answer := g.raiseHand(t)
+	answer.problem(t, problem.QueueUnavailable)
+	require.Equal(t, "60", answer.Header.Get("Retry-After"), "then the wait is an hour")
+	g.announce(t, 1, 1e9)
+	answer = g.raiseHand(t)
+	answer.problem(t, problem.QueueUnavailable)
+	require.Equal(t, "300", answer.Header.Get("Retry-After"))
+
+	g.takeCommands(t, 3)
+	require.Eventually(t, func() bool { return g.raiseHand(t).StatusCode == 0 }, patience, 50*time.Millisecond, "the queue is empty")
+}
+
+// TestGatewayStopsBeforeTheQueueIsFull: its own limit is lower than that of the queue.
+func TestGatewayStopsBeforeTheQueueIsFull(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(c *choices) { c.maxCommands = 2 })
+	var refused reply
+	require.Eventually(t, func() bool {
+		refused = g.raw(t, deck, sample(t, deck))
+		return refused.StatusCode != http.StatusAccepted
+	}, patience, 200*time.Millisecond)
+	refused.problem(t, problem.QueueUnavailable)
+	require.Equal(t, "5", refused.Header.Get("Retry-After"), "the rate of the converters is not known")
+}
+
+// gauge returns the value of a metric.
+func (g *gateway) gauge(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := g.registry.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	require.Fail(t, "no such metric", name)
+	return 0
+}
+
+// takeCommands takes n commands out of their queue.
+func (g *gateway) takeCommands(t testing.TB, n int) {
+	t.Helper()
+	channel := g.channel(t)
+	for range n {
+		_, waiting, err := channel.Get(rabbitmq.QueueCommands, true)
+		require.NoError(t, err)
+		require.True(t, waiting)
+	}
 }
 
 // errAsked means that the server asked for the document.

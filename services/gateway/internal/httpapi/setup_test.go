@@ -75,14 +75,17 @@ type gateway struct {
 	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
-	tap       *tap
-	server    *httptest.Server
+	// capabilities are those of converters that a test announces.
+	capabilities capabilities.Capabilities
+	tap          *tap
+	server       *httptest.Server
 }
 
 // choices are the differences that a test needs.
 type choices struct {
 	settings       httpapi.Settings
 	publishTimeout time.Duration
+	maxCommands    int
 	brokerURL      string
 	storeEndpoint  string
 	statusURL      string
@@ -102,7 +105,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 		settings: httpapi.Settings{
 			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
-		publishTimeout: 10 * time.Second,
+		publishTimeout: 10 * time.Second, maxCommands: 1000,
 	}
 	for _, change := range changes {
 		change(&c)
@@ -133,14 +136,15 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	web, err := page.Render()
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
-	waiting := backlog.New(g.publisher)
+	limits := backlog.Limits{Commands: c.maxCommands, Wait: time.Hour}
+	waiting := backlog.New(g.publisher, limits, g.capabilities.Rate, c.log, g.registry)
 	g.run(t, waiting.Run)
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
-		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &capabilities.Capabilities{}, Backlog: waiting, Metrics: g.registry,
+		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &g.capabilities, Backlog: waiting, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)
