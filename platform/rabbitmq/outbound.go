@@ -5,19 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/docmill/docmill/contract/message"
 )
 
+// errNoConfirm means that the broker has not confirmed a message for so long that it never will.
+var errNoConfirm = errors.New("the broker has not confirmed a message")
+
 // errUnsent means that a connection took a message and was lost before it wrote all of it.
 var errUnsent = errors.New("not sent")
 
 // outbound is the publishing side of one session.
 type outbound struct {
+	*publisher
+
 	session *session
-	slots   chan struct{}
 
 	unsettled sync.WaitGroup
 	mu        sync.Mutex
@@ -31,7 +36,7 @@ type outbound struct {
 // serve publishes on a session until it ends, or until stop ends and nothing is unconfirmed.
 func (p *publisher) serve(s *session, up func(), stop context.Context) error {
 	out := &outbound{
-		session: s, slots: p.slots, pending: map[string]*flight{},
+		publisher: p, session: s, pending: map[string]*flight{},
 		returns: s.channel.NotifyReturn(make(chan amqp.Return, cap(p.slots))),
 	}
 	if err := s.channel.Confirm(false); err != nil {
@@ -78,7 +83,7 @@ func (o *outbound) send(f *flight) {
 
 // await waits for the broker's confirm, or for the end of the session: the library then resolves all confirms as nacks.
 func (o *outbound) await(f *flight) {
-	<-f.confirm.Done()
+	o.awaitConfirm(f)
 	returned := o.takeReturn(f)
 	switch {
 	case returned != nil:
@@ -89,6 +94,34 @@ func (o *outbound) await(f *flight) {
 		o.settle(f, message.ErrUnconfirmed, o.session.lost())
 	default:
 		o.settle(f, message.ErrNacked, nil)
+	}
+}
+
+// awaitConfirm waits until the confirm is resolved. When it is overdue, Check reports that; when it is missing for twice the
+// ConfirmTimeout, the session is given up: messages without a confirm take up all slots in the end. During an alarm the
+// broker confirms nothing.
+func (o *outbound) awaitConfirm(f *flight) {
+	timer := time.NewTimer(o.options.ConfirmTimeout)
+	defer timer.Stop()
+	overdue := false
+	for {
+		select {
+		case <-f.confirm.Done():
+			if overdue {
+				o.overdue.Add(-1)
+			}
+			return
+		case <-timer.C:
+		}
+		switch {
+		case o.supervisor.now().alarm != "":
+		case overdue:
+			o.session.lose(fmt.Errorf("%w within %s", errNoConfirm, 2*o.options.ConfirmTimeout))
+		default:
+			overdue = true
+			o.overdue.Add(1)
+		}
+		timer.Reset(o.options.ConfirmTimeout)
 	}
 }
 

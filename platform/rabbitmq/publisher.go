@@ -3,6 +3,8 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -22,6 +24,8 @@ type publisher struct {
 	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on
 	// keeps its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
 	slots chan struct{}
+	// overdue counts the messages whose confirms are missing for longer than the ConfirmTimeout.
+	overdue atomic.Int64
 	// outbox leads to the current connection. It is unbuffered: a connection has taken every message that was sent to
 	// it, and no message that was not.
 	outbox  chan *flight
@@ -54,8 +58,17 @@ func (p *publisher) Run(ctx context.Context, ready func(), drain <-chan struct{}
 	return nil
 }
 
-// Check returns nil if a message could be sent now, and otherwise ErrNotConnected or ErrBlocked.
-func (p *publisher) Check(context.Context) error { return p.supervisor.now().err() }
+// Check returns nil if a message could be sent now and would be confirmed, and otherwise ErrNotConnected, ErrBlocked or
+// ErrUnconfirmed.
+func (p *publisher) Check(context.Context) error {
+	if err := p.supervisor.now().err(); err != nil {
+		return err
+	}
+	if n := p.overdue.Load(); n > 0 {
+		return fmt.Errorf("%w: %d messages are overdue", message.ErrUnconfirmed, n)
+	}
+	return nil
+}
 
 // Publish implements [message.Publisher]: it returns nil once every queue that is bound for the message has it on disk.
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {

@@ -2,8 +2,10 @@ package rabbitmq_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,14 +200,14 @@ func TestMissingConfirmIsUnconfirmedAndNotFailed(t *testing.T) {
 	b.connected(p)
 
 	link.Delay(2 * time.Second) // the message arrives in time, the confirm does not
-	err := p.Publish(t.Context(), started("time is up"))
-	require.ErrorIs(t, err, message.ErrUnconfirmed)
-	require.False(t, message.NotEnqueued(err))
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errImpatient)
 	defer cancel()
-	err = p.Publish(ctx, started("the caller gives up"))
+	err := p.Publish(ctx, started("the caller gives up"))
 	require.ErrorIs(t, err, message.ErrUnconfirmed)
 	require.ErrorIs(t, err, errImpatient)
+	err = p.Publish(t.Context(), started("time is up"))
+	require.ErrorIs(t, err, message.ErrUnconfirmed)
+	require.False(t, message.NotEnqueued(err))
 	require.Len(t, b.take(rabbitmq.QueueEvents), 2, "both are in the queue nevertheless")
 
 	link.Heal()
@@ -215,12 +217,33 @@ func TestMissingConfirmIsUnconfirmedAndNotFailed(t *testing.T) {
 		require.ErrorIs(t, err, message.ErrUnconfirmed)
 		err = p.Publish(t.Context(), started("the connection is lost"))
 	}
-	require.ErrorIs(t, err, message.ErrBusy, "messages whose callers have given up still count")
-	require.True(t, message.NotEnqueued(err))
+	require.True(t, message.NotEnqueued(err), "messages whose callers have given up still count")
 	link.Heal()
 	link.Cut()
 	link.Restore()
 	require.Eventually(t, func() bool { return p.Publish(t.Context(), started("again")) == nil }, patience, 10*time.Millisecond)
+}
+
+// TestMissingConfirmsEndTheSession checks that a broker that never confirms does not keep a publisher from working with one
+// that does. Long before that, heartbeats would find a connection that is dead.
+func TestMissingConfirmsEndTheSession(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := testbench.Proxy(t, b.BrokerURL)
+	through := b.config
+	through.URL = link.Through(b.BrokerURL)
+	p, _ := b.publisher(through, func(o *message.PublisherOptions) { o.ConfirmTimeout = 500 * time.Millisecond })
+	b.connected(p)
+	link.Delay(time.Hour)
+	require.ErrorIs(t, p.Publish(t.Context(), started("job-1")), message.ErrUnconfirmed)
+	saw := func(want error) func() bool { return func() bool { return errors.Is(p.Check(t.Context()), want) } }
+	require.Eventually(t, saw(message.ErrUnconfirmed), patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		err := p.Check(t.Context())
+		return errors.Is(err, message.ErrNotConnected) && strings.Contains(err.Error(), "has not confirmed a message within 1s")
+	}, patience, time.Millisecond)
+	link.Heal()
+	require.Eventually(t, func() bool { return p.Publish(t.Context(), started("job-2")) == nil }, patience, 10*time.Millisecond)
 }
 
 func TestConnectionLostAfterSendingIsUnconfirmed(t *testing.T) {
