@@ -74,6 +74,19 @@ func TestSecondCrashIsReported(t *testing.T) {
 	}
 }
 
+// TestKillFromOutsideIsNotACrash sends the signal that the kernel sends when the machine is short of memory.
+func TestKillFromOutsideIsNotACrash(t *testing.T) {
+	t.Parallel()
+	e := setup(t, nil)
+	pids := watchStarts(e)
+	failed := convert(t.Context(), e, longDocument(t))
+	require.NoError(t, unix.Kill(<-pids, unix.SIGKILL))
+	err := <-failed
+	require.ErrorIs(t, err, errKilled)
+	require.True(t, problem.Describe(problem.From(err).Code).Retryable, "the document is not the cause")
+	require.Empty(t, pids, "it is not tried again under the same pressure")
+}
+
 func TestMemoryAndDiskLimits(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*engine.Limits){

@@ -16,6 +16,10 @@ import (
 // errCrashed means that a child crashed; the conversion is tried once more.
 var errCrashed = errors.New("the conversion crashed")
 
+// errKilled means that a child was killed from outside: by an operator, or by the kernel because the machine or the container
+// is short of memory. It is not tried again at once.
+var errKilled = errors.New("the conversion was killed")
+
 // errNotSaved means that LibreOffice opened the document and could not write the result.
 var errNotSaved = errors.New("not saved")
 
@@ -32,6 +36,9 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 	}
 	if diskFull(a, finished) {
 		return engine.Output{}, engine.NoSpace(details)
+	}
+	if killed(finished) {
+		return engine.Output{}, fmt.Errorf("%w: %w", errKilled, details)
 	}
 	if finished.Signal != 0 {
 		return engine.Output{}, fmt.Errorf("%w: %w", errCrashed, details)
@@ -89,7 +96,7 @@ func limited(a attempt, finished ending) *problem.Error {
 		return problem.New(problem.DocumentTooComplex, "The conversion exceeded its disk space limit and was stopped.")
 	case finished.Signal == 0 && finished.Outcome == wire.OutOfMemory:
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
-	case failed(finished) && finished.PeakMemory > int64(a.limits.Memory)/4*3:
+	case failed(finished) && !killed(finished) && finished.PeakMemory > int64(a.limits.Memory)/4*3:
 		// Not every part of LibreOffice survives a refused allocation for long enough to report it.
 		return problem.New(problem.DocumentTooComplex, tooComplexForMemory)
 	default:
@@ -100,6 +107,11 @@ func limited(a attempt, finished ending) *problem.Error {
 // failed reports whether the child did not convert the document.
 func failed(finished ending) bool {
 	return finished.Signal != 0 || finished.Outcome != wire.Converted
+}
+
+// killed reports whether the child was killed, and not at a limit. A program that crashes gets another signal.
+func killed(finished ending) bool {
+	return finished.limit == nil && syscall.Signal(finished.Signal) == syscall.SIGKILL
 }
 
 // finish checks the result.
