@@ -27,6 +27,7 @@ func execute(t *testing.T, bench *testbench.Bench, statement string) {
 	settings, err := pgx.ParseConfig(bench.DatabaseURL)
 	require.NoError(t, err)
 	settings.Password = bench.DatabasePassword
+	settings.RuntimeParams["default_transaction_read_only"] = "off"
 	connection, err := pgx.ConnectConfig(t.Context(), settings)
 	require.NoError(t, err)
 	defer connection.Close(t.Context())

@@ -405,3 +405,34 @@ func TestServiceStartsBeforeItsServers(t *testing.T) {
 	r.ready(t)
 	require.Eventually(t, func() bool { _, found := r.job(t, id); return found }, patience, poll)
 }
+
+// TestPostgreSQLReadOnlyUnderLoad has a database that answers, but takes no writes, as a demoted primary.
+func TestPostgreSQLReadOnlyUnderLoad(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	r := start(t, bench, patience).ready(t)
+	stop := make(chan struct{})
+	ids := load(t, bench, stop)
+	require.Eventually(t, func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), applied) }, patience, poll)
+	for range 2 {
+		makeReadOnly(t, bench, "on")
+		require.Eventually(t, func() bool { return get(t, r.admin+"/readyz").StatusCode == http.StatusServiceUnavailable }, patience, poll)
+		makeReadOnly(t, bench, "off")
+		r.ready(t)
+	}
+	close(stop)
+	requireAllSucceeded(t, r, ids())
+	dead, err := channel(t, bench).QueueDeclarePassive(rabbitmq.QueueDeadEvents, true, false, false, false, nil)
+	require.NoError(t, err)
+	require.Zero(t, dead.Messages)
+}
+
+// makeReadOnly makes the transactions of new connections to the database read-only, and ends the old ones.
+func makeReadOnly(t *testing.T, bench *testbench.Bench, value string) {
+	t.Helper()
+	execute(t, bench, `
+		DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+value+`', current_database()); END $$`)
+	if value == "on" {
+		execute(t, bench, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	}
+}

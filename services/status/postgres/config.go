@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/docmill/docmill/platform/config"
@@ -16,7 +20,7 @@ import (
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
-	URL         string        `name:"url" default:"postgres://docmill@127.0.0.1:5432/docmill" help:"URL of PostgreSQL: user, host, port, database, and sslmode for TLS. It must not contain the password, which is a separate setting."`
+	URL         string        `name:"url" default:"postgres://docmill@127.0.0.1:5432/docmill" help:"URL of PostgreSQL: user, host, port, database, and sslmode for TLS. Of several hosts, separated by commas, the one that can be written is used, unless target_session_attrs is set. It must not contain the password, which is a separate setting."`
 	Password    config.Secret `name:"password-file" help:"File with the password of the database user." placeholder:"FILE"`
 	Connections int32         `name:"connections" default:"16" help:"Maximum number of connections. One more listens for changes."`
 	ReadTimeout time.Duration `name:"read-timeout" default:"2s" help:"Time limit for reading one job, including the wait for a connection. After that the client is asked to retry."`
@@ -58,10 +62,27 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	settings.MaxConns = c.Connections
 	connection := settings.ConnConfig
+	if severalHosts(connection) && !c.choosesServer() {
+		connection.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	connection.Password = c.Password.Reveal()
 	connection.ConnectTimeout = connectTimeout
 	connection.RuntimeParams["application_name"] = "docmill-status"
 	connection.RuntimeParams["idle_in_transaction_session_timeout"] = idleInTransaction
 	connection.Tracer = otelpgx.NewTracer(otelpgx.WithDisableSQLStatementInAttributes())
 	return settings, nil
+}
+
+// choosesServer reports whether the user has decided which of several hosts is connected to. The default, any of them, could
+// be a standby.
+func (c Config) choosesServer() bool {
+	parsed, err := url.Parse(c.URL)
+	return err == nil && parsed.Query().Has("target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""
+}
+
+// severalHosts reports whether there are other hosts to fall back to, not only another way to connect to the same one.
+func severalHosts(c *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(c.Fallbacks, func(other *pgconn.FallbackConfig) bool {
+		return other.Host != c.Host || other.Port != c.Port
+	})
 }

@@ -75,3 +75,15 @@ SELECT applied_until FROM watermark;
 
 -- name: AdvanceWatermark :exec
 UPDATE watermark SET applied_until = @until::timestamptz WHERE applied_until IS NULL OR applied_until < @until::timestamptz;
+
+-- Writes without a change, to find out whether that is possible.
+-- name: TouchWatermark :exec
+UPDATE watermark SET applied_until = applied_until;
+
+-- name: RehearseInsert :many
+INSERT INTO jobs (id, source_filename)
+SELECT gen_random_uuid(), repeat('x', @bytes::integer) FROM generate_series(1, @jobs::integer)
+RETURNING id;
+
+-- name: RehearseUpdate :exec
+UPDATE jobs SET version = 1, tag = repeat('y', 100) WHERE id = ANY(@ids::uuid[]);

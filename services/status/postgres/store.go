@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
@@ -32,6 +31,7 @@ type Store struct {
 	pool        *pgxpool.Pool
 	readTimeout time.Duration
 	audiences   []jobstore.Audience
+	trouble     trouble
 	migrated    chan struct{}         // closed once the schema is up to date
 	lastErr     atomic.Pointer[error] // why the last attempt at the schema failed
 }
@@ -49,14 +49,6 @@ func Open(config Config, log *zap.Logger) (*Store, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return &Store{log: log, pool: pool, readTimeout: config.ReadTimeout, migrated: make(chan struct{})}, nil
-}
-
-// Check returns nil if the database answers and has the schema.
-func (s *Store) Check(ctx context.Context) error {
-	if err := s.ready(); err != nil {
-		return err
-	}
-	return s.pool.Ping(ctx)
 }
 
 func (s *Store) ready() error {
@@ -90,7 +82,11 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 
 // Apply implements [jobstore.Store].
 func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
-	return fold.Apply(ctx, events, s.applyTogether)
+	outcomes, err := fold.Apply(ctx, events, s.applyTogether)
+	if err == nil && len(events) > 0 {
+		s.trouble.succeeded()
+	}
+	return outcomes, err
 }
 
 // errDeleted means that a job was deleted between the insertion of its placeholder, which had nothing to insert, and its
@@ -213,15 +209,5 @@ func (s *Store) transact(ctx context.Context, do func(context.Context, *query.Qu
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return do(ctx, query.New(tx)) })
-	if refused(err) {
-		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)
-	}
-	return err
-}
-
-// refused reports whether the error is about the data: PostgreSQL's class 22 (data exception) or 23 (constraint
-// violation).
-func refused(err error) bool {
-	var reply *pgconn.PgError
-	return errors.As(err, &reply) && (reply.Code[:2] == "22" || reply.Code[:2] == "23")
+	return s.judge(ctx, err)
 }

@@ -264,3 +264,53 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 	_, err := q.db.Exec(ctx, notify, arg.Channel, arg.Payloads)
 	return err
 }
+
+const rehearseInsert = `-- name: RehearseInsert :many
+INSERT INTO jobs (id, source_filename)
+SELECT gen_random_uuid(), repeat('x', $1::integer) FROM generate_series(1, $2::integer)
+RETURNING id
+`
+
+type RehearseInsertParams struct {
+	Bytes int32
+	Jobs  int32
+}
+
+func (q *Queries) RehearseInsert(ctx context.Context, arg RehearseInsertParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, rehearseInsert, arg.Bytes, arg.Jobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const rehearseUpdate = `-- name: RehearseUpdate :exec
+UPDATE jobs SET version = 1, tag = repeat('y', 100) WHERE id = ANY($1::uuid[])
+`
+
+func (q *Queries) RehearseUpdate(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, rehearseUpdate, ids)
+	return err
+}
+
+const touchWatermark = `-- name: TouchWatermark :exec
+UPDATE watermark SET applied_until = applied_until
+`
+
+// Writes without a change, to find out whether that is possible.
+func (q *Queries) TouchWatermark(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, touchWatermark)
+	return err
+}
