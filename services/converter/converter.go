@@ -156,7 +156,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
-		Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+		Formats: office.Formats(), Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	announcer := presence.Announcer{
 		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,

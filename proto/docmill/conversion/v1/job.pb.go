@@ -1,8 +1,10 @@
 // The messages about a job: the command that requests a conversion, and the events that follow.
 //
 // Compatibility: fields are only added; numbers and meanings never change (`make lint` runs buf's breaking-change
-// check against the released contract). A consumer ignores fields that it does not know, and treats a message type
-// that it does not know as a permanent error of that message, never of the queue.
+// check against the released contract). A consumer of events ignores fields that it does not know, and treats a message
+// type that it does not know as a permanent error of that message, never of the queue. A converter ignores nothing in a
+// command: it leaves a command with a field or a value that it does not know to another converter. So whoever consumes a
+// message is upgraded before those who publish it; docs/operations.md has the order.
 //
 // In RabbitMQ, every message is one AMQP message: `type` is the full protobuf name, `content_type` is
 // `application/protobuf`, `message_id` is the message's own id, `correlation_id` is the job's id.
@@ -122,7 +124,9 @@ type ConvertRequested struct {
 	// The id of this submission: a UUID in its canonical text form. A submission that is repeated under the same job id has
 	// another one. Every command for another attempt has the one of the first. Gateways that are older than the field omit
 	// it.
-	SubmissionId  string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// How many times a converter has left the command to another one because it does not support it.
+	Passes        int32 `protobuf:"varint,12,opt,name=passes,proto3" json:"passes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +236,13 @@ func (x *ConvertRequested) GetSubmissionId() string {
 		return x.SubmissionId
 	}
 	return ""
+}
+
+func (x *ConvertRequested) GetPasses() int32 {
+	if x != nil {
+		return x.Passes
+	}
+	return 0
 }
 
 // Source is the uploaded document.
@@ -1341,7 +1352,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x03\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x03\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1357,7 +1368,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
-	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId:\x17\xa2\xbb\x18\x13\n" +
+	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\x12\x16\n" +
+	"\x06passes\x18\f \x01(\x05R\x06passes:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +

@@ -152,7 +152,7 @@ func (a *attempt) formats() (format.Format, format.Target, error) {
 	format, found := format.ByID(source)
 	target, offered := format.Target(wanted)
 	if !found || !offered {
-		return format, target, problem.New(problem.FormatUnsupported, "This converter does not convert %q to %q.", source, wanted)
+		return format, target, fmt.Errorf("%w the conversion of %q to %q", errUnsupported, source, wanted)
 	}
 	return format, target, nil
 }

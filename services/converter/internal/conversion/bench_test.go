@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/message/messagetest"
 	"github.com/docmill/docmill/devstack/testbench"
@@ -77,6 +79,7 @@ type bench struct {
 	share           int64 // bytes
 	ready           func(ctx context.Context) error
 	transferTimeout time.Duration
+	formats         []format.Format
 	deliveryTimeout time.Duration
 	events          <-chan proto.Message
 	stopping        chan struct{}
@@ -95,6 +98,7 @@ func setup(t *testing.T) *bench {
 		Bench: shared, t: t,
 		wrap:  func(p conversion.Publisher) conversion.Publisher { return p },
 		share: 1 << 40, space: func() error { return nil }, ready: func(context.Context) error { return nil },
+		formats:         slices.Collect(format.All()),
 		transferTimeout: 10 * time.Minute, deliveryTimeout: conversion.DeliveryTimeout, stopping: make(chan struct{}),
 		warnings: make(chan string, 1000), handed: make(chan string, 1000),
 	}
@@ -203,7 +207,7 @@ func (b *bench) start(convert convertFunc) running {
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
 		Share:           func() (int64, error) { return b.share, nil },
 		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
-		Fonts: library, PDF: tools,
+		Formats: b.formats, Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Pace: &b.pace, Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})

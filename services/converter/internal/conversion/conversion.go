@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
@@ -61,6 +62,8 @@ type Deps struct {
 	TransferTimeout time.Duration
 	// DeliveryTimeout limits all work on a delivery. See [DeliveryTimeout].
 	DeliveryTimeout time.Duration
+	// Formats are those that the engine can read.
+	Formats []format.Format
 	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools
@@ -183,6 +186,9 @@ func outcomeOf(err error, log *zap.Logger) message.Outcome {
 func (a *attempt) run(ctx context.Context) error {
 	if err := a.awaitPublisher(ctx); err != nil {
 		return err
+	}
+	if err := a.requireSupport(); err != nil {
+		return a.pass(ctx, err)
 	}
 	if a.command.GetExpiresAt() != nil && a.expired() { // it has failed already: a conversion would be in vain
 		return a.expire(ctx, nil)

@@ -74,8 +74,6 @@ func TestPermanentFailures(t *testing.T) {
 		"another source":   {func(c *conversionv1.ConvertRequested) { c.Source.Sha256[0]++; c.Misses = 2 }, never, problem.SourceMissing},
 		"a shorter source": {func(c *conversionv1.ConvertRequested) { c.Source.Size++; c.Misses = 2 }, never, problem.SourceMissing},
 		"a longer source":  {func(c *conversionv1.ConvertRequested) { c.Source.Size--; c.Misses = 2 }, never, problem.SourceMissing},
-		"a future format":  {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, never, problem.FormatUnsupported},
-		"a future target":  {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, never, problem.FormatUnsupported},
 		"a crash": {nil, func(context.Context, engine.Request) (engine.Output, error) {
 			return engine.Output{}, problem.New(problem.EngineCrashed, "It crashed.")
 		}, problem.EngineCrashed},
