@@ -78,6 +78,9 @@ func (c Config) Validate() error {
 // first good upload waited 3 s on a busy machine, and 7 s with the race detector.
 const slotWait = 10 * time.Second
 
+// downloadStall is how long the store may send nothing of a result. A download that waits for it would hold up a drain.
+const downloadStall = 30 * time.Second
+
 // Status is where the status service is.
 type Status = statusclient.Config
 
@@ -137,7 +140,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			Withdrawals: withdrawals, Backlog: waiting,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results}, Capabilities: announced, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
+		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Capabilities: announced, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,

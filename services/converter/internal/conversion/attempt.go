@@ -219,9 +219,12 @@ func (a *attempt) fetch(ctx context.Context, path string) error {
 	return err
 }
 
+// fetchStall is how long the store may send nothing of a document before the fetch is tried again.
+const fetchStall = 30 * time.Second
+
 func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	source := a.command.GetSource()
-	content, err := a.Sources.Get(ctx, source.GetObjectKey(), 0, -1)
+	content, err := blob.GetUnlessStalled(ctx, a.Sources, source.GetObjectKey(), 0, -1, fetchStall)
 	if errors.Is(err, blob.ErrNotFound) {
 		return err
 	}

@@ -47,7 +47,7 @@ func (s *Sender) SendArchive(w http.ResponseWriter, r *http.Request, filename st
 
 // open opens a whole result. Its error is a problem.
 func (s *Sender) open(ctx context.Context, location jobapi.Location) (io.ReadCloser, error) {
-	body, err := s.Results.Get(ctx, location.ObjectKey, 0, -1)
+	body, err := blob.GetUnlessStalled(ctx, s.Results, location.ObjectKey, 0, -1, s.Stall)
 	if err != nil {
 		return nil, unreachable(ctx, err)
 	}

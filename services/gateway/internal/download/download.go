@@ -24,6 +24,8 @@ const retryAfter = 5 * time.Second
 type Sender struct {
 	// Results stores the results.
 	Results blob.Bucket
+	// Stall is how long the store may send nothing of a result before its download is ended.
+	Stall time.Duration
 }
 
 // Send answers r, a GET or HEAD, with the result at location. It supports If-None-Match, If-Match, Range (one; a

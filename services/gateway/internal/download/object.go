@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/docmill/docmill/contract/blob"
 )
 
 // object is a stored result as an io.ReadSeeker. Seeking costs nothing; the bytes come from one ranged request for
@@ -48,7 +50,7 @@ func (o *object) open(announced string) error {
 	if o.offset == 0 && length == o.size {
 		length = -1 // the whole object needs no range
 	}
-	o.body, err = o.sender.Results.Get(o.ctx, o.key, o.offset, length)
+	o.body, err = blob.GetUnlessStalled(o.ctx, o.sender.Results, o.key, o.offset, length, o.sender.Stall)
 	if err != nil {
 		return unreachable(o.ctx, err)
 	}

@@ -175,6 +175,26 @@ func TestResultThatBreaksOffIsNotTakenForWhole(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
+// TestStalledDownloadIsEnded: the store's connection stays open, but nothing comes.
+func TestStalledDownloadIsEnded(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.StoreEndpoint)
+	g := setup(t, func(c *choices) {
+		c.bench, c.storeEndpoint, c.untapped = bench, link.Through(bench.StoreEndpoint), true
+		c.downloadStall = time.Second
+	})
+	path := "/v1/jobs/" + g.finish(t, "deck.pdf", content(40<<20)) + "/result"
+	response, err := http.Get(g.url + path)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	_, err = io.CopyN(io.Discard, response.Body, 1<<20)
+	require.NoError(t, err)
+	link.Stall()
+	_, err = io.Copy(io.Discard, response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "the download has ended")
+}
+
 func TestDownloadsKeepTheConnection(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

@@ -86,6 +86,7 @@ type choices struct {
 	settings       httpapi.Settings
 	publishTimeout time.Duration
 	maxCommands    int
+	downloadStall  time.Duration
 	brokerURL      string
 	storeEndpoint  string
 	statusURL      string
@@ -105,7 +106,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 		settings: httpapi.Settings{
 			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
-		publishTimeout: 10 * time.Second, maxCommands: 1000,
+		publishTimeout: 10 * time.Second, maxCommands: 1000, downloadStall: patience,
 	}
 	for _, change := range changes {
 		change(&c)
@@ -144,7 +145,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
-		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket)}, Capabilities: &g.capabilities, Backlog: waiting, Metrics: g.registry,
+		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket), Stall: c.downloadStall}, Capabilities: &g.capabilities, Backlog: waiting, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)
