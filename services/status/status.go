@@ -80,7 +80,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	dead := deadletter.New(deps.Jobs, deps.Log)
+	dead := deadletter.New(deps.Jobs, deps.Log, deps.Metrics)
 	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err

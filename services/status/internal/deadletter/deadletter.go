@@ -5,11 +5,14 @@ package deadletter
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/platform/metrics"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -19,10 +22,16 @@ import (
 type Consumer struct {
 	store jobstore.Store
 	log   *zap.Logger
+	dead  prometheus.Counter
 }
 
-// New returns a consumer.
-func New(store jobstore.Store, log *zap.Logger) *Consumer { return &Consumer{store: store, log: log} }
+// New returns a consumer, which counts the commands in registry.
+func New(store jobstore.Store, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+	return &Consumer{store: store, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
+		Namespace: metrics.Namespace, Subsystem: "status", Name: "dead_commands_total",
+		Help: "Commands that were dead-lettered, and whose jobs were failed. The log has the details of each.",
+	})}
+}
 
 // maxBatch is small because dead letters are rare. They are handled in batches because a failing batch is held and
 // retried.
@@ -48,6 +57,7 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 				logging.JobID(events[i].Job().String()))
 		}
 	}
+	c.dead.Add(float64(len(batch)))
 	for _, d := range batch {
 		c.log.Error("command was dead-lettered; failing its job", logging.JobID(d.JobID), zap.String("death", string(d.Death)),
 			zap.Int("attempt", d.Attempt), zap.Int("deliveries", d.DeliveryCount), zap.String("type", d.Type),
