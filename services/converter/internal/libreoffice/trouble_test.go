@@ -132,6 +132,15 @@ func TestFullDiskIsNotTheDocumentsFault(t *testing.T) {
 			require.Equal(t, problem.Internal, problem.From(err).Code)
 		})
 	}
+	t.Run("a wrong password with little space", func(t *testing.T) {
+		t.Parallel()
+		e := setup(t, nil)
+		e.freeSpace = func(string) (uint64, error) { return little, nil }
+		request, password := requestFor(t, read(t, "gotenberg__protected_page_1.docx"), "docx"), "wrong"
+		request.Password = &password
+		_, err := e.Convert(t.Context(), request)
+		require.ErrorIs(t, err, engine.ErrNoSpace)
+	})
 	t.Run("a result with little space", func(t *testing.T) {
 		t.Parallel()
 		e := setup(t, nil)

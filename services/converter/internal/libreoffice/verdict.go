@@ -79,9 +79,9 @@ func diskFull(a attempt, finished ending) bool {
 		return finished.minFree < a.limits.MinFree()
 	case finished.Outcome == wire.Converted:
 		return finished.minFree < engine.MinFreeOfResult
-	case finished.Outcome == wire.PasswordWrong, finished.Outcome == wire.PasswordRequired:
+	case finished.Outcome == wire.PasswordRequired: // LibreOffice has not begun to decrypt
 		return false
-	default:
+	default: // also a wrong password: LibreOffice decrypts into a file, and says the same if it cannot write it
 		return finished.minFree < a.limits.MinFree()
 	}
 }
