@@ -110,7 +110,6 @@ func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) 
 func (a *attempt) process(
 	ctx context.Context, request engine.Request, secrets *conversionv1.Secrets, progress *progress,
 ) (*conversionv1.Result, error) {
-	began := time.Now()
 	progress.report(conversionv1.Phase_PHASE_LOADING, percentLoading)
 	request.Progress = func(p engine.Progress) {
 		a.report.progressed(p)
@@ -126,7 +125,7 @@ func (a *attempt) process(
 		a.report.converted(output, err)
 		return nil, a.suspect(err, request.Directory)
 	}
-	finish := finishing{attempt: a, request: request, secrets: secrets, output: output, began: began}
+	finish := finishing{attempt: a, request: request, secrets: secrets, output: output}
 	finished, is, err := finish.finish(ctx)
 	err = a.suspect(a.blameDisk(err, request.Directory), request.Directory)
 	a.report.converted(output, err)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -71,8 +70,6 @@ type finishing struct {
 	request engine.Request
 	secrets *conversionv1.Secrets
 	output  engine.Output
-	// began is when the time limit of the conversion started.
-	began time.Time
 }
 
 // finishers make the result of each kind of target from LibreOffice's output, and return the result's format.
@@ -114,7 +111,7 @@ func (f *finishing) encrypt(ctx context.Context) (engine.Output, format.Target, 
 	}
 	encrypted := f.output
 	encrypted.Path, err = f.Encrypter.Encrypt(ctx, pdf.EncryptRequest{
-		Directory: directory, PDF: f.output.Path, Options: f.request.Options, Secrets: f.secrets, Spent: time.Since(f.began),
+		Directory: directory, PDF: f.output.Path, Options: f.request.Options, Secrets: f.secrets, Spent: f.output.Spent,
 	})
 	return encrypted, f.request.Target, err
 }
@@ -128,7 +125,7 @@ func (f *finishing) draw(ctx context.Context) (engine.Output, format.Target, err
 	second := half(f.request.Progress, 50)
 	return f.Renderer.Render(ctx, pdf.RenderRequest{
 		Directory: directory, PDF: f.output.Path, Pages: f.output.Pages, Target: f.request.Target, Options: f.request.Options,
-		Spent:    time.Since(f.began),
+		Spent:    f.output.Spent,
 		Progress: func(percent int) { second(engine.Progress{Phase: engine.Saving, Percent: percent}) },
 	})
 }

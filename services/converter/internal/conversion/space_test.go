@@ -2,7 +2,10 @@ package conversion_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +13,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // TestFullDiskUsesUpNoAttempt fills the disk during the last attempt at a job.
@@ -63,18 +67,25 @@ func TestAttemptWaitsForSpace(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestNeighborThatFillsTheDiskCountsForItself checks a small document whose neighbor filled the disk, and has freed it: it is
-// not suspected, however often that happens.
-func TestNeighborThatFillsTheDiskCountsForItself(t *testing.T) {
+// TestTroubleOfTheMachineIsNotSuspicious checks failures that no document causes: they do not count, however often they happen.
+func TestTroubleOfTheMachineIsNotSuspicious(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.submitLast([]byte("a document"))
-	consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) {
-		return engine.Output{}, engine.NoSpace(errEngine)
-	})
-	expect[*conversionv1.ConversionStarted](b)
-	expect[*conversionv1.ConversionRetried](b)
-	b.settled(consumer)
+	for name, failure := range map[string]error{
+		"a neighbor filled the disk and has freed it": engine.NoSpace(errEngine),
+		"the kernel had no more memory":               fmt.Errorf("draw a page: %w", sandbox.ErrKilled),
+		"this process has no more file descriptors":   os.NewSyscallError("pipe2", syscall.EMFILE),
+		"the machine has no more file descriptors":    os.NewSyscallError("pipe2", syscall.ENFILE),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.submitLast([]byte("a document"))
+			consumer := b.start(func(context.Context, engine.Request) (engine.Output, error) { return engine.Output{}, failure })
+			expect[*conversionv1.ConversionStarted](b)
+			expect[*conversionv1.ConversionRetried](b)
+			b.settled(consumer)
+		})
+	}
 }
 
 // TestFailureThatFreesTheDiskCounts checks a document that fills the disk by itself: it must not be tried forever.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
@@ -24,7 +26,7 @@ func (s *streak) ended(err error) {
 	switch {
 	case err == nil, documentFailed(err):
 		s.failures.Store(0)
-	case errors.Is(err, errSuspicious):
+	case errors.Is(err, errSuspicious), errors.Is(err, sandbox.ErrKilled):
 	default:
 		s.failures.Add(1)
 	}

@@ -9,17 +9,18 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // errSuspicious means that the document may have caused a transient failure: with a panic, for example, or because it
 // fills the disk. A job fails after a few of them, so that a hostile document is not converted again and again.
 var errSuspicious = errors.New("the document may be the cause")
 
-// suspect marks a transient failure of a conversion in a directory as suspicious, unless the engine failed, this process has
-// no more file descriptors, or others filled the disk.
+// suspect marks a transient failure of a conversion in a directory as suspicious, unless the engine failed, a program was
+// killed from outside, this process has no more file descriptors, or others filled the disk.
 func (a *attempt) suspect(err error, directory string) error {
 	switch {
-	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable):
+	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable), errors.Is(err, sandbox.ErrKilled):
 		return err
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return err

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -128,9 +129,10 @@ func (e *Engine) Convert(ctx context.Context, request engine.Request) (engine.Ou
 	return output, err
 }
 
-// convertRetrying converts a document, in more than one attempt if LibreOffice crashes or its zygote is lost.
+// convertRetrying converts a document, in more than one attempt if LibreOffice crashes, its zygote is lost, or the child is
+// starved.
 func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in input) (engine.Output, error) {
-	crashed, lost := 0, 0
+	crashed, lost, starved := 0, 0, false
 	for number := 1; ; number++ {
 		output, err := e.attempt(ctx, request, in, number)
 		switch {
@@ -140,6 +142,8 @@ func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in
 			if crashed++; crashed == maxCrashes {
 				return output, problem.New(problem.EngineCrashed, "The conversion crashed.").Because(err)
 			}
+		case errors.Is(err, errStarved) && !starved:
+			starved = true
 		case errors.Is(err, errNotSaved) && request.Options.GetPages() != "":
 			return engine.Output{}, e.missingPages(ctx, request, in, err)
 		case errors.Is(err, errZygoteGone), errors.Is(err, errUnanswered):
@@ -191,12 +195,15 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 	a.instance = i
 	a.onStart = e.onStart
 	a.freeSpace = e.freeSpace
+	began := time.Now()
 	finished, err := a.run(ctx)
 	e.metrics.attempt(finished, err)
 	if err != nil {
 		return engine.Output{}, err
 	}
-	return e.judge(ctx, a, in.Result, finished)
+	output, err := e.judge(ctx, a, in.Result, finished)
+	output.Spent = min(time.Since(began), e.limits.Timeout/2)
+	return output, err
 }
 
 // tryOut converts the canary, a document that is known to be good.

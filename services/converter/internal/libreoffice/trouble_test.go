@@ -1,6 +1,7 @@
 package libreoffice
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // longDocument takes LibreOffice a few seconds.
@@ -41,17 +43,49 @@ func requireDead(t *testing.T, pid int) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
+// TestStoppedChildIsKilledAtItsTimeLimit stops a child, and then the one that tries again.
 func TestStoppedChildIsKilledAtItsTimeLimit(t *testing.T) {
 	t.Parallel()
 	e := setup(t, func(limits *engine.Limits) { limits.Timeout = 2 * time.Second })
 	pids := watchStarts(e)
 	failed := convert(t.Context(), e, longDocument(t))
+	require.NoError(t, unix.Kill(<-pids, unix.SIGSTOP))
 	pid := <-pids
 	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
 	other := setup(t, nil)
 	require.NoError(t, <-convert(t.Context(), other, requestFor(t, []byte("other"), "txt")), "other conversions go on")
 	requireCode(t, <-failed, problem.ConversionTimeout)
 	requireDead(t, pid)
+}
+
+// TestStarvedChildIsTriedAgain stops a child until its time limit, as a machine does that is paused.
+func TestStarvedChildIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(limits *engine.Limits) { limits.Timeout = 20 * time.Second })
+	children := 0
+	e.onStart = func(_ string, pid int) {
+		if children++; children == 1 {
+			require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+		}
+	}
+	require.NoError(t, <-convert(t.Context(), e, requestFor(t, read(t, "synth-three-pages.docx"), "docx")))
+	require.Equal(t, 2, children)
+}
+
+// TestEndBeforeTheTimeLimitCounts looks at children only after their time limit, which they met: this process may have been
+// stopped or starved.
+func TestEndBeforeTheTimeLimitCounts(t *testing.T) {
+	t.Parallel()
+	e := setup(t, func(limits *engine.Limits) { limits.Timeout = time.Nanosecond })
+	e.onStart = func(_ string, pid int) {
+		for ended := false; !ended; { // until then its zygote may not have reaped it
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			ended = err != nil || bytes.Contains(stat, []byte(") Z "))
+		}
+	}
+	for range 10 {
+		require.NoError(t, <-convert(t.Context(), e, requestFor(t, []byte("text"), "txt")))
+	}
 }
 
 func TestSecondCrashIsReported(t *testing.T) {
@@ -83,6 +117,7 @@ func TestKillFromOutsideIsNotACrash(t *testing.T) {
 	require.NoError(t, unix.Kill(<-pids, unix.SIGKILL))
 	err := <-failed
 	require.ErrorIs(t, err, errKilled)
+	require.ErrorIs(t, err, sandbox.ErrKilled, "it used little memory, so it is not suspected")
 	require.True(t, problem.Describe(problem.From(err).Code).Retryable, "the document is not the cause")
 	require.Empty(t, pids, "it is not tried again under the same pressure")
 }

@@ -23,6 +23,13 @@ var errKilled = errors.New("the conversion was killed")
 // errNotSaved means that LibreOffice opened the document and could not write the result.
 var errNotSaved = errors.New("not saved")
 
+// errStarved means that a child exceeded its time limit without using much of the processor: it waited for something, or did
+// not get the processor. The conversion is tried once more.
+var errStarved = errors.New("the child used little processor time")
+
+// starvedShare is the share of the time limit below which a child that exceeded the limit was starved.
+const starvedShare = 4
+
 // errRefused means that the zygote could not fork: the machine is short of memory or processes.
 var errRefused = fmt.Errorf("%w: refused", engine.ErrUnavailable)
 
@@ -32,10 +39,17 @@ func (e *Engine) judge(ctx context.Context, a attempt, source detect.Result, fin
 	details := fmt.Errorf("the child exited with %d (signal %d, %d MiB, %s of processor time); LibreOffice's message: %q",
 		finished.Outcome, finished.Signal, finished.PeakMemory>>20, finished.CPU, finished.explanation)
 	if failure := limited(a, finished); failure != nil {
-		return engine.Output{}, failure.Because(errors.Join(finished.limit, details))
+		reason := errors.Join(finished.limit, details)
+		if errors.Is(finished.limit, sandbox.ErrTime) && finished.CPU < a.limits.Timeout/starvedShare {
+			reason = errors.Join(errStarved, reason)
+		}
+		return engine.Output{}, failure.Because(reason)
 	}
 	if diskFull(a, finished) {
 		return engine.Output{}, engine.NoSpace(details)
+	}
+	if killed(finished) && finished.PeakMemory <= int64(a.limits.Memory)/2 { // too little to be the reason for a lack of memory
+		return engine.Output{}, fmt.Errorf("%w: %w (%w)", errKilled, details, sandbox.ErrKilled)
 	}
 	if killed(finished) {
 		return engine.Output{}, fmt.Errorf("%w: %w", errKilled, details)

@@ -56,13 +56,14 @@ func FindTools() (*Tools, error) {
 	}, nil
 }
 
-// inspect returns what a program prints about a file. A program that fails is ErrNotPDF.
+// inspect returns what a program prints about a file. A program that fails is ErrNotPDF, but not one that is too slow: it
+// needs so little time that the machine must be the cause.
 func inspect(ctx context.Context, program sandbox.Program, path string, options ...string) (string, error) {
 	output, err := program.Output(ctx, maxInfo, sandbox.Command{
 		Args: append(options, path), Dir: filepath.Dir(path), Limits: infoLimits, Access: sandbox.Tools().Read(path),
 	})
 	var failed *sandbox.ExitError
-	if errors.Is(err, sandbox.ErrTime) || errors.Is(err, sandbox.ErrMemory) || errors.As(err, &failed) {
+	if errors.Is(err, sandbox.ErrMemory) || errors.As(err, &failed) {
 		return "", fmt.Errorf("%w: %w", ErrNotPDF, err)
 	}
 	return output, err

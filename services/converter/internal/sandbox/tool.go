@@ -39,7 +39,8 @@ func FindAll(tools ...Tool) ([]Program, error) {
 // Program is a tool that was found.
 type Program struct{ name, path string }
 
-// Run runs the program; see [Run]. It sets the command's Path, and its Env where there is none.
+// Run runs the program; see [Run]. It sets the command's Path, and its Env where there is none. A program that something
+// else has killed is an [ErrKilled].
 func (p Program) Run(ctx context.Context, command Command) (Exit, error) {
 	command.Path = p.path
 	if command.Env == nil {
@@ -48,6 +49,9 @@ func (p Program) Run(ctx context.Context, command Command) (Exit, error) {
 	exit, err := Run(ctx, command)
 	if err != nil {
 		return exit, fmt.Errorf("run %s: %w", p.name, err)
+	}
+	if FromOutside(exit.Signal) {
+		return exit, fmt.Errorf("run %s: %w (signal %d)", p.name, ErrKilled, exit.Signal)
 	}
 	return exit, nil
 }
