@@ -28,6 +28,9 @@ type Options struct {
 	Seed uint64
 	// Duration is how long faults are injected. The last one may take longer.
 	Duration time.Duration
+	// Settle is how long accepted jobs may take to end when all faults are over. The longest delay between two attempts is
+	// 5 min.
+	Settle time.Duration
 	// Faults selects the faults whose name it matches; nil selects all.
 	Faults *regexp.Regexp
 	// Short injects some faults that are over soon, once each, within Duration.
@@ -111,15 +114,11 @@ func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[
 		return nil, nil, err
 	}
 	r.log("waiting until all of %d accepted jobs have ended", len(l.submissions()))
-	settling, cancel := context.WithTimeout(ctx, settleTimeout)
+	settling, cancel := context.WithTimeout(ctx, options.Settle)
 	defer cancel()
 	settle(settling, d, l)
 	return l, r.records, ctx.Err()
 }
-
-// settleTimeout is how long accepted jobs may take to end when all faults are over. The longest delay between two attempts is
-// 5 min.
-const settleTimeout = 8 * time.Minute
 
 // rounds injects faults until the time is over.
 func (r *runner) rounds(ctx context.Context, options Options) error {

@@ -22,7 +22,7 @@ const (
 	// pollInterval is how often each unfinished job is polled. A job that has ended is polled once more after reviewAfter: it
 	// must not have changed.
 	pollInterval = time.Second
-	reviewAfter  = 20 * time.Second
+	reviewAfter  = 10 * time.Second
 	pollTimeout  = 20 * time.Second
 )
 

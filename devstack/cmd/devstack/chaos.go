@@ -18,10 +18,11 @@ import (
 )
 
 type chaosCommand struct {
-	Seed     uint64 `help:"Seed that selects the order of the faults. Default: a random one."`
-	Binaries string `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
-	Faults   string `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
-	Minutes  int    `default:"10" help:"How long faults are injected."`
+	Seed     uint64        `help:"Seed that selects the order of the faults. Default: a random one."`
+	Binaries string        `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
+	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
+	Settle   time.Duration `default:"8m" help:"How long accepted jobs may take to end after the last fault."`
+	Minutes  int           `default:"10" help:"How long faults are injected."`
 }
 
 func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
@@ -36,7 +37,7 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 		c.Seed = rand.Uint64N(1 << 32) //nolint:gosec // not a secret
 	}
 	options := chaos.Options{
-		Seed: c.Seed, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
+		Seed: c.Seed, Settle: c.Settle, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
 		Output: os.Stdout, Log: log,
 	}
 	if c.Faults != "" {
