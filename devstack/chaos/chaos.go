@@ -22,7 +22,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options are the parameters of [Run]. Faults, Short, Single and Log may be zero.
+// Options are the parameters of [Run]. Faults, Single and Log may be zero.
 type Options struct {
 	// Seed selects the order of the faults.
 	Seed uint64
@@ -33,8 +33,6 @@ type Options struct {
 	Settle time.Duration
 	// Faults selects the faults whose name it matches; nil selects all.
 	Faults *regexp.Regexp
-	// Short injects some faults that are over soon, once each, within Duration.
-	Short bool
 	// Single runs the single-process edition instead of the three services, with the faults that apply to it.
 	Single bool
 	// Project is the directory of the project, and Binaries that of its programs.
@@ -127,7 +125,7 @@ func (r *runner) rounds(ctx context.Context, options Options) error {
 		all = singleFaults()
 	}
 	all = slices.DeleteFunc(all, func(f fault) bool {
-		return options.Short && f.long || options.Faults != nil && !options.Faults.MatchString(f.name)
+		return options.Faults != nil && !options.Faults.MatchString(f.name)
 	})
 	for end := time.Now().Add(options.Duration); ; {
 		for _, s := range round(r.random, all) {
@@ -137,9 +135,6 @@ func (r *runner) rounds(ctx context.Context, options Options) error {
 			if time.Now().After(end) || ctx.Err() != nil {
 				return ctx.Err()
 			}
-		}
-		if options.Short {
-			return nil
 		}
 	}
 }

@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 const project = "../.."
 
+// soon are faults that are over soon. The start of a node of RabbitMQ takes 5 s and more.
+var soon = regexp.MustCompile(`^SIG\w+ (gateway|converter|status)|^(cut|flapping|half-open)|PostgreSQL read-only|queue limit|full disk`)
+
 // TestShort injects as many faults as fit into a short time. `make chaos` injects all of them.
 func TestShort(t *testing.T) {
 	t.Parallel()
@@ -26,7 +30,7 @@ func TestShort(t *testing.T) {
 	binaries := filepath.Join(dir, "bin")
 	require.NoError(t, system.Build(t.Context(), project, binaries, system.Services()...))
 	err = chaos.Run(t.Context(), chaos.Options{
-		Seed: 9, Duration: 20 * time.Second, Settle: 2 * time.Minute, Short: true, Project: project, Binaries: binaries, Dir: dir, Output: t.Output(),
+		Seed: 9, Duration: 20 * time.Second, Settle: 2 * time.Minute, Faults: soon, Project: project, Binaries: binaries, Dir: dir, Output: t.Output(),
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(dir)) // the logs remain after a failure

@@ -20,8 +20,6 @@ type fault struct {
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
 	// gentle faults disturb no connection of a client.
 	gentle bool
-	// long faults are not part of a short run.
-	long bool
 }
 
 // heal ends a fault.
@@ -150,9 +148,9 @@ func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) 
 func stateFaults() []fault {
 	return []fault{
 		{name: "loss of a queue's leader", hold: 2 * time.Second, inject: leaderLoss},
-		{name: "rolling restart", gentle: true, inject: rollingRestart, long: true},
+		{name: "rolling restart", gentle: true, inject: rollingRestart},
 		{name: "status service away", hold: 6 * time.Second, inject: statusAway},
-		{name: "store away for long", hold: 30 * time.Second, long: true, inject: storeAway},
+		{name: "store away for long", hold: 30 * time.Second, inject: storeAway},
 		{name: "memory alarm", hold: 3 * time.Second, inject: control(
 			[]string{"set_vm_memory_high_watermark", "0.000001"}, []string{"set_vm_memory_high_watermark", "0.4"})},
 		{name: "disk alarm", hold: 3 * time.Second, inject: control(
