@@ -229,7 +229,9 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 		CorrelationId: unseen.GetJobId(), Body: body,
 	}))
 	require.Equal(t, "deck.pptx", r.ended(t, unseen.GetJobId()).Source.Filename)
-	counted := func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), "docmill_status_dead_commands_total 4") }
+	counted := func() bool {
+		return strings.Contains(string(get(t, r.admin+"/metrics").Body), "docmill_status_dead_commands_total 4")
+	}
 	require.Eventually(t, counted, patience, poll)
 
 	// The dead command of another submission does not end the job.
