@@ -86,7 +86,7 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 	@CRASHES=$(if $(filter command,$(origin COUNT)),$(COUNT),100) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestKilledUnderLoad$$' ./devstack/acceptance
 
 .PHONY: chaos
-chaos: build ## Break the three services for MINUTES (10) in an order that SEED selects, and check that no job suffers
+chaos: build ## Inject faults into both editions for MINUTES (10) and check that no job is lost or wrong
 	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)')
 
 .PHONY: lint

@@ -59,7 +59,7 @@ func (c *Client) SubmitFile(ctx context.Context, path string, options ...SubmitO
 // A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] and no job was created. If the
 // latter is unknown, it is not repeated, because the document might be converted twice. After [CodeQueueUnconfirmed] Submit
 // looks for the job and returns it if it exists; otherwise the error is a [*Problem] with that code and the id of the
-// job, or that of a network that failed after the whole document was sent.
+// job, or the error of a connection that failed after the whole document was sent.
 func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64, options ...SubmitOption) (Job, error) {
 	s := submission{progress: func(int64, int64) {}}
 	for _, apply := range options {

@@ -62,7 +62,7 @@ func TestUncertainSubmissionIsNotRepeated(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// The job of an unconfirmed submission is looked for: it may be recorded a little later.
+// The client looks for the job of an unconfirmed submission, which may be recorded a little later.
 func TestUnconfirmedJobIsLookedFor(t *testing.T) {
 	t.Parallel()
 	unconfirmed := func(w http.ResponseWriter, r *http.Request) {

@@ -12,25 +12,25 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 )
 
-// next returns the states in which a client may see a job after it has seen it in the given one. Clients do not see
-// every state: a short conversion ends before the next poll.
+// next returns the states in which a client may see a job after the given one. Clients do not see every state: a short
+// conversion may end before the next poll.
 func next(status jobapi.Status) []jobapi.Status {
 	switch status {
 	case jobapi.Queued, jobapi.Running:
 		return []jobapi.Status{jobapi.Queued, jobapi.Running, jobapi.Succeeded, jobapi.Failed, jobapi.Canceled}
 	default:
-		return nil // the end
+		return nil // final
 	}
 }
 
-// History checks what one client sees of one job. Its zero value has seen nothing. It is not safe for concurrent use.
+// History checks what one client sees of one job. The zero value is ready to use. It is not safe for concurrent use.
 type History struct {
 	last jobapi.Job
 	seen bool
 }
 
-// See adds the next view of the job. An error names everything that is illegal about it, or about the step from the
-// previous view.
+// See adds the next view of the job. The error names everything that is illegal about the view, or about the step from
+// the previous one.
 func (h *History) See(job jobapi.Job) error {
 	errs := []error{view(job)}
 	if h.seen {

@@ -3,12 +3,12 @@ package message
 // The limits of the queues. Every implementation of [Broker] applies them.
 const (
 	// CommandsDeliveryLimit is the number of times that a command may return to the queue Commands, without having been
-	// acknowledged, before it is dead-lettered. The deliveries that a converter holds are all counted when it dies,
-	// whichever of them is the reason. So a converter publishes a command again, as a returned one, before it reaches the
+	// acknowledged, before it is dead-lettered. When a converter dies, the broker counts a delivery for each command that it
+	// holds, whichever caused the death. So a converter publishes a command again, as a returned one, before it reaches the
 	// limit.
 	CommandsDeliveryLimit = 4
-	// ReturnedDeliveryLimit is the same for the queue Returned. It is larger because it only protects from a converter
-	// that dies before it can publish.
+	// ReturnedDeliveryLimit is the same for the queue Returned. It is larger because it only protects against converters
+	// that die before they can publish.
 	ReturnedDeliveryLimit = 20
 	// EventsDeliveryLimit is the same for events. It is larger because a lost event leaves a job without an end.
 	EventsDeliveryLimit = 20

@@ -29,7 +29,7 @@ const (
 	// Announcements is a fan-out: every consumer gets its own copy of what is published while it consumes. Nothing is
 	// kept for a consumer that is away.
 	Announcements
-	// Returned holds the commands that came back from a converter: for another attempt, or because the converter
+	// Returned holds the commands that a converter has published again: for another attempt, or because the converter
 	// stopped. Converters consume it beside Commands. It has no limit, so an accepted job never competes with new
 	// submissions for a place.
 	Returned
@@ -61,9 +61,9 @@ type Message struct {
 	JobID string
 	// Attempt is the attempt at the job that the message requests or reports, counted from 1. 0 means 1.
 	Attempt int
-	// Returned makes a command one that comes back: it goes to the queue Returned alone.
+	// Returned marks a command that is published again: it is routed only to the queue Returned.
 	Returned bool
-	// Delay is how long a command that comes back waits before it is delivered: 0, or one of the delays that
+	// Delay is how long a returned command waits before it is delivered: 0, or one of the delays that
 	// [DelayAfter] returns.
 	Delay time.Duration
 }
@@ -84,7 +84,7 @@ type Runner interface {
 }
 
 // AbandonGrace is how long a Consumer whose context is canceled waits for its handlers, whose contexts end with it. A
-// delivery that is acknowledged in that time is acknowledged: a handler can hand its work over to somebody else.
+// delivery can still be acknowledged in that time: a handler can pass its work on to another consumer.
 const AbandonGrace = 2 * time.Second
 
 // Publisher publishes messages. It is safe for concurrent use, and fastest when many goroutines publish at once.
@@ -95,7 +95,7 @@ type Publisher interface {
 	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
 	// Depth returns how many messages wait in a queue, without those that consumers work on or that are delayed. It costs a
-	// request to the broker, whose count may lag behind. There is no depth of Announcements.
+	// request to the broker, whose count may lag behind. It returns an error for Announcements.
 	Depth(ctx context.Context, queue Queue) (int, error)
 }
 

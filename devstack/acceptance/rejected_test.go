@@ -15,7 +15,7 @@ import (
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
-// TestRejectedSubmissionLeavesNothing: RabbitMQ gives the submission to the queue of the events even if the queue of the
+// TestRejectedSubmissionLeavesNothing: RabbitMQ puts the submission into the queue of the events even if the queue of the
 // commands is full. There is no job and no document afterwards, and the accepted jobs are not affected.
 func TestRejectedSubmissionLeavesNothing(t *testing.T) {
 	t.Parallel()
@@ -25,7 +25,7 @@ func TestRejectedSubmissionLeavesNothing(t *testing.T) {
 	limitCommands(t, bench, 1)
 
 	accepted := map[string]client.Job{}
-	// The limit takes hold a moment after the policy is set, and a quorum queue takes a few more than that.
+	// The limit is effective a moment after the policy is set, and a quorum queue accepts a few messages more.
 	require.Eventually(t, func() bool {
 		job, err := b.client.Submit(b.ctx, "letter.txt", strings.NewReader("A letter."), 9)
 		if err == nil {

@@ -15,7 +15,7 @@ import (
 
 // audit is what is in the database, the queues and the store when everything has ended.
 type audit struct {
-	// LosingResults are the objects of results that another attempt at the same job made needless. Nothing deletes them yet.
+	// LosingResults are the objects of results of attempts other than the one that ended the job. Nothing deletes them yet.
 	losingResults int
 	// unknownSources are the documents of submissions whose clients got no answer and that have no job. Nothing deletes them
 	// yet.

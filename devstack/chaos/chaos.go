@@ -1,8 +1,7 @@
-// Package chaos breaks a Docmill of several replicas in many ways while clients use it, and checks that it keeps its
-// promises: each accepted job ends once, in the right way, whatever happens to the machines and the network; and nothing
-// is left of the others.
+// Package chaos injects faults into a Docmill of several replicas while clients use it, and checks that each accepted job
+// ends exactly once and correctly, and that rejected submissions leave nothing behind.
 //
-// What is broken, and in which order, depends on a seed alone. When exactly something happens depends on the machine.
+// The faults and their order depend only on a seed. The exact timing depends on the machine.
 package chaos
 
 import (
@@ -39,13 +38,13 @@ type Options struct {
 	Project, Binaries string
 	// Dir receives the logs of the services. It must exist.
 	Dir string
-	// Output receives what happens, and the report.
+	// Output receives the progress and the report.
 	Output io.Writer
 	// Log receives what is installed and started.
 	Log *zap.Logger
 }
 
-// ErrViolated means that Docmill did not keep a promise.
+// ErrViolated means that Docmill did something wrong.
 var ErrViolated = errors.New("docmill did not keep its promises")
 
 // Run runs a Docmill, injects faults, and prints a report. The error is [ErrViolated] if Docmill did something wrong, and

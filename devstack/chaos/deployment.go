@@ -332,7 +332,7 @@ func (d *deployment) crashed(err error) {
 	d.crashes = append(d.crashes, err.Error())
 }
 
-// ends returns how replicas ended that nothing had ended.
+// ends returns how replicas ended that the harness had not stopped.
 func (d *deployment) ends() []string {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()

@@ -11,21 +11,21 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// fault is something that goes wrong for a while.
+// fault is a temporary fault.
 type fault struct {
 	name string
-	// hold is how long it lasts at least, and up to twice as long.
+	// hold is how long the fault lasts at least. It lasts up to twice as long.
 	hold time.Duration
-	// inject makes it go wrong, and returns what makes it good again.
+	// inject begins the fault and returns a function that ends it.
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
-	// gentle faults disturb no connection of a client.
+	// gentle means that the fault disturbs no connection of a client.
 	gentle bool
 }
 
 // heal ends a fault.
 type heal func(ctx context.Context) error
 
-// none is for faults that are over when they have been injected.
+// none is the heal of faults that are over when inject returns.
 func none(context.Context) error { return nil }
 
 // faults are all faults.
@@ -144,7 +144,7 @@ func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) 
 	}, nil
 }
 
-// stateFaults are servers that run but do not do all that they should, and faults of more than one process.
+// stateFaults are faults of servers that run but work only in part, and faults of more than one process.
 func stateFaults() []fault {
 	return []fault{
 		{name: "loss of a queue's leader", hold: 2 * time.Second, inject: leaderLoss},

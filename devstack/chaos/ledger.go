@@ -25,15 +25,15 @@ const (
 	wrong = "wrong"
 	// changed is a job whose states were not a legal history.
 	changed = "changed"
-	// innocent is a job that failed for a reason that is not its document's.
+	// innocent is a job that failed although its document was not the reason.
 	innocent = "innocent failure"
-	// undocumented is an answer that the API does not document, or that is not true.
+	// undocumented is an answer that the API does not document, or that is wrong.
 	undocumented = "undocumented answer"
 	// dropped is a connection that was refused or cut without a fault, for example by a service that stops.
 	dropped = "dropped connection"
 	// leftover is something that should not be there any more.
 	leftover = "leftover"
-	// crashed is a process that ended by itself.
+	// crashed is a process that exited unexpectedly.
 	crashed = "crash"
 	// unrecovered is a fault that Docmill did not recover from in time.
 	unrecovered = "no recovery"

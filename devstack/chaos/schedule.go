@@ -85,7 +85,7 @@ func (r *runner) run(ctx context.Context, s step) error {
 		}
 	}
 	if injected != nil {
-		// Another fault may be in the way, or the machine does not permit it.
+		// Another fault may prevent it, or the machine does not permit it.
 		r.log("%s: not possible: %v", s, injected)
 		r.count(s, func(one *record) { one.impossible++ })
 		return nil
@@ -105,7 +105,7 @@ func (r *runner) run(ctx context.Context, s step) error {
 	return nil
 }
 
-// mend ends a fault. It tries several times: the fault may have been in its own way.
+// mend ends a fault. It tries several times: the fault itself may prevent that at first.
 func mend(ctx context.Context, end heal) (err error) {
 	const tries, pause = 5, 2 * time.Second
 	for range tries {

@@ -79,7 +79,7 @@ func (d *Daemon) Discard(ctx context.Context) error {
 	return d.with(func(p *process.Process) error { return p.Discard(ctx) })
 }
 
-// Pause stops the daemon and all its descendants in their tracks (SIGSTOP), like a machine that hangs, until [Daemon.Resume].
+// Pause stops the daemon and all its descendants with SIGSTOP, like a machine that hangs, until [Daemon.Resume].
 // It does nothing if the daemon is not running.
 func (d *Daemon) Pause() error { return d.with((*process.Process).Pause) }
 

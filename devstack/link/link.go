@@ -56,8 +56,8 @@ func (l *Link) Cut() { l.proxy.Stop() }
 // restoreTimeout is longer than a client's attempt to connect.
 const restoreTimeout = 30 * time.Second
 
-// Restore ends Cut. When it returns, the same address accepts connections again. Meanwhile the kernel may have given the port to
-// an outgoing connection, such as one that looks for this very address: Restore waits until it is free, for up to 30 s.
+// Restore ends Cut. When it returns, the same address accepts connections again. Meanwhile the kernel may have assigned the port
+// to an outgoing connection, such as one to this very address: Restore waits until it is free, for up to 30 s.
 func (l *Link) Restore() error {
 	const pause = 20 * time.Millisecond
 	for end := time.Now().Add(restoreTimeout); ; time.Sleep(pause) {

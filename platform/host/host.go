@@ -5,7 +5,7 @@
 // so that load balancers notice. Then it drains: the components stop one after another, the last one started first, and
 // each finishes its current work. When the drain deadline passes, or a second signal arrives, the components' contexts
 // are canceled, one after another in the same order, and unfinished work is abandoned: a component can still use those that
-// were started before it, to hand its work over. Nothing is lost in any case, because nothing is acknowledged before its
+// were started before it, to pass its work on. Nothing is lost in any case, because nothing is acknowledged before its
 // effect is durable.
 package host
 
@@ -28,7 +28,7 @@ import (
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
-	DrainDelay   time.Duration `name:"drain-delay" default:"${drain_delay}" help:"Time after SIGTERM in which the service still works as before, while /readyz already answers 503, so that load balancers stop to send requests before the service stops to accept them. The grace period of the orchestrator (Kubernetes: terminationGracePeriodSeconds) must be a few seconds longer than drain-delay and drain-timeout together."`
+	DrainDelay   time.Duration `name:"drain-delay" default:"${drain_delay}" help:"Time after SIGTERM in which the service still accepts requests, while /readyz already answers 503, so that load balancers stop sending requests before the service stops accepting them. The grace period of the orchestrator (Kubernetes: terminationGracePeriodSeconds) must be a few seconds longer than drain-delay and drain-timeout together."`
 	DrainTimeout time.Duration `name:"drain-timeout" default:"30s" help:"Maximum time to finish current work when the service stops, after the drain-delay; for example 30s or 2m."`
 }
 
@@ -49,7 +49,7 @@ type Component struct {
 	Name string
 	// Run serves until drain is closed, finishes its current work and returns nil. It calls ready once, when it serves:
 	// only then is the next component started. When ctx is canceled the drain deadline has passed, and Run returns as soon
-	// as it has dropped or handed over its work. An error stops the whole service; so does returning nil before drain is closed.
+	// as it has dropped its work or passed it on. An error stops the whole service; so does returning nil before drain is closed.
 	Run func(ctx context.Context, ready func(), drain <-chan struct{}) error
 }
 
@@ -218,7 +218,7 @@ func (h *running) stop(timeout time.Duration, signals <-chan os.Signal) error {
 }
 
 // abandonGrace is how long components may take, one after another, to return once their contexts are canceled: they only
-// have to drop or hand over their work. After that the others are canceled all at once and get finalGrace. A component
+// have to drop their work or pass it on. After that the others are canceled all at once and get finalGrace. A component
 // that takes longer is left running and ends with the process. An orchestrator waits for some seconds more than the drain
 // timeout (5 in docker-compose.yml).
 const (

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Phase is where a service is between its start and its end.
+// Phase is a phase in the life of a service.
 type Phase int32
 
 // The phases of a service, in order.
@@ -14,7 +14,7 @@ const (
 	Starting Phase = iota
 	// Serving means that all components are ready.
 	Serving
-	// Leaving means that the service is about to stop, or stops: nobody should begin to use it.
+	// Leaving means that the service is about to stop or is stopping: clients should use another replica.
 	Leaving
 )
 

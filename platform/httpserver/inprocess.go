@@ -57,8 +57,8 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 	case <-ctx.Done():
 	}
-	// What a handler still responds when its client has gone reaches nobody, over a network. It must not depend on
-	// which of the two is noticed first.
+	// Over a network, nobody receives the response of a handler whose client has gone. The result here must not depend
+	// on which of the two is noticed first.
 	if cause := context.Cause(ctx); cause != nil {
 		response, err = nil, cause
 	}

@@ -66,7 +66,7 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	return nil
 }
 
-// linger returns a context that ends with ctx, but by as much later.
+// linger returns a context that ends that long after ctx.
 func linger(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	later, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
@@ -183,8 +183,8 @@ func (s *subscription) settle(d delivery, outcome message.Outcome) {
 	case message.DeadLetter:
 		err = channel.Reject(d.tag, false)
 	default:
-		// The end of the session returns it already, and counts it. Returning it before that could deliver it once more to
-		// this session, and count twice.
+		// The end of the session requeues the delivery, and counts it. An earlier requeue could deliver it to this session
+		// again, and count it twice.
 		if err = cmp.Or(context.Cause(s.session.ctx), s.run.Err()); err == nil {
 			err = channel.Nack(d.tag, false, true)
 		}

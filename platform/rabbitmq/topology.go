@@ -41,7 +41,7 @@ const (
 	QueueEvents = "docmill.status.events.v1"
 	// QueueDeadEvents keeps the events that could not be applied, for an operator.
 	QueueDeadEvents = "docmill.status.dead.v1"
-	// QueueReturned is message.Returned: the commands that came back.
+	// QueueReturned is message.Returned: the commands that were published again.
 	QueueReturned = "docmill.convert.returned.v1"
 	// retryPrefix and a suffix enclose the delay in the names of the retry queues, which lead to QueueReturned. Those of
 	// earlier releases led to QueueCommands, where retries had to compete for places: they remain until none of their

@@ -170,7 +170,7 @@ func translate(err error) error {
 		return nil
 	}
 	response := minio.ToErrorResponse(err)
-	// The library makes up a code for an answer without one, such as the bare 404 of a proxy that does not find the store.
+	// The library invents a code for an answer without one, such as the bare 404 of a proxy that does not find the store.
 	// Every S3 store sends the id of the request, in the body or as a header.
 	fromStore := response.RequestID != ""
 	switch {

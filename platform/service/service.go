@@ -111,7 +111,7 @@ func Main(about About, settings Configured, src config.Source, stderr io.Writer,
 // the exit code of the process: 0 if the answer is 200. It is for containers, which have no HTTP client.
 func Healthcheck(about About, settings Configured, endpoint string, stderr io.Writer) int {
 	if !slices.Contains([]string{"healthz", "readyz", "startupz"}, endpoint) {
-		err := fmt.Errorf("healthcheck %s: there are only healthz, readyz and startupz", endpoint)
+		err := fmt.Errorf("healthcheck %s: the endpoint must be healthz, readyz or startupz", endpoint)
 		return report(stderr, about.command(), err, exitSettings)
 	}
 	err := health.Query(context.Background(), settings.Common().Admin.Address, endpoint)

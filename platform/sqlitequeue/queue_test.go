@@ -133,7 +133,7 @@ func TestNewerVersionIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, h.path)
 }
 
-// TestDelayedCommandsOfVersion1 checks that commands that an earlier version has delayed come back.
+// TestDelayedCommandsOfVersion1 checks that commands that an earlier version has delayed are delivered.
 func TestDelayedCommandsOfVersion1(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -41,7 +41,7 @@ const Name = "docmill-converter"
 
 // Config are the converter's settings, without those of its connections.
 type Config struct {
-	Slots           int           `default:"0" help:"Number of concurrent conversions. 0: one per processor core, or fewer if the memory or the disk has not enough room for conversion-memory and conversion-disk of each."`
+	Slots           int           `default:"0" help:"Number of concurrent conversions. 0: one per processor core, or fewer if the memory or the disk does not have conversion-memory and conversion-disk for each."`
 	WorkDir         string        `name:"work-dir" help:"Directory for the files of running conversions. Default: the system's directory for temporary files; for docmill serve, work/ in the data directory." placeholder:"DIRECTORY" type:"path"`
 	TransferTimeout time.Duration `name:"transfer-timeout" default:"10m" help:"How long a conversion tries to fetch its document or to store its result while the object store fails. Then its command returns to the queue."`
 
@@ -99,8 +99,8 @@ type Deps struct {
 	Sources, Results blob.Bucket
 	// Seal decrypts passwords. If it is nil, there is no key.
 	Seal *seal.Box
-	// ResumedAt is when the deadlines of all jobs began again: the start of a process without which nothing works on them. It
-	// is zero if there may be other converters.
+	// ResumedAt is when the deadlines of all jobs began again: the start of the only process that works on them. It is zero
+	// if there may be other converters.
 	ResumedAt time.Time
 	Log       *zap.Logger
 	Metrics   prometheus.Registerer

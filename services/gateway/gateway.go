@@ -49,7 +49,7 @@ type Config struct {
 	MaxUploads        int           `default:"64" help:"Maximum number of uploads that are stored at once; each takes up to 6 MiB of memory."`
 	MaxOpenUploads    int           `default:"1024" help:"Maximum number of open uploads, including those whose document has not begun to arrive; each of these takes up to 64 KiB of memory."`
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
-	MaxQueueTime      time.Duration `default:"0s" help:"Maximum time that a new job may have to wait in the queue, by the present rate of the converters; longer queues accept no jobs. 0: half of the job-deadline."`
+	MaxQueueTime      time.Duration `default:"0s" help:"Maximum expected time that a new job waits in the queue, at the current rate of the converters. Submissions are rejected while it is longer. 0: half of the job-deadline."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
 }
@@ -78,7 +78,7 @@ func (c Config) Validate() error {
 // first good upload waited 3 s on a busy machine, and 7 s with the race detector.
 const slotWait = 10 * time.Second
 
-// downloadStall is how long the store may send nothing of a result. A download that waits for it would hold up a drain.
+// downloadStall is how long the store may send nothing of a result. Otherwise a stalled download would delay a drain.
 const downloadStall = 30 * time.Second
 
 // Status is where the status service is.
@@ -151,8 +151,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "announcements", Run: listener.Run},
 			{Name: "streams", Run: streams.Run},
 		},
-		// None is essential: without the queue or the store, polls are still answered, and everything else with a problem that
-		// says when to try again.
+		// None is essential: without the queue or the store, polls still work, and other requests get a problem that says when
+		// to try again.
 		Checks: []health.Check{
 			{Name: "messages", Probe: publisher.Check},
 			{Name: "blobs", Probe: deps.Sources.Check},

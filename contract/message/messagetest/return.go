@@ -16,7 +16,7 @@ var returnCases = []testCase{
 	{name: "a rejected returned command is dead", run: testRejectedReturnedCommand},
 }
 
-// returned is a command that comes back for its second attempt.
+// returned returns a command that is published again, for its second attempt.
 func returned(job string, delay time.Duration) message.Message {
 	m := command(job)
 	m.Returned, m.Delay, m.Attempt = true, delay, 2

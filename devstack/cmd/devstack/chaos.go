@@ -57,7 +57,7 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 	return errors.Join(err, c.run(ctx, options))
 }
 
-// run runs with a directory of its own for logs, which remains after a failure.
+// run runs with a new directory for logs, which is kept after a failure.
 func (c *chaosCommand) run(ctx context.Context, options chaos.Options) error {
 	var err error
 	if options.Dir, err = chaos.MakeDir(); err != nil {

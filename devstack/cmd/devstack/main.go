@@ -21,7 +21,7 @@ type commands struct {
 	Status    statusCommand    `cmd:"" help:"Print what is running. Exits with code 3 if nothing is."`
 	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current directory."`
 	Bench     benchCommand     `cmd:"" help:"Measure both editions of Docmill on private servers, and print ratios."`
-	Chaos     chaosCommand     `cmd:"" help:"Break Docmill in many ways while it is used, and check that it keeps its promises."`
+	Chaos     chaosCommand     `cmd:"" help:"Inject faults while clients use Docmill, and check that no job is lost or wrong."`
 	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit with the code of the command."`
 	Install   installCommand   `cmd:"" help:"Install missing dependencies of Docmill and its tests."`
 	Supervise superviseCommand `cmd:"" hidden:"" help:"Run as the background process of 'up'."`

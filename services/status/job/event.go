@@ -62,7 +62,7 @@ func (j *Job) change(submission uuid.UUID, apply func(*Record) bool) bool {
 			j.SubmissionID = submission
 		}
 	case j.final():
-		return false // the result of another submission is that of another document
+		return false // the result of another submission belongs to another document
 	default:
 		changed = j.changeOther(submission, apply)
 	}
@@ -80,8 +80,8 @@ func (j *Job) changeOther(submission uuid.UUID, apply func(*Record) bool) bool {
 	return apply(&j.Others[i])
 }
 
-// choose makes the first submission that is attempted that of the job. Until then clients see the first one that was
-// recorded. It may never be attempted: the queue of the events may have received it, and the queue of the commands not.
+// choose makes the first attempted submission the job's. Until one is attempted, clients see the first one that was
+// recorded. That one may never be attempted: perhaps only the queue of the events has received it, not that of the commands.
 func (j *Job) choose() {
 	if !j.final() {
 		i := slices.IndexFunc(j.Others, Record.final)
@@ -117,8 +117,8 @@ func (e Submitted) record(r *Record) bool {
 	return true
 }
 
-// Withdrawn means that the submission was rejected, and that the client knows of no job. It may arrive before Submitted.
-// A job of which any event other than Submitted is known has a command after all, and is not withdrawn.
+// Withdrawn means that the submission was rejected, and that the client knows of no job. It may arrive before Submitted. If
+// any other event of the job is known, its command is in the queue after all, and the job is not withdrawn.
 type Withdrawn struct {
 	ID
 
@@ -143,8 +143,8 @@ type AttemptUpdated struct {
 	// SubmissionID is uuid.Nil if the converter is older than the field.
 	SubmissionID uuid.UUID
 	Attempt      int32
-	// At orders the updates of one attempt. An attempt whose worker died is run again under the same number, from the
-	// beginning; so the later update counts, not the one with more progress.
+	// At orders the updates of one attempt. An attempt that a stopping converter abandons is run again under the same
+	// number, from the beginning; so the later update counts, not the one with more progress.
 	At time.Time
 	// Starts is set if At is the moment at which the attempt started.
 	Starts bool
@@ -197,11 +197,11 @@ func rank(s Status) int {
 }
 
 // Ended means that the job has ended. The first end counts, whichever attempt it belongs to. If a later attempt is known by
-// then, the job keeps the number of that.
+// then, the job keeps its number.
 type Ended struct {
 	ID
 
-	// SubmissionID is uuid.Nil if the converter is older than the field, or if the end is that of any submission, as at the
+	// SubmissionID is uuid.Nil if the converter is older than the field, or if the end applies to any submission, as at the
 	// deadline.
 	SubmissionID uuid.UUID
 	// Status is Succeeded or Failed.

@@ -45,7 +45,7 @@ type Job struct {
 	ID uuid.UUID
 	// Version counts the changes: equal versions of a job have equal contents.
 	Version int64
-	// Record is that of the job's submission.
+	// Record is the record of the job's submission.
 	Record
 	// Others are the records of further submissions under the same id, until one of them is known to be the job's.
 	Others []Record
@@ -83,8 +83,7 @@ func New(id uuid.UUID) Job { return Job{ID: id, Record: Record{Status: Queued}} 
 // withdrawn.
 func (r Record) Visible() bool { return r.Submission != nil && !r.Withdrawn }
 
-// final reports whether the submission is the job's for good: it is known, and a converter has its command, or it has
-// ended.
+// final reports whether the submission remains the job's: it is known, and it was attempted or has ended.
 func (r Record) final() bool { return r.Visible() && (r.Attempt > 0 || r.Status.Terminal()) }
 
 // Submission is what the client requested, and when.

@@ -49,8 +49,8 @@ type Store interface {
 	Apply(ctx context.Context, events []job.Event) ([]Outcome, error)
 	// Expire applies the event that end returns to at most limit of the jobs that have not ended, were not withdrawn, and
 	// whose first event was applied longer than age before the watermark. Without a watermark there are none. It takes the
-	// oldest first and returns the jobs as they were before. Concurrent calls end different jobs. end may be called more than once for a
-	// job; it must not call the store.
+	// oldest first and returns the jobs as they were before. Concurrent calls end different jobs. end may be called more
+	// than once for a job; it must not call the store.
 	Expire(ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event) ([]job.Job, error)
 	// DeleteWithdrawn deletes at most limit of the withdrawn jobs whose first event was applied longer than age before the
 	// watermark, and returns their number. Nothing remains of such a job: an event that arrives later makes a new one.
@@ -58,7 +58,7 @@ type Store interface {
 
 	// Now returns the time by the database's clock, in whole microseconds.
 	Now(ctx context.Context) (time.Time, error)
-	// Advance moves the watermark forward to the time, which is one that Now has returned. It never moves it back.
+	// Advance moves the watermark forward to a time that Now has returned. It never moves it back.
 	Advance(ctx context.Context, to time.Time) error
 	// Watermark returns the time up to which all published events have been taken from the queue, and applied by the
 	// replica that called Advance. It is zero if it is not known yet. Package watermark says what may be concluded from it.

@@ -20,7 +20,7 @@ import (
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
-	URL         string        `name:"url" default:"postgres://docmill@127.0.0.1:5432/docmill" help:"URL of PostgreSQL: user, host, port, database, and sslmode for TLS. Of several hosts, separated by commas, the one that can be written is used, unless target_session_attrs is set. It must not contain the password, which is a separate setting."`
+	URL         string        `name:"url" default:"postgres://docmill@127.0.0.1:5432/docmill" help:"URL of PostgreSQL: user, host, port, database, and sslmode for TLS. With several hosts, separated by commas, the one that can be written is used, unless target_session_attrs is set. It must not contain the password, which is a separate setting."`
 	Password    config.Secret `name:"password-file" help:"File with the password of the database user." placeholder:"FILE"`
 	Connections int32         `name:"connections" default:"16" help:"Maximum number of connections. One more listens for changes."`
 	ReadTimeout time.Duration `name:"read-timeout" default:"2s" help:"Time limit for reading one job, including the wait for a connection. After that the client is asked to retry."`
@@ -73,8 +73,8 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	return settings, nil
 }
 
-// choosesServer reports whether the user has decided which of several hosts is connected to. The default, any of them, could
-// be a standby.
+// choosesServer reports whether the user has set which of several hosts to connect to. The default, any of them, could be a
+// standby.
 func (c Config) choosesServer() bool {
 	parsed, err := url.Parse(c.URL)
 	return err == nil && parsed.Query().Has("target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""

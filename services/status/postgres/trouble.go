@@ -14,11 +14,11 @@ import (
 	"github.com/docmill/docmill/services/status/postgres/internal/query"
 )
 
-// trouble is what the store remembers about failed writes. A database may answer and still not take what is written: it is
-// read-only, its disk is full, a privilege is missing. And it may fail for a single event only. A rehearsal tells these
-// apart: it writes jobs like those of events, and rolls them back.
+// trouble is what the store remembers about failed writes. A database may answer queries but reject all writes: it is
+// read-only, its disk is full, a privilege is missing. Or it may reject only a single event. A rehearsal distinguishes the
+// two: it writes rows like those of events, and rolls them back.
 type trouble struct {
-	// failing is set from a write that failed to one, or a rehearsal, that succeeded.
+	// failing is set by a failed write and cleared by a successful write or rehearsal.
 	failing atomic.Bool
 	// suspicions counts the failures in a row that the data may have caused.
 	suspicions atomic.Int32
@@ -59,7 +59,7 @@ func (s *Store) judge(ctx context.Context, err error) error {
 	return err
 }
 
-// passing are the classes of errors that pass, whatever is written: connection exception, invalid transaction state,
+// passing are the classes of temporary errors, which do not depend on what is written: connection exception, invalid transaction state,
 // invalid authorization, transaction rollback (such as a deadlock), insufficient resources, object not in the prerequisite
 // state (such as a lock that is not available), operator intervention, and system error.
 var passing = []string{"08", "25", "28", "40", "53", "55", "57", "58"}
@@ -70,7 +70,7 @@ const rehearsedJobs, rehearsedBytes = 128, 1024
 
 var errRehearsed = errors.New("rolled back")
 
-// rehearse writes jobs and rolls them back. It returns nil if the database would have taken them.
+// rehearse writes jobs and rolls them back. It returns nil if the database would have accepted them.
 func (s *Store) rehearse(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		queries := query.New(tx)
@@ -92,7 +92,7 @@ func (s *Store) rehearse(ctx context.Context) error {
 	return err
 }
 
-// Check returns nil if the database takes what is written. After a write that failed it rehearses one.
+// Check returns nil if the database accepts writes. After a failed write it rehearses one.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.ready(); err != nil {
 		return err

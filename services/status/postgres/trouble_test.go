@@ -19,7 +19,7 @@ const failing = `
 		$$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '54000'; END $$;
 	CREATE OR REPLACE TRIGGER fail BEFORE UPDATE ON jobs FOR EACH ROW WHEN (`
 
-// TestPoisonIsRefused requires that an event that fails alone does not hold up the others for ever.
+// TestPoisonIsRefused requires that an event that fails alone does not block the others forever.
 func TestPoisonIsRefused(t *testing.T) {
 	t.Parallel()
 	settings := postgrestest.Config(testbench.New(t))

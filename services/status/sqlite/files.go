@@ -14,8 +14,8 @@ import (
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
-// Files returns the keys of the documents and results that a job refers to, or may refer to once it is known which
-// submission it belongs to. The tables must be up to date; the store need not run.
+// Files returns the keys of the documents and results that a job refers to, or may refer to once its submission is
+// known. The tables must be up to date; the store need not run.
 func (s *Store) Files(ctx context.Context, id uuid.UUID) (sources, results []string, err error) {
 	row, err := query.New(s.db.Reader()).GetJob(ctx, id[:])
 	if errors.Is(err, sql.ErrNoRows) {

@@ -25,7 +25,7 @@ const AdminAddress = "127.0.0.1:8081"
 //nolint:lll // kong's tags cannot be wrapped
 type Command struct {
 	Task     string `arg:"" optional:"" enum:"run,healthcheck" default:"run" help:"run (the default), or healthcheck: exits with 0 if the Docmill with these settings answers at the endpoint."`
-	Endpoint string `arg:"" optional:"" enum:"healthz,readyz,startupz" default:"healthz" help:"Endpoint of the private port for healthcheck: healthz (the default; it runs), readyz (it accepts requests), or startupz (it could convert documents at least once)."`
+	Endpoint string `arg:"" optional:"" enum:"healthz,readyz,startupz" default:"healthz" help:"Endpoint of the admin port for healthcheck: healthz (the default; the process runs), readyz (it can answer requests), or startupz (all of its parts have worked at the same time)."`
 
 	service.Settings `embed:""`
 

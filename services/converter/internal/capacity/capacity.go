@@ -1,4 +1,4 @@
-// Package capacity determines for how many conversions at the same time this machine, or its container, has room.
+// Package capacity determines how many concurrent conversions this machine, or its container, has room for.
 package capacity
 
 import (
@@ -22,7 +22,7 @@ type Room struct {
 	Setting string
 }
 
-// conversions returns for how many conversions at the same time there is room, even if each uses all that it may use.
+// conversions returns how many concurrent conversions there is room for if each uses all that it may use.
 func (r Room) conversions() int { return int(max(r.Available, 0) / r.Each) }
 
 // reserve is for the converter itself and for LibreOffice, which is loaded twice while it is replaced: 200 MiB each.

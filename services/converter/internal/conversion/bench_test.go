@@ -271,7 +271,7 @@ func (b *bench) submit(content []byte, change func(*conversionv1.ConvertRequeste
 	return command
 }
 
-// resubmit is submit for a command that comes back.
+// resubmit is submit for a returned command.
 func (b *bench) resubmit(content []byte) *conversionv1.ConvertRequested {
 	b.t.Helper()
 	command := b.command(content)

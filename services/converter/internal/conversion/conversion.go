@@ -71,7 +71,7 @@ type Deps struct {
 	Sources, Results blob.Bucket
 	// Seal decrypts passwords. If it is nil, there is no key, and jobs with passwords wait for a converter that has it.
 	Seal *seal.Box
-	// Pace receives how long conversions take that end their job.
+	// Pace receives the durations of the conversions that end their jobs.
 	Pace    *pace.Average
 	Metrics *Metrics
 	Log     *zap.Logger
@@ -88,7 +88,7 @@ type Converter struct {
 // New returns a Converter.
 func New(deps Deps) *Converter { return &Converter{deps: deps, slots: newSlots(deps.Slots)} }
 
-// Handler returns the handler for the queues message.Commands and message.Returned. Both share the slots: up to that many
+// Handler returns the handler for the queues message.Commands and message.Returned. Both share the slots: up to Slots
 // deliveries are converted, and as many may wait.
 func (c *Converter) Handler() message.Each {
 	return message.Each{Concurrency: int(c.slots.all), Handle: c.Handle}
@@ -190,7 +190,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if err := a.requireSupport(); err != nil {
 		return a.pass(ctx, err)
 	}
-	if a.command.GetExpiresAt() != nil && a.expired() { // it has failed already: a conversion would be in vain
+	if a.command.GetExpiresAt() != nil && a.expired() { // the job has failed already
 		return a.expire(ctx, nil)
 	}
 	if err := a.awaitReady(ctx); errors.Is(err, errStopping) {
@@ -247,10 +247,10 @@ func documentFailed(err error) bool { return !problem.Describe(problem.From(err)
 const (
 	// maxSuspicions is how many attempts may fail in a way that the document may have caused.
 	maxSuspicions = 4
-	// maxMisses is in how many attempts the document may be missing.
+	// maxMisses is the number of attempts with a missing document after which the job fails.
 	maxMisses = 3
-	// retryFor is how long after its submission a job is retried or postponed whose command does not say when it expires. It
-	// is the default of --job-deadline.
+	// retryFor is how long after its submission a job is retried or postponed if its command does not say when it expires.
+	// It is the default of --job-deadline.
 	retryFor = 24 * time.Hour
 )
 

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// errMissing means that the document is not in the store, or was replaced. It is final only after some attempts, which the
-// retry schedule spreads over more than a minute.
+// errMissing means that the document is not in the store, or was replaced. The job fails only after several misses, which
+// the retry schedule spreads over more than a minute.
 var errMissing = errors.New("the document is missing")
 
 // misses remembers which documents this converter did not find. A converter may use the wrong store, in which all documents
-// are missing, so what it does not find counts only while there is reason to trust it. It is safe for concurrent use.
+// are missing, so a miss counts only while the converter is trusted. It is safe for concurrent use.
 type misses struct {
 	mu sync.Mutex
-	// trusted means that a document was found.
+	// trusted means that the converter has found a document, and not missed too many since.
 	trusted bool
-	// jobs are those whose documents were missing since then.
+	// jobs are those whose documents were missing since the last one that was found.
 	jobs map[string]bool
 }
 

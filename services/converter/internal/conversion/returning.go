@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// suspectAfter is after how many losses a command is a suspect: its document may be what kills converters. One loss is
-	// usually a restart, or the fault of a document that was converted beside it.
+	// suspectAfter is the number of losses that make a command a suspect: its document may kill converters. A single loss
+	// is usually due to a restart, or to a document that was converted at the same time.
 	suspectAfter = 2
-	// maxLosses is how many losses a job survives. All but the first were in isolation, minutes apart.
+	// maxLosses is the number of losses that a job survives. The later ones happened in isolation, minutes apart.
 	maxLosses = 6
 )
 
 // suspected reports whether the document may kill converters, so that it must be converted in isolation.
 func (a *attempt) suspected() bool { return a.command.GetLosses() >= suspectAfter }
 
-// separate publishes a suspect that was lost just now again, with a delay. So the deliveries that are lost together do not
-// come back together, and no innocent command reaches the delivery limit of its queue. The job fails if its command was lost
-// too often.
+// separate publishes a suspect whose delivery was lost again, with a delay. So commands that were lost together are not
+// redelivered together, and none reaches the delivery limit of its queue because of another one. The job fails if its
+// command was lost too often.
 func (a *attempt) separate(ctx context.Context) error {
 	losses := int(a.command.GetLosses())
 	if losses > maxLosses {
@@ -53,11 +53,11 @@ func (a *attempt) whileRunning(ctx context.Context) (context.Context, context.Ca
 	return running, func() { cancel(nil) }
 }
 
-// giveBackTimeout is how long giveBack tries: less than the message.AbandonGrace.
+// giveBackTimeout limits giveBack: less than the message.AbandonGrace.
 const giveBackTimeout = message.AbandonGrace * 3 / 4
 
-// giveBack returns the command to other converters because this one stops. It does not count as a delivery, as a requeue
-// would before RabbitMQ 4.3. It works when ctx has ended.
+// giveBack publishes the command again for other converters, because this one stops. Unlike a requeue before RabbitMQ 4.3,
+// that does not count as a delivery. It also works after ctx has ended.
 func (a *attempt) giveBack(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
 	defer cancel()
@@ -68,8 +68,8 @@ func (a *attempt) giveBack(ctx context.Context, cause error) error {
 	return nil
 }
 
-// abandoned reports whether the attempt has to end because the converter stops, and not because the delivery was lost: the
-// broker redelivers what is lost.
+// abandoned reports whether the attempt has to end because the converter stops, and not because the delivery was lost: a
+// lost delivery is redelivered by the broker.
 func abandoned(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return !errors.Is(context.Cause(ctx), message.ErrConnectionLost)

@@ -54,7 +54,7 @@ func (b *bench) ended(jobs int) {
 	}
 }
 
-// TestStopReturnsWhatWaits checks that a converter that stops gives the commands back that it has not started.
+// TestStopReturnsWhatWaits checks that a converter that stops publishes the commands again that it has not started.
 func TestStopReturnsWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -102,7 +102,7 @@ func TestSuspectIsConvertedAlone(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestLostCommandIsSeparated checks that a command that was lost twice is not converted beside what comes back with it, and
+// TestLostCommandIsSeparated checks that a command that was lost twice is not converted beside what is redelivered with it, and
 // that its losses are kept when its deliveries are counted anew.
 func TestLostCommandIsSeparated(t *testing.T) {
 	t.Parallel()

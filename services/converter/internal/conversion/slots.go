@@ -21,11 +21,11 @@ func newSlots(n int) *slots {
 	return &slots{all: all, free: semaphore.NewWeighted(all)}
 }
 
-// slotTimeout is how long a delivery waits for a place, before its command is left to another converter: what
-// engine.AttemptTimeout leaves of DeliveryTimeout.
+// slotTimeout is how long a delivery waits for a place before its command is left to another converter: DeliveryTimeout
+// minus engine.AttemptTimeout.
 const slotTimeout = DeliveryTimeout - engine.AttemptTimeout
 
-// errNoSlot means that no place was free in time.
+// errNoSlot means that no slot was free in time.
 var errNoSlot = errors.New("no slot was free in time")
 
 // acquire waits for a place, or for all of them: until nothing else runs, and then nothing else starts before release is

@@ -34,7 +34,7 @@ func TestSlots(t *testing.T) {
 	require.True(t, s.free.TryAcquire(2))
 }
 
-// release gives back what TryAcquire took.
+// release releases what TryAcquire acquired.
 func release(s *slots) bool {
 	s.free.Release(1)
 	return false

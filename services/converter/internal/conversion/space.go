@@ -21,7 +21,7 @@ const readyTimeout = 30 * time.Second
 const checkTimeout = 3 * time.Second
 
 // awaitPublisher waits until the outcome of an attempt could be published: while the broker accepts no messages, a result
-// would be thrown away in the end. It returns an error if ctx ends before, or if this converter stops.
+// might have to be discarded. It returns an error if ctx ends before, or if this converter stops.
 func (a *attempt) awaitPublisher(ctx context.Context) error {
 	ctx, stop := a.whileRunning(ctx)
 	defer stop()
@@ -88,8 +88,8 @@ func (a *attempt) blameDisk(err error, directory string) error {
 	return err
 }
 
-// exceedsShare reports whether a job's directory takes more of the disk than each conversion can have at the same time. A
-// smaller job does not fill a disk: others do.
+// exceedsShare reports whether a job's directory uses more of the disk than each of the concurrent conversions can have. If
+// not, the job is not the reason for a full disk.
 func (a *attempt) exceedsShare(directory string) bool {
 	used, err := sandbox.Usage(directory)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // release, or a format that its LibreOffice lacks. Another converter may know it.
 var errUnsupported = errors.New("this converter does not support")
 
-// requireSupport returns an errUnsupported, which names what it is about, if this converter would ignore a part of the
+// requireSupport returns an errUnsupported, which names the unsupported part, if this converter would ignore a part of the
 // command or cannot make its result.
 func (a *attempt) requireSupport() error {
 	if found := unknown(a.command.ProtoReflect(), ""); found != "" {
@@ -79,8 +79,8 @@ func each(field protoreflect.FieldDescriptor, value protoreflect.Value, f func(p
 	}
 }
 
-// pass returns a command that this converter does not support, for another one, and does not count the attempt. It
-// fails the job only when there is no time left for another converter.
+// pass publishes a command that this converter does not support again, for another converter, and does not count the
+// attempt. It fails the job only when there is no time left for another converter.
 func (a *attempt) pass(ctx context.Context, cause error) error {
 	next := proto.CloneOf(a.command)
 	next.Passes++

@@ -64,8 +64,8 @@ type Output struct {
 	Pages int
 	// HiddenSlides is the number of omitted hidden slides; 0 if they cannot be counted.
 	HiddenSlides int
-	// Spent is the part of the conversion's time limit that the engine used, at most half of it: what it takes longer, because
-	// it had to wait or to try again, is not the document's fault, and the result must still be finished.
+	// Spent is the part of the conversion's time limit that the engine used. It is at most half of the limit, because the
+	// time that the engine had to wait or to try again is not the document's fault, and the result must still be finished.
 	Spent time.Duration
 	// Engine is the program and its version, such as "LibreOffice 7.4.7.2".
 	Engine string

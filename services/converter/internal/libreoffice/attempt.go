@@ -166,7 +166,7 @@ func (a attempt) watch(ctx context.Context, c *child) (ending, error) {
 		if limit != nil {
 			done, err := a.instance.kill(c) // if the zygote fails now, the limit is still the reason
 			if err == nil && done.Signal == 0 && errors.Is(limit, sandbox.ErrTime) {
-				limit = a.disk() // it had ended by itself, while this process was stopped or starved
+				limit = a.disk() // it had exited before it was killed: this process was stopped or starved
 			}
 			return ending{Done: done, limit: limit, minFree: minFree}, nil
 		}

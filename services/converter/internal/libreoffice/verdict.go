@@ -123,7 +123,7 @@ func failed(finished ending) bool {
 	return finished.Signal != 0 || finished.Outcome != wire.Converted
 }
 
-// killed reports whether the child was killed, and not at a limit. A program that crashes gets another signal.
+// killed reports whether the child was killed from outside, not at a limit. A crash has another signal.
 func killed(finished ending) bool {
 	return finished.limit == nil && syscall.Signal(finished.Signal) == syscall.SIGKILL
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// weight is that of the latest conversion in the average: half of the average comes from the last 11.
+// weight is the weight of the latest conversion in the average: half of the average comes from the last 11.
 const weight = 1. / 16
 
 // Average is the moving average of durations. The zero value has none yet. It is safe for concurrent use.

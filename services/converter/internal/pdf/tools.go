@@ -56,8 +56,8 @@ func FindTools() (*Tools, error) {
 	}, nil
 }
 
-// inspect returns what a program prints about a file. A program that fails is ErrNotPDF, but not one that is too slow: it
-// needs so little time that the machine must be the cause.
+// inspect returns what a program prints about a file. If the program fails, the error is ErrNotPDF, except if it is too
+// slow: it needs so little time that the machine must be the cause.
 func inspect(ctx context.Context, program sandbox.Program, path string, options ...string) (string, error) {
 	output, err := program.Output(ctx, maxInfo, sandbox.Command{
 		Args: append(options, path), Dir: filepath.Dir(path), Limits: infoLimits, Access: sandbox.Tools().Read(path),

@@ -23,7 +23,7 @@ const (
 	// validFor covers two lost announcements.
 	validFor = 3*interval + interval/2
 	// publishTimeout limits one announcement. The next one follows soon, and a drain must not wait for a broker that is
-	// away.
+	// down.
 	publishTimeout = 2 * time.Second
 )
 

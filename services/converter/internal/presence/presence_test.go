@@ -51,7 +51,7 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	}
 }
 
-// TestDrainDoesNotWaitForTheBroker: the publisher waits for a broker that is away, with longer limits of its own.
+// TestDrainDoesNotWaitForTheBroker: the publisher waits for a broker that is down, with longer limits of its own.
 func TestDrainDoesNotWaitForTheBroker(t *testing.T) {
 	t.Parallel()
 	drain, publishing := make(chan struct{}), make(chan time.Duration, 1)

@@ -9,7 +9,7 @@ import (
 // out of memory, or by an operator. That says nothing about the document that the program worked on.
 var ErrKilled = errors.New("killed from outside")
 
-// FromOutside reports whether a signal that ended a program came from outside. Crashes and limits have other signals.
+// FromOutside reports whether a signal that ended a program came from outside. Crashes and limits use other signals.
 func FromOutside(signal syscall.Signal) bool {
 	switch signal {
 	case syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:

@@ -91,7 +91,7 @@ func Run(ctx context.Context, command Command) (Exit, error) {
 	killed := p.limit(ctx, command.Limits, watch)
 	exit, err := p.end()
 	if errors.Is(killed, ErrTime) && err == nil && exit.Signal != syscall.SIGKILL {
-		killed = nil // it had ended by itself, while this process was stopped or starved
+		killed = nil // it had exited before it was killed: this process was stopped or starved
 	}
 	if killed == nil {
 		// A file at its limit ends the process with SIGXFSZ, which a program may turn into a failure of another kind.

@@ -39,8 +39,8 @@ func FindAll(tools ...Tool) ([]Program, error) {
 // Program is a tool that was found.
 type Program struct{ name, path string }
 
-// Run runs the program; see [Run]. It sets the command's Path, and its Env where there is none. A program that something
-// else has killed is an [ErrKilled].
+// Run runs the program; see [Run]. It sets the command's Path, and its Env where there is none. If something else has
+// killed the program, the error is [ErrKilled].
 func (p Program) Run(ctx context.Context, command Command) (Exit, error) {
 	command.Path = p.path
 	if command.Env == nil {

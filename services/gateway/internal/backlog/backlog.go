@@ -1,5 +1,5 @@
-// Package backlog knows whether the queue takes more jobs, so that a submission that it would reject, or that would wait for
-// too long, is refused before its document is received.
+// Package backlog knows whether the queue accepts more jobs. A submission that the queue would reject, or that would wait for
+// too long, can so be rejected before its document is received.
 package backlog
 
 import (
@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// sampling is the time between two looks at the queue.
+	// sampling is the time between two checks of the queue.
 	sampling = time.Second
 	// fullFor is how long a queue that has rejected a job is considered full: the Retry-After of the rejection.
 	fullFor = RetryAfter
-	// lookTimeout limits one look at the queue.
+	// lookTimeout limits one check of the queue.
 	lookTimeout = 5 * time.Second
 )
 
-// RetryAfter is when a submission should be repeated that the queue did not accept, at the earliest.
+// RetryAfter is the shortest Retry-After of a submission that the queue did not accept.
 const RetryAfter = 5 * time.Second
 
 // maxRetryAfter limits the Retry-After of a long queue. Converters may be added meanwhile.
@@ -43,7 +43,7 @@ type Queue interface {
 type Limits struct {
 	// Commands is the number of waiting commands at which no more jobs are accepted.
 	Commands int
-	// Wait is the longest time that a new job may have to wait, by the present rate of the converters.
+	// Wait is the longest time that a new job may have to wait, at the current rate of the converters.
 	Wait time.Duration
 }
 
@@ -56,10 +56,10 @@ type Backlog struct {
 	log  *zap.Logger
 
 	mu sync.Mutex
-	// down is why the queue cannot be used; nil if it can. A connection that is lost for less than a sample is not
-	// noticed here: a submission waits for the next one.
+	// down is why the queue cannot be used; nil if it can. A connection that is lost for less than the time between two
+	// checks is not noticed here: submissions wait for the new connection.
 	down error
-	// lost is set if the connection was lost at the last look.
+	// lost is set if the connection was lost at the last check.
 	lost bool
 	// depth is how many commands wait, new ones and returned ones; 0 if that is not known.
 	depth int
@@ -76,7 +76,7 @@ func New(queue Queue, limits Limits, rate func() float64, log *zap.Logger, regis
 		registry.MustRegister(prometheus.NewGaugeFunc(options, value))
 	}
 	gauge("queue_depth", "Commands that wait for a converter.", func() float64 { return float64(b.waiting()) })
-	gauge("queue_wait_seconds", "How long a new job will wait, by the present rate of the converters; 0 if that is not known.",
+	gauge("queue_wait_seconds", "How long a new job will wait, at the current rate of the converters; 0 if that is not known.",
 		func() float64 { return b.wait(b.waiting()).Seconds() })
 	return b
 }
@@ -112,7 +112,7 @@ func (b *Backlog) Check(ctx context.Context) error {
 	down, full, depth := b.down, time.Until(b.fullUntil), b.depth
 	b.mu.Unlock()
 	switch {
-	case down != nil && b.look(context.WithoutCancel(ctx)) != nil: // it concerns the others too
+	case down != nil && b.look(context.WithoutCancel(ctx)) != nil: // the result is for all requests, whichever of them ends
 		return Unavailable(RetryAfter).Because(down)
 	case full > 0:
 		return Unavailable(full).Because(message.ErrNacked)
@@ -136,7 +136,7 @@ func (b *Backlog) overloaded(excess time.Duration) *problem.Error {
 	return problem.New(problem.QueueUnavailable, "Too many jobs are waiting already.").After(retryAfter)
 }
 
-// Run looks at the queue until drain is closed.
+// Run checks the queue until drain is closed.
 func (b *Backlog) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ready()
 	clock := time.NewTicker(sampling)
@@ -155,8 +155,8 @@ func (b *Backlog) Run(ctx context.Context, ready func(), drain <-chan struct{}) 
 	}
 }
 
-// look updates whether the queue can be used. A connection must be lost at two looks in a row, because most are back
-// within milliseconds. It returns why the queue cannot be used.
+// look updates whether the queue can be used. A lost connection counts only at the second check in a row, because most are
+// restored within milliseconds. It returns why the queue cannot be used.
 func (b *Backlog) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()

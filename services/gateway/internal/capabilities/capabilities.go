@@ -58,7 +58,7 @@ type converter struct {
 	until   time.Time
 }
 
-// maxValidity is the longest time for which an announcement is believed: converters repeat it every 20 s.
+// maxValidity is the longest time for which an announcement is valid. Converters repeat it every 20 s.
 const maxValidity = 5 * time.Minute
 
 func (c converter) supports(source, target string) bool {
@@ -148,8 +148,8 @@ func (c *Capabilities) formatsAt(now time.Time) []Format {
 	return c.formats
 }
 
-// Rate returns how many conversions per second all running converters make together, by what they have announced. It is 0
-// if that is not known. A converter that has not converted anything yet is as fast as the others.
+// Rate returns how many conversions per second all running converters make together, according to their announcements. It
+// is 0 if that is not known. A converter that has not converted anything yet counts as being as fast as the others.
 func (c *Capabilities) Rate() float64 { return c.rateAt(time.Now()) }
 
 func (c *Capabilities) rateAt(now time.Time) float64 {

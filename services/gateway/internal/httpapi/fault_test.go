@@ -43,7 +43,7 @@ func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return g.raw(t, deck, sample(t, deck)).StatusCode == http.StatusServiceUnavailable
 	}, patience, time.Millisecond)
-	answer := g.raiseHand(t)
+	answer := g.expectContinue(t)
 	answer.problem(t, problem.QueueUnavailable)
 	require.Contains(t, []string{"1", "2", "3", "4", "5"}, answer.Header.Get("Retry-After"))
 	g.limitCommands(t, 1000)
@@ -53,7 +53,7 @@ func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
 
 	link.Cut()
 	require.Eventually(t, func() bool { // it is noticed after a second or two, if it does not pass
-		return g.raiseHand(t).StatusCode == http.StatusServiceUnavailable
+		return g.expectContinue(t).StatusCode == http.StatusServiceUnavailable
 	}, patience, 50*time.Millisecond)
 	link.Restore()
 	require.Eventually(t, func() bool { return g.publisher.Check(context.Background()) == nil }, patience, 5*time.Millisecond)
@@ -84,19 +84,19 @@ func TestQueueIsBoundedByTime(t *testing.T) {
 	g.announce(t, 2, 2390) // 3 jobs take 3,585 s
 	require.Eventually(t, func() bool { return g.gauge(t, "docmill_gateway_queue_depth") == 3 }, patience, 20*time.Millisecond)
 	require.InDelta(t, 3585, g.gauge(t, "docmill_gateway_queue_wait_seconds"), 1)
-	require.Zero(t, g.raiseHand(t).StatusCode, "the server asks for the document")
+	require.Zero(t, g.expectContinue(t).StatusCode, "the server asks for the document")
 
 	g.announce(t, 2, 2440) // 3,660 s
-	answer := g.raiseHand(t)
+	answer := g.expectContinue(t)
 	answer.problem(t, problem.QueueUnavailable)
 	require.Equal(t, "60", answer.Header.Get("Retry-After"), "then the wait is an hour")
 	g.announce(t, 1, 1e9)
-	answer = g.raiseHand(t)
+	answer = g.expectContinue(t)
 	answer.problem(t, problem.QueueUnavailable)
 	require.Equal(t, "300", answer.Header.Get("Retry-After"))
 
 	g.takeCommands(t, 3)
-	require.Eventually(t, func() bool { return g.raiseHand(t).StatusCode == 0 }, patience, 50*time.Millisecond, "the queue is empty")
+	require.Eventually(t, func() bool { return g.expectContinue(t).StatusCode == 0 }, patience, 50*time.Millisecond, "the queue is empty")
 }
 
 // TestGatewayStopsBeforeTheQueueIsFull: its own limit is lower than that of the queue.
@@ -140,8 +140,8 @@ func (g *gateway) takeCommands(t testing.TB, n int) {
 // errAsked means that the server asked for the document.
 var errAsked = errors.New("the server asked for the document")
 
-// raiseHand begins a submission with Expect: 100-continue. It returns the zero reply if the server asks for the document.
-func (g *gateway) raiseHand(t testing.TB) reply {
+// expectContinue begins a submission with Expect: 100-continue. It returns the zero reply if the server asks for the document.
+func (g *gateway) expectContinue(t testing.TB) reply {
 	t.Helper()
 	body := io.NopCloser(readerFunc(func([]byte) (int, error) { return 0, errAsked }))
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/v1/jobs", body)

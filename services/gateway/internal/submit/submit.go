@@ -68,7 +68,7 @@ type Submitter struct {
 	PublishTimeout time.Duration
 	// JobDeadline is how long after its submission a job is converted.
 	JobDeadline time.Duration
-	// Backlog is told when the queue is full.
+	// Backlog is notified when the queue is full.
 	Backlog *backlog.Backlog
 	// Withdrawals receives the jobs that were rejected although the status service may have received their submission.
 	Withdrawals *withdrawal.Withdrawals
@@ -287,8 +287,8 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		return nil
 	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
 		if !message.NotEnqueued(err) {
-			// The other queue may hold the message. The withdrawal and the deletion do not wait for each other, so that one
-			// that fails does not prevent the other. Neither harms a job: the client is answered that there is none.
+			// The other queue may hold the message. The withdrawal and the deletion are independent, so that a failure of
+			// one does not prevent the other. Neither harms a job: the client is told that there is none.
 			s.Withdrawals.Add(ctx, request.GetJobId(), request.GetSubmissionId())
 		}
 		if errors.Is(err, message.ErrNacked) {

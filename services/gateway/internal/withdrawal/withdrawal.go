@@ -23,7 +23,7 @@ import (
 // rejected only while the connection works, so more than max-uploads wait only if it is lost again and again.
 const maxPending = 1000
 
-// repeated is how a withdrawal is tried until the queue has it.
+// repeated is how often and how long a withdrawal is tried until the queue has it.
 var repeated = retry.Policy{Initial: 100 * time.Millisecond, Max: 30 * time.Second, GiveUp: time.Hour}
 
 // Publisher publishes a message and returns nil once it is durable; see [message.Publisher].

@@ -1,4 +1,4 @@
-// Package deadletter ends the jobs whose commands were dead-lettered: those that no converter could read, and those whose
+// Package deadletter fails the jobs whose commands were dead-lettered: those that no converter could read, and those whose
 // deliveries were lost too often.
 package deadletter
 

@@ -30,8 +30,8 @@ type Sweep struct {
 // maxJobs is how many jobs are ended or deleted in one transaction.
 const maxJobs = 200
 
-// withdrawnFor is how long a withdrawn job stays, up to the watermark: a repeated delivery of its submission would make it a job again. A
-// batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
+// withdrawnFor is the age at the watermark at which a withdrawn job is deleted. Before that, a redelivery of its submission
+// would make it a job again. A batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
 const withdrawnFor = time.Hour
 
 // Run sweeps until drain is closed. It is a component of package host.

@@ -71,7 +71,7 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 
 func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job has this id.") }
 
-// find returns a job. A job that is not known yet, but may be when all events have been applied, is a nil pointer.
+// find returns a job. It returns nil for a job that is not known, but may be once all events have been applied.
 func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	found, err := a.jobs.Job(ctx, id)
 	if err == nil {
@@ -95,7 +95,7 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	return &found, err
 }
 
-// unknown is the answer for a job that find does not know yet. It is temporary.
+// unknown is the temporary answer for a job that find does not know yet.
 func unknown() *problem.Error {
 	return problem.New(problem.StatusUnavailable, "The states of new jobs are not up to date yet.").After(outageInterval)
 }

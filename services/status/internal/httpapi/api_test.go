@@ -260,7 +260,7 @@ func TestNewJobIsNotKnownYet(t *testing.T) {
 	for _, move := range []func(){
 		func() {}, // an empty database has no watermark
 		func() { b.advance(t, -time.Minute) },
-		func() { b.advance(t, 0) }, // it is as new as the jobs, whose events may be in the hands of another replica
+		func() { b.advance(t, 0) }, // it is as new as the jobs, whose events another replica may be processing
 	} {
 		move()
 		for _, id := range []string{unknown.String(), placeholder.String()} {

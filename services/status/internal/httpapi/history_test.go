@@ -43,7 +43,7 @@ type model struct {
 	fold  job.Job
 	seen  lifecycle.History
 	queue []command
-	// running holds the commands that converters have in hand.
+	// running holds the commands that converters are processing.
 	running []*attempt
 	// events wait in their queue. Each is delivered at least once, in any order.
 	events []proto.Message
@@ -54,7 +54,7 @@ type model struct {
 // command is a command in its queue.
 type command struct{ attempt, deliveries int32 }
 
-// attempt is a command in the hand of a converter.
+// attempt is a command that a converter is processing.
 type attempt struct {
 	command
 
@@ -88,7 +88,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"a converter retries":           m.retry,
 		"a converter dies":              m.die,
 		"a converter acknowledges":      m.acknowledge,
-		"a converter returns a command": m.giveBack,
+		"a converter returns a command": m.returnCommand,
 		"an event is applied":           m.apply,
 		"a command is dead-lettered":    m.deadLetter,
 		"the deadline passes":           m.expire,
@@ -199,7 +199,7 @@ func (m *model) retry(t *rapid.T) {
 	a.published = true
 }
 
-// die loses a converter, or its connection: its command comes back. The converter may still be working.
+// die loses a converter, or its connection: its command is redelivered. The converter may still be working.
 func (m *model) die(t *rapid.T) {
 	if len(m.running) == 0 {
 		t.Skip("no attempt")
@@ -214,8 +214,8 @@ func (m *model) lose(a *attempt) {
 
 func (m *model) acknowledge(t *rapid.T) { m.drop(m.busy(t, true)) }
 
-// giveBack is what a converter does that stops.
-func (m *model) giveBack(t *rapid.T) {
+// returnCommand publishes a command again, as a converter does that stops.
+func (m *model) returnCommand(t *rapid.T) {
 	a := m.busy(t, false)
 	m.drop(a)
 	m.queue = append(m.queue, a.command)
@@ -235,7 +235,7 @@ func (m *model) apply(t *rapid.T) {
 	m.fold, _ = job.Apply(m.fold, read)
 }
 
-// failJob is what the status service does itself.
+// failJob fails the job as the status service does.
 func (m *model) failJob(attempt int32) {
 	m.failures = append(m.failures, string(problem.AttemptsExhausted))
 	m.fold, _ = job.Apply(m.fold, job.Fail(m.id, attempt, problem.New(problem.AttemptsExhausted, "It took too long.")))
@@ -267,7 +267,7 @@ func (m *model) check(t *rapid.T) {
 	require.NoError(t, m.seen.See(httpapi.Represent(m.fold)))
 }
 
-// settle lets everything end well that has not ended, and checks the end.
+// settle completes everything that has not ended, without faults, and checks the end.
 func (m *model) settle(t *rapid.T) {
 	for len(m.queue)+len(m.running)+len(m.events) > 0 {
 		switch {

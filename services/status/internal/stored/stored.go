@@ -1,5 +1,6 @@
 // Package stored defines the JSON documents that the job stores keep in columns: a job's options, warnings and
-// report, and the records of other submissions. They are deliberately types of their own. Neither a change to the API nor one to the domain may change what
+// report, and the records of other submissions. They are deliberately types of their own. Neither a change to the API nor
+// one to the domain may change what
 // is in databases.
 //
 // The encoding is version 1:

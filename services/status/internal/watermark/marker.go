@@ -13,7 +13,8 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// Clock is the clock of the job store. It fails while the store cannot apply events: marks would only pile up then.
+// Clock is the clock of the job store. It returns an error while the store cannot apply events: marks would only
+// accumulate in the queue.
 type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }

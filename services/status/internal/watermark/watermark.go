@@ -1,9 +1,9 @@
-// Package watermark finds out how far the states of jobs are up to date. A [Marker] publishes marks through the queue of
+// Package watermark determines how far the states of jobs are up to date. A [Marker] publishes marks through the queue of
 // the events. The queue is first in, first out: when a mark is taken from it, everything that was published before the mark
 // has been taken too. The time of the latest such mark is the watermark, which the job store keeps.
 //
-// What another replica of the service has taken and not applied yet is not covered by that, nor is a publisher that was
-// slow. The margins in this package cover both.
+// The watermark does not cover events that another replica of the service has taken but not applied yet, nor slow
+// publishers. The margins in this package cover both.
 package watermark
 
 import (
@@ -20,7 +20,7 @@ const Interval = 5 * time.Second
 
 const (
 	// submissionMargin covers what lies between the id of a job and the application of its submission: the publication
-	// (40 s: gateways wait up to 5 s for a connection and 30 s for the confirmation), a replica that died with it in hand
+	// (40 s: gateways wait up to 5 s for a connection and 30 s for the confirmation), a replica that died before it applied it
 	// (RabbitMQ notices that after 30 s), and the difference between the clocks of gateways and the database.
 	submissionMargin = 2 * time.Minute
 	// SweepMargin covers how long a replica holds an event that it cannot apply, which is
@@ -30,8 +30,8 @@ const (
 )
 
 // MayArrive reports whether the submission of an unknown job may still arrive: the job is so new that the watermark does
-// not cover it. The time of a job is in its id, a UUIDv7, which gateways create when they publish the job. Other ids are
-// not those of jobs, and neither are ids from the future.
+// not cover it. The time of a job is in its id, a UUIDv7, which gateways create when they publish the job. Other ids, and
+// ids from the future, do not belong to jobs.
 func MayArrive(id uuid.UUID, watermark, now time.Time) bool {
 	const timed = 7
 	if id.Version() != timed {

@@ -25,7 +25,7 @@ func testFieldsRoundTrip(t *suite) {
 		require.Equal(t, want, read(t, store, id))
 		markSet(reflect.ValueOf(want), "Job", seen)
 
-		// The record of another submission than the first one that was heard of is stored apart from it.
+		// The records of other submissions are stored separately.
 		for _, submissionLast := range []bool{false, true} {
 			id := newID(t)
 			events := fullEvents(t, id, status)
