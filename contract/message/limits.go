@@ -4,7 +4,7 @@ package message
 const (
 	// CommandsDeliveryLimit is the number of times that a command may return to the queue Commands, without having been
 	// acknowledged, before it is dead-lettered. When a converter dies, the broker counts a delivery for each command that it
-	// holds, whichever caused the death. So a converter publishes a command again, as a returned one, before it reaches the
+	// holds, whichever was the cause. So a converter publishes a command again, as a returned one, before it reaches the
 	// limit.
 	CommandsDeliveryLimit = 4
 	// ReturnedDeliveryLimit is the same for the queue Returned. It is larger because it only protects against converters

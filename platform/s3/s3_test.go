@@ -106,8 +106,8 @@ func TestMissingBucket(t *testing.T) {
 	require.NotErrorIs(t, err, blob.ErrNotFound, "the blob may exist in the right bucket")
 }
 
-// TestBareAnswersOfAProxy has a proxy in front of the store, which passes answers on and then gives its own: they say nothing
-// about a blob.
+// TestBareAnswersOfAProxy has a proxy in front of the store that first forwards answers and then sends its own, which say
+// nothing about a blob.
 func TestBareAnswersOfAProxy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,10 +47,10 @@ const (
 	percentStoring = 90
 )
 
-// DeliveryTimeout is how long a converter works on the delivery of a command, from the wait until it can start to the
-// publication of the outcome. Then it returns the command. It leaves a few minutes to an attempt that used up its own time,
-// engine.AttemptTimeout, and must be less than RabbitMQ's consumer_timeout (30 minutes by default), which would end the
-// work on all commands of this converter.
+// DeliveryTimeout is how long a converter holds the delivery of a command, including the wait for a slot and the
+// publication of the outcome. Then it returns the command. It is a few minutes longer than engine.AttemptTimeout, and must
+// be less than RabbitMQ's consumer_timeout (30 minutes by default), which would end the work on all commands of this
+// converter.
 const DeliveryTimeout = 28 * time.Minute
 
 // errOverdue means that the work on a delivery took longer than DeliveryTimeout.

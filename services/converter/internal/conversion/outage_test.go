@@ -92,7 +92,7 @@ func TestDocumentThatCausesPanicsFails(t *testing.T) {
 	b.settled(consumer)
 }
 
-// missing makes a command name a document that is not in the store, for the last time that may be so.
+// missing makes a command refer to a document that is not in the store. One more miss fails the job.
 func missing(command *conversionv1.ConvertRequested) {
 	command.Source.ObjectKey, command.Misses = "gone", 2
 }
@@ -118,7 +118,7 @@ func TestMissingSourceIsConfirmed(t *testing.T) {
 }
 
 // TestConverterOfAnotherStoreFailsNoJob checks a converter that finds no document any longer, because the name of the store
-// has come to mean another one.
+// now refers to another one.
 func TestConverterOfAnotherStoreFailsNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -233,7 +233,7 @@ func TestDocumentsMakeNoConverterSick(t *testing.T) {
 	}
 }
 
-// tooOld makes a command one of a job that the status service has failed.
+// tooOld makes the job of a command so old that the status service has failed it.
 func tooOld(command *conversionv1.ConvertRequested) {
 	command.RequestedAt = timestamppb.New(time.Now().Add(-25 * time.Hour))
 }

@@ -17,7 +17,7 @@ import (
 var errSuspicious = errors.New("the document may be the cause")
 
 // suspect marks a transient failure of a conversion in a directory as suspicious, unless the engine failed, a program was
-// killed from outside, this process has no more file descriptors, or others filled the disk.
+// killed from outside, there are no more file descriptors, or other jobs filled the disk.
 func (a *attempt) suspect(err error, directory string) error {
 	switch {
 	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable), errors.Is(err, sandbox.ErrKilled):

@@ -72,8 +72,8 @@ func TestStarvedChildIsTriedAgain(t *testing.T) {
 	require.Equal(t, 2, children)
 }
 
-// TestEndBeforeTheTimeLimitCounts looks at children only after their time limit, which they met: this process may have been
-// stopped or starved.
+// TestEndBeforeTheTimeLimitCounts inspects children that ended in time only after their time limit: this process may have
+// been stopped or starved.
 func TestEndBeforeTheTimeLimitCounts(t *testing.T) {
 	t.Parallel()
 	e := setup(t, func(limits *engine.Limits) { limits.Timeout = time.Nanosecond })

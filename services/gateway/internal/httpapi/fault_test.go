@@ -32,7 +32,7 @@ func TestBrokerDown(t *testing.T) {
 	g.requireNothingStored(t)
 }
 
-// TestNoDocumentIsReceivedForAQueueThatRejectsIt: the client waits to be asked for the document, which does not happen.
+// TestNoDocumentIsReceivedForAQueueThatRejectsIt: the server never asks the client for the document.
 func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)

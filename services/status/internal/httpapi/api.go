@@ -87,7 +87,7 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	if watermark.MayArrive(id, until, time.Now()) {
 		return nil, nil //nolint:nilnil // see above
 	}
-	// Once more: its submission may have been applied before the watermark was read.
+	// Read again: its submission may have been applied before the watermark was read.
 	found, err = a.jobs.Job(ctx, id)
 	if errors.Is(err, jobstore.ErrNotFound) {
 		return nil, notFound().Because(err)
