@@ -122,7 +122,7 @@ func (r replica) ready(t testing.TB) replica {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		got := get(t, r.admin+"/readyz?verbose")
-		return got.StatusCode == http.StatusOK && bytes.Count(got.Body, []byte(`"ok"`)) == 2
+		return got.StatusCode == http.StatusOK && bytes.Count(got.Body, []byte(`"ok"`)) == 3
 	}, patience, poll)
 	return r
 }

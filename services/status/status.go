@@ -5,6 +5,7 @@
 package status
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -106,7 +107,9 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		},
 		// Polls do not need the queue.
 		Checks: []health.Check{
-			{Name: "job-store", Probe: deps.Jobs.Check, Essential: true},
+			// Polls are answered from a database that cannot be written, such as a standby.
+			{Name: "job-store", Probe: func(ctx context.Context) error { _, err := deps.Jobs.Now(ctx); return err }, Essential: true},
+			{Name: "job-store-writes", Probe: deps.Jobs.Check},
 			{Name: "messages", Probe: eventsConsumer.Check},
 		},
 	}, nil

@@ -195,7 +195,7 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	require.Contains(t, string(output), "503")
 	response, body2 := send(t, p.api, strings.NewReader("text"), 4)
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-	require.Contains(t, string(body2), problem.StoreUnavailable)
+	require.Contains(t, string(body2), problem.QueueUnavailable, "which is checked before the document is read")
 
 	queue.Restore()
 	store.Restore()

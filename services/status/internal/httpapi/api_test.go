@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,15 +37,28 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // bench is a server on a real database, with a maximum number of waiters.
 type bench struct {
 	url   string
-	store jobstore.Store
+	store *observed
 	polls *watch.Waiters
 	drain func() error // drains the server and returns when it has stopped
+}
+
+// observed counts the reads of jobs that have ended.
+type observed struct {
+	jobstore.Store
+
+	reads atomic.Int64
+}
+
+// Job implements jobstore.Store.
+func (o *observed) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
+	defer o.reads.Add(1)
+	return o.Store.Job(ctx, id)
 }
 
 func setup(t *testing.T, waiters int) bench {
 	t.Helper()
 	b, changes := bench{polls: atMost(waiters)}, feed.New()
-	b.store = postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)
+	b.store = &observed{Store: postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)}
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
 	httpapi.Register(engine, b.store, b.polls, changes)
 	b.url, b.drain = serve(t, engine)
@@ -118,7 +132,7 @@ func (b bench) mustGet(t *testing.T, path string, header ...string) answer {
 // held starts a long poll and returns once it waits.
 func (b bench) held(t *testing.T, ctx context.Context, path string, header ...string) <-chan answer {
 	t.Helper()
-	before := b.polls.Count()
+	before, reads := b.polls.Count(), b.store.reads.Load()
 	answers := make(chan answer, 1)
 	go func() {
 		defer close(answers)
@@ -126,7 +140,9 @@ func (b bench) held(t *testing.T, ctx context.Context, path string, header ...st
 			answers <- got
 		}
 	}()
-	require.Eventually(t, func() bool { return b.polls.Count() == before+1 }, storetest.Patience, time.Millisecond)
+	// A long poll is compared to the state that it reads first.
+	waits := func() bool { return b.polls.Count() == before+1 && b.store.reads.Load() > reads }
+	require.Eventually(t, waits, storetest.Patience, time.Millisecond)
 	return answers
 }
 
