@@ -47,5 +47,11 @@ func (e each) one(ctx context.Context, sub *subscription, d delivery) {
 	inHand := sub.handler.Metrics.InHand
 	inHand.Inc()
 	defer inHand.Dec()
-	sub.settle(d, sub.handler.Each(ctx, e.Each, d.Delivery))
+	outcome := sub.handler.Each(ctx, e.Each, d.Delivery)
+	if outcome == message.Requeue {
+		// The delivery would come back at once, fail again and be counted each time. It is kept until the handler can work; its
+		// session may end before.
+		_ = sub.handler.AwaitReady(ctx)
+	}
+	sub.settle(d, outcome)
 }

@@ -76,7 +76,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	changes := feed.New()
 	deps.Jobs.Notify(changes)
 	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
-	options := message.ConsumerOptions{Ready: deps.Jobs.Check}
+	options := message.ConsumerOptions{Ready: deps.Jobs.Check, RetryFor: watermark.MaxHold}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err

@@ -99,6 +99,8 @@ func scalar(field protoreflect.FieldDescriptor) protoreflect.Value {
 		return protoreflect.ValueOfEnum(1)
 	case protoreflect.Int64Kind:
 		return protoreflect.ValueOfInt64(1)
+	case protoreflect.DoubleKind:
+		return protoreflect.ValueOfFloat64(1)
 	default:
 		return protoreflect.ValueOfInt32(1)
 	}

@@ -21,6 +21,9 @@ const (
 	sampling = time.Second
 	// fullFor is how long a queue that has rejected a job is considered full: the Retry-After of the rejection.
 	fullFor = RetryAfter
+	// relook is the least time between two checks for submissions while the queue cannot be used. In docmill serve a check is a
+	// durable write when the disk is full.
+	relook = 100 * time.Millisecond
 	// lookTimeout limits one check of the queue.
 	lookTimeout = 5 * time.Second
 )
@@ -59,6 +62,8 @@ type Backlog struct {
 	// down is why the queue cannot be used; nil if it can. A connection that is lost for less than the time between two
 	// checks is not noticed here: submissions wait for the new connection.
 	down error
+	// askedAt is when a submission last caused a check.
+	askedAt time.Time
 	// lost is set if the connection was lost at the last check.
 	lost bool
 	// depth is how many commands wait, new ones and returned ones; 0 if that is not known.
@@ -112,7 +117,7 @@ func (b *Backlog) Check(ctx context.Context) error {
 	down, full, depth := b.down, time.Until(b.fullUntil), b.depth
 	b.mu.Unlock()
 	switch {
-	case down != nil && b.look(context.WithoutCancel(ctx)) != nil: // the result is for all requests, whichever of them ends
+	case down != nil && b.lookAgain(ctx) != nil:
 		return Unavailable(RetryAfter).Because(down)
 	case full > 0:
 		return Unavailable(full).Because(message.ErrNacked)
@@ -169,6 +174,20 @@ func (b *Backlog) look(ctx context.Context) error {
 	}
 	b.lost = lost
 	return b.down
+}
+
+// lookAgain is look, at most once per relook: otherwise it returns what is known.
+func (b *Backlog) lookAgain(ctx context.Context) error {
+	b.mu.Lock()
+	down, recent := b.down, time.Since(b.askedAt) < relook
+	if !recent {
+		b.askedAt = time.Now()
+	}
+	b.mu.Unlock()
+	if recent {
+		return down
+	}
+	return b.look(context.WithoutCancel(ctx)) // the result is for all requests, whichever of them ends
 }
 
 // measure updates how many commands wait.

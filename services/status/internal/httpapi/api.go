@@ -43,6 +43,9 @@ const (
 	pollInterval = time.Second
 	// outageInterval is the Retry-After while the job store does not answer.
 	outageInterval = 2 * time.Second
+	// unknownWait is about how long a poll waits for a job that is not known yet. It is short because anybody can make up ids, and
+	// each poll that waits holds one of max-waiters.
+	unknownWait = 5 * time.Second
 	// clientGone is the status of a response that no client reads, for the log and the metrics; nginx uses the same.
 	clientGone = 499
 )
@@ -107,9 +110,10 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 	wait = min(wait, httpserver.MaxWait)
 
 	var first, latest *job.Job
+	began := time.Now()
 	check := func(ctx context.Context) (done bool, err error) {
 		if latest, err = a.find(ctx, id); err != nil || latest == nil {
-			return false, err
+			return time.Since(began) >= unknownWait, err
 		}
 		if first == nil {
 			first = latest

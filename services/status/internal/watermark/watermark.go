@@ -18,14 +18,17 @@ import (
 // Interval is the time between two marks of a replica.
 const Interval = 5 * time.Second
 
+// MaxHold is how long a replica holds a batch that it alone cannot apply. Meanwhile other replicas advance the watermark, so
+// it must be less than the margins. After it the batch is redelivered, and the replica takes no other before its store works.
+const MaxHold = time.Minute
+
 const (
 	// submissionMargin covers what lies between the id of a job and the application of its submission: the publication
 	// (40 s: gateways wait up to 5 s for a connection and 30 s for the confirmation), a replica that died before it applied it
-	// (RabbitMQ notices that after 30 s), and the difference between the clocks of gateways and the database.
+	// (RabbitMQ notices that after 30 s) or that holds it (MaxHold), and the difference between the clocks of gateways and the database.
 	submissionMargin = 2 * time.Minute
-	// SweepMargin covers how long a replica holds an event that it cannot apply, which is
-	// message.ConsumerOptions.RetryFor (10 minutes). It is larger than submissionMargin because a job that was failed
-	// by mistake stays failed.
+	// SweepMargin covers the same for other events. It is larger than submissionMargin because a job that was failed by mistake
+	// stays failed.
 	SweepMargin = 20 * time.Minute
 )
 
