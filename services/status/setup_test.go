@@ -111,6 +111,8 @@ func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration,
 	r := replica{url: "http://" + address, admin: "http://" + adminAddress, stop: func() { stop(); <-ended }}
 	t.Cleanup(r.stop)
 	require.Eventually(t, func() bool { return get(t, r.admin+"/healthz").StatusCode == http.StatusOK }, patience, poll)
+	// The public address is opened last.
+	require.Eventually(t, func() bool { return get(t, r.url).StatusCode != 0 }, patience, poll)
 	return r
 }
 

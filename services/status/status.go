@@ -5,7 +5,6 @@
 package status
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -108,7 +107,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		// Polls do not need the queue.
 		Checks: []health.Check{
 			// Polls are answered from a database that cannot be written, such as a standby.
-			{Name: "job-store", Probe: func(ctx context.Context) error { _, err := deps.Jobs.Now(ctx); return err }, Essential: true},
+			{Name: "job-store", Probe: jobstore.Readable(deps.Jobs), Essential: true},
 			{Name: "job-store-writes", Probe: deps.Jobs.Check},
 			{Name: "messages", Probe: eventsConsumer.Check},
 		},

@@ -65,6 +65,14 @@ type Store interface {
 	Watermark(ctx context.Context) (time.Time, error)
 }
 
+// Readable returns a check of whether jobs can be read from the store, even if it cannot be written.
+func Readable(store Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := store.Now(ctx)
+		return err
+	}
+}
+
 // Outcome is the result of applying one event.
 type Outcome struct {
 	// Changed reports whether the event changed its job. Duplicates and late events do not.
