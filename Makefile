@@ -11,9 +11,9 @@
 #   PACKAGES  the packages that test covers (default all)
 #   RUN       the tests that test runs, as a regular expression (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
-#   SEED      the order of the faults of chaos (default random)
+#   SEED      the order of the faults of chaos, or several: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
-#   MINUTES   how long chaos injects faults (default 10)
+#   MINUTES   how long chaos injects faults (default 0: until each was injected once)
 
 SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
@@ -27,7 +27,7 @@ PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
 COUNT    ?= 5000
 SEED     ?=
-MINUTES  ?= 10
+MINUTES  ?= 0
 FAULTS   ?=
 DEVSTACK := bin/devstack
 
@@ -86,7 +86,7 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 	@CRASHES=$(if $(filter command,$(origin COUNT)),$(COUNT),100) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestKilledUnderLoad$$' ./devstack/acceptance
 
 .PHONY: chaos
-chaos: build ## Inject faults into both editions for MINUTES (10) and check that no job is lost or wrong
+chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong
 	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)')
 
 .PHONY: lint

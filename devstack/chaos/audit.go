@@ -26,6 +26,14 @@ type audit struct {
 	withdrawn int
 }
 
+// add adds what was left by another run.
+func (a *audit) add(other audit) {
+	a.losingResults += other.losingResults
+	a.unknownSources += other.unknownSources
+	a.unknownJobs += other.unknownJobs
+	a.withdrawn += other.withdrawn
+}
+
 // row is a job in the database.
 type row struct {
 	ID, Tag, Status, SourceKey, ResultKey, FailureCode string

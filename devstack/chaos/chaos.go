@@ -25,7 +25,8 @@ import (
 type Options struct {
 	// Seed selects the order of the faults.
 	Seed uint64
-	// Duration is how long faults are injected. The last one may take longer.
+	// Duration is how long faults are injected. The last one may take longer. No fault is injected again before all others
+	// were injected. 0 means until each fault was injected once.
 	Duration time.Duration
 	// Settle is how long accepted jobs may take to end when all faults are over. The longest delay between two attempts is
 	// 5 min.
@@ -38,7 +39,7 @@ type Options struct {
 	Project, Binaries string
 	// Dir receives the logs of the services. It must exist.
 	Dir string
-	// Output receives the progress and the report.
+	// Output receives the progress.
 	Output io.Writer
 	// Log receives what is installed and started.
 	Log *zap.Logger
@@ -47,18 +48,18 @@ type Options struct {
 // ErrViolated means that Docmill did something wrong.
 var ErrViolated = errors.New("docmill did not keep its promises")
 
-// Run runs a Docmill, injects faults, and prints a report. The error is [ErrViolated] if Docmill did something wrong, and
-// another one if the harness failed.
-func Run(ctx context.Context, options Options) (err error) {
+// Run runs a Docmill and injects faults. The error is [ErrViolated] if Docmill did something wrong. It is another one if the
+// harness failed; then there may be no report.
+func Run(ctx context.Context, options Options) (_ *Report, err error) {
 	d, err := deploy(ctx, options)
 	if err != nil {
-		return fmt.Errorf("start a Docmill: %w", err)
+		return nil, fmt.Errorf("start a Docmill: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.stop(context.WithoutCancel(ctx))) }()
 	began := time.Now()
 	l, records, err := disturb(ctx, d, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	took := time.Since(began)
 	inspect := inspectServices
@@ -67,16 +68,13 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	a, err := inspect(ctx, d, l)
 	if err != nil {
-		return fmt.Errorf("look at what is left: %w", err)
+		return nil, fmt.Errorf("look at what is left: %w", err)
 	}
 	for _, end := range d.ends() {
 		l.violatef(crashed, "%s", end)
 	}
-	report(options.Output, options.Seed, took, l, a, records)
-	if len(l.violations) > 0 {
-		return fmt.Errorf("%w: %d violations", ErrViolated, len(l.violations))
-	}
-	return nil
+	r := newReport(options.Seed, took, l, a, records)
+	return r, r.Err()
 }
 
 // disturb injects faults under load, and returns when everything has settled.
@@ -117,23 +115,38 @@ func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[
 	return l, r.records, ctx.Err()
 }
 
-// rounds injects faults until the time is over.
-func (r *runner) rounds(ctx context.Context, options Options) error {
+// selected returns the faults that are to be injected.
+func selected(options Options) []fault {
 	all := faults()
 	if options.Single {
 		all = singleFaults()
 	}
-	all = slices.DeleteFunc(all, func(f fault) bool {
+	return slices.DeleteFunc(all, func(f fault) bool {
 		return options.Faults != nil && !options.Faults.MatchString(f.name)
 	})
+}
+
+// rounds injects faults until the time is over, or each was injected once.
+func (r *runner) rounds(ctx context.Context, options Options) error {
+	all := selected(options)
+	for _, one := range all {
+		r.records[one.name] = &record{}
+	}
 	for end := time.Now().Add(options.Duration); ; {
-		for _, s := range round(r.random, all) {
-			if err := r.run(ctx, s); err != nil {
+		for steps := round(r.random, all); len(steps) > 0; steps = steps[1:] {
+			again, err := r.run(ctx, steps[0])
+			if err != nil {
 				return err
 			}
-			if time.Now().After(end) || ctx.Err() != nil {
+			for _, one := range again {
+				steps = append(steps, step{one})
+			}
+			if ctx.Err() != nil || options.Duration > 0 && time.Now().After(end) {
 				return ctx.Err()
 			}
+		}
+		if options.Duration == 0 {
+			return ctx.Err()
 		}
 	}
 }

@@ -29,9 +29,12 @@ func TestShort(t *testing.T) {
 	require.NoError(t, err)
 	binaries := filepath.Join(dir, "bin")
 	require.NoError(t, system.Build(t.Context(), project, binaries, system.Services()...))
-	err = chaos.Run(t.Context(), chaos.Options{
+	report, err := chaos.Run(t.Context(), chaos.Options{
 		Seed: 9, Duration: 20 * time.Second, Settle: 2 * time.Minute, Faults: soon, Project: project, Binaries: binaries, Dir: dir, Output: t.Output(),
 	})
+	if report != nil {
+		report.Print(t.Output())
+	}
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(dir)) // the logs remain after a failure
 }

@@ -15,7 +15,8 @@ import (
 // converterFaults make one of the converters unable to work.
 func converterFaults() []fault {
 	return []fault{
-		{name: "converter with a full disk", hold: 6 * time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		// It would fail faster than the others work, and so get nearly all jobs.
+		{name: "converter with a full disk", hold: 6 * time.Second, retries: 5, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return fullDisk(d, pick(random, d.converters).work)
 		}},
 		{name: "converter with a wrong bucket", hold: 6 * time.Second, inject: misconfigured("DOCMILL_STORE_SOURCES_BUCKET=no-such-bucket")},

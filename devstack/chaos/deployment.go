@@ -29,6 +29,10 @@ const (
 // transferTimeout is how long a conversion waits for the store: less than the fault "store away for long".
 const transferTimeout = 15 * time.Second
 
+// publishTimeout is how long a gateway waits for the confirm of a job: less than an alarm of the broker lasts, so that some
+// jobs reach their queue after their clients were told that the outcome is unknown.
+const publishTimeout = 2 * time.Second
+
 // deployment is a Docmill of several replicas on real servers, whose connections can all be disturbed; or of a single
 // process.
 type deployment struct {
@@ -252,7 +256,10 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 		return err
 	}
 	options := system.Options{Space: space, Binaries: binaries, LogDir: filepath.Join(d.dir, "log")}
-	options.Env = map[string][]string{system.Gateway: {"DOCMILL_DRAIN_DELAY=2s"}} // the balancer looks four times a second
+	options.Env = map[string][]string{system.Gateway: {
+		"DOCMILL_DRAIN_DELAY=2s", // the balancer looks four times a second
+		"DOCMILL_PUBLISH_TIMEOUT=" + publishTimeout.String(),
+	}}
 	r.Service = system.NewReplica(service, name, options, env...)
 	*to = append(*to, r)
 	return nil

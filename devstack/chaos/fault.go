@@ -14,10 +14,12 @@ import (
 // fault is a temporary fault.
 type fault struct {
 	name string
-	// hold is how long the fault lasts at least. It lasts up to twice as long.
+	// hold is how long the fault lasts at least. It lasts up to half as long again.
 	hold time.Duration
 	// inject begins the fault and returns a function that ends it.
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
+	// retries is how many attempts may fail without the fault of their documents, if it is the only fault; 0 for any number.
+	retries int
 	// gentle means that the fault disturbs no connection of a client.
 	gentle bool
 }
@@ -151,9 +153,9 @@ func stateFaults() []fault {
 		{name: "rolling restart", gentle: true, inject: rollingRestart},
 		{name: "status service away", hold: 6 * time.Second, inject: statusAway},
 		{name: "store away for long", hold: 30 * time.Second, inject: storeAway},
-		{name: "memory alarm", hold: 3 * time.Second, inject: control(
+		{name: "memory alarm", hold: 2 * publishTimeout, inject: control(
 			[]string{"set_vm_memory_high_watermark", "0.000001"}, []string{"set_vm_memory_high_watermark", "0.4"})},
-		{name: "disk alarm", hold: 3 * time.Second, inject: control(
+		{name: "disk alarm", hold: 2 * publishTimeout, inject: control(
 			[]string{"set_disk_free_limit", "100000GB"}, []string{"set_disk_free_limit", "50MB"})},
 		{name: "PostgreSQL read-only", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return func(ctx context.Context) error { return readOnly(ctx, d.servers.PostgreSQL, "off") }, readOnly(ctx, d.servers.PostgreSQL, "on")

@@ -35,13 +35,15 @@ const (
 	leftover = "leftover"
 	// crashed is a process that exited unexpectedly.
 	crashed = "crash"
+	// wasted are attempts that failed because a converter that could not work took them.
+	wasted = "wasted attempts"
 	// unrecovered is a fault that Docmill did not recover from in time.
 	unrecovered = "no recovery"
 )
 
 // verdicts are all verdicts in the order of the table.
 func verdicts() []string {
-	return []string{lost, stuck, wrong, changed, innocent, undocumented, dropped, leftover, crashed, unrecovered}
+	return []string{lost, stuck, wrong, changed, innocent, undocumented, dropped, leftover, crashed, wasted, unrecovered}
 }
 
 // violation is one thing that Docmill did wrong.
@@ -60,6 +62,8 @@ type ledger struct {
 	// epoch counts the beginnings and ends of disturbances: it is odd while connections may fail.
 	epoch      atomic.Int64
 	violations []violation
+	// retries is how many attempts have failed without the fault of their documents, as seen by clients.
+	retries atomic.Int64
 }
 
 func newLedger() *ledger {
@@ -82,6 +86,8 @@ type submission struct {
 	// due is when the next poll is.
 	due     time.Time
 	history lifecycle.History
+	// retried is the last attempt that the client has seen fail.
+	retried int32
 	// checked means that the end and the result were checked, and closed that they were seen once more, later.
 	checked, closed bool
 	// blamed are the verdicts that were recorded, one of each.

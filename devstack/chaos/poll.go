@@ -87,6 +87,10 @@ func (p *poller) poll(ctx context.Context, s *submission) {
 	if err := s.history.See(job); err != nil {
 		p.ledger.blamef(s, changed, "%v", err)
 	}
+	if job.Status == jobapi.Queued && job.Attempt > s.retried {
+		s.retried = job.Attempt
+		p.ledger.retries.Add(1)
+	}
 	s.finished.Store(job.Status.Terminal())
 	switch {
 	case !job.Status.Terminal():

@@ -5,58 +5,131 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
-// report prints the result of a run: a table of the faults, the verdicts, and everything that Docmill did wrong.
-func report(to io.Writer, seed uint64, took time.Duration, l *ledger, a audit, records map[string]*record) {
+// Report is what happened in a run, or in several. The zero value is that of no run.
+type Report struct {
+	seeds  []string
+	took   time.Duration
+	faults map[string]*record
+
+	accepted, succeeded, failed int
+	// attempts are those of the jobs that succeeded.
+	attempts int
+	// refused counts the submissions that were refused, and answers the polls and downloads that failed.
+	refused, answers map[string]int
+	// unknown are the submissions without an answer.
+	unknown    int
+	left       audit
+	violations []violation
+}
+
+// newReport returns the report of a run that has ended.
+func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[string]*record) *Report {
+	r := &Report{seeds: []string{strconv.FormatUint(seed, 10)}, took: took, left: a, faults: records, answers: l.answers, unknown: l.unknowns()}
+	r.refused = make(map[string]int)
+	for code, n := range l.refused {
+		r.refused[string(code)] += n
+	}
+	for _, s := range l.submissions() {
+		r.accepted++
+		switch last := s.seen(); {
+		case last.Result != nil:
+			r.succeeded++
+			r.attempts += int(last.Attempt)
+		case last.Error != nil:
+			r.failed++
+		}
+	}
+	r.violations = l.violations
+	return r
+}
+
+// Err returns [ErrViolated] if Docmill did something wrong.
+func (r *Report) Err() error {
+	if len(r.violations) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d violations", ErrViolated, len(r.violations))
+}
+
+// Violated reports whether Docmill did something wrong that has this verdict.
+func (r *Report) Violated(verdict string) bool {
+	return slices.ContainsFunc(r.violations, func(one violation) bool { return one.verdict == verdict })
+}
+
+// Add adds the report of another run.
+func (r *Report) Add(other *Report) {
+	r.seeds = append(r.seeds, other.seeds...)
+	r.took += other.took
+	if r.faults == nil {
+		r.faults, r.refused, r.answers = make(map[string]*record), make(map[string]int), make(map[string]int)
+	}
+	for name, one := range other.faults {
+		if r.faults[name] == nil {
+			r.faults[name] = &record{}
+		}
+		r.faults[name].add(*one)
+	}
+	r.accepted += other.accepted
+	r.succeeded += other.succeeded
+	r.failed += other.failed
+	r.attempts += other.attempts
+	addCounts(r.refused, other.refused)
+	addCounts(r.answers, other.answers)
+	r.unknown += other.unknown
+	r.left.add(other.left)
+	r.violations = append(r.violations, other.violations...)
+}
+
+func addCounts(to, from map[string]int) {
+	for name, n := range from {
+		to[name] += n
+	}
+}
+
+// Print prints a table of the faults, a table of the jobs and the verdicts, both in Markdown, and everything that Docmill did
+// wrong.
+func (r *Report) Print(to io.Writer) {
 	fmt.Fprintf(to, "\n| fault | times | jobs in flight, up to | longest recovery |\n|---|---:|---:|---:|\n")
-	for _, name := range slices.Sorted(maps.Keys(records)) {
-		one := records[name]
+	for _, name := range slices.Sorted(maps.Keys(r.faults)) {
+		one := r.faults[name]
 		if one.impossible > 0 {
 			name = fmt.Sprintf("%s (not possible %d times)", name, one.impossible)
 		}
 		fmt.Fprintf(to, "| %s | %d | %d | %.1f s |\n", name, one.times, one.inFlight, one.recovery.Seconds())
 	}
-	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "\nseed\t%d\nduration\t%s\n", seed, took.Round(time.Second))
-	succeeded, failed, attempts := 0, 0, 0
-	for _, s := range l.submissions() {
-		switch last := s.seen(); {
-		case last.Result != nil:
-			succeeded++
-			attempts += int(last.Attempt)
-		case last.Error != nil:
-			failed++
-		}
+	fmt.Fprintf(to, "\n| result | |\n|---|---|\n")
+	row := func(name, format string, arguments ...any) {
+		fmt.Fprintf(to, "| %s | %s |\n", name, fmt.Sprintf(format, arguments...))
 	}
-	fmt.Fprintf(table, "accepted jobs\t%d, of which %d succeeded and %d failed\n", len(l.submissions()), succeeded, failed)
-	fmt.Fprintf(table, "attempts per success\t%.2f\n", float64(attempts)/float64(max(succeeded, 1)))
-	fmt.Fprintf(table, "refused submissions\t%s\n", counts(l.refused))
-	fmt.Fprintf(table, "submissions without an answer\t%d, of which %d have a job\n", l.unknowns(), a.unknownJobs)
-	fmt.Fprintf(table, "polls and downloads refused\t%s\n", counts(l.answers))
-	fmt.Fprintf(table, "withdrawn submissions\t%d\n", a.withdrawn)
-	fmt.Fprintf(table, "results of losing attempts\t%d\n", a.losingResults)
-	fmt.Fprintf(table, "documents of submissions without an answer\t%d\n", a.unknownSources)
+	row("seeds", "%s", strings.Join(r.seeds, ", "))
+	row("duration", "%s", r.took.Round(time.Second))
+	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
+	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
+	row("refused submissions", "%s", counts(r.refused))
+	row("submissions without an answer", "%d, of which %d have a job", r.unknown, r.left.unknownJobs)
+	row("polls and downloads refused", "%s", counts(r.answers))
+	row("withdrawn submissions", "%d", r.left.withdrawn)
+	row("results of losing attempts", "%d", r.left.losingResults)
+	row("documents of submissions without an answer", "%d", r.left.unknownSources)
+	of := make(map[string]int)
+	for _, one := range r.violations {
+		of[one.verdict]++
+	}
 	for _, verdict := range verdicts() {
-		n := 0
-		for _, one := range l.violations {
-			if one.verdict == verdict {
-				n++
-			}
-		}
-		fmt.Fprintf(table, "%s\t%d\n", verdict, n)
+		row(verdict, "%d", of[verdict])
 	}
-	_ = table.Flush()
-	for _, one := range l.violations {
+	for _, one := range r.violations {
 		fmt.Fprintf(to, "\n%s  %s: %s\n", one.at.Format(time.TimeOnly), one.verdict, one.detail)
 	}
 }
 
 // counts lists counters by their names.
-func counts[K ~string](of map[K]int) string {
+func counts(of map[string]int) string {
 	if len(of) == 0 {
 		return "0"
 	}

@@ -52,6 +52,14 @@ type record struct {
 	impossible int
 }
 
+// add adds what happened in another run.
+func (r *record) add(other record) {
+	r.times += other.times
+	r.inFlight = max(r.inFlight, other.inFlight)
+	r.recovery = max(r.recovery, other.recovery)
+	r.impossible += other.impossible
+}
+
 // runner injects faults, one step after another.
 type runner struct {
 	deployment *deployment
@@ -66,30 +74,57 @@ type runner struct {
 // submission does not wait for it.
 const recoveryTimeout = 3 * time.Minute
 
-// run takes a step, and returns when Docmill has recovered. An error means that the harness failed.
-func (r *runner) run(ctx context.Context, s step) error {
+// run takes a step, and returns when Docmill has recovered. It returns the faults that should be injected again, because they
+// were not possible. An error means that the harness failed.
+func (r *runner) run(ctx context.Context, s step) (again []fault, err error) {
 	if !gentle(s) {
 		r.ledger.disturb()
 		defer r.ledger.disturb()
 	}
-	inFlight := r.ledger.unfinished()
+	inFlight, retries := r.ledger.unfinished(), r.ledger.retries.Load()
 	began := time.Now()
-	heals, injected := r.inject(ctx, s)
-	if injected == nil {
-		r.hold(ctx, s)
+	heals, failures := r.inject(ctx, s)
+	var injected step
+	for i, one := range s {
+		if failures[i] == nil {
+			injected = append(injected, one)
+		} else if r.impossible(one, failures[i]) {
+			again = append(again, one)
+		}
 	}
+	r.hold(ctx, injected)
 	held := time.Since(began)
 	for _, one := range heals {
 		if err := mend(ctx, one); err != nil {
-			return fmt.Errorf("end %s: %w", s, err)
+			return nil, fmt.Errorf("end %s: %w", s, err)
 		}
 	}
-	if injected != nil {
-		// Another fault may prevent it, or the machine does not permit it.
-		r.log("%s: not possible: %v", s, injected)
-		r.count(s, func(one *record) { one.impossible++ })
-		return nil
+	if len(injected) > 0 {
+		r.awaitRecovery(ctx, injected, inFlight, held)
+		r.count(s, r.ledger.retries.Load()-retries)
 	}
+	return again, nil
+}
+
+// count checks how many attempts have failed because of a fault.
+func (r *runner) count(s step, retries int64) {
+	if len(s) == 1 && s[0].retries > 0 && retries > int64(s[0].retries) {
+		r.ledger.violatef(wasted, "%d with %s", retries, s)
+	}
+}
+
+// impossible records that a fault could not be injected: another fault may prevent it, or the machine does not permit it. It
+// reports whether it should be tried again.
+func (r *runner) impossible(f fault, reason error) bool {
+	const tries = 3
+	r.log("%s: not possible: %v", f.name, reason)
+	one := r.records[f.name]
+	one.impossible++
+	return one.times == 0 && one.impossible < tries && !errors.Is(reason, errors.ErrUnsupported)
+}
+
+// awaitRecovery waits until Docmill has recovered from faults that are over.
+func (r *runner) awaitRecovery(ctx context.Context, s step, inFlight int, held time.Duration) {
 	healed := time.Now()
 	limited, cancel := context.WithTimeout(ctx, recoveryTimeout)
 	defer cancel()
@@ -98,11 +133,9 @@ func (r *runner) run(ctx context.Context, s step) error {
 	}
 	recovery := time.Since(healed)
 	r.log("%-60s held %5.1f s, recovered after %5.1f s, %d jobs in flight", s, held.Seconds(), recovery.Seconds(), inFlight)
-	r.count(s, func(one *record) {
-		one.times++
-		one.inFlight, one.recovery = max(one.inFlight, inFlight), max(one.recovery, recovery)
-	})
-	return nil
+	for _, one := range s {
+		r.records[one.name].add(record{times: 1, inFlight: inFlight, recovery: recovery})
+	}
 }
 
 // mend ends a fault. It tries several times: the fault itself may prevent that at first.
@@ -117,38 +150,29 @@ func mend(ctx context.Context, end heal) (err error) {
 	return err
 }
 
-// inject injects the faults at the same time.
-func (r *runner) inject(ctx context.Context, s step) ([]heal, error) {
-	heals, failures := make([]heal, len(s)), make([]error, len(s))
+// inject injects the faults at the same time. For each it returns a function that ends it, and whether it failed.
+func (r *runner) inject(ctx context.Context, s step) (heals []heal, failures []error) {
+	heals, failures = make([]heal, len(s)), make([]error, len(s))
 	var injecting sync.WaitGroup
 	for i, one := range s {
 		random := rand.New(rand.NewPCG(r.random.Uint64(), 0)) //nolint:gosec // not a secret
 		injecting.Go(func() { heals[i], failures[i] = one.inject(ctx, r.deployment, random) })
 	}
 	injecting.Wait()
-	return heals, errors.Join(failures...)
+	return heals, failures
 }
 
-// hold waits for as long as the longest fault is to last.
+// hold waits for as long as the longest fault is to last, or up to half as long again.
 func (r *runner) hold(ctx context.Context, s step) {
 	var longest time.Duration
 	for _, one := range s {
 		longest = max(longest, one.hold)
 	}
 	if longest > 0 {
-		longest += time.Duration(r.random.Int64N(int64(longest)))
+		longest += time.Duration(r.random.Int64N(int64(longest / 2)))
 	}
 	select {
 	case <-time.After(longest):
 	case <-ctx.Done():
-	}
-}
-
-func (r *runner) count(s step, change func(*record)) {
-	for _, one := range s {
-		if r.records[one.name] == nil {
-			r.records[one.name] = &record{}
-		}
-		change(r.records[one.name])
 	}
 }

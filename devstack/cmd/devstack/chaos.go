@@ -18,11 +18,11 @@ import (
 )
 
 type chaosCommand struct {
-	Seed     uint64        `help:"Seed that selects the order of the faults. Default: a random one."`
+	Seed     []uint64      `placeholder:"SEED,..." help:"Seeds that select the order of the faults. There is a run for each. Default: a random one."`
 	Binaries string        `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
 	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
 	Settle   time.Duration `default:"8m" help:"How long accepted jobs may take to end after the last fault."`
-	Minutes  int           `default:"10" help:"How long faults are injected."`
+	Minutes  int           `default:"0" help:"How long faults are injected in each run; 0 means until each was injected once."`
 }
 
 func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
@@ -33,11 +33,11 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 	if _, err := install.Ensure(ctx, log, install.Services()...); err != nil {
 		return err
 	}
-	for c.Seed == 0 {
-		c.Seed = rand.Uint64N(1 << 32) //nolint:gosec // not a secret
+	if len(c.Seed) == 0 {
+		c.Seed = []uint64{rand.Uint64N(1 << 32)} //nolint:gosec // not a secret
 	}
 	options := chaos.Options{
-		Seed: c.Seed, Settle: c.Settle, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
+		Settle: c.Settle, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
 		Output: os.Stdout, Log: log,
 	}
 	if c.Faults != "" {
@@ -45,25 +45,53 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 			return fmt.Errorf("the setting faults: %w", err)
 		}
 	}
-	fmt.Printf("The three services, seed %d\n", c.Seed)
-	err = c.run(ctx, options)
+	var services, single chaos.Report
+	var violated error
+	for _, seed := range c.Seed {
+		options.Seed = seed
+		err := c.runBoth(ctx, options, &services, &single)
+		if err != nil && !errors.Is(err, chaos.ErrViolated) {
+			return err
+		}
+		violated = errors.Join(violated, err)
+	}
+	if len(c.Seed) > 1 {
+		fmt.Print("\nAll seeds, the three services\n")
+		services.Print(os.Stdout)
+	}
+	if len(c.Seed) > 1 && c.Faults == "" {
+		fmt.Print("\nAll seeds, the single process\n")
+		single.Print(os.Stdout)
+	}
+	return violated
+}
+
+// runBoth runs both editions and adds their reports to others.
+func (c *chaosCommand) runBoth(ctx context.Context, options chaos.Options, services, single *chaos.Report) error {
+	fmt.Printf("\nThe three services, seed %d\n", options.Seed)
+	err := c.run(ctx, options, services)
 	if c.Faults != "" || ctx.Err() != nil || err != nil && !errors.Is(err, chaos.ErrViolated) {
 		return err
 	}
 	// Few faults apply to a single process.
 	const share = 5
 	options.Single, options.Duration = true, options.Duration/share
-	fmt.Printf("\nThe single process, seed %d\n", c.Seed)
-	return errors.Join(err, c.run(ctx, options))
+	fmt.Printf("\nThe single process, seed %d\n", options.Seed)
+	return errors.Join(err, c.run(ctx, options, single))
 }
 
-// run runs with a new directory for logs, which is kept after a failure.
-func (c *chaosCommand) run(ctx context.Context, options chaos.Options) error {
+// run runs with a new directory for logs, which is kept after a failure. It prints the report and adds it to another one.
+func (c *chaosCommand) run(ctx context.Context, options chaos.Options, to *chaos.Report) error {
 	var err error
 	if options.Dir, err = chaos.MakeDir(); err != nil {
 		return fmt.Errorf("create a directory for logs: %w", err)
 	}
-	if err := chaos.Run(ctx, options); err != nil {
+	report, err := chaos.Run(ctx, options)
+	if report != nil {
+		report.Print(os.Stdout)
+		to.Add(report)
+	}
+	if err != nil {
 		return fmt.Errorf("%w (logs: %s)", err, options.Dir)
 	}
 	return os.RemoveAll(options.Dir)
