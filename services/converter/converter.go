@@ -21,6 +21,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/processdir"
@@ -82,11 +83,11 @@ func (c *Config) fitting(directory string, log *zap.Logger) int {
 	} else {
 		rooms = append(rooms, memory)
 	}
-	disk, err := capacity.Disk(directory, c.Limits.Disk, config.Size(c.Limits.MinFree()))
+	space, err := capacity.Disk(directory, c.Limits.Disk, config.Size(c.Limits.MinFree()))
 	if err != nil {
 		log.Warn("cannot compare the slots with the disk", zap.Error(err))
 	} else {
-		rooms = append(rooms, disk)
+		rooms = append(rooms, space)
 	}
 	return capacity.Slots(c.Concurrency(), c.Slots > 0, rooms, log)
 }
@@ -154,7 +155,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
 		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
-		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency()),
+		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency(), disk.Free),
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
 		Formats: office.Formats(), Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})

@@ -126,7 +126,9 @@ type ConvertRequested struct {
 	// it.
 	SubmissionId string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	// How many times a converter has left the command to another one because it does not support it.
-	Passes        int32 `protobuf:"varint,12,opt,name=passes,proto3" json:"passes,omitempty"`
+	Passes int32 `protobuf:"varint,12,opt,name=passes,proto3" json:"passes,omitempty"`
+	// How many of the retries followed failures that the machine or another job may have caused, such as a full disk.
+	Excuses       int32 `protobuf:"varint,13,opt,name=excuses,proto3" json:"excuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -241,6 +243,13 @@ func (x *ConvertRequested) GetSubmissionId() string {
 func (x *ConvertRequested) GetPasses() int32 {
 	if x != nil {
 		return x.Passes
+	}
+	return 0
+}
+
+func (x *ConvertRequested) GetExcuses() int32 {
+	if x != nil {
+		return x.Excuses
 	}
 	return 0
 }
@@ -1352,7 +1361,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x03\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x03\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1369,7 +1378,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
 	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\x12\x16\n" +
-	"\x06passes\x18\f \x01(\x05R\x06passes:\x17\xa2\xbb\x18\x13\n" +
+	"\x06passes\x18\f \x01(\x05R\x06passes\x12\x18\n" +
+	"\aexcuses\x18\r \x01(\x05R\aexcuses:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +

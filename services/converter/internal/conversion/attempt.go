@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,7 @@ type attempt struct {
 	slots   *slots
 	streak  *streak
 	misses  *misses
+	excuses *excuses
 	command *conversionv1.ConvertRequested
 	// number counts the attempts at the job from 1.
 	number int
@@ -100,6 +102,9 @@ func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) 
 	}
 	err = a.fetch(ctx, request.Source)
 	a.report.fetched()
+	if errors.Is(err, engine.ErrNoSpace) { // the document may be too large for the disk
+		return nil, a.suspect(err, directory)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +244,9 @@ func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	sum := sha256.New()
 	// One byte more than announced is enough to detect another file.
 	size, err := io.Copy(io.MultiWriter(file, sum), io.LimitReader(content, source.GetSize()+1))
+	if errors.Is(err, syscall.ENOSPC) {
+		return engine.NoSpace(err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}

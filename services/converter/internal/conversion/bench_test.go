@@ -205,7 +205,7 @@ func (b *bench) start(convert convertFunc) running {
 	converter := conversion.New(conversion.Deps{
 		Slots: 2, Engine: convert, Renderer: pdf.NewRenderer(tools, limits, pdf.ImageConfig{Pixels: 1 << 20}),
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
-		Share:           func() (int64, error) { return b.share, nil },
+		Share:           func() int64 { return b.share },
 		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
 		Formats: b.formats, Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),

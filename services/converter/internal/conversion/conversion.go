@@ -50,7 +50,7 @@ type Deps struct {
 	// Space returns an engine.ErrNoSpace while the work directory has too little free space for conversions.
 	Space func() error
 	// Share returns how many bytes of the disk of the work directory each conversion can use. See [ShareOf].
-	Share func() (int64, error)
+	Share func() int64
 	// Ready returns an error while anything that conversions need does not work.
 	Ready func(ctx context.Context) error
 	// ResumedAt is when the deadlines of all jobs began again, because nothing could work on them before; usually zero.
@@ -79,10 +79,11 @@ type Deps struct {
 
 // Converter runs attempts at jobs. It is safe for concurrent use.
 type Converter struct {
-	deps   Deps
-	slots  *slots
-	streak streak
-	misses misses
+	deps    Deps
+	slots   *slots
+	streak  streak
+	misses  misses
+	excuses excuses
 }
 
 // New returns a Converter.
@@ -115,13 +116,13 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	command.Losses += int32(d.DeliveryCount) // the broker forgets them when the command is published again
 	began := time.Now()
 	a := &attempt{
-		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, command: command, number: number, log: log,
+		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, excuses: &c.excuses, command: command, number: number, log: log,
 		began: began, report: newReport(requestedAt(command), began),
 		events: &events{
 			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), attempt: number, log: log,
 		},
 	}
-	if a.suspected() && d.DeliveryCount > 0 {
+	if a.lost() && d.DeliveryCount > 0 {
 		err = a.separate(ctx)
 	} else {
 		err = a.slotted(ctx, a.run)
@@ -220,6 +221,7 @@ func (a *attempt) run(ctx context.Context) error {
 	case errors.Is(err, errStopping):
 		return err
 	case err == nil:
+		a.excuses.succeeded()
 		return a.succeed(ctx, result)
 	case documentFailed(err):
 		return a.fail(ctx, problem.From(err))
@@ -265,6 +267,8 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	switch {
 	case errors.Is(cause, errSuspicious):
 		next.Suspicions++
+	case errors.Is(cause, errUncertain):
+		a.excuses.count(next, a.suspected())
 	case errors.Is(cause, errMissing):
 		next.Misses++
 	}

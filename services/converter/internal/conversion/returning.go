@@ -20,8 +20,11 @@ const (
 	maxLosses = 6
 )
 
-// suspected reports whether the document may kill converters, so that it must be converted in isolation.
-func (a *attempt) suspected() bool { return a.command.GetLosses() >= suspectAfter }
+// lost reports whether the document may kill converters.
+func (a *attempt) lost() bool { return a.command.GetLosses() >= suspectAfter }
+
+// suspected reports whether the document must be converted in isolation: it may kill converters, or disturb other jobs.
+func (a *attempt) suspected() bool { return a.lost() || a.command.GetExcuses() >= isolateAfter }
 
 // separate publishes a suspect whose delivery was lost again, with a delay. So commands that were lost together are not
 // redelivered together, and none reaches the delivery limit of its queue because of another one. The job fails if its
@@ -91,7 +94,8 @@ func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error
 	}
 	defer release()
 	if a.suspected() {
-		a.log.Info("converting in isolation", zap.Int32("losses", a.command.GetLosses()), zap.Duration("waited", time.Since(began)))
+		a.log.Info("converting in isolation", zap.Int32("losses", a.command.GetLosses()),
+			zap.Int32("excuses", a.command.GetExcuses()), zap.Duration("waited", time.Since(began)))
 	}
 	return f(ctx)
 }

@@ -92,22 +92,25 @@ func (a *attempt) blameDisk(err error, directory string) error {
 // not, the job is not the reason for a full disk.
 func (a *attempt) exceedsShare(directory string) bool {
 	used, err := sandbox.Usage(directory)
-	if err != nil {
-		return false
-	}
-	share, err := a.Share()
-	return err == nil && used > share
+	return err == nil && used > a.Share()
 }
 
 // ShareOf returns a function that computes how many bytes each of a number of conversions can use of the disk with the work
-// directory: the free space and what the conversions use already, divided by their number.
-func ShareOf(directory string, conversions int) func() (int64, error) {
-	return func() (int64, error) {
-		free, err := disk.Free(directory)
+// directory: the free space and what the conversions use already, divided by their number. It is never less than it was when
+// ShareOf was called: when other programs or converters fill the disk, the conversions are not to blame. free returns the
+// free space of a directory.
+func ShareOf(directory string, conversions int, free func(directory string) (uint64, error)) func() int64 {
+	share := func() int64 {
+		free, err := free(directory)
 		if err != nil {
-			return 0, err
+			return 0
 		}
 		used, err := sandbox.Usage(directory)
-		return (int64(free) + used) / int64(conversions), err
+		if err != nil {
+			return 0
+		}
+		return (int64(free) + used) / int64(conversions)
 	}
+	least := share()
+	return func() int64 { return max(least, share()) }
 }

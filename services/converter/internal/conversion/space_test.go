@@ -2,8 +2,10 @@ package conversion_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -11,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/processdir"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
@@ -100,5 +104,59 @@ func TestFailureThatFreesTheDiskCounts(t *testing.T) {
 	expect[*conversionv1.ConversionStarted](b)
 	failed := expect[*conversionv1.ConversionFailed](b)
 	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode(), "the document is not to blame")
+	b.settled(consumer)
+}
+
+// TestOthersDoNotReduceTheShare checks that a conversion is not blamed when other programs fill the disk.
+func TestOthersDoNotReduceTheShare(t *testing.T) {
+	t.Parallel()
+	directory, free := t.TempDir(), uint64(1000)
+	share := conversion.ShareOf(directory, 2, func(string) (uint64, error) { return free, nil })
+	require.EqualValues(t, 500, share())
+	free = 0
+	require.EqualValues(t, 500, share())
+	free = 3000
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "result"), make([]byte, 1000), 0o600))
+	require.EqualValues(t, 2000, share())
+}
+
+// TestFullDiskMakesNoConverterSick checks that documents for which the disk is too small do not stop a converter.
+func TestFullDiskMakesNoConverterSick(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ready = func(context.Context) error { return errEngine }
+	consumer := b.start(fails(engine.NoSpace(errEngine)))
+	for range 4 {
+		b.submit([]byte("a large document"), nil)
+		expect[*conversionv1.ConversionStarted](b)
+		expect[*conversionv1.ConversionRetried](b)
+	}
+	b.submit([]byte("innocent"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	consumer.drain()
+	require.NoError(t, next(t, consumer.done))
+}
+
+// TestDocumentThatFillsTheDiskCounts fetches a document that is larger than the disk.
+func TestDocumentThatFillsTheDiskCounts(t *testing.T) {
+	t.Parallel()
+	disk := t.TempDir()
+	err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k")
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skip("mounting a file system is not permitted")
+	}
+	require.NoError(t, err)
+	b := setup(t)
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, 0)) })
+	b.workdir, err = processdir.Open(disk, "converter")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.workdir.Close()) })
+	b.share = 1
+	b.submitLast(make([]byte, 1<<20))
+	consumer := b.start(copies)
+	expect[*conversionv1.ConversionStarted](b)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
 	b.settled(consumer)
 }

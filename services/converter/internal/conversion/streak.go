@@ -6,12 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
 // everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and makes
-// attempts only now and then until one succeeds. No document can make a converter sick.
+// attempts only now and then until one succeeds. No document can make a converter sick. (A full disk that no document has
+// filled is noticed by Deps.Space.)
 type streak struct{ failures atomic.Int64 }
 
 const (
@@ -26,7 +28,7 @@ func (s *streak) ended(err error) {
 	switch {
 	case err == nil, documentFailed(err):
 		s.failures.Store(0)
-	case errors.Is(err, errSuspicious), errors.Is(err, sandbox.ErrKilled):
+	case errors.Is(err, errSuspicious), errors.Is(err, sandbox.ErrKilled), errors.Is(err, engine.ErrNoSpace):
 	default:
 		s.failures.Add(1)
 	}

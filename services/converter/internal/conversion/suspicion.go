@@ -16,18 +16,22 @@ import (
 // fills the disk. A job fails after a few of them, so that a hostile document is not converted again and again.
 var errSuspicious = errors.New("the document may be the cause")
 
-// suspect marks a transient failure of a conversion in a directory as suspicious, unless the engine failed, a program was
-// killed from outside, there are no more file descriptors, or other jobs filled the disk.
+// errUncertain means a transient failure that the document, the machine or another job may have caused: a program was killed
+// from outside, or the disk was full. See excuses.
+var errUncertain = errors.New("the machine or another job may be the cause")
+
+// suspect marks a transient failure of a conversion in a directory as suspicious or uncertain, unless the engine failed, which
+// would have with any document.
 func (a *attempt) suspect(err error, directory string) error {
 	switch {
-	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable), errors.Is(err, sandbox.ErrKilled):
+	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable):
 		return err
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return err
-	case errors.Is(err, engine.ErrNoSpace) && !a.exceedsShare(directory):
-		return err
+	case errors.Is(err, sandbox.ErrKilled), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
+		errors.Is(err, engine.ErrNoSpace) && !a.exceedsShare(directory):
+		return fmt.Errorf("%w (%w)", err, errUncertain)
+	default:
+		return suspicious(err)
 	}
-	return suspicious(err)
 }
 
 // suspicious marks an error as suspicious.

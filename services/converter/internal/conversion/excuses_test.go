@@ -1,0 +1,111 @@
+package conversion_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/problem"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/sandbox"
+)
+
+var errKilled = fmt.Errorf("draw a page: %w", sandbox.ErrKilled)
+
+// fails is an engine that cannot convert documents that are not innocent.
+func fails(failure error) convertFunc {
+	return func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		if content, err := os.ReadFile(request.Source); err != nil || string(content) != "innocent" {
+			return engine.Output{}, failure
+		}
+		return copies(ctx, request)
+	}
+}
+
+// excused is the command of a job that has failed so often for uncertain reasons that it is converted in isolation. One
+// suspicion more fails it.
+func excused(command *conversionv1.ConvertRequested) {
+	command.Retries, command.Excuses, command.Suspicions = 5, 2, 3
+}
+
+// TestExcusesLeadToIsolation checks that an uncertain failure is excused, and that the job is isolated after the second.
+func TestExcusesLeadToIsolation(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"killed": errKilled, "no space": engine.NoSpace(errEngine)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Excuses, command.Suspicions = 1, 3 })
+			consumer := b.start(fails(failure))
+			expect[*conversionv1.ConversionStarted](b)
+			expect[*conversionv1.ConversionRetried](b)
+			b.settled(consumer)
+			again := b.take(message.Returned) // after the delay
+			body, err := again.Message()
+			require.NoError(t, err)
+			require.EqualValues(t, 2, body.(*conversionv1.ConvertRequested).GetExcuses())
+			require.EqualValues(t, 3, body.(*conversionv1.ConvertRequested).GetSuspicions())
+
+			convert, conversions := oneByOne()
+			b.submit([]byte("innocent"), nil)
+			consumer = b.start(convert)
+			innocent := next(t, conversions)
+			b.publish(message.Message{Body: body, JobID: again.JobID, Attempt: again.Attempt, Returned: true})
+			for next(t, b.handed) != again.JobID {
+			}
+			require.Empty(t, conversions, "one slot is free, and waits with the suspect for the other")
+			innocent.end <- nil
+			next(t, conversions).end <- nil
+			b.ended(2)
+			b.settled(consumer)
+		})
+	}
+}
+
+// TestHostileJobIsNotExcusedForever checks that a document that is always killed fails its job, although other documents do
+// not suffer from it.
+func TestHostileJobIsNotExcusedForever(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.submit([]byte("hostile"), excused)
+	consumer := b.start(fails(errKilled))
+	expect[*conversionv1.ConversionStarted](b)
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
+	require.True(t, failed.GetFailure().GetRetryable())
+	b.settled(consumer)
+}
+
+// TestTroubleOfTheMachineFailsNoJob checks that failures in isolation do not count while other documents fail as well, and
+// that they do when a document has been converted.
+func TestTroubleOfTheMachineFailsNoJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	consumer := b.start(fails(errKilled))
+	for range 2 { // any two jobs
+		b.submit([]byte("a document"), nil)
+		expect[*conversionv1.ConversionStarted](b)
+		expect[*conversionv1.ConversionRetried](b)
+	}
+	b.submit([]byte("another document"), excused)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionRetried](b)
+
+	b.submit([]byte("innocent"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	hostile := b.submit([]byte("hostile"), excused)
+	for {
+		if m, ok := next(t, b.events).(*conversionv1.ConversionFailed); ok {
+			require.Equal(t, hostile.GetJobId(), m.GetJobId())
+			break
+		}
+	}
+	consumer.drain()
+	require.NoError(t, next(t, consumer.done))
+}
