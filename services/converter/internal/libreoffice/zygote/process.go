@@ -12,11 +12,12 @@
 //
 // Package wire describes the packets on the socket. The files:
 //
-//	zygote.c   the process: start, warm-up, forks, reaping
-//	child.c    a child, from the fork to its end
-//	sandbox.c  the restrictions of a child, set before it opens its document
-//	office.c   LibreOfficeKit
-//	packet.c   encoding and decoding of packets
+//	zygote.c     the process: start, warm-up, forks, reaping
+//	child.c      a child, from the fork to its end
+//	sandbox.c    the restrictions of a child, set before it opens its document
+//	office.c     LibreOfficeKit
+//	hugepages.c  huge pages for what all children use
+//	packet.c     encoding and decoding of packets
 //
 // Two hooks in C are for tests: the weak symbols docmill_probe and docmill_destroys, which only package probe defines.
 package zygote

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "child.h"
+#include "hugepages.h"
 #include "office.h"
 #include "packet.h"
 #include "sandbox.h"
@@ -39,6 +40,8 @@ static struct {
     } children[MAX_CHILDREN];
     struct pollfd sources[1 + MAX_CHILDREN]; /* the socket, and then the descriptor of children[i] at i + 1 */
     size_t children_count;
+    unsigned forks;
+    char *heap; /* where it began before LibreOffice was loaded */
 } zygote;
 
 static void send_packet(const struct writer *w)
@@ -181,11 +184,25 @@ static void send_started(uint64_t id, pid_t pid)
     send_packet(&w);
 }
 
+/*
+ * Huge pages cost 0.18 s of processor time, and save 9 ms for each child: whoever converts a single document does not wait
+ * for them.
+ */
+static void prepare_fork(void)
+{
+    enum { WORTH_HUGE_PAGES = 20 };
+    await_idle(100);
+    if (++zygote.forks == WORTH_HUGE_PAGES) {
+        collapse_heap(zygote.heap);
+        collapse_libraries();
+    }
+}
+
 static void start_child(uint64_t id, const struct task *task)
 {
     if (zygote.children_count == MAX_CHILDREN)
         return send_refused(id, "too many children");
-    await_idle(100);
+    prepare_fork();
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
         child_main(zygote.office, task, &zygote.confinement, self);
@@ -393,6 +410,7 @@ static _Noreturn void run(void)
 {
     char explanation[1024] = "";
     prctl(PR_SET_NAME, "docmill-zygote");
+    zygote.heap = sbrk(0);
     configure();
     zygote.office = office_load(start.program, start.profile_url, explanation, sizeof explanation);
     if (!zygote.office)
