@@ -61,9 +61,14 @@ var errOverdue = errors.New("the command was held for too long")
 // errTooLong means that an attempt took longer than engine.AttemptTimeout.
 var errTooLong = errors.New("the attempt took too long")
 
-// makeInTime is make with a time limit. The error for its end is transient.
+// makeInTime is make with a time limit: engine.AttemptTimeout, or less if the delivery has waited for long. The error for its
+// end is transient.
 func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, engine.AttemptTimeout, errTooLong)
+	limit := engine.AttemptTimeout
+	if deadline, limited := ctx.Deadline(); limited {
+		limit = min(limit, time.Until(deadline)*9/10) // the rest is for the outcome
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
 	defer cancel()
 	result, err := a.make(limited)
 	if err == nil || !errors.Is(context.Cause(limited), errTooLong) {

@@ -128,7 +128,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		err = a.slotted(ctx, a.run)
 	}
 	if err != nil && abandoned(ctx, err) {
-		err = a.giveBack(ctx, err)
+		err = a.returnCommand(ctx, err)
 	}
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
@@ -294,7 +294,7 @@ func (a *attempt) postpone(ctx context.Context, cause error) error {
 		return a.expire(ctx, cause)
 	}
 	delay := message.DelayAfter(1)
-	a.log.Warn("this converter cannot work; postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
+	a.log.Warn("postponing the conversion", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.returned(ctx, a.command, delay)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,9 +36,29 @@ func (a *attempt) separate(ctx context.Context) error {
 		return a.fail(ctx, problem.New(problem.AttemptsExhausted,
 			"The converter died or lost its connection %d times while it converted the document.", losses))
 	}
+	if err := a.spread(ctx); err != nil {
+		return err
+	}
 	delay := message.DelayAfter(losses - suspectAfter + 1)
 	a.log.Warn("the command was lost repeatedly; postponing it", a.facts(zap.Int("losses", losses), zap.Duration("delay", delay))...)
 	return a.events.returned(ctx, a.command, delay)
+}
+
+// maxSpread is less than the shortest delay of a retry, and more than most conversions take.
+const maxSpread = 5 * time.Second
+
+// spread waits for a random time, so that commands that were lost together are not published, and delivered, together.
+func (a *attempt) spread(ctx context.Context) error {
+	ctx, stop := a.whileRunning(ctx)
+	defer stop()
+	timer := time.NewTimer(rand.N(maxSpread)) //nolint:gosec // it need not be secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // errStopping means that the converter stops.
@@ -56,13 +77,13 @@ func (a *attempt) whileRunning(ctx context.Context) (context.Context, context.Ca
 	return running, func() { cancel(nil) }
 }
 
-// giveBackTimeout limits giveBack: less than the message.AbandonGrace.
-const giveBackTimeout = message.AbandonGrace * 3 / 4
+// returnTimeout limits returnCommand: less than the message.AbandonGrace.
+const returnTimeout = message.AbandonGrace * 3 / 4
 
-// giveBack publishes the command again for other converters, because this one stops. Unlike a requeue before RabbitMQ 4.3,
+// returnCommand publishes the command again for other converters, because this one stops. Unlike a requeue before RabbitMQ 4.3,
 // that does not count as a delivery. It also works after ctx has ended.
-func (a *attempt) giveBack(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+func (a *attempt) returnCommand(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
 	defer cancel()
 	if err := a.events.returned(ctx, a.command, 0); err != nil {
 		return fmt.Errorf("%w; cannot publish its command: %w", cause, err)
@@ -84,10 +105,13 @@ func abandoned(ctx context.Context, err error) bool {
 func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error) error {
 	waiting, stop := a.whileRunning(ctx)
 	defer stop()
-	began := time.Now()
-	release, err := a.slots.acquire(waiting, a.suspected())
+	began, acquire := time.Now(), a.slots.acquire
+	if a.suspected() {
+		acquire = a.slots.isolate
+	}
+	release, err := acquire(waiting)
 	switch {
-	case errors.Is(err, errNoSlot):
+	case errors.Is(err, errNoSlot), errors.Is(err, errSuspectHeld):
 		return a.postpone(ctx, err)
 	case err != nil:
 		return fmt.Errorf("wait for a slot: %w", err)

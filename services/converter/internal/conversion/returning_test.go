@@ -102,6 +102,25 @@ func TestSuspectIsConvertedAlone(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestOneSuspectIsHeld checks that a second suspect is left to other converters instead of waiting for the first one.
+func TestOneSuspectIsHeld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	convert, conversions := oneByOne()
+	suspect := func(command *conversionv1.ConvertRequested) { command.Losses = 2 }
+	b.submit([]byte("1"), suspect)
+	consumer := b.start(convert)
+	first := next(t, conversions)
+	second := b.submit([]byte("2"), suspect)
+	b.handedOver(second)
+	b.handedOver(second) // after the delay
+	require.Empty(t, conversions)
+	first.end <- nil
+	next(t, conversions).end <- nil
+	b.ended(2)
+	b.settled(consumer)
+}
+
 // TestLostCommandIsSeparated checks that a command that was lost twice is not converted beside what is redelivered with it, and
 // that its losses are kept when its deliveries are counted anew.
 func TestLostCommandIsSeparated(t *testing.T) {

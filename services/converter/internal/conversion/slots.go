@@ -3,6 +3,7 @@ package conversion
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -14,31 +15,56 @@ import (
 type slots struct {
 	all  int64
 	free *semaphore.Weighted
+	// isolation is held by the delivery that waits for all places or has them.
+	isolation *semaphore.Weighted
 }
 
 func newSlots(n int) *slots {
 	all := int64(max(n, 1))
-	return &slots{all: all, free: semaphore.NewWeighted(all)}
+	return &slots{all: all, free: semaphore.NewWeighted(all), isolation: semaphore.NewWeighted(1)}
 }
 
-// slotTimeout is how long a delivery waits for a place before its command is left to another converter: DeliveryTimeout
-// minus engine.AttemptTimeout.
-const slotTimeout = DeliveryTimeout - engine.AttemptTimeout
+const (
+	// slotTimeout is how long a delivery waits for a place before its command is left to another converter: DeliveryTimeout
+	// minus engine.AttemptTimeout.
+	slotTimeout = DeliveryTimeout - engine.AttemptTimeout
+	// isolationTimeout is the same for all places. Most conversions take less time, so that a suspect does not starve. Deliveries
+	// behind it are left to other converters earlier.
+	isolationTimeout = 15 * time.Minute
+)
 
-// errNoSlot means that no slot was free in time.
-var errNoSlot = errors.New("no slot was free in time")
+var (
+	// errNoSlot means that no slot was free in time.
+	errNoSlot = errors.New("no slot was free in time")
+	// errSuspectHeld means that this converter holds another suspect. If it died, both would be lost, and nobody would know
+	// because of which.
+	errSuspectHeld = errors.New("another suspect is converted first")
+)
 
-// acquire waits for a place, or for all of them: until nothing else runs, and then nothing else starts before release is
-// called. The error is the cause of ctx, or errNoSlot.
-func (s *slots) acquire(ctx context.Context, all bool) (release func(), err error) {
-	places := int64(1)
-	if all {
-		places = s.all
+// acquire waits for a place. The error is the cause of ctx, or errNoSlot.
+func (s *slots) acquire(ctx context.Context) (release func(), err error) {
+	return s.places(ctx, 1, slotTimeout)
+}
+
+// isolate waits for all places: until nothing else runs, and then nothing else starts before release is called. The error is the
+// cause of ctx, errNoSlot, or errSuspectHeld at once.
+func (s *slots) isolate(ctx context.Context) (release func(), err error) {
+	if !s.isolation.TryAcquire(1) {
+		return nil, errSuspectHeld
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, slotTimeout, errNoSlot)
+	free, err := s.places(ctx, s.all, isolationTimeout)
+	if err != nil {
+		s.isolation.Release(1)
+		return nil, err
+	}
+	return func() { free(); s.isolation.Release(1) }, nil
+}
+
+func (s *slots) places(ctx context.Context, n int64, timeout time.Duration) (release func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errNoSlot)
 	defer cancel()
-	if s.free.Acquire(ctx, places) != nil {
+	if s.free.Acquire(ctx, n) != nil {
 		return nil, context.Cause(ctx)
 	}
-	return func() { s.free.Release(places) }, nil
+	return func() { s.free.Release(n) }, nil
 }
