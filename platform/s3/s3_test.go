@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -96,6 +97,31 @@ func TestStreamOfUnknownSizeTakesLittleMemory(t *testing.T) { //nolint:parallelt
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestWrongClockIsRejected: converters rely on it before they end a job because of their clock.
+func TestWrongClockIsRejected(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	upstream, err := url.Parse(b.bench.StoreEndpoint)
+	require.NoError(t, err)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = r.In.Host // it is signed
+	}})
+	t.Cleanup(proxy.Close)
+	proxy.Config.SetKeepAlivesEnabled(false) // no goroutine of a connection must stay
+	check := func(t *testing.T) error {
+		t.Helper()
+		store, err := s3.New(s3.Config{
+			Endpoint: proxy.URL, Region: b.bench.StoreRegion,
+			AccessKey: b.bench.StoreAccessKey, SecretKey: config.NewSecret(b.bench.StoreSecretKey),
+		})
+		require.NoError(t, err)
+		return store.Bucket(b.bench.SourcesBucket).Check(t.Context())
+	}
+	require.NoError(t, check(t))
+	synctest.Test(t, func(t *testing.T) { require.Error(t, check(t)) }) // its clock begins with the year 2000
+}
 
 func TestMissingBucket(t *testing.T) {
 	t.Parallel()

@@ -298,33 +298,6 @@ func (a *attempt) postpone(ctx context.Context, cause error) error {
 	return a.events.returned(ctx, a.command, delay)
 }
 
-// deadline returns when the job is too old for another attempt; the zero time for never.
-func (a *attempt) deadline() time.Time {
-	requested, expires := requestedAt(a.command), a.command.GetExpiresAt().AsTime()
-	switch {
-	case requested.IsZero():
-		return time.Time{}
-	case a.command.GetExpiresAt() == nil:
-		expires = requested.Add(retryFor)
-	}
-	if resumed := a.ResumedAt.Add(expires.Sub(requested)); resumed.After(expires) {
-		return resumed
-	}
-	return expires
-}
-
-// expired reports whether the job is too old for another attempt.
-func (a *attempt) expired() bool {
-	deadline := a.deadline()
-	return !deadline.IsZero() && time.Now().After(deadline)
-}
-
-// expire fails the job because it is too old.
-func (a *attempt) expire(ctx context.Context, cause error) error {
-	age := a.deadline().Sub(requestedAt(a.command)).Round(time.Second)
-	return a.fail(ctx, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", age).Because(cause))
-}
-
 // facts returns the fields of every log line about an attempt's end.
 func (a *attempt) facts(more ...zap.Field) []zap.Field {
 	source := a.command.GetSource()

@@ -286,6 +286,40 @@ func TestExpiredCommandIsNotConverted(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestWrongClockExpiresNothing has a store that rejects requests, as one does if the clock of the converter is wrong: every job
+// may look expired to that converter.
+func TestWrongClockExpiresNothing(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(b *bench, command *conversionv1.ConvertRequested){
+		"expired": func(_ *bench, command *conversionv1.ConvertRequested) {
+			command.ExpiresAt = timestamppb.New(time.Now().Add(-time.Minute))
+		},
+		"unsupported": func(b *bench, command *conversionv1.ConvertRequested) {
+			b.formats = nil
+			command.ExpiresAt = timestamppb.New(time.Now().Add(time.Second))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			rejecting := &atomic.Bool{}
+			rejecting.Store(true)
+			b.converterStore.Endpoint = b.frontend(func(w http.ResponseWriter) bool {
+				if rejecting.Load() {
+					http.Error(w, "RequestTimeTooSkewed", http.StatusForbidden)
+				}
+				return rejecting.Load()
+			})
+			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { change(b, command) })
+			consumer := b.start(copies)
+			b.warned("postponing the end of an expired job: cannot compare the clock with that of the store")
+			rejecting.Store(false)
+			expect[*conversionv1.ConversionFailed](b) // after the delay
+			b.settled(consumer)
+		})
+	}
+}
+
 // TestDeadlinesResume: time in which the only process was stopped does not count.
 func TestDeadlinesResume(t *testing.T) {
 	t.Parallel()

@@ -86,7 +86,7 @@ func (a *attempt) pass(ctx context.Context, cause error) error {
 	next.Passes++
 	delay := message.DelayAfter(int(next.GetPasses()))
 	if deadline := a.deadline(); !deadline.IsZero() && time.Now().Add(delay).After(deadline) {
-		return a.fail(ctx, problem.New(problem.FormatUnsupported, "No converter could convert the document as requested: %v.", cause))
+		return a.failInTime(ctx, problem.New(problem.FormatUnsupported, "No converter could convert the document as requested: %v.", cause))
 	}
 	a.log.Warn("leaving a command to another converter", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.returned(ctx, next, delay)
