@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/jobs"
 	"github.com/docmill/docmill/cmd/docmill/internal/manual"
 	"github.com/docmill/docmill/cmd/docmill/internal/progress"
+	"github.com/docmill/docmill/cmd/docmill/internal/redrive"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
 	"github.com/docmill/docmill/platform/config"
@@ -32,6 +33,7 @@ type commands struct {
 	Serve      serve.Command     `cmd:"" help:"Run a Docmill server: everything in one process, on SQLite and a directory."`
 	Doctor     doctor.Command    `cmd:"" help:"Examine LibreOffice, fonts, the sandbox, the data directory and servers."`
 	Check      check.Command     `cmd:"" help:"Check a data directory that is not in use."`
+	Redrive    redrive.Command   `cmd:"" help:"Move dead-lettered events of a data directory that is not in use back to their queue."`
 	Completion completion.Script `cmd:"" help:"Print a script that completes command lines in a shell."`
 	Man        manual.Command    `cmd:"" help:"Print the manual page."`
 	Version    kong.VersionFlag  `help:"Print the version."`

@@ -59,6 +59,12 @@ func Encode(ctx context.Context, m Message, app string) (Envelope, error) {
 	}, nil
 }
 
+// CanForward reports whether a message can be forwarded to the queue; see [Publisher].
+func CanForward(to Queue) bool { return to == Events || to == Returned }
+
+// String names the message in errors and logs.
+func (e Envelope) String() string { return nameOf(protoreflect.FullName(e.Type).Name(), e.JobID) }
+
 // check returns the reason why the message cannot be published, or nil. It does not check that the body can be encoded.
 func (m Message) check() error {
 	if m.Body == nil {
@@ -83,14 +89,18 @@ func (m Message) check() error {
 
 // String names the message in errors and logs.
 func (m Message) String() string {
-	name := "message without a body"
+	name := protoreflect.Name("message without a body")
 	if m.Body != nil {
-		name = string(proto.MessageName(m.Body).Name())
+		name = proto.MessageName(m.Body).Name()
 	}
-	if m.JobID == "" {
-		return name
+	return nameOf(name, m.JobID)
+}
+
+func nameOf(kind protoreflect.Name, job string) string {
+	if job == "" {
+		return string(kind)
 	}
-	return name + " of job " + m.JobID
+	return string(kind) + " of job " + job
 }
 
 // Death is why a message was moved to a dead-letter queue.
@@ -110,7 +120,7 @@ type Delivery struct {
 
 	// DeliveryCount is the number of earlier deliveries after which the message was returned to its queue.
 	DeliveryCount int
-	// Death is why the message is in a dead-letter queue; empty in any other queue. Values other than the constants
+	// Death is why the message is in DeadCommands or DeadEvents; empty in any other queue. Values other than the constants
 	// are the broker's own.
 	Death Death
 

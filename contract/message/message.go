@@ -33,6 +33,9 @@ const (
 	// stopped. Converters consume it beside Commands. It has no limit, so an accepted job never competes with new
 	// submissions for a place.
 	Returned
+	// DeadEvents receives the events that were abandoned, as DeadCommands does for commands. Nothing consumes it
+	// continuously: an operator moves the events back with package redrive when the cause is repaired.
+	DeadEvents
 )
 
 // String returns the queue's name in logs and metrics.
@@ -48,6 +51,8 @@ func (q Queue) String() string {
 		return "announcements"
 	case Returned:
 		return "returned"
+	case DeadEvents:
+		return "dead-events"
 	default:
 		return "unknown"
 	}
@@ -94,6 +99,10 @@ type Publisher interface {
 	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the
 	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
+	// Forward publishes a message that was taken from a dead-letter queue to one queue, Events or Returned, and to no other.
+	// The envelope is published unchanged, even if its type is unknown. It returns as Publish does; the caller then acknowledges the
+	// delivery.
+	Forward(ctx context.Context, e Envelope, to Queue) error
 	// Depth returns how many messages wait in a queue, without those that consumers work on or that are delayed. It costs a
 	// request to the broker, whose count may lag behind. It returns an error for Announcements.
 	Depth(ctx context.Context, queue Queue) (int, error)
@@ -183,8 +192,7 @@ const (
 	Requeue Outcome = iota
 	// Ack removes the delivery from its queue: its effect is durable.
 	Ack
-	// DeadLetter abandons the delivery for good. A command goes to DeadCommands; an event is kept for an operator; an
-	// announcement is dropped.
+	// DeadLetter abandons the delivery. A command goes to DeadCommands, an event to DeadEvents; an announcement is dropped.
 	DeadLetter
 )
 

@@ -84,23 +84,37 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 	if err != nil {
 		return failure(m, message.ErrUnpublishable, err, true)
 	}
-	publishing := publishingOf(envelope)
+	return p.send(ctx, m, exchange, key, envelope)
+}
+
+// Forward implements [message.Publisher]. The default exchange leads to the queue of the name that is the key.
+func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
+	if !message.CanForward(to) {
+		return failure(e, message.ErrUnpublishable, fmt.Errorf("nothing is forwarded to %s", to), true)
+	}
+	target, _ := sourceOf(to)
+	return p.metrics.Observe(func() error { return p.send(ctx, e, "", target.queue, e) })
+}
+
+// send sends an envelope and waits for its outcome. what names the message in errors.
+func (p *publisher) send(ctx context.Context, what fmt.Stringer, exchange, key string, e message.Envelope) error {
+	publishing := publishingOf(e)
 	waiting, cancel := context.WithTimeout(ctx, p.options.Wait)
 	defer cancel()
 	for {
 		f := &flight{exchange: exchange, key: key, publishing: publishing, settled: make(chan struct{})}
 		if err := p.handOver(waiting, f); err != nil {
-			return failure(m, err, context.Cause(waiting), true)
+			return failure(what, err, context.Cause(waiting), true)
 		}
-		if err := p.outcome(ctx, m, f); !errors.Is(err, errUnsent) {
+		if err := p.outcome(ctx, what, f); !errors.Is(err, errUnsent) {
 			return err
 		}
 		// The connection was lost before the message was written: it is sent on the next one.
 	}
 }
 
-func failure(m message.Message, kind, cause error, notEnqueued bool) error {
-	return &message.PublishError{Message: m.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
+func failure(what fmt.Stringer, kind, cause error, notEnqueued bool) error {
+	return &message.PublishError{Message: what.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
 }
 
 // handOver hands the message to the current connection as soon as there is one that accepts messages. If it returns an
@@ -135,7 +149,7 @@ func (p *publisher) obstacle() error {
 }
 
 // outcome waits for the outcome of a message that was handed over.
-func (p *publisher) outcome(ctx context.Context, m message.Message, f *flight) error {
+func (p *publisher) outcome(ctx context.Context, what fmt.Stringer, f *flight) error {
 	timeout := time.NewTimer(p.options.ConfirmTimeout)
 	defer timeout.Stop()
 	select {
@@ -143,11 +157,11 @@ func (p *publisher) outcome(ctx context.Context, m message.Message, f *flight) e
 		if f.kind == nil {
 			return nil
 		}
-		return failure(m, f.kind, f.cause, f.notEnqueued())
+		return failure(what, f.kind, f.cause, f.notEnqueued())
 	case <-ctx.Done():
-		return failure(m, message.ErrUnconfirmed, context.Cause(ctx), false)
+		return failure(what, message.ErrUnconfirmed, context.Cause(ctx), false)
 	case <-timeout.C:
-		return failure(m, message.ErrUnconfirmed, context.DeadlineExceeded, false)
+		return failure(what, message.ErrUnconfirmed, context.DeadlineExceeded, false)
 	}
 }
 

@@ -39,7 +39,7 @@ const (
 	QueueDeadCommands = "docmill.convert.dead.v1"
 	// QueueEvents is message.Events: every message about a job.
 	QueueEvents = "docmill.status.events.v1"
-	// QueueDeadEvents keeps the events that could not be applied, for an operator.
+	// QueueDeadEvents is message.DeadEvents: the events that could not be applied.
 	QueueDeadEvents = "docmill.status.dead.v1"
 	// QueueReturned is message.Returned: the commands that were published again.
 	QueueReturned = "docmill.convert.returned.v1"
@@ -160,6 +160,8 @@ func sourceOf(q message.Queue) (source, bool) {
 		return source{queue: QueueReturned}, true
 	case message.DeadCommands:
 		return source{queue: QueueDeadCommands}, true
+	case message.DeadEvents:
+		return source{queue: QueueDeadEvents}, true
 	case message.Announcements:
 		return source{exchange: ExchangeAnnouncements}, true
 	default:

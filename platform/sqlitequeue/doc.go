@@ -31,8 +31,8 @@
 //
 // # Dead letters
 //
-// A command that a handler dead-letters, or that exceeds its delivery limit, moves to DeadCommands. A dead event, and
-// what is dead-lettered from DeadCommands, stays in the table with state 3 for an operator to look at:
+// A command that a handler dead-letters, or that exceeds its delivery limit, moves to DeadCommands, an event to DeadEvents.
+// What is dead-lettered from these queues stays in the table with state 3 for an operator to look at:
 //
 //	SELECT * FROM messages WHERE state = 3;
 //

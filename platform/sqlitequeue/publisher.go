@@ -120,7 +120,22 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 		}
 		return nil
 	}
-	return p.store(ctx, m, envelope, queues)
+	return p.store(ctx, m, durabilityOf(m), envelope, m.Delay, queues...)
+}
+
+// Forward implements [message.Publisher]. It is durable whatever the type of the message: the one in the dead-letter queue,
+// which is acknowledged next, may be.
+func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
+	return p.metrics.Observe(func() error {
+		if !message.CanForward(to) {
+			return failure(e, message.ErrUnpublishable, fmt.Errorf("nothing is forwarded to %s", to), true)
+		}
+		if err := p.enter(ctx); err != nil {
+			return failure(e, message.ErrNotConnected, err, true)
+		}
+		defer p.unsettled.Done()
+		return p.store(ctx, e, sqlite.Durable, e, 0, to)
+	})
 }
 
 // enter waits until the publisher runs, and keeps it running until unsettled.Done is called.
@@ -147,33 +162,34 @@ func (p *publisher) enter(ctx context.Context) error {
 	return nil
 }
 
-// store stores a message.
-func (p *publisher) store(ctx context.Context, m message.Message, e message.Envelope, queues []message.Queue) error {
+// store stores a message. what names it in errors.
+func (p *publisher) store(
+	ctx context.Context, what fmt.Stringer, durability sqlite.Durability, e message.Envelope, delay time.Duration, queues ...message.Queue,
+) error {
 	confirming, cancel := context.WithTimeout(ctx, p.options.ConfirmTimeout)
 	defer cancel()
-	durability := durabilityOf(m)
 	// A full disk is reported at once: space rarely comes back within the time that a client waits.
-	err := p.queue.enqueue(confirming, durability, e, m.Delay, queues...)
+	err := p.queue.enqueue(confirming, durability, e, delay, queues...)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errQueueFull):
-		return failure(m, message.ErrNacked, err, true)
+		return failure(what, message.ErrNacked, err, true)
 	case errors.Is(err, sqlite.ErrFull):
-		return failure(m, message.ErrBlocked, err, true)
+		return failure(what, message.ErrBlocked, err, true)
 	case errors.Is(err, sqlite.ErrClosed):
-		return failure(m, message.ErrNotConnected, err, true)
+		return failure(what, message.ErrNotConnected, err, true)
 	case errors.Is(err, sqlite.ErrUnknownOutcome):
-		return failure(m, message.ErrUnconfirmed, err, false)
+		return failure(what, message.ErrUnconfirmed, err, false)
 	case confirming.Err() != nil: // the write never began
-		return failure(m, message.ErrBusy, err, true)
+		return failure(what, message.ErrBusy, err, true)
 	default: // an error of a statement: the transaction was rolled back
-		return failure(m, message.ErrBlocked, err, true)
+		return failure(what, message.ErrBlocked, err, true)
 	}
 }
 
-func failure(m message.Message, kind, cause error, notEnqueued bool) error {
-	return &message.PublishError{Message: m.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
+func failure(what fmt.Stringer, kind, cause error, notEnqueued bool) error {
+	return &message.PublishError{Message: what.String(), Kind: kind, Cause: cause, NotEnqueued: notEnqueued}
 }
 
 // durabilityOf returns the durability of a message: a job depends on its commands and its completion, but not on the

@@ -24,7 +24,7 @@ var migrations embed.FS
 const component = "messages"
 
 // storedQueues are the queues that have messages in the table.
-var storedQueues = []message.Queue{message.Commands, message.Returned, message.Events, message.DeadCommands}
+var storedQueues = []message.Queue{message.Commands, message.Returned, message.Events, message.DeadCommands, message.DeadEvents}
 
 // deliveryLimit returns how often a message of a queue may be returned and counted.
 func deliveryLimit(queue message.Queue) int {

@@ -168,7 +168,8 @@ func TestDelaysSurviveRestart(t *testing.T) {
 	require.Equal(t, "long", deliveries[1].JobID)
 }
 
-// TestDeadEventIsKept dead-letters an event, which no consumer receives again, also not after a restart.
+// TestDeadEventIsKept dead-letters an event, which only consumers of the dead events receive again, also after a restart. Those of
+// earlier versions are moved to the dead events.
 func TestDeadEventIsKept(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -181,16 +182,28 @@ func TestDeadEventIsKept(t *testing.T) {
 	}})
 	<-done
 	stop()
-	require.NoError(t, h.db.Close())
-	h.open(t)
-	f = newFixture(t, h)
-	f.publish(progress("good"))
-	require.Equal(t, "good", f.take(message.Events, 1)[0].JobID)
-	var death, job string
-	err := h.db.Reader().QueryRowContext(t.Context(), "SELECT death, job_id FROM messages WHERE state = 3").Scan(&death, &job)
-	require.NoError(t, err)
-	require.Equal(t, string(message.Rejected), death)
-	require.Equal(t, "bad", job)
+	older := []string{
+		"UPDATE messages SET queue = 2, state = 3 WHERE queue = 6",
+		"UPDATE schema_versions SET version = 2 WHERE component = 'messages'",
+	}
+	for _, statements := range [][]string{nil, older} {
+		require.NoError(t, h.db.Write(t.Context(), sqlite.Durable, func(ctx context.Context, tx *sqlite.Tx) error {
+			for _, statement := range statements {
+				if _, err := tx.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		require.NoError(t, h.db.Close())
+		h.open(t)
+		f = newFixture(t, h)
+		f.publish(progress("good"))
+		require.Equal(t, "good", f.take(message.Events, 1)[0].JobID)
+	}
+	dead := f.take(message.DeadEvents, 1)[0]
+	require.Equal(t, message.Rejected, dead.Death)
+	require.Equal(t, "bad", dead.JobID)
 }
 
 // TestFullDisk fills the disk by publishing, and then makes space: by enlarging a tmpfs, or by acknowledging.

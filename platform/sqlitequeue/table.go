@@ -125,6 +125,8 @@ func graveOf(queue message.Queue) (message.Queue, state) {
 	switch queue {
 	case message.Commands, message.Returned:
 		return message.DeadCommands, ready
+	case message.Events:
+		return message.DeadEvents, ready
 	default:
 		return queue, dead
 	}

@@ -90,6 +90,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		return service.Assembly{}, err
 	}
 	marker := &watermark.Marker{Every: watermark.Interval, Clock: deps.Jobs, Publisher: publisher, Log: deps.Log}
+	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
 	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, deps.Jobs, waiters, changes)
@@ -102,6 +103,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "dead letters", Run: deadConsumer.Run},
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "marks", Run: marker.Run},
+			{Name: "depths of the dead letters", Run: depths.Run},
 			{Name: "deadline", Run: sweep.Run},
 		},
 		// Polls do not need the queue.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/redrive"
 	sqlitedb "github.com/docmill/docmill/platform/sqlite"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/sqlite"
@@ -254,6 +256,51 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 		}))
 	}
 	require.EqualValues(t, 3, r.ended(t, twice).Attempt)
+}
+
+// TestDeadEventsAreRedriven has events that were dead-lettered although they are good, for example by an older version. They are
+// counted, and applied when they are moved back, once or twice.
+func TestDeadEventsAreRedriven(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	ch, p, id := channel(t, bench), publisher(t, bench), newID(t)
+	require.NoError(t, ch.Confirm(false))
+	bury := func(messages ...proto.Message) {
+		for _, m := range messages {
+			body, err := proto.Marshal(m)
+			require.NoError(t, err)
+			confirm, err := ch.PublishWithDeferredConfirmWithContext(t.Context(), "", rabbitmq.QueueDeadEvents, true, false, amqp.Publishing{
+				Type: string(proto.MessageName(m)), ContentType: "application/protobuf", CorrelationId: id, Body: body,
+			})
+			require.NoError(t, err)
+			require.True(t, confirm.Wait())
+		}
+	}
+	bury(life(id)...)
+	send(t, p, submitted(id))
+	r := start(t, bench, patience).ready(t)
+	counted := func(n string) func() bool {
+		return func() bool {
+			return strings.Contains(string(get(t, r.admin+"/metrics").Body), `docmill_status_dead_letters{queue="dead-events"} `+n)
+		}
+	}
+	require.Eventually(t, counted("3"), patience, poll)
+	require.Eventually(t, func() bool {
+		queued, found := r.job(t, id)
+		return found && queued.Status == jobapi.Queued
+	}, patience, poll)
+
+	broker := rabbit(t, brokerConfig(bench), "test", zap.NewNop(), nil)
+	require.NoError(t, redrive.Settings{}.Run(t.Context(), broker, io.Discard))
+	ended := r.ended(t, id)
+	require.Equal(t, jobapi.Succeeded, ended.Status)
+	bury(life(id)...)
+	require.NoError(t, redrive.Settings{}.Run(t.Context(), broker, io.Discard))
+	require.Eventually(t, func() bool {
+		return strings.Contains(string(get(t, r.admin+"/metrics").Body), `event="job.succeeded",outcome="without_effect"} 1`)
+	}, patience, poll)
+	require.Equal(t, ended, r.ended(t, id))
+	require.Eventually(t, counted("0"), patience, poll)
 }
 
 // load publishes all messages of jobs from several clients until stop is closed. It returns a function that returns

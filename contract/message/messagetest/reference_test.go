@@ -26,6 +26,8 @@ type bugs struct {
 
 	ackBeforeHandle, ackIgnored, requeueDrops, deadLetterDropped, deathForgotten, newIDOnRedelivery bool
 
+	deadEventDropped, forwardedElsewhere, forwardedRenewed, forwardAnywhere bool
+
 	lossNotCounted, lossNotAnnounced, lateAckCounts, noDeliveryLimit, noClaim, foreignDropped bool
 
 	noConcurrencyLimit, prefetchesMore, readyIgnored, checkAlwaysNil bool
@@ -203,6 +205,25 @@ func (p *publisher) Publish(ctx context.Context, m message.Message) error {
 	if kind != nil {
 		return failed(kind, nil)
 	}
+	return nil
+}
+
+func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
+	if !message.CanForward(to) && !p.bugs.forwardAnywhere {
+		return &message.PublishError{Message: e.String(), Kind: message.ErrUnpublishable, NotEnqueued: true}
+	}
+	if err := p.Check(ctx); err != nil {
+		return &message.PublishError{Message: e.String(), Kind: err, NotEnqueued: true}
+	}
+	if p.bugs.forwardedRenewed {
+		e.ID, e.Attempt = "another", 1
+	}
+	p.update(func() {
+		p.add(to, e)
+		if p.bugs.forwardedElsewhere {
+			p.add(message.Commands, e)
+		}
+	})
 	return nil
 }
 
@@ -454,11 +475,15 @@ func (m *memory) move(i *item, death message.Death) {
 	if m.bugs.deathForgotten {
 		death = ""
 	}
-	if from == message.Events || from == message.DeadCommands || from == message.Returned && m.bugs.returnedDropped {
-		return // kept for an operator
+	to := message.DeadCommands
+	switch {
+	case from == message.DeadCommands, from == message.DeadEvents, from == message.Returned && m.bugs.returnedDropped,
+		from == message.Events && m.bugs.deadEventDropped:
+		return
+	case from == message.Events:
+		to = message.DeadEvents
 	}
-	m.queues[message.DeadCommands] = append(m.queues[message.DeadCommands],
-		&item{envelope: i.envelope, queue: message.DeadCommands, death: death})
+	m.queues[to] = append(m.queues[to], &item{envelope: i.envelope, queue: to, death: death})
 }
 
 // get takes up to n items, and waits for the first. It returns none if stop or the session ended.

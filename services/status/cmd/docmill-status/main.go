@@ -25,10 +25,16 @@ type settings struct {
 func main() {
 	about := service.About{
 		Name: status.Name, AdminAddress: "127.0.0.1:8083", DrainDelay: service.DrainDelay,
-		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.",
+		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.\n\n" +
+			"The command `docmill-status redrive` moves dead-lettered events back to the queue.",
+	}
+	source := config.Process()
+	if len(source.Args) > 0 && source.Args[0] == "redrive" {
+		source.Args = source.Args[1:]
+		os.Exit(runRedrive(source, config.Defaults{"admin_address": about.AdminAddress, "drain_delay": about.DrainDelay.String()}))
 	}
 	var s settings
-	os.Exit(service.Main(about, &s, config.Process(), os.Stderr, s.assemble))
+	os.Exit(service.Main(about, &s, source, os.Stderr, s.assemble))
 }
 
 func (s *settings) assemble(process service.Process) (service.Assembly, error) {

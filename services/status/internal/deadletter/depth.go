@@ -1,0 +1,69 @@
+package deadletter
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/metrics"
+)
+
+// Interval is the usual time between two measurements of the queues.
+const Interval = 10 * time.Second
+
+// depthTimeout limits one measurement.
+const depthTimeout = 5 * time.Second
+
+// Counter returns how many messages wait in a queue; see [message.Publisher].
+type Counter interface {
+	Depth(ctx context.Context, queue message.Queue) (int, error)
+}
+
+// Depths measures how many messages are in the dead-letter queues. Each replica of the service reports the same numbers.
+type Depths struct {
+	every  time.Duration
+	queues Counter
+	gauge  *prometheus.GaugeVec
+}
+
+// NewDepths returns a component that measures periodically, for a metric in registry.
+func NewDepths(queues Counter, every time.Duration, registry prometheus.Registerer) *Depths {
+	return &Depths{every: every, queues: queues, gauge: promauto.With(registry).NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: metrics.Namespace, Subsystem: "status", Name: "dead_letters",
+		Help: "Messages in the dead-letter queues, while their number is known: dead events wait for the command redrive.",
+	}, []string{"queue"})}
+}
+
+// Run measures until drain is closed. It is a component of package host.
+func (d *Depths) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	ctx, stop := host.Context(ctx, drain)
+	defer stop()
+	ready()
+	clock := time.NewTicker(d.every)
+	defer clock.Stop()
+	for {
+		d.measure(ctx)
+		select {
+		case <-clock.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (d *Depths) measure(ctx context.Context) {
+	for _, queue := range []message.Queue{message.DeadEvents, message.DeadCommands} {
+		ctx, cancel := context.WithTimeout(ctx, depthTimeout)
+		depth, err := d.queues.Depth(ctx, queue)
+		cancel()
+		if err != nil { // an old number would be wrong
+			d.gauge.DeleteLabelValues(queue.String())
+			continue
+		}
+		d.gauge.WithLabelValues(queue.String()).Set(float64(depth))
+	}
+}
