@@ -8,6 +8,7 @@ package jobstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,8 @@ import (
 var (
 	// ErrNotFound means that no job has this id, that its submission is not known yet, or that it was withdrawn.
 	ErrNotFound = errors.New("no such job")
+	// ErrPlaceholder is the ErrNotFound of a job whose events are known, but not its submission: that may still arrive.
+	ErrPlaceholder = fmt.Errorf("%w yet: its submission is not known", ErrNotFound)
 	// ErrNotReady means that the store cannot work yet, for example because its database does not answer or does not have
 	// this program's schema yet.
 	ErrNotReady = errors.New("the job store is not ready")
@@ -39,8 +42,8 @@ type Store interface {
 	// Check returns nil if the store can work now.
 	Check(ctx context.Context) error
 
-	// Job returns one job, or ErrNotFound for an unknown id, for a placeholder (a job without its submission) and for a
-	// withdrawn job.
+	// Job returns one job, ErrNotFound for an unknown id and for a withdrawn job, or ErrPlaceholder for a job without its
+	// submission.
 	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
 	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
 	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
@@ -58,11 +61,33 @@ type Store interface {
 
 	// Now returns the time by the database's clock, in whole microseconds.
 	Now(ctx context.Context) (time.Time, error)
-	// Advance moves the watermark forward to a time that Now has returned. It never moves it back.
+	// Advance moves the watermark forward to a time that Now has returned. It moves it back only if it is in the future, because
+	// the clock was ahead when it was set.
 	Advance(ctx context.Context, to time.Time) error
 	// Watermark returns the time up to which all published events have been taken from the queue, and applied by the
-	// replica that called Advance. It is zero if it is not known yet. Package watermark says what may be concluded from it.
+	// replica that called Advance. It is zero if it is not known yet, and never later than Now; the same applies where Expire and
+	// DeleteWithdrawn use it. Package watermark says what may be concluded from it.
 	Watermark(ctx context.Context) (time.Time, error)
+}
+
+// Visible returns nil for a job that clients see, and otherwise the error of [Store]'s Job. It is for implementations.
+func Visible(j job.Job) error {
+	switch {
+	case j.Visible():
+		return nil
+	case j.Submission == nil && !j.Withdrawn:
+		return ErrPlaceholder
+	default:
+		return ErrNotFound
+	}
+}
+
+// LimitWatermark returns the watermark that a store has kept, but none from the future. It is for implementations.
+func LimitWatermark(kept, now time.Time) time.Time {
+	if kept.After(now) {
+		return now
+	}
+	return kept
 }
 
 // Readable returns a check of whether jobs can be read from the store, even if it cannot be written.

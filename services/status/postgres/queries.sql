@@ -1,5 +1,5 @@
 -- name: GetJob :one
-SELECT * FROM jobs WHERE id = @id AND requested_at IS NOT NULL AND NOT withdrawn;
+SELECT * FROM jobs WHERE id = @id;
 
 -- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
 -- deadlock.
@@ -14,7 +14,7 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR UPDATE;
 -- name: LockOverdue :many
 SELECT * FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
-    AND first_seen_at < (SELECT applied_until FROM watermark) - @age::interval
+    AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - @age::interval
 ORDER BY first_seen_at
 LIMIT @max_rows
 FOR UPDATE SKIP LOCKED;
@@ -23,7 +23,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
-    WHERE withdrawn AND first_seen_at < (SELECT applied_until FROM watermark) - @age::interval
+    WHERE withdrawn AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - @age::interval
     ORDER BY first_seen_at
     LIMIT @max_rows
     FOR UPDATE SKIP LOCKED
@@ -70,15 +70,19 @@ SELECT pg_notify(@channel, payload) FROM unnest(@payloads::text[]) AS payload;
 -- name: GetClock :one
 SELECT clock_timestamp()::timestamptz;
 
+-- The clock that a watermark comes from may have been ahead: a time in the future is as good as none.
 -- name: GetWatermark :one
-SELECT applied_until FROM watermark;
+SELECT applied_until, clock_timestamp()::timestamptz AS now FROM watermark;
 
+-- A statement that has waited for the lock of the row reads the clock again: otherwise it could take the new value for one in the
+-- future.
 -- name: AdvanceWatermark :exec
-UPDATE watermark SET applied_until = @until::timestamptz WHERE applied_until IS NULL OR applied_until < @until::timestamptz;
+UPDATE watermark SET applied_until = @until::timestamptz
+WHERE applied_until IS NULL OR applied_until < @until::timestamptz OR applied_until > clock_timestamp();
 
--- Writes without a change, to find out whether that is possible.
--- name: TouchWatermark :exec
-UPDATE watermark SET applied_until = applied_until;
+-- Finds out whether writing is possible.
+-- name: Probe :exec
+UPDATE probe SET probed_at = clock_timestamp();
 
 -- name: RehearseInsert :many
 INSERT INTO jobs (id, source_filename)

@@ -77,7 +77,11 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	if err != nil {
 		return job.Job{}, fmt.Errorf("read the job: %w", err)
 	}
-	return fromRow(row)
+	found, err := fromRow(row)
+	if err == nil {
+		err = jobstore.Visible(found)
+	}
+	return found, err
 }
 
 // Apply implements [jobstore.Store].

@@ -97,7 +97,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
-	err := query.New(s.pool).TouchWatermark(ctx)
+	err := query.New(s.pool).Probe(ctx)
 	if err == nil && s.trouble.failing.Load() {
 		if err = s.rehearse(ctx); err == nil {
 			s.trouble.failing.Store(false)

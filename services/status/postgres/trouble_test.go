@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -65,6 +67,21 @@ func TestNothingIsRefusedWhileNothingCanBeWritten(t *testing.T) {
 	var rows int
 	require.NoError(t, database.QueryRow(t.Context(), "SELECT count(*) FROM jobs").Scan(&rows))
 	require.Equal(t, 1, rows, "a rehearsal leaves nothing")
+}
+
+// TestCheckDoesNotWaitForTheWatermark requires that a replica that has locked the watermark does not make the others seem broken.
+func TestCheckDoesNotWaitForTheWatermark(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	store := postgrestest.Open(t, settings)
+	lock, err := postgrestest.Connect(t, settings).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "UPDATE watermark SET applied_until = now()")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // less than the limit of an idle transaction
+	defer cancel()
+	require.NoError(t, store.Check(ctx))
+	require.NoError(t, lock.Rollback(t.Context()))
 }
 
 func named(id uuid.UUID, filename string) job.Event {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/postgres/internal/query"
 )
 
@@ -40,9 +41,9 @@ func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.readTimeout)
 	defer cancel()
-	until, err := query.New(s.pool).GetWatermark(ctx)
+	row, err := query.New(s.pool).GetWatermark(ctx)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the watermark: %w", err)
 	}
-	return fromNullable(until), nil
+	return jobstore.LimitWatermark(fromNullable(row.AppliedUntil), row.Now.UTC()), nil
 }

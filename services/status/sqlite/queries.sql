@@ -1,6 +1,3 @@
--- name: GetVisibleJob :one
-SELECT * FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0;
-
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = ?;
 
@@ -76,6 +73,9 @@ INSERT INTO jobs (
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;
+
+-- name: DeleteWatermarkAfter :exec
+DELETE FROM watermark WHERE applied_until > ?;
 
 -- name: AdvanceWatermark :exec
 INSERT INTO watermark (id, applied_until) VALUES (1, ?)

@@ -112,14 +112,18 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	if err := s.ready(); err != nil {
 		return job.Job{}, err
 	}
-	row, err := query.New(s.db.Reader()).GetVisibleJob(ctx, id[:])
+	row, err := query.New(s.db.Reader()).GetJob(ctx, id[:])
 	if errors.Is(err, sql.ErrNoRows) {
 		return job.Job{}, jobstore.ErrNotFound
 	}
 	if err != nil {
 		return job.Job{}, fmt.Errorf("read the job: %w", sqlite.Classify(err))
 	}
-	return fromRow(row)
+	found, err := fromRow(row)
+	if err == nil {
+		err = jobstore.Visible(found)
+	}
+	return found, err
 }
 
 // Apply implements [jobstore.Store].

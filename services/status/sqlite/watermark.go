@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
@@ -25,7 +26,11 @@ func (s *Store) Advance(ctx context.Context, to time.Time) error {
 		return err
 	}
 	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
-		return query.New(tx).AdvanceWatermark(ctx, to.UnixMicro())
+		queries := query.New(tx)
+		if err := queries.DeleteWatermarkAfter(ctx, time.Now().UnixMicro()); err != nil {
+			return err
+		}
+		return queries.AdvanceWatermark(ctx, to.UnixMicro())
 	})
 	if err != nil {
 		return fmt.Errorf("advance the watermark: %w", err)
@@ -45,5 +50,5 @@ func (s *Store) Watermark(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the watermark: %w", sqlite.Classify(err))
 	}
-	return fromMicroseconds(&until), nil
+	return jobstore.LimitWatermark(fromMicroseconds(&until), time.Now().UTC().Truncate(time.Microsecond)), nil
 }

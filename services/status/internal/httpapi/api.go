@@ -80,6 +80,9 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	if err == nil {
 		return &found, nil
 	}
+	if errors.Is(err, jobstore.ErrPlaceholder) {
+		return nil, nil //nolint:nilnil // see above
+	}
 	if !errors.Is(err, jobstore.ErrNotFound) {
 		return nil, err
 	}
@@ -92,10 +95,14 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	}
 	// Read again: its submission may have been applied before the watermark was read.
 	found, err = a.jobs.Job(ctx, id)
-	if errors.Is(err, jobstore.ErrNotFound) {
+	switch {
+	case errors.Is(err, jobstore.ErrPlaceholder):
+		return nil, nil //nolint:nilnil // see above
+	case errors.Is(err, jobstore.ErrNotFound):
 		return nil, notFound().Because(err)
+	default:
+		return &found, err
 	}
-	return &found, err
 }
 
 // unknown is the temporary answer for a job that find does not know yet.

@@ -3,7 +3,9 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -293,21 +295,53 @@ func TestNewJobIsNotKnownYet(t *testing.T) {
 	held := b.held(t, t.Context(), "/v1/jobs/"+late.String(), "Prefer", "wait=60")
 	b.apply(t, submitted(late), succeeded(late))
 	require.Equal(t, http.StatusOK, (<-held).StatusCode, "a long poll waits for the job")
+}
 
-	b.advance(t, 10*time.Minute)
-	for _, id := range []string{unknown.String(), placeholder.String()} {
-		requireProblem(t, b.mustGet(t, "/v1/jobs/"+id, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
+// TestOldUnknownJobIsNotFound requires that a job that the watermark covers is reported as not found, unless events of it are
+// known: then it exists, and only its submission is missing.
+func TestOldUnknownJobIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	old := time.Now().Add(-10 * time.Minute)
+	unknown, placeholder, withdrawn := idAt(t, old), idAt(t, old), idAt(t, old)
+	b.apply(t, started(placeholder), submitted(withdrawn), job.Withdrawn{ID: job.ID(withdrawn)})
+	b.advance(t, 0)
+	for _, path := range []string{"/v1/jobs/%s", "/internal/jobs/%s/result"} {
+		for _, id := range []uuid.UUID{unknown, withdrawn} {
+			requireProblem(t, b.mustGet(t, fmt.Sprintf(path, id), "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
+		}
+		requireProblem(t, b.mustGet(t, fmt.Sprintf(path, placeholder)), http.StatusServiceUnavailable, problem.StatusUnavailable)
 	}
-	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+late.String()).StatusCode)
+	b.apply(t, submitted(placeholder))
+	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+placeholder.String()).StatusCode)
+}
+
+// TestFastClockOfGateway has a gateway whose clock is an hour ahead. Its jobs are never reported as not found.
+func TestFastClockOfGateway(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	b.advance(t, 0)
+	ahead := idAt(t, time.Now().Add(time.Hour))
+	requireProblem(t, b.mustGet(t, "/v1/jobs/"+ahead.String()), http.StatusServiceUnavailable, problem.StatusUnavailable)
+	b.apply(t, submitted(ahead))
+	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+ahead.String()).StatusCode)
+}
+
+// idAt returns a UUIDv7 that was created at a time.
+func idAt(t *testing.T, created time.Time) uuid.UUID {
+	t.Helper()
+	id := newID(t)
+	var milliseconds [8]byte
+	binary.BigEndian.PutUint64(milliseconds[:], uint64(created.UnixMilli()))
+	copy(id[:6], milliseconds[2:])
+	return id
 }
 
 func TestUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
-	placeholder := uuid.New()
-	b.apply(t, started(placeholder))
 	fromTheFuture := "0fffffff-ffff-7000-8000-000000000000"
-	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", placeholder.String(), fromTheFuture} {
+	for _, id := range []string{uuid.NewString(), "nonsense", "{" + uuid.NewString() + "}", fromTheFuture} {
 		internal := "/internal/jobs/" + id
 		for _, path := range []string{"/v1/jobs/" + id, internal + "/result", internal + "/recorded"} {
 			requireProblem(t, b.mustGet(t, path, "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)

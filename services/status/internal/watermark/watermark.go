@@ -32,16 +32,20 @@ const (
 	SweepMargin = 20 * time.Minute
 )
 
+// maxAhead is how far the clock of a gateway may be ahead of that of the status service. S3 stores reject uploads if the clocks
+// differ by more than 15 minutes.
+const maxAhead = 24 * time.Hour
+
 // MayArrive reports whether the submission of an unknown job may still arrive: the job is so new that the watermark does
 // not cover it. The time of a job is in its id, a UUIDv7, which gateways create when they publish the job. Other ids, and
-// ids from the future, do not belong to jobs.
+// ids from the distant future, do not belong to jobs.
 func MayArrive(id uuid.UUID, watermark, now time.Time) bool {
 	const timed = 7
 	if id.Version() != timed {
 		return false
 	}
 	created := time.Unix(id.Time().UnixTime())
-	return created.After(watermark.Add(-submissionMargin)) && created.Before(now.Add(submissionMargin))
+	return created.After(watermark.Add(-submissionMargin)) && created.Before(now.Add(maxAhead))
 }
 
 // Of returns the time of a mark, and false for every other message and for a mark without a time.

@@ -126,7 +126,7 @@ func testPlaceholder(t *suite) {
 	events := life(id)
 	for _, event := range events[1:] {
 		require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
-		requireNotFound(t, store, id)
+		requirePlaceholder(t, store, id)
 	}
 	apply(t, store, events[0])
 	require.Equal(t, fold(id, append(events[1:], events[0])...), read(t, store, id))
@@ -197,7 +197,7 @@ func testSubmissions(t *suite) {
 		}
 		for _, event := range waiting {
 			require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, event))
-			requireNotFound(t, store, id)
+			requirePlaceholder(t, store, id)
 		}
 		apply(t, store, of(recorded, submitted(id)))
 		want := fold(id, append(waiting, of(recorded, submitted(id)))...)

@@ -44,7 +44,7 @@ func testExpire(t *suite) {
 		want, _ := job.Apply(before[id], exhausted(before[id]))
 		require.Equal(t, want, read(t, store, id))
 	}
-	requireNotFound(t, store, placeholder)
+	requirePlaceholder(t, store, placeholder)
 	require.Equal(t, fold(ended, life(ended)...), read(t, store, ended))
 	require.Equal(t, fold(failedBefore, submitted(failedBefore), failed(failedBefore, 1, 1)), read(t, store, failedBefore))
 	require.Equal(t, fold(fresh, life(fresh)[:2]...), read(t, store, fresh))

@@ -134,10 +134,17 @@ func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	switch {
 	case !found && s.d.bugs[unknownIsEmpty]:
 		return job.Job{}, nil
-	case !found, r.job.Submission == nil && !s.d.bugs[showPlaceholder], r.job.Withdrawn && !s.d.bugs[showWithdrawn]:
+	case !found:
 		return job.Job{}, jobstore.ErrNotFound
 	}
-	return r.job, nil
+	err := jobstore.Visible(r.job)
+	if errors.Is(err, jobstore.ErrPlaceholder) && s.d.bugs[placeholderIsUnknown] {
+		err = jobstore.ErrNotFound
+	}
+	if r.job.Submission == nil && s.d.bugs[showPlaceholder] || r.job.Withdrawn && s.d.bugs[showWithdrawn] {
+		err = nil
+	}
+	return r.job, err
 }
 
 func (s *memoryStore) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
@@ -277,7 +284,8 @@ func (s *memoryStore) Advance(ctx context.Context, to time.Time) error {
 	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	if to.After(s.d.watermark) || s.d.bugs[watermarkGoesBack] {
+	ahead := s.d.watermark.After(time.Now()) && !s.d.bugs[watermarkLatches]
+	if to.After(s.d.watermark) || ahead || s.d.bugs[watermarkGoesBack] {
 		s.d.watermark = to
 	}
 	return nil
@@ -286,7 +294,10 @@ func (s *memoryStore) Advance(ctx context.Context, to time.Time) error {
 func (s *memoryStore) Watermark(ctx context.Context) (time.Time, error) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	return s.d.watermark, s.Check(ctx)
+	if s.d.bugs[watermarkAhead] {
+		return s.d.watermark, s.Check(ctx)
+	}
+	return jobstore.LimitWatermark(s.d.watermark, time.Now().UTC().Truncate(time.Microsecond)), s.Check(ctx)
 }
 
 // transact runs one transaction: load returns the jobs to work on, and the work.

@@ -56,6 +56,9 @@ const (
 	deleteUnlocked       bug = "DeleteWithdrawn deletes jobs that another transaction changes"
 	expireByClock        bug = "Expire ignores the watermark"
 	watermarkGoesBack    bug = "moves the watermark back"
+	watermarkLatches     bug = "keeps a watermark of the future"
+	watermarkAhead       bug = "returns a watermark of the future"
+	placeholderIsUnknown bug = "does not distinguish placeholders from unknown ids"
 	wrongClock           bug = "has a clock that is wrong"
 	wakeNever            bug = "never wakes"
 	wakeFirst            bug = "wakes for the first job of a batch only"
@@ -117,6 +120,9 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		deleteUnlocked:       {"DeletedMeanwhile"},
 		expireByClock:        {"ExpireByWatermark"},
 		watermarkGoesBack:    {"Watermark"},
+		watermarkLatches:     {"WatermarkOfFastClock"},
+		watermarkAhead:       {"WatermarkOfFastClock"},
+		placeholderIsUnknown: {"Placeholder"},
 		wrongClock:           {"Now"},
 		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
 		wakeFirst:            {"NotificationsOfBatch"},

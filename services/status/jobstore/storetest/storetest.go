@@ -77,6 +77,7 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"NotificationsOfExpire": testNotificationsOfExpire,
 		"Watermark":             testWatermark,
 		"WatermarkOfReplicas":   testWatermarkOfReplicas,
+		"WatermarkOfFastClock":  testWatermarkOfFastClock,
 		"Now":                   testNow,
 	}
 	for name, test := range cases {
@@ -188,9 +189,18 @@ func read(t testingT, store jobstore.Store, id uuid.UUID) job.Job {
 	return found
 }
 
+// requirePlaceholder requires that clients do not see the job, but may later.
+func requirePlaceholder(t testingT, store jobstore.Store, id uuid.UUID) {
+	t.Helper()
+	_, err := store.Job(t.Context(), id)
+	require.ErrorIs(t, err, jobstore.ErrPlaceholder)
+	require.ErrorIs(t, err, jobstore.ErrNotFound)
+}
+
 // requireNotFound requires that clients do not see the job.
 func requireNotFound(t testingT, store jobstore.Store, id uuid.UUID) {
 	t.Helper()
 	_, err := store.Job(t.Context(), id)
 	require.ErrorIs(t, err, jobstore.ErrNotFound)
+	require.NotErrorIs(t, err, jobstore.ErrPlaceholder)
 }

@@ -37,6 +37,35 @@ func testWatermark(t *suite) {
 	requireWatermark(t, t.start(), precise)
 }
 
+// testWatermarkOfFastClock has a watermark of a clock that was ahead. It counts as the present, and the next mark replaces it.
+func testWatermarkOfFastClock(t *suite) {
+	store, fresh, hidden := t.start(), newID(t), newID(t)
+	apply(t, store, submitted(fresh), withdrawn(hidden))
+	ahead := 24 * time.Hour
+	now, err := store.Now(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, store.Advance(t.Context(), now.Add(ahead)))
+	before, err := store.Now(t.Context())
+	require.NoError(t, err)
+	got, err := store.Watermark(t.Context())
+	require.NoError(t, err)
+	after, err := store.Now(t.Context())
+	require.NoError(t, err)
+	require.False(t, got.Before(before) || got.After(after), "%s is not the present, %s", got, after)
+
+	expired, err := store.Expire(t.Context(), ahead/2, 100, exhausted)
+	require.NoError(t, err)
+	require.Empty(t, expired, "the job is new")
+	deleted, err := store.DeleteWithdrawn(t.Context(), ahead/2, 100)
+	require.NoError(t, err)
+	require.Zero(t, deleted)
+
+	require.NoError(t, store.Advance(t.Context(), now.Add(-time.Hour)))
+	requireWatermark(t, store, now.Add(-time.Hour))
+	require.NoError(t, store.Advance(t.Context(), now.Add(-2*time.Hour)))
+	requireWatermark(t, store, now.Add(-time.Hour))
+}
+
 func testWatermarkOfReplicas(t *suite) {
 	stores := t.startReplicas(4)
 	var group errgroup.Group

@@ -48,6 +48,11 @@ type Job struct {
 	OtherSubmissions  []stored.Record
 }
 
+type Probe struct {
+	ID       int32
+	ProbedAt *time.Time
+}
+
 type Watermark struct {
 	ID           int32
 	AppliedUntil *time.Time

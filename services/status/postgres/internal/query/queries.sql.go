@@ -13,9 +13,12 @@ import (
 )
 
 const advanceWatermark = `-- name: AdvanceWatermark :exec
-UPDATE watermark SET applied_until = $1::timestamptz WHERE applied_until IS NULL OR applied_until < $1::timestamptz
+UPDATE watermark SET applied_until = $1::timestamptz
+WHERE applied_until IS NULL OR applied_until < $1::timestamptz OR applied_until > clock_timestamp()
 `
 
+// A statement that has waited for the lock of the row reads the clock again: otherwise it could take the new value for one in the
+// future.
 func (q *Queries) AdvanceWatermark(ctx context.Context, until time.Time) error {
 	_, err := q.db.Exec(ctx, advanceWatermark, until)
 	return err
@@ -24,7 +27,7 @@ func (q *Queries) AdvanceWatermark(ctx context.Context, until time.Time) error {
 const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
-    WHERE withdrawn AND first_seen_at < (SELECT applied_until FROM watermark) - $1::interval
+    WHERE withdrawn AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - $1::interval
     ORDER BY first_seen_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -57,7 +60,7 @@ func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = $1 AND requested_at IS NOT NULL AND NOT withdrawn
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -102,14 +105,20 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 }
 
 const getWatermark = `-- name: GetWatermark :one
-SELECT applied_until FROM watermark
+SELECT applied_until, clock_timestamp()::timestamptz AS now FROM watermark
 `
 
-func (q *Queries) GetWatermark(ctx context.Context) (*time.Time, error) {
+type GetWatermarkRow struct {
+	AppliedUntil *time.Time
+	Now          time.Time
+}
+
+// The clock that a watermark comes from may have been ahead: a time in the future is as good as none.
+func (q *Queries) GetWatermark(ctx context.Context) (GetWatermarkRow, error) {
 	row := q.db.QueryRow(ctx, getWatermark)
-	var applied_until *time.Time
-	err := row.Scan(&applied_until)
-	return applied_until, err
+	var i GetWatermarkRow
+	err := row.Scan(&i.AppliedUntil, &i.Now)
+	return i, err
 }
 
 const insertPlaceholders = `-- name: InsertPlaceholders :exec
@@ -185,7 +194,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 const lockOverdue = `-- name: LockOverdue :many
 SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
-    AND first_seen_at < (SELECT applied_until FROM watermark) - $1::interval
+    AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - $1::interval
 ORDER BY first_seen_at
 LIMIT $2
 FOR UPDATE SKIP LOCKED
@@ -265,6 +274,16 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 	return err
 }
 
+const probe = `-- name: Probe :exec
+UPDATE probe SET probed_at = clock_timestamp()
+`
+
+// Finds out whether writing is possible.
+func (q *Queries) Probe(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, probe)
+	return err
+}
+
 const rehearseInsert = `-- name: RehearseInsert :many
 INSERT INTO jobs (id, source_filename)
 SELECT gen_random_uuid(), repeat('x', $1::integer) FROM generate_series(1, $2::integer)
@@ -302,15 +321,5 @@ UPDATE jobs SET version = 1, tag = repeat('y', 100) WHERE id = ANY($1::uuid[])
 
 func (q *Queries) RehearseUpdate(ctx context.Context, ids []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, rehearseUpdate, ids)
-	return err
-}
-
-const touchWatermark = `-- name: TouchWatermark :exec
-UPDATE watermark SET applied_until = applied_until
-`
-
-// Writes without a change, to find out whether that is possible.
-func (q *Queries) TouchWatermark(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, touchWatermark)
 	return err
 }

@@ -21,6 +21,15 @@ func (q *Queries) AdvanceWatermark(ctx context.Context, appliedUntil int64) erro
 	return err
 }
 
+const deleteWatermarkAfter = `-- name: DeleteWatermarkAfter :exec
+DELETE FROM watermark WHERE applied_until > ?
+`
+
+func (q *Queries) DeleteWatermarkAfter(ctx context.Context, appliedUntil int64) error {
+	_, err := q.db.ExecContext(ctx, deleteWatermarkAfter, appliedUntil)
+	return err
+}
+
 const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT old.id FROM jobs AS old
@@ -49,51 +58,6 @@ SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, 
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 	row := q.db.QueryRowContext(ctx, getJob, id)
-	var i Job
-	err := row.Scan(
-		&i.ID,
-		&i.Version,
-		&i.FirstSeenAt,
-		&i.Status,
-		&i.Attempt,
-		&i.UpdatedAt,
-		&i.Phase,
-		&i.Percent,
-		&i.StartedAt,
-		&i.FinishedAt,
-		&i.RequestedAt,
-		&i.SourceKey,
-		&i.SourceFilename,
-		&i.SourceFormat,
-		&i.SourceContentType,
-		&i.SourceSize,
-		&i.SourceSha256,
-		&i.TargetFormat,
-		&i.TargetOptions,
-		&i.Tag,
-		&i.ResultKey,
-		&i.ResultContentType,
-		&i.ResultSize,
-		&i.ResultSha256,
-		&i.ResultPages,
-		&i.Warnings,
-		&i.FailureCode,
-		&i.FailureDetail,
-		&i.FailureRetryable,
-		&i.Report,
-		&i.Withdrawn,
-		&i.SubmissionID,
-		&i.OtherSubmissions,
-	)
-	return i, err
-}
-
-const getVisibleJob = `-- name: GetVisibleJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = ? AND requested_at IS NOT NULL AND withdrawn = 0
-`
-
-func (q *Queries) GetVisibleJob(ctx context.Context, id []byte) (Job, error) {
-	row := q.db.QueryRowContext(ctx, getVisibleJob, id)
 	var i Job
 	err := row.Scan(
 		&i.ID,
