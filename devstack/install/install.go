@@ -106,7 +106,7 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 
 // lock acquires the lock that allows one process at a time to install.
 func lock(ctx context.Context) (unlock func(), err error) {
-	dir, err := cacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +117,8 @@ func lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = installing.Close() }, nil
 }
 
-// cacheDir returns the directory for what can be rebuilt, and creates it if necessary.
-func cacheDir() (string, error) {
+// CacheDir returns the directory for what can be rebuilt, and creates it if necessary.
+func CacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil { // no HOME, as under some service managers
 		base = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))

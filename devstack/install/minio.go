@@ -25,7 +25,7 @@ func minioVersion() string { return strings.TrimSpace(pinnedMinIO) }
 
 // minioPath returns the path of the binary in the cache, where it stays: a build takes about 2.5 minutes on two cores.
 func minioPath() (string, error) {
-	dir, err := cacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // Messages returns the number of messages in each durable queue of a vhost, including those that were delivered and are not
@@ -25,6 +26,35 @@ func (r *RabbitMQ) Messages(ctx context.Context, vhost string) (map[string]int, 
 		}
 	}
 	return messages, nil
+}
+
+// MessageTypes returns the types of the messages in a queue, at most 1,000. It leaves them in the queue, but the broker
+// counts a delivery for each of them.
+func (r *RabbitMQ) MessageTypes(ctx context.Context, vhost, queue string) ([]string, error) {
+	const most = 1000
+	connection, err := amqp.DialConfig(r.URL+"/"+vhost, amqp.Config{
+		SASL: []amqp.Authentication{&amqp.PlainAuth{Username: r.Username, Password: r.Password}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to read queue %s: %w", queue, err)
+	}
+	defer connection.Close() // returns the messages
+	channel, err := connection.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel to read queue %s: %w", queue, err)
+	}
+	var types []string
+	for len(types) < most && ctx.Err() == nil {
+		got, found, err := channel.Get(queue, false)
+		if err != nil {
+			return nil, fmt.Errorf("read queue %s: %w", queue, err)
+		}
+		if !found {
+			break
+		}
+		types = append(types, got.Type)
+	}
+	return types, ctx.Err()
 }
 
 // Leader returns the name of the node that leads a quorum queue; see [RabbitMQ.Node].

@@ -81,11 +81,12 @@ type Service struct {
 
 	mutex   sync.Mutex
 	changes []string // guarded by mutex
+	release Release  // guarded by mutex
 }
 
 // newService returns a service that is not running. Ports of 0 are chosen at its first start.
 func newService(name string, options Options, env []string, ports ...int) *Service {
-	s := &Service{name: name, options: options, env: env, ports: ports}
+	s := &Service{name: name, options: options, env: env, ports: ports, release: Release{Binaries: options.Binaries}}
 	s.Daemon, s.started = daemon.New(name, s.launch), s.Ready
 	return s
 }
@@ -123,6 +124,13 @@ func (s *Service) Reconfigure(env ...string) {
 	s.changes = env
 }
 
+// Switch makes the service run the programs of another release from the next start on.
+func (s *Service) Switch(to Release) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.release = to
+}
+
 // StartAnywhere starts the service for the first time, on free ports.
 func (s *Service) StartAnywhere(ctx context.Context) error {
 	return s.Daemon.StartAnywhere(ctx, s.ports, s.settle)
@@ -139,8 +147,15 @@ func (s *Service) settle() {
 // launch starts the service and waits until its start is complete.
 func (s *Service) launch(ctx context.Context) (*process.Process, error) {
 	program := programOf(s.name)
+	s.mutex.Lock()
+	release := s.release
+	s.mutex.Unlock()
+	env, err := release.accepted(ctx, program, s.environment())
+	if err != nil {
+		return nil, err
+	}
 	started, err := process.Start(process.Spec{
-		Name: s.Name(), Path: filepath.Join(s.options.Binaries, program.Binary), Args: program.Args, Env: s.environment(),
+		Name: s.Name(), Path: release.path(program), Args: program.Args, Env: env,
 		LogFile: filepath.Join(s.options.LogDir, s.Name()+".log"), Grace: stopGrace,
 	})
 	if err != nil {
