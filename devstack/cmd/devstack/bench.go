@@ -27,6 +27,7 @@ const small, letter = "testdata/synth-three-pages.docx", "testdata/synth-letter.
 type benchCommand struct {
 	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
 	Compare string `placeholder:"DIR" type:"path" help:"Directory of the services of another version, to measure in the same run."`
+	Backlog int    `placeholder:"JOBS" help:"Measure only the services: with an empty queue, and with this many jobs in the queue."`
 }
 
 func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
@@ -50,6 +51,9 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	defer func() { err = errors.Join(err, field.stop(context.WithoutCancel(ctx))) }()
 
 	binaries := filepath.Join(project, "bin")
+	if c.Backlog > 0 {
+		return field.backlog(ctx, binaries, c.Backlog, c.File)
+	}
 	if err := field.addServices(ctx, "services", binaries); err != nil {
 		return err
 	}
@@ -103,6 +107,26 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 		EdgeMemory: func() (int64, error) { return memory(edge.Gateway, edge.Status) },
 	})
 	return edge.Converter.Stop(ctx)
+}
+
+// backlog measures the services with a long queue.
+func (f *field) backlog(ctx context.Context, binaries string, jobs int, document string) error {
+	on := f.servers.Space("backlog")
+	if err := on.Create(ctx); err != nil {
+		return err
+	}
+	started, err := f.start(ctx, system.Start, "backlog", system.Options{Space: on, Binaries: binaries})
+	if err != nil {
+		return fmt.Errorf("start services: %w", err)
+	}
+	if err := started.Converter.Stop(ctx); err != nil {
+		return err
+	}
+	return bench.Backlog(ctx, bench.BacklogOptions{
+		Client: newClient(started.URL()), Jobs: jobs, Document: document, Output: os.Stdout,
+		StartConverter: started.Converter.Start, StopConverter: started.Converter.Stop,
+		Memory: func() (int64, error) { return memory(started.Services()...) },
+	})
 }
 
 // memory returns the resident memory of services, in bytes.
