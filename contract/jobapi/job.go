@@ -36,6 +36,11 @@ type Job struct {
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt int32 `json:"attempt"`
+	// LastError is why the last attempt failed. It is present while a job waits for its next attempt, and has no remedy: the job
+	// continues by itself.
+	LastError *Error `json:"last_error,omitempty"`
+	// NextAttemptAt is when the next attempt may begin. It is present together with LastError.
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	// Progress is present while the job runs.
 	Progress *Progress `json:"progress,omitempty"`
 	Source   Source    `json:"source"`
@@ -100,7 +105,7 @@ type Warning struct {
 	Detail string `json:"detail"`
 }
 
-// Error is the reason why a job failed. Its code is one of the catalog of problems.
+// Error is the reason why a job, or an attempt, failed. Its code is one of the catalog of problems.
 type Error struct {
 	// Code is stable; programs should branch on it.
 	Code string `json:"code"`

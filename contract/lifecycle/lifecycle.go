@@ -94,6 +94,8 @@ func view(j jobapi.Job) error {
 	require((j.Links.Result != "") == (j.Status == jobapi.Succeeded), "links to a result if and only if it has succeeded")
 	require((j.Error != nil) == (j.Status == jobapi.Failed), "has an error if and only if it has failed")
 	require(j.Progress == nil || j.Status == jobapi.Running, "has progress only while it runs")
+	require(j.LastError == nil || j.Status == jobapi.Queued && j.Attempt > 0, "has last_error only while it waits for its next attempt")
+	require((j.LastError == nil) == (j.NextAttemptAt == nil), "has last_error and next_attempt_at together")
 	require(j.Attempt > 0 || j.Status != jobapi.Running && j.Status != jobapi.Succeeded, "has at least one attempt")
 	return errors.Join(errs...)
 }

@@ -16,6 +16,12 @@ func queued(attempt int32) jobapi.Job {
 	return jobapi.Job{ID: "1", Status: jobapi.Queued, Attempt: attempt, CreatedAt: noon, Links: jobapi.LinksTo("1", jobapi.Queued)}
 }
 
+func waiting(attempt int32) jobapi.Job {
+	j := queued(attempt)
+	j.LastError, j.NextAttemptAt = &jobapi.Error{Code: "store-unavailable"}, &noon
+	return j
+}
+
 func running(attempt int32) jobapi.Job {
 	j := queued(attempt)
 	j.Status, j.Progress = jobapi.Running, &jobapi.Progress{Phase: "loading", Percent: 10}
@@ -46,7 +52,7 @@ func TestHistories(t *testing.T) {
 	}{
 		"the usual life":      {history: []jobapi.Job{queued(0), running(1), succeeded(1), succeeded(1)}},
 		"unseen states":       {history: []jobapi.Job{queued(0), failed(1)}},
-		"a retry":             {history: []jobapi.Job{running(1), queued(1), running(2), failed(2)}},
+		"a retry":             {history: []jobapi.Job{running(1), queued(1), waiting(1), running(2), failed(2)}},
 		"failed while queued": {history: []jobapi.Job{queued(0), failed(0)}},
 		"lost worker":         {history: []jobapi.Job{running(1), running(1), running(2), succeeded(2)}},
 
@@ -61,6 +67,9 @@ func TestHistories(t *testing.T) {
 		"no error":            {[]jobapi.Job{changed(failed(1), func(j *jobapi.Job) { j.Error = nil })}, "has an error"},
 		"finished too early":  {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.FinishedAt = &noon })}, "has finished_at"},
 		"progress of nothing": {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.Status = jobapi.Queued })}, "has progress"},
+		"error of no attempt": {[]jobapi.Job{waiting(0)}, "has last_error only"},
+		"error while running": {[]jobapi.Job{changed(running(2), func(j *jobapi.Job) { j.LastError, j.NextAttemptAt = waiting(2).LastError, &noon })}, "has last_error only"},
+		"no next attempt":     {[]jobapi.Job{changed(waiting(1), func(j *jobapi.Job) { j.NextAttemptAt = nil })}, "together"},
 		"no attempt":          {[]jobapi.Job{running(0)}, "at least one attempt"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func Apply(j Job, e Event) (Job, Change) {
 	return j, Change{
 		Any: true,
 		State: j.Status != before.Status || j.Attempt != before.Attempt || j.Visible() != before.Visible() ||
-			j.SubmissionID != before.SubmissionID,
+			j.SubmissionID != before.SubmissionID || j.Retry != before.Retry,
 	}
 }
 
@@ -152,6 +152,8 @@ type AttemptUpdated struct {
 	Status  Status
 	Phase   Phase
 	Percent int32
+	// Retry is set if the job waits for its next attempt; nil if the converter said nothing about it.
+	Retry *Retry
 }
 
 func (e AttemptUpdated) apply(j *Job) bool { return j.change(e.SubmissionID, e.advance) }
@@ -172,7 +174,7 @@ func (e AttemptUpdated) advance(r *Record) bool {
 	}
 	if newer {
 		r.Attempt, r.UpdatedAt, r.Status, r.Phase, r.Percent = e.Attempt, e.At, e.Status, e.Phase, e.Percent
-		r.Withdrawn = false
+		r.Retry, r.Withdrawn = e.Retry, false
 	}
 	return newer || started
 }
@@ -182,18 +184,31 @@ func (e AttemptUpdated) compare(r Record) int {
 	return cmp.Or(
 		cmp.Compare(e.Attempt, r.Attempt),
 		e.At.Compare(r.UpdatedAt),
-		cmp.Compare(rank(e.Status), rank(r.Status)),
+		cmp.Compare(rank(e.Status != Running), rank(r.Status != Running)), // the end of an attempt after its run
 		cmp.Compare(e.Phase, r.Phase),
 		cmp.Compare(e.Percent, r.Percent),
+		compareRetries(e.Retry, r.Retry),
 	)
 }
 
-// rank orders the end of an attempt after its run.
-func rank(s Status) int {
-	if s == Running {
-		return 0
+func compareRetries(a, b *Retry) int {
+	if a == nil || b == nil {
+		return cmp.Compare(rank(a != nil), rank(b != nil))
 	}
-	return 1
+	return cmp.Or(
+		a.NextAttemptAt.Compare(b.NextAttemptAt),
+		cmp.Compare(a.Failure.Code, b.Failure.Code),
+		cmp.Compare(a.Failure.Detail, b.Failure.Detail),
+		cmp.Compare(rank(a.Failure.Retryable), rank(b.Failure.Retryable)),
+	)
+}
+
+// rank orders false before true.
+func rank(set bool) int {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // Ended means that the job has ended. The first end counts, whichever attempt it belongs to. If a later attempt is known by
@@ -241,6 +256,6 @@ func (e Ended) end(r *Record) bool {
 		r.StartedAt = e.StartedAt
 	}
 	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
-	r.UpdatedAt, r.Phase, r.Percent = time.Time{}, NoPhase, 0
+	r.UpdatedAt, r.Phase, r.Percent, r.Retry = time.Time{}, NoPhase, 0, nil
 	return true
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"pgregory.net/rapid"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/status/job"
 )
 
@@ -39,7 +40,11 @@ func progressed(attempt int32, seconds int, percent int32) job.Event {
 }
 
 func retried(attempt int32, seconds int) job.Event {
-	return job.AttemptUpdated{ID: id, Attempt: attempt, At: at(seconds), Status: job.Queued}
+	return job.AttemptUpdated{ID: id, Attempt: attempt, At: at(seconds), Status: job.Queued, Retry: waiting(seconds, "store-unavailable")}
+}
+
+func waiting(seconds int, code string) *job.Retry {
+	return &job.Retry{Failure: job.Failure{Code: code, Detail: "It did not answer.", Retryable: true}, NextAttemptAt: at(seconds + 10)}
 }
 
 func succeeded(attempt int32, seconds int) job.Event {
@@ -182,6 +187,32 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// TestRetryIsShownWhileTheJobWaits: the job has the failure of its last attempt, and of no other, until the next attempt starts or
+// the job ends.
+func TestRetryIsShownWhileTheJobWaits(t *testing.T) {
+	t.Parallel()
+	dead := job.Fail(uuid.UUID(id), 1, problem.New(problem.AttemptsExhausted, "It was dead-lettered."))
+	for name, test := range map[string]struct {
+		events  []job.Event
+		attempt int32
+		want    *job.Retry
+	}{
+		"no attempt has failed":        {[]job.Event{submitted, started(1, 1)}, 1, nil},
+		"the attempt has failed":       {[]job.Event{submitted, started(1, 1), retried(1, 2)}, 1, waiting(2, "store-unavailable")},
+		"its start is late":            {[]job.Event{submitted, retried(1, 2), started(1, 1)}, 1, waiting(2, "store-unavailable")},
+		"the next one has started":     {[]job.Event{submitted, retried(1, 2), started(2, 12)}, 2, nil},
+		"the failure is late":          {[]job.Event{submitted, started(2, 12), retried(1, 2)}, 2, nil},
+		"the next one has failed too":  {[]job.Event{submitted, retried(2, 13), retried(1, 2)}, 2, waiting(13, "store-unavailable")},
+		"the job has ended":            {[]job.Event{submitted, retried(1, 2), succeeded(2, 13), retried(2, 14)}, 2, nil},
+		"its command was dead":         {[]job.Event{submitted, retried(5, 2), dead}, 5, nil},
+		"an abandoned attempt is anew": {[]job.Event{submitted, retried(1, 2), started(1, 3)}, 1, nil},
+	} {
+		j := after(test.events...)
+		require.Equal(t, test.want, j.Retry, name)
+		require.Equal(t, test.attempt, j.Attempt, name)
+	}
+}
+
 func TestApplyDistinguishesStateFromProgress(t *testing.T) {
 	t.Parallel()
 	j := job.New(uuid.UUID(id))
@@ -194,10 +225,12 @@ func TestApplyDistinguishesStateFromProgress(t *testing.T) {
 		{submitted, job.Change{}},
 		{progressed(1, 2, 10), job.Change{Any: true}},
 		{retried(1, 3), job.Change{Any: true, State: true}},
-		{started(2, 4), job.Change{Any: true, State: true}},
+		{retried(1, 3), job.Change{}},
+		{retried(1, 4), job.Change{Any: true, State: true}},
+		{started(2, 5), job.Change{Any: true, State: true}},
 		{started(1, 1), job.Change{}},
-		{failed(2, 5), job.Change{Any: true, State: true}},
-		{succeeded(2, 6), job.Change{}},
+		{failed(2, 6), job.Change{Any: true, State: true}},
+		{succeeded(2, 7), job.Change{}},
 	} {
 		var change job.Change
 		j, change = job.Apply(j, step.event)
@@ -210,7 +243,16 @@ var (
 	updates = []func(attempt int32, seconds int, percent int32) job.Event{
 		func(attempt int32, seconds int, _ int32) job.Event { return started(attempt, seconds) },
 		progressed,
-		func(attempt int32, seconds int, _ int32) job.Event { return retried(attempt, seconds) },
+		func(attempt int32, seconds int, percent int32) job.Event {
+			event := retried(attempt, seconds).(job.AttemptUpdated)
+			switch percent % 3 { // two events of the same time may differ
+			case 0:
+				event.Retry = nil
+			case 1:
+				event.Retry = waiting(seconds, "internal")
+			}
+			return event
+		},
 	}
 	ends = []func(attempt int32, seconds int) job.Event{succeeded, failed}
 )
@@ -325,7 +367,7 @@ func equal(a, b job.Job) bool {
 	return a.Status == b.Status && a.Attempt == b.Attempt && a.UpdatedAt.Equal(b.UpdatedAt) && a.Phase == b.Phase &&
 		a.Percent == b.Percent && a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) &&
 		a.Withdrawn == b.Withdrawn && a.Result == b.Result && a.Failure == b.Failure && (a.Submission == nil) == (b.Submission == nil) &&
-		a.SubmissionID == b.SubmissionID
+		a.SubmissionID == b.SubmissionID && a.Retry == b.Retry
 }
 
 // of returns the event as one of a submission.

@@ -63,9 +63,11 @@ type Record struct {
 	// Attempt counts from 1; it is 0 before the first attempt is known.
 	Attempt int32
 	// UpdatedAt is the time of the event that Status, Phase and Percent come from. It is zero once the job has ended.
-	UpdatedAt  time.Time
-	Phase      Phase
-	Percent    int32
+	UpdatedAt time.Time
+	Phase     Phase
+	Percent   int32
+	// Retry is set while the job waits for its next attempt.
+	Retry      *Retry
 	StartedAt  time.Time
 	FinishedAt time.Time
 	// Result and Warnings are set if the job has succeeded, Failure if it has failed.
@@ -123,6 +125,13 @@ type Failure struct {
 	Code      string
 	Detail    string
 	Retryable bool
+}
+
+// Retry is why the last attempt failed, and what follows.
+type Retry struct {
+	Failure Failure
+	// NextAttemptAt is when the next attempt may start, by the clock of the converter.
+	NextAttemptAt time.Time
 }
 
 // Report describes how a conversion went.

@@ -70,10 +70,10 @@ func (r *reader) read(message proto.Message) Event {
 			Status: Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
 		}
 	case *conversionv1.ConversionRetried:
+		at := r.requiredTime("retried_at", m.GetRetriedAt())
 		return AttemptUpdated{
 			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
-			At:     r.requiredTime("retried_at", m.GetRetriedAt()),
-			Status: Queued,
+			At: at, Status: Queued, Retry: retry(m, at),
 		}
 	case *conversionv1.ConversionSucceeded:
 		return r.succeeded(m)
@@ -122,17 +122,33 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 }
 
 func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
-	failure := m.GetFailure()
-	r.requiref(failure.GetCode() != "", "failure.code is empty")
+	r.requiref(m.GetFailure().GetCode() != "", "failure.code is empty")
 	return Ended{
 		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Status: Failed,
 		Attempt:   r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
-		Failure: &Failure{
-			Code: text(failure.GetCode()), Detail: text(failure.GetDetail()), Retryable: failure.GetRetryable(),
-		},
-		Report: report(m.GetReport()),
+		Failure: new(failure(m.GetFailure())),
+		Report:  report(m.GetReport()),
 	}
+}
+
+// maxYear is the last year that JSON can express. Times in messages are not later.
+const maxYear = 9999
+
+// retry returns what is known about the next attempt of a job; nil if the message does not say why the last one failed.
+func retry(m *conversionv1.ConversionRetried, at time.Time) *Retry {
+	if m.GetFailure().GetCode() == "" {
+		return nil
+	}
+	next := at.Add(max(m.GetDelay().AsDuration(), 0)).Truncate(time.Microsecond)
+	if next.Year() > maxYear {
+		next = at
+	}
+	return &Retry{Failure: failure(m.GetFailure()), NextAttemptAt: next}
+}
+
+func failure(f *conversionv1.Failure) Failure {
+	return Failure{Code: text(f.GetCode()), Detail: text(f.GetDetail()), Retryable: f.GetRetryable()}
 }
 
 func (r *reader) id(canonical string) ID {

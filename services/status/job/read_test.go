@@ -76,9 +76,19 @@ func TestRead(t *testing.T) {
 			},
 			job.AttemptUpdated{ID: id, SubmissionID: one, Attempt: 1, At: at(1), Status: job.Running, Percent: 100},
 		},
-		"retried": {
+		"retried, for no reason": {
 			&conversionv1.ConversionRetried{JobId: jobID, SubmissionId: one.String(), Attempt: 1, RetriedAt: timestamppb.New(at(1))},
 			job.AttemptUpdated{ID: id, SubmissionID: one, Attempt: 1, At: at(1), Status: job.Queued},
+		},
+		"retried": {
+			&conversionv1.ConversionRetried{
+				JobId: jobID, SubmissionId: one.String(), Attempt: 1, RetriedAt: timestamppb.New(at(1)), Delay: durationpb.New(time.Minute + 1),
+				Failure: &conversionv1.Failure{Code: "store-unavailable", Detail: "a\x00b", Retryable: true},
+			},
+			job.AttemptUpdated{
+				ID: id, SubmissionID: one, Attempt: 1, At: at(1), Status: job.Queued,
+				Retry: &job.Retry{Failure: job.Failure{Code: "store-unavailable", Detail: "ab", Retryable: true}, NextAttemptAt: at(61)},
+			},
 		},
 		"succeeded": {
 			&conversionv1.ConversionSucceeded{

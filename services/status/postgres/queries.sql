@@ -61,7 +61,8 @@ UPDATE jobs SET
     failure_retryable = @failure_retryable,
     report = @report,
     submission_id = @submission_id,
-    other_submissions = @other_submissions
+    other_submissions = @other_submissions,
+    retry = @retry
 WHERE id = @id;
 
 -- name: Notify :exec

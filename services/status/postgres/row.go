@@ -34,6 +34,7 @@ func fromRow(row query.Job) (job.Job, error) {
 		Record: job.Record{
 			SubmissionID: row.SubmissionID.UUID, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
 			UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
+			Retry:     stored.ToRetry(row.Retry, fromNullable(row.MovedAt)),
 			StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
 			Warnings: stored.ToWarnings(row.Warnings), Report: report,
 		},
@@ -63,7 +64,7 @@ func fromRow(row query.Job) (job.Job, error) {
 func toRow(j job.Job) query.WriteJobParams {
 	row := query.WriteJobParams{
 		ID: j.ID, Version: j.Version, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
-		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
+		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent, Retry: stored.FromRetry(j.Record),
 		StartedAt: toNullable(j.StartedAt), FinishedAt: toNullable(j.FinishedAt),
 		Warnings: stored.FromWarnings(j.Warnings), Report: stored.FromReport(j.Report),
 		SubmissionID:     uuid.NullUUID{UUID: j.SubmissionID, Valid: j.SubmissionID != uuid.Nil},

@@ -84,6 +84,26 @@ func TestCheckDoesNotWaitForTheWatermark(t *testing.T) {
 	require.NoError(t, lock.Rollback(t.Context()))
 }
 
+// TestRetryIsOverForOlderReplicas has a replica of a version that does not know the column of the retry: it updates the other ones.
+func TestRetryIsOverForOlderReplicas(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	store, database, id := postgrestest.Open(t, settings), postgrestest.Connect(t, settings), newID(t)
+	failure := job.Failure{Code: "store-unavailable", Detail: "d", Retryable: true}
+	_, err := store.Apply(t.Context(), []job.Event{submitted(id), job.AttemptUpdated{
+		ID: job.ID(id), Attempt: 1, At: time.Unix(1_000_000_000, 0), Status: job.Queued, Retry: &job.Retry{Failure: failure, NextAttemptAt: time.Unix(1_000_000_010, 0)},
+	}})
+	require.NoError(t, err)
+	found, err := store.Job(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, failure, found.Retry.Failure)
+	_, err = database.Exec(t.Context(), "UPDATE jobs SET attempt = 2, moved_at = moved_at + interval '1 minute' WHERE id = $1", id)
+	require.NoError(t, err)
+	found, err = store.Job(t.Context(), id)
+	require.NoError(t, err)
+	require.Nil(t, found.Retry, "the failure of an earlier attempt")
+}
+
 func named(id uuid.UUID, filename string) job.Event {
 	event := submitted(id).(job.Submitted)
 	event.Submission.Filename = filename

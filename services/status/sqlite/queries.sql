@@ -31,13 +31,15 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions
+    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
+    retry
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?,
+    ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -69,7 +71,8 @@ INSERT INTO jobs (
     report = excluded.report,
     withdrawn = excluded.withdrawn,
     submission_id = excluded.submission_id,
-    other_submissions = excluded.other_submissions;
+    other_submissions = excluded.other_submissions,
+    retry = excluded.retry;
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;

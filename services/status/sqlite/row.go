@@ -57,15 +57,17 @@ func fromRow(row query.Job) (job.Job, error) {
 func decodeInto(j *job.Job, row query.Job) error {
 	var warnings []stored.Warning
 	var report *stored.Report
+	var retry *stored.Retry
 	var others []stored.Record
-	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report), decode(row.OtherSubmissions, &others))
+	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report), decode(row.Retry, &retry),
+		decode(row.OtherSubmissions, &others))
 	if j.Submission != nil {
 		err = errors.Join(err, decode(row.TargetOptions, &j.Submission.Options))
 	}
 	if err != nil {
 		return err
 	}
-	j.Warnings = stored.ToWarnings(warnings)
+	j.Warnings, j.Retry = stored.ToWarnings(warnings), stored.ToRetry(retry, j.UpdatedAt)
 	var reportErr, othersErr error
 	j.Report, reportErr = stored.ToReport(report)
 	j.Others, othersErr = stored.ToRecords(others)
@@ -92,6 +94,9 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 	}
 	if report := stored.FromReport(j.Report); report != nil {
 		row.Report = e.json(report)
+	}
+	if retry := stored.FromRetry(j.Record); retry != nil {
+		row.Retry = e.json(retry)
 	}
 	if j.SubmissionID != uuid.Nil {
 		row.SubmissionID = j.SubmissionID[:]

@@ -233,6 +233,15 @@ func TestRepresentation(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b.mustGet(t, jobapi.Path(id.String())).body, &running))
 	require.Equal(t, &jobapi.Progress{Phase: "converting", Percent: 44}, running.Progress)
 
+	b.apply(t, job.AttemptUpdated{ID: job.ID(id), Attempt: 1, At: noon.Add(time.Hour), Status: job.Queued, Retry: &job.Retry{
+		Failure: job.Failure{Code: "store-unavailable", Detail: "It did not answer.", Retryable: true}, NextAttemptAt: noon.Add(61 * time.Minute),
+	}})
+	var waiting map[string]any
+	require.NoError(t, json.Unmarshal(b.mustGet(t, jobapi.Path(id.String())).body, &waiting))
+	require.Equal(t, "queued", waiting["status"])
+	require.Equal(t, map[string]any{"code": "store-unavailable", "detail": "It did not answer.", "retryable": true}, waiting["last_error"])
+	require.Equal(t, "2026-03-01T13:01:00Z", waiting["next_attempt_at"])
+
 	b.apply(t, succeeded(id))
 	got = b.mustGet(t, jobapi.Path(id.String()))
 	require.Empty(t, got.Header.Get("Retry-After"))

@@ -33,6 +33,10 @@ func represent(j job.Job) jobapi.Job {
 	if phase := phaseName(j.Phase); phase != "" && j.Status == job.Running {
 		public.Progress = &jobapi.Progress{Phase: phase, Percent: j.Percent}
 	}
+	if r := j.Retry; r != nil && j.Status == job.Queued {
+		public.LastError = &jobapi.Error{Code: r.Failure.Code, Detail: r.Failure.Detail, Retryable: r.Failure.Retryable}
+		public.NextAttemptAt = optional(r.NextAttemptAt)
+	}
 	if r := j.Result; r != nil {
 		public.Result = &jobapi.Result{
 			Filename: resultName(*submission, r.ContentType), ContentType: r.ContentType, Size: r.Size,

@@ -19,6 +19,7 @@ type Record struct {
 	UpdatedAt    time.Time   `json:"updated_at,omitzero"`
 	Phase        job.Phase   `json:"phase,omitempty"`
 	Percent      int32       `json:"percent,omitempty"`
+	Retry        *Retry      `json:"retry,omitempty"`
 	StartedAt    time.Time   `json:"started_at,omitzero"`
 	FinishedAt   time.Time   `json:"finished_at,omitzero"`
 	Result       *Result     `json:"result,omitempty"`
@@ -57,13 +58,38 @@ type Failure struct {
 	Retryable bool   `json:"retryable"`
 }
 
+// Retry is the encoding of a job.Retry.
+type Retry struct {
+	// UpdatedAt is the time of the event that it comes from, which is that of the record. If they differ, a replica that is older than
+	// this encoding has updated the record since, and the retry is over.
+	UpdatedAt     time.Time `json:"updated_at"`
+	NextAttemptAt time.Time `json:"next_attempt_at"`
+	Failure       Failure   `json:"failure"`
+}
+
+// FromRetry returns the encoding of the retry of a record; nil if it has none.
+func FromRetry(r job.Record) *Retry {
+	if r.Retry == nil {
+		return nil
+	}
+	return &Retry{UpdatedAt: r.UpdatedAt, NextAttemptAt: r.Retry.NextAttemptAt, Failure: Failure(r.Retry.Failure)}
+}
+
+// ToRetry returns the retry that was encoded, of a record that was updated at a time; nil if it has none.
+func ToRetry(r *Retry, updatedAt time.Time) *job.Retry {
+	if r == nil || !r.UpdatedAt.Equal(updatedAt) {
+		return nil
+	}
+	return &job.Retry{NextAttemptAt: r.NextAttemptAt, Failure: job.Failure(r.Failure)}
+}
+
 // FromRecords returns the encoding of records; nil for nil.
 func FromRecords(records []job.Record) []Record {
 	return convert(records, func(r job.Record) Record {
 		return Record{
 			SubmissionID: r.SubmissionID, Submission: (*Submission)(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
-			StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Retry: FromRetry(r), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			Result: (*Result)(r.Result), Warnings: FromWarnings(r.Warnings), Failure: (*Failure)(r.Failure),
 			Report: FromReport(r.Report),
 		}
@@ -79,7 +105,7 @@ func ToRecords(records []Record) ([]job.Record, error) {
 		return job.Record{
 			SubmissionID: r.SubmissionID, Submission: (*job.Submission)(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
-			StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Retry: ToRetry(r.Retry, r.UpdatedAt), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			Result: (*job.Result)(r.Result), Warnings: ToWarnings(r.Warnings), Failure: (*job.Failure)(r.Failure),
 			Report: report,
 		}

@@ -8,6 +8,7 @@
 //   - warnings: an array of {"code", "detail"};
 //   - report: a [Report], whose member "v" is the version. Rows that were written before the version was introduced do not
 //     have it; they are version 1 as well;
+//   - retry: a [Retry];
 //   - other submissions: an array of [Record].
 //
 // Adding an optional member is compatible: readers ignore members that they do not know. Any other change needs a new

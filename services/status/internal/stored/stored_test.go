@@ -64,6 +64,10 @@ func TestEncodingOfRecordsIsFixed(t *testing.T) {
 			Status:       job.Failed, FinishedAt: noon, Failure: &job.Failure{Code: "c", Detail: "d", Retryable: true},
 		},
 		{
+			Status: job.Queued, Attempt: 1, UpdatedAt: noon,
+			Retry: &job.Retry{Failure: job.Failure{Code: "c", Detail: "d", Retryable: true}, NextAttemptAt: noon.Add(time.Minute)},
+		},
+		{
 			SubmissionID: other,
 			Submission: &job.Submission{
 				RequestedAt: noon, ObjectKey: "k", Filename: "a.docx", Format: "docx", ContentType: "application/x", Size: 7,
@@ -82,6 +86,10 @@ func TestEncodingOfRecordsIsFixed(t *testing.T) {
 		{"submission_id": "00000000-0000-4000-8000-000000000002", "status": "failed",
 		 "finished_at": "2026-03-01T12:00:00.000001Z", "warnings": null,
 		 "failure": {"code": "c", "detail": "d", "retryable": true}},
+		{"submission_id": "00000000-0000-0000-0000-000000000000", "status": "queued", "attempt": 1,
+		 "updated_at": "2026-03-01T12:00:00.000001Z", "warnings": null,
+		 "retry": {"updated_at": "2026-03-01T12:00:00.000001Z", "next_attempt_at": "2026-03-01T12:01:00.000001Z",
+		   "failure": {"code": "c", "detail": "d", "retryable": true}}},
 		{"submission_id": "00000000-0000-4000-8000-000000000002", 
 		 "submission": {"requested_at": "2026-03-01T12:00:00.000001Z", "object_key": "k", "filename": "a.docx", "format": "docx",
 		   "content_type": "application/x", "size": 7, "sha256": "AQID", "target_format": "pdf", "options": {"pages": "1"},

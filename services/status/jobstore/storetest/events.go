@@ -46,7 +46,10 @@ func progressed(id uuid.UUID, attempt int32, seconds int, percent int32) job.Eve
 }
 
 func retried(id uuid.UUID, attempt int32, seconds int) job.Event {
-	return job.AttemptUpdated{ID: job.ID(id), Attempt: attempt, At: at(seconds), Status: job.Queued}
+	return job.AttemptUpdated{ID: job.ID(id), Attempt: attempt, At: at(seconds), Status: job.Queued, Retry: &job.Retry{
+		Failure:       job.Failure{Code: "store-unavailable", Detail: "It did not answer – 5 s.", Retryable: true},
+		NextAttemptAt: at(seconds + 10).Add(time.Microsecond),
+	}}
 }
 
 func succeeded(id uuid.UUID, attempt int32, seconds int) job.Event {

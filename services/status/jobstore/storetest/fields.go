@@ -17,7 +17,7 @@ import (
 func testFieldsRoundTrip(t *suite) {
 	store := t.start()
 	seen := map[string]bool{}
-	for _, status := range []job.Status{job.Running, job.Succeeded, job.Failed, job.Canceled} {
+	for _, status := range []job.Status{job.Queued, job.Running, job.Succeeded, job.Failed, job.Canceled} {
 		id := newID(t)
 		events := fullEvents(t, id, status)
 		apply(t, store, events...)
@@ -59,6 +59,9 @@ func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 	updated.SubmissionID, ended.SubmissionID = submission.SubmissionID, submission.SubmissionID
 	updated.Status, ended.Status = job.Running, status
 	switch status {
+	case job.Queued: // again
+		updated.Status = job.Queued
+		return []job.Event{submission, updated}
 	case job.Succeeded:
 		ended.Failure = nil
 	case job.Failed:
@@ -66,6 +69,7 @@ func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 	case job.Canceled:
 		ended.Result, ended.Warnings, ended.Failure = nil, nil, nil
 	default:
+		updated.Retry = nil
 		return []job.Event{submission, updated}
 	}
 	return []job.Event{submission, updated, ended}

@@ -373,6 +373,9 @@ func (d *memoryDatabase) damage(j job.Job) job.Job {
 	if d.bugs[loseWithdrawn] {
 		j.Withdrawn = false
 	}
+	if d.bugs[loseRetry] {
+		j.Retry = nil
+	}
 	if d.bugs[losePhase] {
 		j.Phase = job.NoPhase
 	}

@@ -41,6 +41,7 @@ const (
 	loseFont             bug = "loses a field inside of the report"
 	loseRetryable        bug = "loses a flag"
 	losePhase            bug = "loses the phase"
+	loseRetry            bug = "loses the reason and the time of the next attempt"
 	refuseCanceled       bug = "refuses the status canceled"
 	truncateTimes        bug = "truncates times to milliseconds"
 	expireFinished       bug = "Expire ends finished jobs"
@@ -105,6 +106,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		loseFont:             {"FieldsRoundTrip"},
 		loseRetryable:        {"FieldsRoundTrip"},
 		losePhase:            {"FieldsRoundTrip"},
+		loseRetry:            {"FieldsRoundTrip", "AppliedIsRead"},
 		refuseCanceled:       {"FieldsRoundTrip"},
 		truncateTimes:        {"FieldsRoundTrip", "AppliedIsRead"},
 		expireFinished:       {"Expire"},

@@ -52,8 +52,9 @@ UPDATE jobs SET
     failure_retryable = $28,
     report = $29,
     submission_id = $30,
-    other_submissions = $31
-WHERE id = $32
+    other_submissions = $31,
+    retry = $32
+WHERE id = $33
 `
 
 type WriteJobBatchResults struct {
@@ -94,6 +95,7 @@ type WriteJobParams struct {
 	Report            *stored.Report
 	SubmissionID      uuid.NullUUID
 	OtherSubmissions  []stored.Record
+	Retry             *stored.Retry
 	ID                uuid.UUID
 }
 
@@ -132,6 +134,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.Report,
 			a.SubmissionID,
 			a.OtherSubmissions,
+			a.Retry,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

@@ -46,6 +46,7 @@ type Job struct {
 	Withdrawn         bool
 	SubmissionID      uuid.NullUUID
 	OtherSubmissions  []stored.Record
+	Retry             *stored.Retry
 }
 
 type Probe struct {

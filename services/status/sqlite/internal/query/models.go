@@ -42,6 +42,7 @@ type Job struct {
 	Withdrawn         bool
 	SubmissionID      []byte
 	OtherSubmissions  *string
+	Retry             *string
 }
 
 type Watermark struct {

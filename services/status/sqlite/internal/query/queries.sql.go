@@ -53,7 +53,7 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -93,6 +93,7 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.Withdrawn,
 		&i.SubmissionID,
 		&i.OtherSubmissions,
+		&i.Retry,
 	)
 	return i, err
 }
@@ -120,7 +121,7 @@ func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error)
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -171,6 +172,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.Withdrawn,
 			&i.SubmissionID,
 			&i.OtherSubmissions,
+			&i.Retry,
 		); err != nil {
 			return nil, err
 		}
@@ -186,7 +188,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs
 WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
@@ -240,6 +242,7 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.Withdrawn,
 			&i.SubmissionID,
 			&i.OtherSubmissions,
+			&i.Retry,
 		); err != nil {
 			return nil, err
 		}
@@ -269,13 +272,15 @@ INSERT INTO jobs (
     requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256,
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
-    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions
+    failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
+    retry
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?,
+    ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -307,7 +312,8 @@ INSERT INTO jobs (
     report = excluded.report,
     withdrawn = excluded.withdrawn,
     submission_id = excluded.submission_id,
-    other_submissions = excluded.other_submissions
+    other_submissions = excluded.other_submissions,
+    retry = excluded.retry
 `
 
 type WriteJobParams struct {
@@ -344,6 +350,7 @@ type WriteJobParams struct {
 	Withdrawn         bool
 	SubmissionID      []byte
 	OtherSubmissions  *string
+	Retry             *string
 }
 
 // Keeps first_seen_at of a row that exists.
@@ -382,6 +389,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.Withdrawn,
 		arg.SubmissionID,
 		arg.OtherSubmissions,
+		arg.Retry,
 	)
 	return err
 }
