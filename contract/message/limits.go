@@ -1,5 +1,7 @@
 package message
 
+import "time"
+
 // The limits of the queues. Every implementation of [Broker] applies them.
 const (
 	// CommandsDeliveryLimit is the number of times that a command may return to the queue Commands, without having been
@@ -16,4 +18,9 @@ const (
 	// [ErrNacked]. At 1 s per command and 4 slots, the limit is 7 hours of work. Gateways accept no more jobs at a lower
 	// number, and when the commands would take too long.
 	MaxCommands = 100_000
+	// MaxProgress is the maximum number of messages that wait in the queue Progress. Beyond it the oldest is dropped. 100
+	// conversions publish as many in 2.5 s.
+	MaxProgress = 1000
+	// ProgressLifetime is how long a message waits in the queue Progress before it is dropped.
+	ProgressLifetime = time.Minute
 )

@@ -21,7 +21,8 @@ const (
 	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to
 	// one of them.
 	Commands Queue = iota + 1
-	// Events receives every message about a job, and the marks of the status service, which consumes it.
+	// Events receives every message about a job except its progress, and the marks of the status service, which consumes
+	// it.
 	Events
 	// DeadCommands receives the commands that were abandoned: dead-lettered by a consumer, or returned to the queue
 	// more often than its delivery limit allows. The status service consumes it.
@@ -36,6 +37,11 @@ const (
 	// DeadEvents receives the events that were abandoned, as DeadCommands does for commands. Nothing consumes it
 	// continuously: an operator moves the events back with package redrive when the cause is repaired.
 	DeadEvents
+	// Progress receives the progress of jobs. It keeps the newest [MaxProgress] messages, for [ProgressLifetime] if the
+	// broker has a clock for them, and need not survive a restart: a job has up to four such messages per second, so they
+	// would fill a disk while nothing can apply them. The status service consumes it; each message goes to one of its
+	// replicas.
+	Progress
 )
 
 // String returns the queue's name in logs and metrics.
@@ -53,6 +59,8 @@ func (q Queue) String() string {
 		return "returned"
 	case DeadEvents:
 		return "dead-events"
+	case Progress:
+		return "progress"
 	default:
 		return "unknown"
 	}
@@ -95,7 +103,7 @@ const AbandonGrace = 2 * time.Second
 // Publisher publishes messages. It is safe for concurrent use, and fastest when many goroutines publish at once.
 type Publisher interface {
 	Runner
-	// Publish returns nil once every queue that receives the message holds it durably. Otherwise its error is a
+	// Publish returns nil once every queue that receives the message holds it durably, except Progress. Otherwise its error is a
 	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the
 	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
@@ -192,7 +200,8 @@ const (
 	Requeue Outcome = iota
 	// Ack removes the delivery from its queue: its effect is durable.
 	Ack
-	// DeadLetter abandons the delivery. A command goes to DeadCommands, an event to DeadEvents; an announcement is dropped.
+	// DeadLetter abandons the delivery. A command goes to DeadCommands, an event to DeadEvents; an announcement or
+	// progress is dropped.
 	DeadLetter
 )
 

@@ -90,6 +90,8 @@ func queueOf(queue routingv1.Queue) Queue {
 		return Events
 	case routingv1.Queue_QUEUE_ANNOUNCEMENTS:
 		return Announcements
+	case routingv1.Queue_QUEUE_PROGRESS:
+		return Progress
 	default:
 		return 0
 	}

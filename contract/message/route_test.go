@@ -48,7 +48,7 @@ func TestEveryMessageHasARoute(t *testing.T) {
 				require.Len(t, route.Queues, 1, "%s: an announcement reaches listeners only", route.Type)
 				continue
 			}
-			require.True(t, route.Reaches(message.Events), "%s: the status service follows the job", route.Type)
+			require.True(t, route.Reaches(message.Events) || route.Reaches(message.Progress), "%s: the status service follows the job", route.Type)
 			if aboutJob := descriptor.FullName() != marked; aboutJob {
 				require.NotNil(t, descriptor.Fields().ByName("job_id"), "%s is about a job", route.Type)
 				require.True(t, strings.HasPrefix(route.Key, "job."), "%s is about a job", route.Type)
@@ -69,7 +69,7 @@ func TestRoutes(t *testing.T) {
 		&conversionv1.ConvertRequested{}:     {Queues: commands, Key: "job.submitted"},
 		&conversionv1.SubmissionWithdrawn{}:  {Queues: events, Key: "job.withdrawn"},
 		&conversionv1.ConversionStarted{}:    {Queues: events, Key: "job.started"},
-		&conversionv1.ConversionProgressed{}: {Queues: events, Key: "job.progressed"},
+		&conversionv1.ConversionProgressed{}: {Queues: []message.Queue{message.Progress}, Key: "job.progressed"},
 		&conversionv1.ConversionRetried{}:    {Queues: events, Key: "job.retried"},
 		&conversionv1.ConversionSucceeded{}:  {Queues: events, Key: "job.succeeded"},
 		&conversionv1.ConversionFailed{}:     {Queues: events, Key: "job.failed"},

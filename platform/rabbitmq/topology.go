@@ -37,8 +37,11 @@ const (
 	QueueCommands = "docmill.convert.v1"
 	// QueueDeadCommands is message.DeadCommands: the commands that were abandoned.
 	QueueDeadCommands = "docmill.convert.dead.v1"
-	// QueueEvents is message.Events: every message about a job.
+	// QueueEvents is message.Events: every message about a job except its progress.
 	QueueEvents = "docmill.status.events.v1"
+	// QueueProgress is message.Progress. It is a quorum queue like all others: a classic queue would be unavailable while its
+	// node is down, and RabbitMQ 4.3 rejects queues that are neither durable nor exclusive.
+	QueueProgress = "docmill.status.progress.v1"
 	// QueueDeadEvents is message.DeadEvents: the events that could not be applied.
 	QueueDeadEvents = "docmill.status.dead.v1"
 	// QueueReturned is message.Returned: the commands that were published again.
@@ -67,6 +70,8 @@ type queue struct {
 	ttl time.Duration
 	// maxLength is the number of messages beyond which the broker rejects more; 0 for no limit.
 	maxLength int
+	// dropOldest makes the broker drop the oldest message instead.
+	dropOldest bool
 }
 
 // binding routes messages of an exchange to a queue.
@@ -88,6 +93,10 @@ func queues() []queue {
 		{name: QueueDeadCommands, deliveryLimit: noDeliveryLimit},
 		{name: QueueEvents, deliveryLimit: message.EventsDeliveryLimit, deadLetters: QueueDeadEvents},
 		{name: QueueDeadEvents, deliveryLimit: noDeliveryLimit},
+		{
+			name: QueueProgress, deliveryLimit: message.EventsDeliveryLimit, ttl: message.ProgressLifetime,
+			maxLength: message.MaxProgress, dropOldest: true,
+		},
 	}
 	for _, delay := range message.RetryDelays() {
 		all = append(all,
@@ -122,8 +131,17 @@ func bindings() []binding {
 		if route.Reaches(message.Events) {
 			all = append(all, binding{ExchangeJobs, route.Key, QueueEvents})
 		}
+		if route.Reaches(message.Progress) {
+			all = append(all, binding{ExchangeJobs, route.Key, QueueProgress})
+		}
 	}
 	return all
+}
+
+// formerBindings returns the bindings of earlier releases that are removed. The services of such a release create them
+// whenever they connect.
+func formerBindings() []binding {
+	return []binding{{ExchangeJobs, "job.progressed", QueueEvents}}
 }
 
 // routeOf returns the exchange and the routing key that a message is published with.
@@ -162,6 +180,8 @@ func sourceOf(q message.Queue) (source, bool) {
 		return source{queue: QueueDeadCommands}, true
 	case message.DeadEvents:
 		return source{queue: QueueDeadEvents}, true
+	case message.Progress:
+		return source{queue: QueueProgress}, true
 	case message.Announcements:
 		return source{exchange: ExchangeAnnouncements}, true
 	default:
@@ -191,6 +211,9 @@ func (q queue) arguments() amqp.Table {
 		arguments[amqp.QueueMaxLenArg] = q.maxLength
 		arguments[amqp.QueueOverflowArg] = amqp.QueueOverflowRejectPublish
 	}
+	if q.dropOldest {
+		arguments[amqp.QueueOverflowArg] = amqp.QueueOverflowDropHead
+	}
 	return arguments
 }
 
@@ -210,6 +233,11 @@ func Declare(channel *amqp.Channel) error {
 	for _, b := range bindings() {
 		if err := channel.QueueBind(b.queue, b.routingKey, b.exchange, false, nil); err != nil {
 			return fmt.Errorf("bind the queue %s to %s: %w", b.queue, b.exchange, err)
+		}
+	}
+	for _, b := range formerBindings() {
+		if err := channel.QueueUnbind(b.queue, b.routingKey, b.exchange, nil); err != nil {
+			return fmt.Errorf("unbind the queue %s from %s: %w", b.queue, b.exchange, err)
 		}
 	}
 	return nil

@@ -37,6 +37,9 @@ func TestEffectiveArguments(t *testing.T) {
 			"x-dead-letter-strategy": atLeastOnce, "x-overflow": reject,
 		},
 		"docmill.status.dead.v1": {"x-delivery-limit": 1_000_000.},
+		"docmill.status.progress.v1": {
+			"x-delivery-limit": 20., "x-max-length": 1000., "x-overflow": "drop-head", "x-message-ttl": 60_000.,
+		},
 	}
 	for delay, ttl := range map[string]float64{"10s": 10_000, "1m": 60_000, "5m": 300_000} {
 		for version, to := range map[string]string{"v1": "docmill.convert.v1", "v2": "docmill.convert.returned.v1"} {
@@ -75,8 +78,24 @@ func TestRoutes(t *testing.T) {
 		require.NoError(t, err)
 		return state.Messages
 	}
-	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 7 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return count(rabbitmq.QueueEvents) == 6 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, 1, count(rabbitmq.QueueCommands))
+	require.Equal(t, 1, count(rabbitmq.QueueProgress))
+}
+
+// TestFormerBindingsAreRemoved: a broker that an earlier release has set up keeps no progress in the queue of the events.
+func TestFormerBindingsAreRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	channel := b.channel()
+	require.NoError(t, channel.Confirm(false))
+	require.NoError(t, channel.QueueBind(rabbitmq.QueueEvents, "job.progressed", rabbitmq.ExchangeJobs, false, nil))
+	require.NoError(t, rabbitmq.Declare(channel))
+	confirm, err := channel.PublishWithDeferredConfirm(rabbitmq.ExchangeJobs, "job.progressed", true, false, amqp.Publishing{})
+	require.NoError(t, err)
+	require.True(t, confirm.Wait())
+	require.Empty(t, b.take(rabbitmq.QueueEvents))
+	require.Len(t, b.take(rabbitmq.QueueProgress), 1)
 }
 
 // TestRoutesAreCompleteWhenDeclared: as soon as Declare returns, a submission reaches both queues, also while others

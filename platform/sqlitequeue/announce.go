@@ -19,7 +19,7 @@ type fanOut struct {
 
 // listen returns a mailbox that receives announcements until leave is called.
 func (f *fanOut) listen() (m *mailbox, leave func()) {
-	m = &mailbox{arrived: make(chan struct{}, 1)}
+	m = newMailbox(maxMail)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mailboxes == nil {
@@ -43,18 +43,30 @@ func (f *fanOut) announce(e message.Envelope) bool {
 	return len(f.mailboxes) > 0
 }
 
-// mailbox holds the announcements of one consumer.
+// mailbox holds messages in memory: the announcements of one consumer, or the progress of jobs.
 type mailbox struct {
+	limit   int // beyond it the oldest is dropped
 	mu      sync.Mutex
 	mail    []delivery
 	arrived chan struct{} // has a value while there may be mail
+}
+
+func newMailbox(limit int) *mailbox {
+	return &mailbox{limit: limit, arrived: make(chan struct{}, 1)}
+}
+
+// waiting returns how many messages wait.
+func (m *mailbox) waiting() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mail)
 }
 
 func (m *mailbox) put(deliveries ...delivery) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mail = append(m.mail, deliveries...)
-	if excess := len(m.mail) - maxMail; excess > 0 {
+	if excess := len(m.mail) - m.limit; excess > 0 {
 		m.mail = m.mail[excess:]
 	}
 	m.signal()
@@ -91,7 +103,7 @@ func (m *mailbox) claim(ctx context.Context, limit int) ([]delivery, error) {
 	return nil, nil
 }
 
-// settle implements source: only requeued announcements are delivered again.
+// settle implements source: only requeued messages are delivered again.
 func (m *mailbox) settle(_ context.Context, settlements []settlement) error {
 	for _, s := range settlements {
 		if s.outcome == message.Requeue {

@@ -38,7 +38,7 @@ func (b *Broker) NewPublisher(options message.PublisherOptions) (message.Publish
 func (b *Broker) NewConsumer(
 	queue message.Queue, handler message.Handler, options message.ConsumerOptions,
 ) (message.Consumer, error) {
-	if _, stored := b.queue.dispatchers[queue]; !stored && queue != message.Announcements {
+	if _, stored := b.queue.dispatchers[queue]; !stored && queue != message.Announcements && queue != message.Progress {
 		return nil, fmt.Errorf("consume %s: no such queue", queue)
 	}
 	c := newConsumer(b, queue, options)

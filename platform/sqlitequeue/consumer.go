@@ -79,8 +79,12 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 
 // open returns the source of the deliveries, and a function to call at the end.
 func (c *consumer) open() (from source, leave func()) {
-	if c.queue == message.Announcements {
+	switch c.queue {
+	case message.Announcements:
 		return c.broker.queue.announcements.listen()
+	case message.Progress:
+		return c.broker.queue.progress, func() {}
+	default:
 	}
 	return stored{c.broker.queue, c.queue}, func() {}
 }

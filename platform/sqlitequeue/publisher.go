@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,13 +85,17 @@ func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error)
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
-	dispatcher, found := p.queue.dispatchers[queue]
-	if !found {
-		return 0, fmt.Errorf("the depth of %s: no such queue", queue)
+	waiting := p.queue.progress.waiting
+	if queue != message.Progress {
+		dispatcher, found := p.queue.dispatchers[queue]
+		if !found {
+			return 0, fmt.Errorf("the depth of %s: no such queue", queue)
+		}
+		waiting = dispatcher.waiting
 	}
 	select {
 	case <-p.started:
-		return dispatcher.waiting(), nil
+		return waiting(), nil
 	default:
 		return 0, fmt.Errorf("%w: the publisher is not running yet", message.ErrNotConnected)
 	}
@@ -111,16 +116,20 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 	}
 	defer p.unsettled.Done()
 	queues, _ := message.QueuesFor(m)
-	if len(queues) == 1 && queues[0] == message.Announcements {
-		if ctx.Err() != nil {
-			return failure(m, message.ErrBusy, context.Cause(ctx), true)
-		}
-		if !p.queue.announcements.announce(envelope) {
-			return failure(m, message.ErrUnroutable, nil, true)
-		}
+	if slices.Contains(storedQueues, queues[0]) {
+		return p.store(ctx, m, durabilityOf(m), envelope, m.Delay, queues...)
+	}
+	if ctx.Err() != nil {
+		return failure(m, message.ErrBusy, context.Cause(ctx), true)
+	}
+	if queues[0] == message.Progress {
+		p.queue.progress.put(delivery{Delivery: &message.Delivery{Envelope: envelope}})
 		return nil
 	}
-	return p.store(ctx, m, durabilityOf(m), envelope, m.Delay, queues...)
+	if !p.queue.announcements.announce(envelope) {
+		return failure(m, message.ErrUnroutable, nil, true)
+	}
+	return nil
 }
 
 // Forward implements [message.Publisher]. It is durable whatever the type of the message: the one in the dead-letter queue,
@@ -196,8 +205,7 @@ func failure(what fmt.Stringer, kind, cause error, notEnqueued bool) error {
 // reports in between.
 func durabilityOf(m message.Message) sqlite.Durability {
 	switch m.Body.(type) {
-	case *conversionv1.ConversionStarted, *conversionv1.ConversionProgressed, *conversionv1.ConversionRetried,
-		*conversionv1.StatusMarked:
+	case *conversionv1.ConversionStarted, *conversionv1.ConversionRetried, *conversionv1.StatusMarked:
 		return sqlite.Relaxed
 	default:
 		return sqlite.Durable

@@ -58,7 +58,9 @@ type Queue struct {
 	// delayFactor shortens delays in tests.
 	delayFactor   float64
 	announcements fanOut
-	dispatchers   map[message.Queue]*dispatcher
+	// progress is message.Progress. It exists in memory only.
+	progress    *mailbox
+	dispatchers map[message.Queue]*dispatcher
 
 	// nextID is the id of the next message. Only functions on the database's writer use it. Ids are not used again while
 	// the process lives, so that a late acknowledgment never means another message.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, db *sqlite.DB, options Options) (*Queue, error) {
 		return nil, fmt.Errorf("open the message queue: %w", err)
 	}
 	q := &Queue{
-		db: db, log: options.Log, maxCommands: options.MaxCommands, delayFactor: 1,
+		db: db, log: options.Log, maxCommands: options.MaxCommands, delayFactor: 1, progress: newMailbox(message.MaxProgress),
 		dispatchers: map[message.Queue]*dispatcher{},
 	}
 	for _, queue := range storedQueues {

@@ -12,9 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/devstack/testbench"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore/storetest"
@@ -113,4 +116,44 @@ func TestSweepDoesNotOvertakeTheBacklog(t *testing.T) {
 	second := start(t, bench, patience, "--batch-size=1").ready(t)
 	require.Eventually(t, func() bool { return failed(overdue) }, patience, poll, "its end was not in the queue")
 	require.Equal(t, jobapi.Succeeded, second.ended(t, old).Status)
+}
+
+// TestProgressOfAnOutageIsDropped publishes the progress of a long conversion while the database cannot be reached. Only
+// the newest is kept, and apart from the other events, which are all applied later.
+func TestProgressOfAnOutageIsDropped(t *testing.T) {
+	t.Parallel()
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.DatabaseURL)
+	bench.DatabaseURL = link.Through(bench.DatabaseURL)
+	r := start(t, bench, patience).ready(t)
+	p, id := publisher(t, bench), newID(t)
+	send(t, p, submitted(id))
+	require.Eventually(t, func() bool { _, found := r.job(t, id); return found }, patience, poll)
+
+	link.Cut()
+	events := life(id)
+	send(t, p, events[0])
+	const reports = 3 * message.MaxProgress // of 12 minutes
+	var publishing sync.WaitGroup
+	for i := range reports {
+		publishing.Go(func() {
+			send(t, p, &conversionv1.ConversionProgressed{
+				JobId: id, Attempt: 1, Phase: conversionv1.Phase_PHASE_CONVERTING, Percent: int32(i * 100 / reports), ProgressedAt: timestamppb.Now(),
+			})
+		})
+	}
+	publishing.Wait()
+	send(t, p, events[len(events)-1])
+	depth := func(queue message.Queue) int {
+		n, err := p.Depth(t.Context(), queue)
+		require.NoError(t, err)
+		return n
+	}
+	require.Less(t, depth(message.Events), 100, "it has the start, the end and some marks")
+	require.LessOrEqual(t, depth(message.Progress), message.MaxProgress)
+
+	link.Restore()
+	require.Equal(t, jobapi.Succeeded, r.ended(t, id).Status)
+	require.Eventually(t, func() bool { return depth(message.Progress) == 0 }, patience, poll)
+	require.Equal(t, jobapi.Succeeded, r.ended(t, id).Status, "late progress changes nothing")
 }

@@ -80,6 +80,11 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	// What cannot be applied at once is soon out of date.
+	progressConsumer, err := deps.Messages.NewConsumer(message.Progress, applied.Handler(), options)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	dead := deadletter.New(deps.Jobs, deps.Log, deps.Metrics)
 	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
@@ -100,6 +105,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Components: []host.Component{
 			{Name: "job store", Run: deps.Jobs.Run},
 			{Name: "events", Run: eventsConsumer.Run},
+			{Name: "progress", Run: progressConsumer.Run},
 			{Name: "dead letters", Run: deadConsumer.Run},
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "marks", Run: marker.Run},

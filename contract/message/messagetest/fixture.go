@@ -120,7 +120,8 @@ func (f *fixture) publish(p message.Publisher, messages ...message.Message) {
 	}
 }
 
-// command is a message for Commands and Events, event one for Events alone, announcement one for Announcements.
+// command is a message for Commands and Events, event one for Events alone, progress one for Progress, announcement one for
+// Announcements.
 func command(job string) message.Message {
 	return message.Message{JobID: job, Body: &conversionv1.ConvertRequested{
 		JobId: job, RequestedAt: timestamppb.Now(), Tag: "a label",
@@ -132,6 +133,12 @@ func command(job string) message.Message {
 func event(job string) message.Message {
 	return message.Message{JobID: job, Body: &conversionv1.ConversionStarted{
 		JobId: job, Attempt: 1, StartedAt: timestamppb.Now(),
+	}}
+}
+
+func progress(job string) message.Message {
+	return message.Message{JobID: job, Body: &conversionv1.ConversionProgressed{
+		JobId: job, Attempt: 1, Phase: conversionv1.Phase_PHASE_CONVERTING, Percent: 50, ProgressedAt: timestamppb.Now(),
 	}}
 }
 

@@ -90,7 +90,7 @@ type testCase struct {
 // cases lists all requirements.
 func cases() []testCase {
 	var all []testCase
-	for _, some := range [][]testCase{publishCases, depthCases, returnCases, deliveryCases, forwardCases, stopCases, batchCases, announcementCases} {
+	for _, some := range [][]testCase{publishCases, depthCases, returnCases, deliveryCases, forwardCases, stopCases, batchCases, announcementCases, progressCases} {
 		all = append(all, some...)
 	}
 	return all

@@ -124,6 +124,10 @@ func plantedBugs() map[string]planted {
 		"an announcement reaches one listener": {bugs{fanOutToOne: true}, "every listener receives an announcement"},
 		"announcements are kept":               {bugs{announcementsKept: true}, "announcements are not kept"},
 		"a rejected announcement is dead":      {bugs{rejectedAnnouncementDies: true}, "a rejected announcement is dropped"},
+
+		"progress is an event":           {bugs{progressIsEvent: true}, "progress goes to progress alone"},
+		"progress is kept without limit": {bugs{progressUnlimited: true}, "the oldest progress is dropped"},
+		"the newest progress is dropped": {bugs{newestDropped: true}, "the oldest progress is dropped"},
 	}
 }
 

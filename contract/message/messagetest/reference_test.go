@@ -39,6 +39,8 @@ type bugs struct {
 	marksKept, markIgnored, markTakesAll bool
 
 	fanOutToOne, announcementsKept, rejectedAnnouncementDies bool
+
+	progressIsEvent, progressUnlimited, newestDropped bool
 }
 
 // memory is the reference: the smallest broker that is correct. What it calls durable survives restart alone.
@@ -240,6 +242,10 @@ func (p *publisher) store(m message.Message, e message.Envelope) error {
 	if queues[0] == message.Announcements {
 		return p.announce(e)
 	}
+	if queues[0] == message.Progress {
+		p.progress(e)
+		return nil
+	}
 	if p.bugs.eventNotCopied {
 		queues = queues[:1]
 	}
@@ -261,6 +267,21 @@ func (p *publisher) store(m message.Message, e message.Envelope) error {
 	}
 	write()
 	return nil
+}
+
+// progress stores progress, and drops the oldest beyond the limit. The store is locked.
+func (m *memory) progress(e message.Envelope) {
+	full := len(m.queues[message.Progress]) >= message.MaxProgress
+	if full && m.bugs.newestDropped {
+		return
+	}
+	m.add(message.Progress, e)
+	if m.bugs.progressIsEvent {
+		m.add(message.Events, e)
+	}
+	if full && !m.bugs.progressUnlimited {
+		m.remove(m.queues[message.Progress][0])
+	}
 }
 
 func (m *memory) flush() {
@@ -477,7 +498,7 @@ func (m *memory) move(i *item, death message.Death) {
 	}
 	to := message.DeadCommands
 	switch {
-	case from == message.DeadCommands, from == message.DeadEvents, from == message.Returned && m.bugs.returnedDropped,
+	case from == message.Progress, from == message.DeadCommands, from == message.DeadEvents, from == message.Returned && m.bugs.returnedDropped,
 		from == message.Events && m.bugs.deadEventDropped:
 		return
 	case from == message.Events:

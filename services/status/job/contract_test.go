@@ -18,8 +18,8 @@ import (
 // marked is the type of the marks, which package watermark reads.
 var marked = (&conversionv1.StatusMarked{}).ProtoReflect().Descriptor().FullName()
 
-// TestEveryMessageInQueueEventsIsRead requires that Read understands every type of message about a job that the queue
-// Events receives, and no other, and that it validates them.
+// TestEveryMessageInQueueEventsIsRead requires that Read understands every type of message about a job that the queues
+// Events and Progress receive, and no other, and that it validates them.
 func TestEveryMessageInQueueEventsIsRead(t *testing.T) {
 	t.Parallel()
 	for _, descriptor := range contractMessages() {
@@ -29,7 +29,7 @@ func TestEveryMessageInQueueEventsIsRead(t *testing.T) {
 		fill(filled)
 		queues, _ := message.QueuesOf(filled.Interface())
 		event, err := job.Read(filled.Interface())
-		if !slices.Contains(queues, message.Events) || descriptor.FullName() == marked {
+		if !slices.Contains(queues, message.Events) && !slices.Contains(queues, message.Progress) || descriptor.FullName() == marked {
 			require.ErrorIs(t, err, job.ErrInvalid, "%s is not about a job", descriptor.FullName())
 			continue
 		}
@@ -42,11 +42,11 @@ func TestEveryMessageInQueueEventsIsRead(t *testing.T) {
 	}
 }
 
-// eventMessages returns the types of all messages about jobs that the queue Events receives.
+// eventMessages returns the types of all messages about jobs that the queues Events and Progress receive.
 func eventMessages() []protoreflect.FullName {
 	var all []protoreflect.FullName
 	for _, route := range message.Routes() {
-		if route.Reaches(message.Events) && route.Type != marked {
+		if (route.Reaches(message.Events) || route.Reaches(message.Progress)) && route.Type != marked {
 			all = append(all, route.Type)
 		}
 	}

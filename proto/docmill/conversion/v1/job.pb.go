@@ -1412,7 +1412,7 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\apercent\x18\x04 \x01(\x05R\apercent\x12?\n" +
 	"\rprogressed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fprogressedAt\x12#\n" +
 	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x17\xa2\xbb\x18\x13\n" +
-	"\x01\x02\x12\x0ejob.progressed\"\xa5\x02\n" +
+	"\x01\x04\x12\x0ejob.progressed\"\xa5\x02\n" +
 	"\x11ConversionRetried\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x128\n" +

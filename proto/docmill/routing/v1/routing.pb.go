@@ -33,10 +33,12 @@ const (
 	Queue_QUEUE_UNSPECIFIED Queue = 0
 	// The work of the converters.
 	Queue_QUEUE_COMMANDS Queue = 1
-	// Every message about a job, for the status service.
+	// Every message about a job except its progress, for the status service.
 	Queue_QUEUE_EVENTS Queue = 2
 	// A fan-out to every listening consumer.
 	Queue_QUEUE_ANNOUNCEMENTS Queue = 3
+	// The progress of jobs, for the status service. Old messages are dropped.
+	Queue_QUEUE_PROGRESS Queue = 4
 )
 
 // Enum value maps for Queue.
@@ -46,12 +48,14 @@ var (
 		1: "QUEUE_COMMANDS",
 		2: "QUEUE_EVENTS",
 		3: "QUEUE_ANNOUNCEMENTS",
+		4: "QUEUE_PROGRESS",
 	}
 	Queue_value = map[string]int32{
 		"QUEUE_UNSPECIFIED":   0,
 		"QUEUE_COMMANDS":      1,
 		"QUEUE_EVENTS":        2,
 		"QUEUE_ANNOUNCEMENTS": 3,
+		"QUEUE_PROGRESS":      4,
 	}
 )
 
@@ -164,12 +168,13 @@ const file_docmill_routing_v1_routing_proto_rawDesc = "" +
 	" docmill/routing/v1/routing.proto\x12\x12docmill.routing.v1\x1a google/protobuf/descriptor.proto\"L\n" +
 	"\x05Route\x121\n" +
 	"\x06queues\x18\x01 \x03(\x0e2\x19.docmill.routing.v1.QueueR\x06queues\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key*]\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key*q\n" +
 	"\x05Queue\x12\x15\n" +
 	"\x11QUEUE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eQUEUE_COMMANDS\x10\x01\x12\x10\n" +
 	"\fQUEUE_EVENTS\x10\x02\x12\x17\n" +
-	"\x13QUEUE_ANNOUNCEMENTS\x10\x03:R\n" +
+	"\x13QUEUE_ANNOUNCEMENTS\x10\x03\x12\x12\n" +
+	"\x0eQUEUE_PROGRESS\x10\x04:R\n" +
 	"\x05route\x12\x1f.google.protobuf.MessageOptions\x18\xb4\x87\x03 \x01(\v2\x19.docmill.routing.v1.RouteR\x05routeB\xcf\x01\n" +
 	"\x16com.docmill.routing.v1B\fRoutingProtoP\x01Z=github.com/docmill/docmill/proto/docmill/routing/v1;routingv1\xa2\x02\x03DRX\xaa\x02\x12Docmill.Routing.V1\xca\x02\x12Docmill\\Routing\\V1\xe2\x02\x1eDocmill\\Routing\\V1\\GPBMetadata\xea\x02\x14Docmill::Routing::V1b\x06proto3"
 

@@ -74,8 +74,32 @@ func setup(t *testing.T) *bench {
 		URL: b.BrokerURL, Username: b.BrokerUsername, Password: config.NewSecret(b.BrokerPassword),
 	}, "test", zaptest.NewLogger(t), nil)
 	require.NoError(t, err)
-	b.own, b.events = messagetest.Publisher(t, messages), messagetest.Receive(t, messages, message.Events)
+	b.own = messagetest.Publisher(t, messages)
+	b.events = merge(t, messagetest.Receive(t, messages, message.Events), messagetest.Receive(t, messages, message.Progress))
 	return b
+}
+
+// merge returns the deliveries of both channels.
+func merge(t *testing.T, one, other <-chan *message.Delivery) <-chan *message.Delivery {
+	t.Helper()
+	both := make(chan *message.Delivery)
+	forward := func(from <-chan *message.Delivery) {
+		for {
+			select {
+			case d := <-from:
+				select {
+				case both <- d:
+				case <-t.Context().Done():
+					return
+				}
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}
+	go forward(one)
+	go forward(other)
+	return both
 }
 
 // program is a running converter.

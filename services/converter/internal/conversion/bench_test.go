@@ -127,23 +127,26 @@ func setup(t *testing.T) *bench {
 func (b *bench) listen() {
 	b.t.Helper()
 	deliveries := messagetest.Receive(b.t, b.broker, message.Events)
+	progressed := messagetest.Receive(b.t, b.broker, message.Progress)
 	events := make(chan proto.Message, 100)
 	b.events = events
 	go func() {
 		for {
+			var d *message.Delivery
 			select {
-			case d := <-deliveries:
-				event, err := d.Message()
-				if err != nil {
-					continue
-				}
-				progress, optional := event.(*conversionv1.ConversionProgressed)
-				_, command := event.(*conversionv1.ConvertRequested)
-				if !command && (!optional || progress.GetSubmissionId() != submissionID) {
-					events <- event
-				}
+			case d = <-deliveries:
+			case d = <-progressed:
 			case <-b.t.Context().Done():
 				return
+			}
+			event, err := d.Message()
+			if err != nil {
+				continue
+			}
+			progress, optional := event.(*conversionv1.ConversionProgressed)
+			_, command := event.(*conversionv1.ConvertRequested)
+			if !command && (!optional || progress.GetSubmissionId() != submissionID) {
+				events <- event
 			}
 		}
 	}()
