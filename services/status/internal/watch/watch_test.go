@@ -82,6 +82,55 @@ func TestWakeAll(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// TestWakeAllSpreadsTheReads has so many waiters that their wake-ups take 5 s.
+func TestWakeAllSpreadsTheReads(t *testing.T) {
+	t.Parallel()
+	const jobs = 10_000
+	waiters := watch.New(jobs, long, prometheus.NewGauge(prometheus.GaugeOpts{}))
+	var began, woken, waiting sync.WaitGroup
+	began.Add(jobs)
+	woken.Add(jobs)
+	for range jobs {
+		waiting.Go(func() {
+			first := true
+			_ = waiters.Until(t.Context(), uuid.New(), long, nil, func(context.Context) (bool, error) {
+				if first {
+					first = false
+					began.Done()
+					return false, nil
+				}
+				woken.Done()
+				return true, nil
+			})
+		})
+	}
+	began.Wait()
+	at := time.Now()
+	waiters.WakeAll()
+	woken.Wait()
+	require.Greater(t, time.Since(at), 2*time.Second)
+	waiting.Wait()
+}
+
+// TestLastCheck requires a check at the end of the wait, in case a notification was lost.
+func TestLastCheck(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.done <- false
+	ended := b.waiting(t.Context(), time.Millisecond, nil)
+	<-b.checks
+	require.NoError(t, <-ended)
+
+	broken, first := errors.New("broken"), true
+	require.ErrorIs(t, b.waiters.Until(t.Context(), b.id, time.Millisecond, nil, func(context.Context) (bool, error) {
+		if first {
+			first = false
+			return false, nil
+		}
+		return false, broken
+	}), broken)
+}
+
 func TestWaiterChecksPeriodically(t *testing.T) {
 	t.Parallel()
 	b := setupRecheck(time.Nanosecond)
@@ -93,7 +142,9 @@ func TestWaiterChecksPeriodically(t *testing.T) {
 func TestUntilEnds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.done <- false
 	require.NoError(t, <-b.waiting(t.Context(), time.Nanosecond, nil), "its time is up")
+	<-b.checks
 
 	drain := make(chan struct{})
 	ended := b.waiting(t.Context(), long, drain)
@@ -129,6 +180,7 @@ func TestLimit(t *testing.T) {
 	b.waiters.Wake(b.id)
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
+	b.done <- false
 	<-b.waiting(t.Context(), time.Nanosecond, nil)
 	require.Zero(t, b.count(t))
 }
