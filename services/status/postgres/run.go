@@ -85,13 +85,21 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// warnOfLoss warns the operator of a setting under which a commit is not a promise: events are acknowledged after the
+// warnOfLoss warns the operator of settings under which a commit is not a promise: events are acknowledged after the
 // commit, and a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never
-// end because of it).
+// end because of it). So has a standby that takes the place of the primary, unless it is a synchronous one. Every role sees
+// that there are standbys, but not which.
 func (s *Store) warnOfLoss(ctx context.Context, connection *pgx.Conn) {
 	var mode string
-	err := connection.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&mode)
-	if err == nil && mode == "off" {
+	var standbys, synchronous bool
+	err := connection.QueryRow(ctx, `SELECT current_setting('synchronous_commit'), EXISTS (SELECT FROM pg_stat_replication),
+		current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') <> 'local'`).
+		Scan(&mode, &standbys, &synchronous)
+	switch {
+	case err != nil:
+	case mode == "off":
 		s.log.Warn("the database has synchronous_commit=off: committed states are lost if it crashes")
+	case standbys && !synchronous:
+		s.log.Warn("the database has standbys, but none of them is synchronous: a failover loses the latest states")
 	}
 }
