@@ -19,7 +19,7 @@ import (
 // route or be added here.
 var parts = map[protoreflect.Name]bool{
 	"Source": true, "Target": true, "Options": true, "Secrets": true, "Result": true, "Warning": true, "Report": true,
-	"Font": true, "Failure": true, "Capability": true,
+	"Font": true, "Failure": true, "Capability": true, "KnownOption": true,
 }
 
 // marked is the only message in the queue Events that is not about a job.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/disk"
@@ -150,6 +151,11 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 	ready := func(ctx context.Context) error {
 		return errors.Join(publisher.Check(ctx), space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
+	converters := &fleet.Fleet{Single: !deps.ResumedAt.IsZero()}
+	listener, err := deps.Messages.NewConsumer(message.Announcements, converters.Handler(), message.ConsumerOptions{})
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	stopping, average := make(chan struct{}), &pace.Average{}
 	converter := conversion.New(conversion.Deps{
 		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
@@ -157,7 +163,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency(), disk.Free),
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
-		Formats: office.Formats(), Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
 	})
 	announcer := presence.Announcer{
 		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,
@@ -175,6 +181,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 			cleanup(directory),
 			{Name: "engine", Run: office.Run},
 			{Name: "publisher", Run: publisher.Run},
+			{Name: "announcements", Run: listener.Run},
 			{Name: "announcer", Run: announcer.Run},
 			{Name: "consumers", Run: consumers.run},
 			announceStop(stopping),

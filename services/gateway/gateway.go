@@ -15,6 +15,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/platform/config"
@@ -24,7 +25,6 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
 	"github.com/docmill/docmill/services/gateway/internal/live"
@@ -95,6 +95,8 @@ type Deps struct {
 	StatusTransport http.RoundTripper
 	// JobDeadline is how long after its submission a job is converted. It is that of the status service.
 	JobDeadline time.Duration
+	// SingleConverter means that there is only one converter, and never another one.
+	SingleConverter bool
 	// Seal encrypts passwords. If it is nil, there is no key, and secret options are not accepted.
 	Seal    *seal.Box
 	Log     *zap.Logger
@@ -117,8 +119,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	announced := &capabilities.Capabilities{}
-	listener, err := deps.Messages.NewConsumer(message.Announcements, announced.Handler(), message.ConsumerOptions{})
+	converters := &fleet.Fleet{Single: deps.SingleConverter}
+	listener, err := deps.Messages.NewConsumer(message.Announcements, converters.Handler(), message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -130,7 +132,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	waiting := backlog.New(publisher, config.queueLimits(deps.JobDeadline), announced.Rate, deps.Log, deps.Metrics)
+	waiting := backlog.New(publisher, config.queueLimits(deps.JobDeadline), converters.Rate, deps.Log, deps.Metrics)
 	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
@@ -140,7 +142,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			Withdrawals: withdrawals, Backlog: waiting,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
-		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Capabilities: announced, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
+		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Converters: converters, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
 	})
 	return service.Assembly{
 		Handler: engine,

@@ -45,8 +45,14 @@ type ConverterAnnounced struct {
 	Slots int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	// How long a conversion takes, in seconds: the moving average of the latest ones. 0 before the first.
 	ConversionSeconds float64 `protobuf:"fixed64,6,opt,name=conversion_seconds,json=conversionSeconds,proto3" json:"conversion_seconds,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The options that it knows. Converters that are older than this field omit it; they know those of the last release
+	// without it.
+	Options []*KnownOption `protobuf:"bytes,7,rep,name=options,proto3" json:"options,omitempty"`
+	// What it does with a command that it does not fully support. 1: it leaves the command to another converter. 0, which
+	// older converters send: it ignores options that it does not know, and fails jobs with formats that it does not know.
+	ContractVersion int32 `protobuf:"varint,8,opt,name=contract_version,json=contractVersion,proto3" json:"contract_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ConverterAnnounced) Reset() {
@@ -121,6 +127,75 @@ func (x *ConverterAnnounced) GetConversionSeconds() float64 {
 	return 0
 }
 
+func (x *ConverterAnnounced) GetOptions() []*KnownOption {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ConverterAnnounced) GetContractVersion() int32 {
+	if x != nil {
+		return x.ContractVersion
+	}
+	return 0
+}
+
+// KnownOption is an option of a conversion.
+type KnownOption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of its field in Options or Secrets.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The values that are known, as clients write them, if the option has a fixed set of them.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnownOption) Reset() {
+	*x = KnownOption{}
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnownOption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnownOption) ProtoMessage() {}
+
+func (x *KnownOption) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnownOption.ProtoReflect.Descriptor instead.
+func (*KnownOption) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_converter_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *KnownOption) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KnownOption) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // Capability lists what one format can be converted into.
 type Capability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -134,7 +209,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -146,7 +221,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[1]
+	mi := &file_docmill_conversion_v1_converter_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -159,7 +234,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_converter_proto_rawDescGZIP(), []int{1}
+	return file_docmill_conversion_v1_converter_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Capability) GetSourceFormat() string {
@@ -180,15 +255,20 @@ var File_docmill_conversion_v1_converter_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xab\x02\n" +
+	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\x94\x03\n" +
 	"\x12ConverterAnnounced\x12!\n" +
 	"\fconverter_id\x18\x01 \x01(\tR\vconverterId\x12%\n" +
 	"\x0esource_formats\x18\x02 \x03(\tR\rsourceFormats\x126\n" +
 	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x12E\n" +
 	"\fcapabilities\x18\x04 \x03(\v2!.docmill.conversion.v1.CapabilityR\fcapabilities\x12\x14\n" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12-\n" +
-	"\x12conversion_seconds\x18\x06 \x01(\x01R\x11conversionSeconds:\a\xa2\xbb\x18\x03\n" +
-	"\x01\x03\"X\n" +
+	"\x12conversion_seconds\x18\x06 \x01(\x01R\x11conversionSeconds\x12<\n" +
+	"\aoptions\x18\a \x03(\v2\".docmill.conversion.v1.KnownOptionR\aoptions\x12)\n" +
+	"\x10contract_version\x18\b \x01(\x05R\x0fcontractVersion:\a\xa2\xbb\x18\x03\n" +
+	"\x01\x03\"9\n" +
+	"\vKnownOption\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"X\n" +
 	"\n" +
 	"Capability\x12#\n" +
 	"\rsource_format\x18\x01 \x01(\tR\fsourceFormat\x12%\n" +
@@ -207,20 +287,22 @@ func file_docmill_conversion_v1_converter_proto_rawDescGZIP() []byte {
 	return file_docmill_conversion_v1_converter_proto_rawDescData
 }
 
-var file_docmill_conversion_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_docmill_conversion_v1_converter_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_docmill_conversion_v1_converter_proto_goTypes = []any{
 	(*ConverterAnnounced)(nil),  // 0: docmill.conversion.v1.ConverterAnnounced
-	(*Capability)(nil),          // 1: docmill.conversion.v1.Capability
-	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
+	(*KnownOption)(nil),         // 1: docmill.conversion.v1.KnownOption
+	(*Capability)(nil),          // 2: docmill.conversion.v1.Capability
+	(*durationpb.Duration)(nil), // 3: google.protobuf.Duration
 }
 var file_docmill_conversion_v1_converter_proto_depIdxs = []int32{
-	2, // 0: docmill.conversion.v1.ConverterAnnounced.valid_for:type_name -> google.protobuf.Duration
-	1, // 1: docmill.conversion.v1.ConverterAnnounced.capabilities:type_name -> docmill.conversion.v1.Capability
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: docmill.conversion.v1.ConverterAnnounced.valid_for:type_name -> google.protobuf.Duration
+	2, // 1: docmill.conversion.v1.ConverterAnnounced.capabilities:type_name -> docmill.conversion.v1.Capability
+	1, // 2: docmill.conversion.v1.ConverterAnnounced.options:type_name -> docmill.conversion.v1.KnownOption
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_converter_proto_init() }
@@ -234,7 +316,7 @@ func file_docmill_conversion_v1_converter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_converter_proto_rawDesc), len(file_docmill_conversion_v1_converter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -161,7 +161,7 @@ func (a *attempt) formats() (format.Format, format.Target, error) {
 	format, found := format.ByID(source)
 	target, offered := format.Target(wanted)
 	if !found || !offered {
-		return format, target, fmt.Errorf("%w the conversion of %q to %q", errUnsupported, source, wanted)
+		return format, target, fmt.Errorf("%w of %q to %q", errConversion, source, wanted)
 	}
 	return format, target, nil
 }

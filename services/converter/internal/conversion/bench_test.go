@@ -29,6 +29,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/message/messagetest"
@@ -80,6 +81,7 @@ type bench struct {
 	ready           func(ctx context.Context) error
 	transferTimeout time.Duration
 	formats         []format.Format
+	converters      fleet.Fleet
 	deliveryTimeout time.Duration
 	events          <-chan proto.Message
 	stopping        chan struct{}
@@ -210,7 +212,7 @@ func (b *bench) start(convert convertFunc) running {
 		Encrypter: pdf.NewEncrypter(tools, limits), Publisher: b.wrap(publisher), Workdir: b.workdir, Space: b.space, Ready: b.ready,
 		Share:           func() int64 { return b.share },
 		TransferTimeout: b.transferTimeout, DeliveryTimeout: b.deliveryTimeout, Publishable: publisher.Check, Stopping: b.stopping, ResumedAt: b.resumedAt,
-		Formats: b.formats, Fonts: library, PDF: tools,
+		Formats: b.formats, Converters: &b.converters, Fonts: library, PDF: tools,
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Pace: &b.pace, Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -62,8 +63,9 @@ type Deps struct {
 	TransferTimeout time.Duration
 	// DeliveryTimeout limits all work on a delivery. See [DeliveryTimeout].
 	DeliveryTimeout time.Duration
-	// Formats are those that the engine can read.
-	Formats []format.Format
+	// Formats are those that the engine can read, and Converters what all running converters support.
+	Formats    []format.Format
+	Converters *fleet.Fleet
 	// Fonts and PDF determine which fonts were used for those that a document refers to.
 	Fonts *fonts.Library
 	PDF   *pdf.Tools

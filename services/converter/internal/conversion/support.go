@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -20,6 +21,9 @@ import (
 // errUnsupported means that a command has something that this converter does not know, such as an option of a newer
 // release, or a format that its LibreOffice lacks. Another converter may know it.
 var errUnsupported = errors.New("this converter does not support")
+
+// errConversion is an errUnsupported that means the formats of a command, which converters announce.
+var errConversion = fmt.Errorf("%w the conversion", errUnsupported)
 
 // requireSupport returns an errUnsupported, which names the unsupported part, if this converter would ignore a part of the
 // command or cannot make its result.
@@ -32,7 +36,7 @@ func (a *attempt) requireSupport() error {
 		return err
 	}
 	if !slices.ContainsFunc(a.Formats, func(f format.Format) bool { return f.ID == source.ID }) {
-		return fmt.Errorf("%w the format %s: its LibreOffice has no filter for it", errUnsupported, source.ID)
+		return fmt.Errorf("%w of the format %s: its LibreOffice has no filter for it", errConversion, source.ID)
 	}
 	secrets, err := a.secrets()
 	if err != nil {
@@ -80,14 +84,47 @@ func each(field protoreflect.FieldDescriptor, value protoreflect.Value, f func(p
 }
 
 // pass publishes a command that this converter does not support again, for another converter, and does not count the
-// attempt. It fails the job only when there is no time left for another converter.
+// attempt. It fails the job only if no other converter can be expected to convert the document in time.
 func (a *attempt) pass(ctx context.Context, cause error) error {
 	next := proto.CloneOf(a.command)
 	next.Passes++
-	delay := message.DelayAfter(int(next.GetPasses()))
+	delay, hopeless := a.passing(cause, int(next.GetPasses()))
+	failure := problem.New(problem.FormatUnsupported, "No converter could convert the document as requested: %v.", cause)
+	if hopeless {
+		return a.fail(ctx, failure)
+	}
 	if deadline := a.deadline(); !deadline.IsZero() && time.Now().Add(delay).After(deadline) {
-		return a.failInTime(ctx, problem.New(problem.FormatUnsupported, "No converter could convert the document as requested: %v.", cause))
+		return a.failInTime(ctx, failure)
 	}
 	a.log.Warn("leaving a command to another converter", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.returned(ctx, next, delay)
+}
+
+const (
+	// quickPasses is how often a command is passed without a delay while another converter supports it. If that is one of
+	// five, it has the command after 8 passes with a probability of 83 %. More passes would keep the others busy while it is
+	// occupied.
+	quickPasses = 8
+	// maxPasses is how often a command is passed while no running converter supports it, which takes 6 minutes: a converter
+	// that does may be starting.
+	maxPasses = 3
+)
+
+// passing returns the delay with which a command is passed for that time. hopeless means that it must not be passed
+// again. If it is not known whether another converter supports it, it is passed until its deadline.
+func (a *attempt) passing(cause error, times int) (delay time.Duration, hopeless bool) {
+	supported := a.Converters.HasNewer()
+	if errors.Is(cause, errConversion) {
+		supported = a.Converters.Converts(a.command.GetSource().GetFormat(), a.command.GetTarget().GetFormat())
+	}
+	switch {
+	case a.Converters.Single:
+		return 0, true
+	case supported == fleet.Yes && times <= quickPasses:
+		return 0, false
+	case supported == fleet.Yes:
+		return message.DelayAfter(1), false
+	default:
+		return message.DelayAfter(times), supported == fleet.No && errors.Is(cause, errConversion) && times > maxPasses
+	}
 }

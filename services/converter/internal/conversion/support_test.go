@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/format"
@@ -97,4 +98,41 @@ func TestUnsupportedCommandFailsAtItsDeadline(t *testing.T) {
 			b.settled(consumer)
 		})
 	}
+}
+
+// announce announces another converter with these abilities.
+func (b *bench) announce(options []*conversionv1.KnownOption, can ...*conversionv1.Capability) {
+	handler := b.converters.Handler().(message.Each)
+	envelope, err := message.Encode(b.t.Context(), message.Message{Body: &conversionv1.ConverterAnnounced{
+		ConverterId: "another", ValidFor: durationpb.New(time.Minute), ContractVersion: 1, Capabilities: can, Options: options,
+	}}, "test")
+	require.NoError(b.t, err)
+	require.Equal(b.t, message.Ack, handler.Handle(b.t.Context(), &message.Delivery{Envelope: envelope}))
+}
+
+// TestCommandIsLeftToTheConverterThatSupportsIt has a converter that cannot read a document, and another one that can.
+func TestCommandIsLeftToTheConverterThatSupportsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.announce(nil, &conversionv1.Capability{SourceFormat: "vsd", TargetFormats: []string{"pdf"}})
+	b.submit([]byte("a document"), unsupported["missing filter"].change)
+	b.startOlder()
+	b.warned("leaving a command to another converter")
+	b.formats = slices.Collect(format.All())
+	b.start(copies)
+	started := expect[*conversionv1.ConversionStarted](b)
+	require.EqualValues(t, 1, started.GetAttempt())
+	expect[*conversionv1.ConversionSucceeded](b)
+}
+
+// TestUnsupportedCommandFailsWithoutOthers: there is nobody to wait for.
+func TestUnsupportedCommandFailsWithoutOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.converters.Single = true
+	b.submit([]byte("a document"), unsupported["missing filter"].change)
+	consumer := b.startOlder()
+	failed := expect[*conversionv1.ConversionFailed](b)
+	require.Equal(t, string(problem.FormatUnsupported), failed.GetFailure().GetCode())
+	b.settled(consumer)
 }

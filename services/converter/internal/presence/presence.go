@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -17,11 +18,8 @@ import (
 )
 
 const (
-	// interval is the time between announcements. For that long, a gateway that has just started may accept conversions
-	// that no converter supports.
-	interval = 20 * time.Second
 	// validFor covers two lost announcements.
-	validFor = 3*interval + interval/2
+	validFor = 3*fleet.Interval + fleet.Interval/2
 	// publishTimeout limits one announcement. The next one follows soon, and a drain must not wait for a broker that is
 	// down.
 	publishTimeout = 2 * time.Second
@@ -49,7 +47,7 @@ type Announcer struct {
 func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	announcement := a.announcement()
 	ready()
-	again := time.NewTicker(interval)
+	again := time.NewTicker(fleet.Interval)
 	defer again.Stop()
 	for {
 		announcement.ConversionSeconds = a.Pace.Duration().Seconds()
@@ -76,6 +74,7 @@ func (a Announcer) publish(ctx context.Context, announcement *conversionv1.Conve
 func (a Announcer) announcement() *conversionv1.ConverterAnnounced {
 	announcement := &conversionv1.ConverterAnnounced{
 		ConverterId: uuid.NewString(), ValidFor: durationpb.New(validFor), Slots: int32(a.Slots),
+		Options: fleet.Options(), ContractVersion: fleet.LeavesToOthers,
 	}
 	for _, f := range a.Formats {
 		capability := &conversionv1.Capability{SourceFormat: f.ID}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/option"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/presence"
@@ -40,6 +41,13 @@ func TestAnnouncementHasEveryPairOfFormats(t *testing.T) {
 	require.EqualValues(t, 3, sent.GetSlots())
 	require.InDelta(t, 1.5, sent.GetConversionSeconds(), 0)
 	require.Equal(t, []string{"pptx", "csv"}, sent.GetSourceFormats(), "for gateways from before capabilities")
+	require.EqualValues(t, 1, sent.GetContractVersion())
+	known := map[string][]string{}
+	for _, o := range sent.GetOptions() {
+		known[o.GetName()] = o.GetValues()
+	}
+	require.Len(t, known, len(option.All()))
+	require.Equal(t, []string{"portrait", "landscape"}, known["orientation"])
 	require.Len(t, sent.GetCapabilities(), 2)
 	for i, f := range announcer.Formats {
 		require.Equal(t, f.ID, sent.GetCapabilities()[i].GetSourceFormat())

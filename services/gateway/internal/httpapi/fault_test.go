@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -14,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/docmill/docmill/contract/fleet"
+	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
@@ -63,15 +67,45 @@ func TestNoDocumentIsReceivedForAQueueThatRejectsIt(t *testing.T) {
 // announce announces a converter with that pace.
 func (g *gateway) announce(t testing.TB, slots int32, seconds float64) {
 	t.Helper()
-	handler, ok := g.capabilities.Handler().(message.Each)
-	require.True(t, ok)
-	announcement := &conversionv1.ConverterAnnounced{
+	g.learn(t, &conversionv1.ConverterAnnounced{
 		ConverterId: "test", ValidFor: durationpb.New(time.Minute), Slots: slots, ConversionSeconds: seconds,
 		Capabilities: []*conversionv1.Capability{{SourceFormat: "pptx", TargetFormats: []string{"pdf"}}},
-	}
+	})
+}
+
+// learn delivers an announcement to the gateway.
+func (g *gateway) learn(t testing.TB, announcement *conversionv1.ConverterAnnounced) {
+	t.Helper()
+	handler, ok := g.converters.Handler().(message.Each)
+	require.True(t, ok)
 	envelope, err := message.Encode(t.Context(), message.Message{Body: announcement}, "test")
 	require.NoError(t, err)
 	require.Equal(t, message.Ack, handler.Handle(t.Context(), &message.Delivery{Envelope: envelope}))
+}
+
+// TestOnlyOptionsThatAConverterKnowsAreOffered has a converter that does not know all options and values of this release.
+func TestOnlyOptionsThatAConverterKnowsAreOffered(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.converters.Single = true
+	g.learn(t, &conversionv1.ConverterAnnounced{
+		ConverterId: "test", ValidFor: durationpb.New(time.Minute), ContractVersion: fleet.LeavesToOthers,
+		Capabilities: []*conversionv1.Capability{{SourceFormat: "pptx", TargetFormats: []string{"pdf"}}},
+		Options:      []*conversionv1.KnownOption{{Name: "pages"}, {Name: "pdf_a", Values: []string{"1b"}}},
+	})
+	var formats jobapi.Formats
+	require.NoError(t, json.Unmarshal(g.get(t, "/v1/formats", nil).body, &formats))
+	var names []string
+	for _, o := range formats.Options {
+		names = append(names, string(o.Name))
+	}
+	require.Equal(t, []string{"to", "tag", "pages", "pdf_a"}, names)
+	require.Equal(t, []string{"1b"}, formats.Options[3].Allowed)
+
+	content := sample(t, deck)
+	g.form(t, deck, bytes.NewReader(content), "pages", "1", "pdf_a", "1b").job(t, http.StatusAccepted)
+	refused := g.form(t, deck, bytes.NewReader(content), "pdf_a", "2b", "dpi", "90").problem(t, problem.OptionInvalid)
+	require.Len(t, refused.Errors, 2)
 }
 
 // TestQueueIsBoundedByTime: jobs that would wait for longer than the limit, here an hour, are not accepted.

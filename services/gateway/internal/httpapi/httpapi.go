@@ -12,13 +12,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/openapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
@@ -44,12 +44,12 @@ type Settings struct {
 
 // Deps are the dependencies of the API.
 type Deps struct {
-	Submitter    *submit.Submitter
-	Status       *statusclient.Client
-	Streams      *live.Streams
-	Sender       *download.Sender
-	Capabilities *capabilities.Capabilities
-	Backlog      *backlog.Backlog
+	Submitter  *submit.Submitter
+	Status     *statusclient.Client
+	Streams    *live.Streams
+	Sender     *download.Sender
+	Converters *fleet.Fleet
+	Backlog    *backlog.Backlog
 	// Reference is the API's description for people.
 	Reference reference.Page
 	// Page is the web page.
@@ -201,7 +201,7 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 // limits returns the limits of an upload that begins now.
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
-	limits.Formats = a.deps.Capabilities.Formats()
+	limits.Offer = a.deps.Converters.Offer()
 	limits.Admit = a.deps.Backlog.Check
 	limits.Gate = a.gate
 	return limits

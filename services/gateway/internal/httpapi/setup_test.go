@@ -33,6 +33,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
@@ -45,7 +46,6 @@ import (
 	"github.com/docmill/docmill/platform/tracing"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
 	"github.com/docmill/docmill/services/gateway/internal/live"
@@ -75,10 +75,10 @@ type gateway struct {
 	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
-	// capabilities are those of converters that a test announces.
-	capabilities capabilities.Capabilities
-	tap          *tap
-	server       *httptest.Server
+	// converters are those that a test announces.
+	converters fleet.Fleet
+	tap        *tap
+	server     *httptest.Server
 }
 
 // choices are the differences that a test needs.
@@ -138,14 +138,14 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	require.NoError(t, err)
 	engine := httpserver.NewEngine("test", c.log, g.registry)
 	limits := backlog.Limits{Commands: c.maxCommands, Wait: time.Hour}
-	waiting := backlog.New(g.publisher, limits, g.capabilities.Rate, c.log, g.registry)
+	waiting := backlog.New(g.publisher, limits, g.converters.Rate, c.log, g.registry)
 	g.run(t, waiting.Run)
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
-		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket), Stall: c.downloadStall}, Capabilities: &g.capabilities, Backlog: waiting, Metrics: g.registry,
+		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket), Stall: c.downloadStall}, Converters: &g.converters, Backlog: waiting, Metrics: g.registry,
 		Reference: reference.Page{HTML: []byte("<!doctype html>"), Policy: "default-src 'none'"}, Page: web,
 	})
 	g.server = httptest.NewServer(engine)

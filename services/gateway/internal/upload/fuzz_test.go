@@ -10,9 +10,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // FuzzReceive holds the parser to its promises whatever a client sends: an upload that is right, or a problem that is
@@ -31,7 +31,7 @@ func FuzzReceive(f *testing.F) {
 		if disposition != "" {
 			r.Header.Set("Content-Disposition", disposition)
 		}
-		limits := Limits{MaxSize: 64, Idle: time.Minute, Formats: capabilities.All()}
+		limits := Limits{MaxSize: 64, Idle: time.Minute, Offer: fleet.Everything()}
 		u, content, err := receive(r, limits)
 		if err != nil {
 			var p *problem.Error

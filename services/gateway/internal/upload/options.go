@@ -9,10 +9,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // Options are the options that a client has set for a job.
@@ -25,29 +25,11 @@ type Options struct {
 	// one kind of document.
 	Chosen *option.Chosen
 
-	formats []capabilities.Format // that are supported
+	formats []fleet.Format // that are supported
 }
 
 // maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
 const maxValue = 4 * 255
-
-// OfferedOptions returns the options that a submission may have. Secret options are included only if Secrets is set.
-func (l Limits) OfferedOptions() []option.Option {
-	return option.Offered(l.targets(), l.Secrets)
-}
-
-// targets returns the formats that documents can be converted to.
-func (l Limits) targets() []string {
-	var ids []string
-	for _, format := range l.Formats {
-		for target := range format.Targets() {
-			if !slices.Contains(ids, target.ID) {
-				ids = append(ids, target.ID)
-			}
-		}
-	}
-	return ids
-}
 
 // collector collects options and everything that is wrong with them, so that the client gets all errors together.
 type collector struct {
@@ -58,7 +40,9 @@ type collector struct {
 }
 
 func newCollector(limits Limits) *collector {
-	return &collector{offered: limits.OfferedOptions(), values: Options{To: "pdf", Chosen: option.New(), formats: limits.Formats}}
+	return &collector{
+		offered: limits.Offer.Options(limits.Secrets), values: Options{To: "pdf", Chosen: option.New(), formats: limits.Offer.Formats},
+	}
 }
 
 func (c *collector) addQuery(raw string) {
@@ -108,7 +92,7 @@ func (c *collector) set(name, value string) error {
 		return errors.New("unknown option; see GET /v1/formats")
 	case len(value) > maxValue:
 		return fmt.Errorf("is longer than %d bytes", maxValue)
-	case name == string(option.To) && !slices.Contains(offered.Allowed, value):
+	case offered.Kind == option.Choice && !slices.Contains(offered.Allowed, value):
 		return errors.New("must be one of: " + strings.Join(offered.Allowed, ", "))
 	case name == string(option.To):
 		c.values.To = value
@@ -157,7 +141,7 @@ func (c *collector) finish() (Options, error) {
 
 // Suit returns nil if a document of the format can be converted with these options, or the reason why not.
 func (o Options) Suit(found format.Format) error {
-	i := slices.IndexFunc(o.formats, func(f capabilities.Format) bool { return f.ID == found.ID })
+	i := slices.IndexFunc(o.formats, func(f fleet.Format) bool { return f.ID == found.ID })
 	if i < 0 {
 		return problem.New(problem.FormatUnsupported, "The running converters do not support documents of the format %s.", found.ID)
 	}

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 // UnknownSize is the size of a document whose length is not known in advance, such as any in a form.
@@ -30,8 +30,8 @@ type Limits struct {
 	MinRate int64
 	// Secrets reports whether secret options are accepted, because there is a key to seal them with.
 	Secrets bool
-	// Formats are the supported formats.
-	Formats []capabilities.Format
+	// Offer is what the converters support.
+	Offer fleet.Offer
 	// Admit returns a problem if no document should be received now; nil means that there is no such condition.
 	Admit func(ctx context.Context) error
 	// Gate limits concurrent uploads; nil means no limit.

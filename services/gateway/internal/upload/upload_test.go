@@ -14,9 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
-	"github.com/docmill/docmill/services/gateway/internal/capabilities"
 )
 
 const boundary = "xxBOUNDARYxx"
@@ -46,7 +46,7 @@ func rawRequest(disposition, query, content string) *http.Request {
 	return r
 }
 
-var small = Limits{MaxSize: 100, Idle: time.Minute, Formats: capabilities.All()}
+var small = Limits{MaxSize: 100, Idle: time.Minute, Offer: fleet.Everything()}
 
 // receive reads the whole upload.
 func receive(r *http.Request, limits Limits) (*Upload, string, error) {
@@ -246,7 +246,7 @@ func TestRefusedForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Formats: capabilities.All()})
+			_, _, err := receive(test.request, Limits{MaxSize: 1 << 20, Idle: time.Minute, Offer: fleet.Everything()})
 			p := requireProblem(t, err, test.code)
 			require.NotErrorIs(t, err, io.EOF)
 			require.Equal(t, test.fields, names(p))

@@ -1,0 +1,167 @@
+// Package fleet keeps track of the running converters: what they can do, and how fast. They announce it, because it depends
+// on their release and on the LibreOffice that is installed with them.
+package fleet
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/docmill/docmill/contract/message"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+)
+
+const (
+	// Interval is the time between two announcements of a converter.
+	Interval = 20 * time.Second
+	// settleTime is how long after the first announcement those of the other converters may still be missing.
+	settleTime = Interval + Interval/4
+	// maxValidity is the longest time for which an announcement is valid.
+	maxValidity = 5 * time.Minute
+)
+
+// LeavesToOthers is the contract version of converters that leave a command to others if they do not support all of it.
+// Those of version 0 ignore options that they do not know, and fail jobs for good if they do not know the formats.
+const LeavesToOthers = 1
+
+// Fleet is what the running converters have announced. Its zero value has received nothing yet. It is safe for concurrent
+// use.
+type Fleet struct {
+	// Single means that there is only one converter. Otherwise it takes a while until all of them have announced themselves.
+	Single bool
+
+	mu         sync.Mutex
+	converters map[string]converter
+	// settled is when all of them have announced themselves.
+	settled time.Time
+	// offer is what they offer together until recheck; nil after a change. It is cached because every upload needs it:
+	// computing it for each upload halved the rate of submissions.
+	offer   *Offer
+	recheck time.Time
+}
+
+// converter is what one converter has announced.
+type converter struct {
+	// targets are the identifiers of targets, by that of the source format.
+	targets map[string][]string
+	// options are the values of those options that have a fixed set of them, and nil for others, by name.
+	options map[string][]string
+	// leaves means that it leaves commands that it does not support to others.
+	leaves bool
+	// slots is how many conversions it makes at once, and seconds how long each takes; 0 if that is not known.
+	slots   int32
+	seconds float64
+	until   time.Time
+}
+
+// Handler returns the handler for the queue message.Announcements.
+func (f *Fleet) Handler() message.Handler {
+	return message.Each{Concurrency: 1, Handle: f.handle}
+}
+
+func (f *Fleet) handle(_ context.Context, d *message.Delivery) message.Outcome {
+	body, err := d.Message()
+	announcement, ok := body.(*conversionv1.ConverterAnnounced)
+	if err != nil || !ok {
+		return message.DeadLetter // from a newer Docmill; a dead announcement is dropped
+	}
+	f.learn(announcement, time.Now())
+	return message.Ack
+}
+
+func (f *Fleet) learn(announcement *conversionv1.ConverterAnnounced, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(now)
+	if len(f.converters) == 0 {
+		f.converters, f.settled = map[string]converter{}, now
+		if !f.Single {
+			f.settled = now.Add(settleTime)
+		}
+	}
+	f.converters[announcement.GetConverterId()] = converter{
+		targets: targetsOf(announcement), options: optionsOf(announcement),
+		leaves: announcement.GetContractVersion() >= LeavesToOthers,
+		slots:  announcement.GetSlots(), seconds: announcement.GetConversionSeconds(),
+		until: now.Add(min(announcement.GetValidFor().AsDuration(), maxValidity)),
+	}
+	f.offer = nil
+}
+
+// forget removes the converters whose announcements have expired.
+func (f *Fleet) forget(now time.Time) {
+	for id, converter := range f.converters {
+		if converter.until.Before(now) {
+			delete(f.converters, id)
+			f.offer = nil
+		}
+	}
+}
+
+// complete reports whether all running converters have announced themselves.
+func (f *Fleet) complete(now time.Time) bool { return len(f.converters) > 0 && !now.Before(f.settled) }
+
+// Answer is the answer to a question about the running converters.
+type Answer int
+
+// The answers.
+const (
+	// Unknown means that not all converters have announced themselves yet.
+	Unknown Answer = iota
+	Yes
+	No
+)
+
+// Converts reports whether a running converter converts documents of the source format to the target.
+func (f *Fleet) Converts(source, target string) Answer {
+	return f.any(time.Now(), func(c converter) bool { return slices.Contains(c.targets[source], target) })
+}
+
+// HasNewer reports whether a running converter knows options, or values of options, that this release does not have.
+func (f *Fleet) HasNewer() Answer {
+	own := ownOptions()
+	return f.any(time.Now(), func(c converter) bool { return exceeds(c.options, own) })
+}
+
+func (f *Fleet) any(now time.Time, is func(converter) bool) Answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(now)
+	for _, converter := range f.converters {
+		if is(converter) {
+			return Yes
+		}
+	}
+	if !f.complete(now) {
+		return Unknown
+	}
+	return No
+}
+
+// Rate returns how many conversions per second all running converters make together, according to their announcements. It
+// is 0 if that is not known. A converter that has not converted anything yet counts as being as fast as the others.
+func (f *Fleet) Rate() float64 { return f.rateAt(time.Now()) }
+
+func (f *Fleet) rateAt(now time.Time) float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(now)
+	var rate float64
+	var measured, waiting int32 // slots
+	for _, converter := range f.converters {
+		switch {
+		case converter.slots <= 0:
+			return 0
+		case converter.seconds > 0:
+			rate += float64(converter.slots) / converter.seconds
+			measured += converter.slots
+		default:
+			waiting += converter.slots
+		}
+	}
+	if measured == 0 {
+		return 0
+	}
+	return rate * float64(measured+waiting) / float64(measured)
+}
