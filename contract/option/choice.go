@@ -72,10 +72,11 @@ func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed 
 		return protoreflect.ValueOfBool(value == "true"), nil
 	case Integer:
 		n, err := strconv.ParseInt(value, 10, 32)
-		if err != nil || int(n) < o.Minimum || int(n) > o.Maximum {
+		parsed = protoreflect.ValueOfInt32(int32(n))
+		if err != nil || !o.accepts(parsed) {
 			return parsed, fmt.Errorf("must be a whole number from %d to %d", o.Minimum, o.Maximum)
 		}
-		return protoreflect.ValueOfInt32(int32(n)), nil
+		return parsed, nil
 	case Choice:
 		i := slices.Index(o.Allowed, value)
 		if i < 0 {
@@ -84,6 +85,30 @@ func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed 
 		return protoreflect.ValueOfEnum(field.Enum().Values().Get(i + 1).Number()), nil
 	default:
 		return protoreflect.ValueOfString(value), o.validateText(value)
+	}
+}
+
+// Unsupported returns the first option in a message, Options or Secrets, whose value this release does not accept, such as a
+// number beyond its limits, or a page range in a newer notation. It does not look at enums. It is empty if there is none.
+func Unsupported(options protoreflect.Message) Name {
+	for _, o := range all() {
+		field := options.Descriptor().Fields().ByName(protoreflect.Name(o.Name))
+		if field != nil && options.Has(field) && !o.accepts(options.Get(field)) {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+// accepts reports whether a value in the type of its field is valid.
+func (o Option) accepts(value protoreflect.Value) bool {
+	switch o.Kind {
+	case Boolean, Choice:
+		return true
+	case Integer:
+		return value.Int() >= int64(o.Minimum) && value.Int() <= int64(o.Maximum)
+	default:
+		return o.validateText(value.String()) == nil
 	}
 }
 

@@ -173,3 +173,19 @@ func TestCombinations(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsupported: a newer release may accept values that this one does not.
+func TestUnsupported(t *testing.T) {
+	t.Parallel()
+	unsupported := func(m proto.Message) string { return string(option.Unsupported(m.ProtoReflect())) }
+	require.Empty(t, unsupported(&conversionv1.Options{}))
+	require.Empty(t, unsupported(&conversionv1.Options{
+		Pages: new("1-3,5"), Locale: new("pt-BR"), Dpi: new(int32(600)), Tagged: new(false), PdfA: conversionv1.PdfA_PDF_A_2B,
+	}))
+	require.Empty(t, unsupported(&conversionv1.Secrets{Password: new("hunter2")}))
+	require.Equal(t, "dpi", unsupported(&conversionv1.Options{Pages: new("1"), Dpi: new(int32(601))}))
+	require.Equal(t, "dpi", unsupported(&conversionv1.Options{Dpi: new(int32(0))}))
+	require.Equal(t, "pages", unsupported(&conversionv1.Options{Pages: new("odd")}))
+	require.Equal(t, "watermark", unsupported(&conversionv1.Options{Watermark: new(strings.Repeat("x", 129))}))
+	require.Equal(t, "user_password", unsupported(&conversionv1.Secrets{UserPassword: new(strings.Repeat("x", 128))}))
+}

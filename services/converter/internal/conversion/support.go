@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/option"
 	"github.com/docmill/docmill/contract/problem"
 )
 
@@ -31,6 +32,9 @@ func (a *attempt) requireSupport() error {
 	if found := unknown(a.command.ProtoReflect(), ""); found != "" {
 		return fmt.Errorf("%w %s", errUnsupported, found)
 	}
+	if name := option.Unsupported(a.command.GetTarget().GetOptions().ProtoReflect()); name != "" {
+		return fmt.Errorf("%w the value of the option %s", errUnsupported, name)
+	}
 	source, _, err := a.formats()
 	if err != nil {
 		return err
@@ -44,6 +48,9 @@ func (a *attempt) requireSupport() error {
 	}
 	if found := unknown(secrets.ProtoReflect(), "secrets."); found != "" {
 		return fmt.Errorf("%w %s", errUnsupported, found)
+	}
+	if name := option.Unsupported(secrets.ProtoReflect()); name != "" {
+		return fmt.Errorf("%w the value of the option %s", errUnsupported, name)
 	}
 	return nil
 }

@@ -40,6 +40,12 @@ var unsupported = map[string]struct {
 	"value of an option": {func(c *conversionv1.ConvertRequested) {
 		c.Target.Options = &conversionv1.Options{PdfA: 99}
 	}, "the value 99 of the field target.options.pdf_a"},
+	"number beyond its limits": {func(c *conversionv1.ConvertRequested) {
+		c.Target.Options = &conversionv1.Options{ImageQuality: new(int32(101))}
+	}, "the value of the option image_quality"},
+	"text in a newer notation": {func(c *conversionv1.ConvertRequested) {
+		c.Target.Options = &conversionv1.Options{Pages: new("odd")}
+	}, "the value of the option pages"},
 	"source format":  {func(c *conversionv1.ConvertRequested) { c.Source.Format = "holo" }, `"holo" to "pdf"`},
 	"target format":  {func(c *conversionv1.ConvertRequested) { c.Target.Format = "holo" }, `"pptx" to "holo"`},
 	"missing filter": {func(c *conversionv1.ConvertRequested) { c.Source.Format = "vsd" }, "the format vsd"},
