@@ -9,7 +9,7 @@
 #   PORT      public port (default 8080)
 #   BASE_URL  the URL of a running Docmill for demo to use
 #   PACKAGES  the packages that test covers (default all)
-#   RUN       the tests that test runs, as a regular expression (default all)
+#   RUN       the tests that test runs, or the bugs of chaos-planted, as a regular expression (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
 #   SEED      the order of the faults of chaos, or several: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
@@ -45,7 +45,7 @@ OASDIFF       := $(CACHE)/v1.31.0/oasdiff
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: $(STACK)-up ## Start Docmill in the background and print its URL
@@ -88,6 +88,10 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 .PHONY: chaos
 chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong
 	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)')
+
+.PHONY: chaos-planted
+chaos-planted: devstack ## Plant known bugs, one after another, and check that faults reveal each (RUN selects some)
+	@go test -tags=planted -count=1 -timeout=2h -v -run='^TestPlanted$$/$(RUN)' ./devstack/chaos
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

@@ -1,0 +1,123 @@
+//go:build planted
+
+package chaos_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/devstack/chaos"
+	"github.com/docmill/docmill/devstack/install"
+	"github.com/docmill/docmill/devstack/system"
+)
+
+// defect is what the harness must detect: a patch of Docmill. Its description has the fields Faults and Verdict, or Test if
+// only the tests of a package can detect it.
+type defect struct {
+	path   string
+	fields map[string]string
+	files  []string
+}
+
+// TestPlanted is run by `make chaos-planted`. It takes 3 minutes for each bug.
+func TestPlanted(t *testing.T) {
+	_, err := install.Ensure(t.Context(), zap.NewNop(), install.Services()...)
+	require.NoError(t, err)
+	patches, err := filepath.Glob("testdata/planted/*.patch")
+	require.NoError(t, err)
+	require.NotEmpty(t, patches)
+	for _, path := range patches {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".patch"), func(t *testing.T) {
+			planted := read(t, path)
+			t.Setenv("GOFLAGS", "-overlay="+planted.overlay(t))
+			if test := planted.fields["Test"]; test != "" {
+				planted.failsTest(t, test)
+			} else {
+				planted.violates(t, planted.fields["Faults"], planted.fields["Verdict"])
+			}
+		})
+	}
+}
+
+// read reads a patch.
+func read(t *testing.T, path string) defect {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	d := defect{fields: make(map[string]string)}
+	d.path, err = filepath.Abs(path)
+	require.NoError(t, err)
+	for lines := bufio.NewScanner(bytes.NewReader(content)); lines.Scan(); {
+		line := lines.Text()
+		if file, found := strings.CutPrefix(line, "+++ b/"); found {
+			d.files = append(d.files, file)
+		} else if name, value, found := strings.Cut(line, ": "); found && len(d.files) == 0 {
+			d.fields[name] = value
+		}
+	}
+	return d
+}
+
+// overlay returns the path of a file that makes the go command build the project with the bug.
+func (d defect) overlay(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(project)
+	require.NoError(t, err)
+	dir, replace := t.TempDir(), make(map[string]string)
+	for _, file := range d.files {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		patched := filepath.Join(dir, file)
+		require.NoError(t, os.MkdirAll(filepath.Dir(patched), 0o700))
+		require.NoError(t, os.WriteFile(patched, content, 0o600))
+		replace[filepath.Join(root, file)] = patched
+	}
+	apply := exec.CommandContext(t.Context(), "git", "apply", d.path)
+	apply.Dir = dir
+	output, err := apply.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	path := filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(path, overlay, 0o600))
+	return path
+}
+
+// failsTest checks that a test of a package fails.
+func (d defect) failsTest(t *testing.T, pkg string) {
+	t.Helper()
+	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", pkg)
+	test.Dir = project
+	output, err := test.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(output), "--- FAIL")
+}
+
+// violates checks that Docmill violates its promises under faults.
+func (d defect) violates(t *testing.T, faults, verdict string) {
+	t.Helper()
+	dir, err := chaos.MakeDir()
+	require.NoError(t, err)
+	binaries := filepath.Join(dir, "bin")
+	require.NoError(t, system.Build(t.Context(), project, binaries, system.Services()...))
+	report, err := chaos.Run(t.Context(), chaos.Options{
+		Seed: 1, Duration: time.Minute, Settle: 2 * time.Minute, Faults: regexp.MustCompile(faults), Project: project, Binaries: binaries, Dir: dir, Output: t.Output(),
+	})
+	if report != nil {
+		report.Print(t.Output())
+	}
+	require.ErrorIs(t, err, chaos.ErrViolated)
+	require.True(t, report.Violated(verdict), "no %s", verdict)
+	require.NoError(t, os.RemoveAll(dir)) // the logs remain if the bug is not detected
+}
