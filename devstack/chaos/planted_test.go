@@ -94,10 +94,10 @@ func (d defect) overlay(t *testing.T) string {
 	return path
 }
 
-// failsTest checks that a test of a package fails.
-func (d defect) failsTest(t *testing.T, pkg string) {
+// failsTest checks that a test fails. arguments are those of go test.
+func (d defect) failsTest(t *testing.T, arguments string) {
 	t.Helper()
-	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", pkg)
+	test := exec.CommandContext(t.Context(), "go", append([]string{"test", "-count=1"}, strings.Fields(arguments)...)...)
 	test.Dir = project
 	output, err := test.CombinedOutput()
 	require.Error(t, err)
