@@ -117,7 +117,10 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	})
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
-	return one.StartAnywhere(ctx)
+	if err := one.StartAnywhere(ctx); err != nil {
+		return err
+	}
+	return d.allReady(ctx)
 }
 
 // addReplicas creates and starts the replicas: those of the status service first, whose addresses the gateways need.
