@@ -13,6 +13,7 @@
 #   COUNT     the number of conversions of soak, or of kills of crash
 #   SEED      the order of the faults of chaos, or several: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
+#   OLD       the commit of an earlier release, for chaos (default: the last release)
 #   MINUTES   how long chaos injects faults (default 0: until each was injected once)
 
 SHELL         := bash
@@ -29,6 +30,7 @@ COUNT    ?= 5000
 SEED     ?=
 MINUTES  ?= 0
 FAULTS   ?=
+OLD      ?=
 DEVSTACK := bin/devstack
 
 # devstack/toolchain.sh puts Go here if the installed one is too old.
@@ -87,7 +89,7 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 
 .PHONY: chaos
 chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong
-	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)')
+	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)') $(if $(OLD),--old-commit=$(OLD))
 
 .PHONY: chaos-planted
 chaos-planted: devstack ## Plant known bugs, one after another, and check that faults reveal each (RUN selects some)

@@ -19,9 +19,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/devstack/system"
 )
 
-// Options are the parameters of [Run]. Faults, Single and Log may be zero.
+// Options are the parameters of [Run]. Faults, Single, Earlier and Log may be zero.
 type Options struct {
 	// Seed selects the order of the faults.
 	Seed uint64
@@ -37,6 +39,8 @@ type Options struct {
 	Single bool
 	// Project is the directory of the project, and Binaries that of its programs.
 	Project, Binaries string
+	// Earlier is the programs of an earlier release, for the fault with an old converter, which is not possible without them.
+	Earlier system.Release
 	// Dir receives the logs of the services. It must exist.
 	Dir string
 	// Output receives the progress.

@@ -16,8 +16,7 @@ import (
 func converterFaults() []fault {
 	return []fault{
 		// It would fail faster than the others work, and so get nearly all jobs.
-		// If it were restarted meanwhile, it would exit, because LibreOffice does not start on a full disk.
-		{name: "converter with a full disk", hold: 6 * time.Second, retries: 5, alone: true, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		{name: "converter with a full disk", hold: 6 * time.Second, retries: 5, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return fullDisk(d, pick(random, d.converters).work)
 		}},
 		{name: "converter with a wrong bucket", hold: 6 * time.Second, inject: misconfigured("DOCMILL_STORE_SOURCES_BUCKET=no-such-bucket")},

@@ -41,6 +41,9 @@ type deployment struct {
 	space                          servers.Space
 	gateways, converters, statuses []*replica
 	dir                            string
+	// binaries is the directory of the programs, and earlier those of an earlier release.
+	binaries string
+	earlier  system.Release
 	// disks means that the directories for the work of converters, and database, which has the table of the jobs, are on
 	// small file systems of their own.
 	disks    bool
@@ -69,7 +72,7 @@ type replica struct {
 
 // deploy starts everything.
 func deploy(ctx context.Context, options Options) (_ *deployment, err error) {
-	d := &deployment{dir: options.Dir, stopping: make(chan struct{})}
+	d := &deployment{dir: options.Dir, binaries: options.Binaries, earlier: options.Earlier, stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.stop(context.WithoutCancel(ctx)))
@@ -117,10 +120,7 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	})
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
-	if err := one.StartAnywhere(ctx); err != nil {
-		return err
-	}
-	return d.allReady(ctx)
+	return one.StartAnywhere(ctx)
 }
 
 // addReplicas creates and starts the replicas: those of the status service first, whose addresses the gateways need.

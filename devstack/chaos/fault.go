@@ -20,8 +20,6 @@ type fault struct {
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
 	// retries is how many attempts may fail without the fault of their documents, if it is the only fault; 0 for any number.
 	retries int
-	// alone means that no other fault is injected at the same time.
-	alone bool
 	// gentle means that the fault disturbs no connection of a client.
 	gentle bool
 }
@@ -45,13 +43,14 @@ func faults() []fault {
 	all = append(all, serverFaults("MinIO", func(d *deployment, _ *rand.Rand) *daemon.Daemon { return d.servers.MinIO.Daemon })...)
 	all = append(all, networkFaults()...)
 	all = append(all, converterFaults()...)
+	all = append(all, releaseFaults()...)
 	return append(all, stateFaults()...)
 }
 
 // singleFaults are the faults of the single-process edition.
 func singleFaults() []fault {
 	return append(serviceFaults(system.Embedded), fault{
-		name: "full disk", hold: 5 * time.Second, alone: true, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+		name: "full disk", hold: 5 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return fullDisk(d, d.gateways[0].data)
 		},
 	})

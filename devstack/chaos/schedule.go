@@ -21,7 +21,7 @@ func round(random *rand.Rand, of []fault) []step {
 	var steps []step
 	for _, i := range random.Perm(len(of)) {
 		last := len(steps) - 1
-		if last >= 0 && len(steps[last]) == 1 && !steps[last][0].alone && !of[i].alone && random.Float64() < overlap {
+		if last >= 0 && len(steps[last]) == 1 && random.Float64() < overlap {
 			steps[last] = append(steps[last], of[i])
 		} else {
 			steps = append(steps, step{of[i]})

@@ -15,12 +15,15 @@ import (
 
 	"github.com/docmill/docmill/devstack/chaos"
 	"github.com/docmill/docmill/devstack/install"
+	"github.com/docmill/docmill/devstack/release"
+	"github.com/docmill/docmill/devstack/system"
 )
 
 type chaosCommand struct {
 	Seed     []uint64      `placeholder:"SEED,..." help:"Seeds that select the order of the faults. There is a run for each. Default: a random one."`
 	Binaries string        `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
 	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
+	Old      string        `name:"old-commit" placeholder:"COMMIT" help:"Commit of an earlier release, of which a converter runs beside new gateways."`
 	Settle   time.Duration `default:"8m" help:"How long accepted jobs may take to end after the last fault."`
 	Minutes  int           `default:"0" help:"How long faults are injected in each run; 0 means until each was injected once."`
 }
@@ -39,6 +42,12 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 	options := chaos.Options{
 		Settle: c.Settle, Duration: time.Duration(c.Minutes) * time.Minute, Project: project, Binaries: cmp.Or(c.Binaries, filepath.Join(project, "bin")),
 		Output: os.Stdout, Log: log,
+	}
+	if options.Earlier, err = release.Build(ctx, project, cmp.Or(c.Old, release.Baseline), system.Services()...); err != nil {
+		if c.Old != "" || !errors.Is(err, release.ErrNoHistory) {
+			return err
+		}
+		log.Warn("there will be no old converter", zap.Error(err))
 	}
 	if c.Faults != "" {
 		if options.Faults, err = regexp.Compile(c.Faults); err != nil {
