@@ -3,6 +3,9 @@ package acceptance_test
 import (
 	"errors"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +76,8 @@ func TestUpgrade(t *testing.T) {
 	}
 	f.await(waiting, "a retry of the earlier release", func(now jobapi.Job) bool { return now.Status.Terminal() })
 
+	f.redrive(this)
+
 	// Back.
 	f.replace(f.converters[1], earlier)
 	f.works(append(ordinary(), sealed)...)
@@ -107,6 +112,16 @@ func (f *fleet) upgradeConverters(to system.Release) {
 	f.running(long)
 	require.NoError(f.t, f.converters[1].Kill())
 	f.restart(f.converters[1], to)
+}
+
+// redrive removes the marks that the earlier status services have dead-lettered.
+func (f *fleet) redrive(with system.Release) {
+	f.t.Helper()
+	command := exec.CommandContext(f.t.Context(), filepath.Join(with.Binaries, "docmill-status"), "redrive")
+	command.Env = append(os.Environ(), f.bench.BrokerEnv()...)
+	output, err := command.CombinedOutput()
+	require.NoError(f.t, err, "%s", output)
+	require.Eventually(f.t, func() bool { return f.queues()[deadEvents] == 0 }, patience, time.Second)
 }
 
 // running submits a document for each converter, and waits until all of them are being converted.
