@@ -92,7 +92,7 @@ type Runner interface {
 	// Run works until drain is closed, finishes its work in progress and returns nil. It calls ready once. When ctx is
 	// canceled it returns within [AbandonGrace]; whatever is unfinished is delivered again. Run is called once.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
-	// Check returns nil while the component can do its work, for readiness.
+	// Check returns nil while the component can do its work, for readiness. A consumer cannot while it takes no deliveries.
 	Check(ctx context.Context) error
 }
 
@@ -149,7 +149,8 @@ type ConsumerOptions struct {
 	RetryFor time.Duration
 	// Ready reports whether the handler could do its work now, for example whether its database answers. The consumer
 	// takes no deliveries before Ready returns nil, because every delivery that is taken and returned counts against
-	// the queue's delivery limit. It must obey ctx. Nil means always.
+	// the queue's delivery limit. Later it is asked after a handler has returned Requeue or Suspend. It must obey ctx. Nil means
+	// always.
 	Ready func(ctx context.Context) error
 }
 
@@ -203,12 +204,15 @@ const (
 	// DeadLetter abandons the delivery. A command goes to DeadCommands, an event to DeadEvents; an announcement or
 	// progress is dropped.
 	DeadLetter
+	// Suspend is Ack, and the consumer takes no further deliveries until ConsumerOptions.Ready returns nil. It is for a handler
+	// that cannot work at present, and has published the command again. Deliveries that were taken before are still handled.
+	Suspend
 )
 
 // String returns the outcome's name in logs and metrics.
 func (o Outcome) String() string {
 	switch o {
-	case Ack:
+	case Ack, Suspend:
 		return "acked"
 	case DeadLetter:
 		return "dead_lettered"

@@ -198,13 +198,13 @@ func testFullWorkDisk(t *testing.T, on edition) {
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler)
 	accepted = append(accepted, b.submit(t, threePages))
-	waits := func() bool { return logged(t, b, "waiting until this converter can work") }
-	require.Eventually(t, waits, time.Minute, 50*time.Millisecond)
+	leaves := func() bool { return logged(t, b, "this converter cannot work; leaving the command to others") }
+	require.Eventually(t, leaves, time.Minute, 50*time.Millisecond)
 	require.NoError(t, os.Remove(filler))
 	for _, job := range accepted {
 		require.Equal(t, 3, b.succeed(t, job).Result.Pages)
 	}
-	t.Logf("postponed a conversion: %t", logged(t, b, "this converter cannot work; postponing the conversion"))
+	t.Logf("postponed a conversion: %t", logged(t, b, "postponing the conversion"))
 }
 
 // smallDisk mounts a small file system, for which it needs to be root on a machine that lets it.

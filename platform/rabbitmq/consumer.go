@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -31,6 +33,8 @@ type consumer struct {
 	work       work
 	handler    handling.Caller
 	supervisor *supervisor
+	// suspended means that no deliveries are taken on the present session.
+	suspended atomic.Bool
 }
 
 func newConsumer(b *Broker, queue message.Queue, from source, work work, options message.ConsumerOptions) *consumer {
@@ -90,6 +94,9 @@ func (c *consumer) Check(context.Context) error {
 	if err := c.supervisor.now().err(); err != nil && !errors.Is(err, message.ErrBlocked) {
 		return err
 	}
+	if c.suspended.Load() {
+		return fmt.Errorf("%w: suspended until its handler is ready", message.ErrNotConnected)
+	}
 	return nil
 }
 
@@ -104,14 +111,10 @@ func (c *consumer) subscribe(s *session, drain <-chan struct{}, run context.Cont
 	if err != nil {
 		return nil, err
 	}
-	const autoAck, exclusive, noLocal, noWait = false, false, false, false
-	deliveries, err := s.channel.Consume(queue, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
-	if err != nil {
-		return nil, fmt.Errorf("consume %s: %w", queue, err)
+	sub := &subscription{
+		session: s, queue: c.queue, name: queue, drain: drain, run: run, handler: c.handler, suspended: &c.suspended,
 	}
-	return &subscription{
-		session: s, queue: c.queue, deliveries: deliveries, drain: drain, run: run, handler: c.handler,
-	}, nil
+	return sub, sub.consume()
 }
 
 // open returns the queue to consume. For an exchange it is declared now, and removed with the connection.
@@ -134,11 +137,60 @@ func (s source) open(on *session) (string, error) {
 type subscription struct {
 	session    *session
 	queue      message.Queue
+	name       string // the broker's for the queue
 	deliveries <-chan amqp.Delivery
 	drain      <-chan struct{}
 	// run is the context of the consumer's Run.
 	run     context.Context //nolint:containedctx // the consumer is this lifetime
 	handler handling.Caller
+
+	flow sync.Mutex // held while the flow of deliveries begins or ends
+	// suspended is the consumer's. It changes under flow.
+	suspended *atomic.Bool
+}
+
+// consume starts the flow of deliveries.
+func (s *subscription) consume() (err error) {
+	s.flow.Lock()
+	defer s.flow.Unlock()
+	const autoAck, exclusive, noLocal, noWait = false, false, false, false
+	s.deliveries, err = s.session.channel.Consume(s.name, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", s.name, err)
+	}
+	s.suspended.Store(false)
+	return nil
+}
+
+// suspend ends the flow of deliveries. Those that were sent before still arrive; then their channel is closed, as it is when
+// the session is lost.
+func (s *subscription) suspend() {
+	s.flow.Lock()
+	defer s.flow.Unlock()
+	if s.suspended.Load() {
+		return
+	}
+	s.suspended.Store(true)
+	if err := s.session.channel.Cancel(consumerTag, false); err != nil {
+		s.handler.Log.Debug("cannot suspend the consumer: the session is lost", zap.Error(err))
+	}
+}
+
+// resume waits until the handler can work, and then starts the flow again. It also returns nil when the consumer stops.
+func (s *subscription) resume(ctx context.Context) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.drain:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	if s.handler.AwaitReady(waiting) != nil { // the consumer stops, or the session is lost
+		return nil
+	}
+	return s.consume()
 }
 
 // context returns what handlers work under: it ends with ErrConnectionLost as its cause when the session is lost, and
@@ -178,7 +230,7 @@ func (s *subscription) unsubscribe(rest <-chan amqp.Delivery) {
 func (s *subscription) settle(d delivery, outcome message.Outcome) {
 	var err error
 	switch channel := s.session.channel; outcome {
-	case message.Ack:
+	case message.Ack, message.Suspend:
 		err = channel.Ack(d.tag, false)
 	case message.DeadLetter:
 		err = channel.Reject(d.tag, false)

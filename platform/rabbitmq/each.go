@@ -32,6 +32,12 @@ func (e each) serve(sub *subscription) error {
 		case <-sub.drain:
 		case <-sub.run.Done():
 		case d, open := <-sub.deliveries:
+			if !open && sub.session.ctx.Err() == nil && sub.suspended.Load() {
+				if err := sub.resume(ctx); err != nil {
+					sub.session.lose(err)
+				}
+				continue
+			}
 			if !open {
 				err := sub.session.lost() // ends ctx
 				handlers.Wait()
@@ -48,10 +54,14 @@ func (e each) one(ctx context.Context, sub *subscription, d delivery) {
 	inHand.Inc()
 	defer inHand.Dec()
 	outcome := sub.handler.Each(ctx, e.Each, d.Delivery)
-	if outcome == message.Requeue {
+	switch outcome {
+	case message.Requeue:
 		// The delivery would come back at once, fail again and be counted each time. It is kept until the handler can work; its
 		// session may end before.
 		_ = sub.handler.AwaitReady(ctx)
+	case message.Suspend:
+		sub.suspend() // before the broker sends the next delivery
+	default:
 	}
 	sub.settle(d, outcome)
 }

@@ -38,6 +38,8 @@ type consumer struct {
 	metrics brokermetrics.Consumer
 	// consuming is how many workers take deliveries.
 	consuming atomic.Int32
+	// flow is nil before Run.
+	flow atomic.Pointer[flow]
 }
 
 func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions) *consumer {
@@ -51,7 +53,8 @@ func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions
 
 // Check implements [message.Runner].
 func (c *consumer) Check(context.Context) error {
-	if c.consuming.Load() == 0 {
+	flow := c.flow.Load()
+	if c.consuming.Load() == 0 || flow.suspended() {
 		return fmt.Errorf("%w: the consumer of %s is not running, or its handler is not ready", message.ErrNotConnected, c.queue)
 	}
 	return nil
@@ -67,11 +70,14 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	}
 	from, leave := c.open()
 	defer leave()
+	flow := newFlow(stop)
+	defer flow.suspend()
+	c.flow.Store(flow)
 	c.count(int32(c.workers))
 	defer c.count(-int32(c.workers))
 	var workers sync.WaitGroup
 	for range c.workers {
-		workers.Go(func() { c.consume(ctx, stop, drain, from) })
+		workers.Go(func() { c.consume(ctx, stop, drain, from, flow) })
 	}
 	workers.Wait()
 	return nil
@@ -98,11 +104,11 @@ func (c *consumer) count(workers int32) {
 var fullDisk = retry.Policy{Initial: 100 * time.Millisecond, Max: 2500 * time.Millisecond}
 
 // consume is one worker. It works until stop ends.
-func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source) {
+func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, from source, flow *flow) {
 	for !draining(stop, drain) {
-		deliveries := c.claim(stop, from)
-		if len(deliveries) == 0 { // stop has ended, or the table has fewer messages than were counted
-			continue
+		deliveries := c.claim(flow.await(), from) //nolint:contextcheck // it ends with stop
+		if len(deliveries) == 0 {
+			continue // stop has ended, the flow is suspended, or the table has fewer messages than were counted
 		}
 		if draining(stop, drain) { // it has just begun
 			c.settle(ctx, from, settleAll(deliveries, message.Requeue, false))
@@ -111,9 +117,20 @@ func (c *consumer) consume(ctx, stop context.Context, drain <-chan struct{}, fro
 		c.metrics.InHand.Add(float64(len(deliveries)))
 		settlements := c.work.handle(ctx, stop, c, deliveries)
 		c.metrics.InHand.Sub(float64(len(deliveries)))
+		if settlements[0].outcome == message.Suspend {
+			flow.suspend()
+		}
 		c.settle(ctx, from, settlements)
-		if settlements[0].outcome == message.Requeue && !c.resume(stop) {
-			return
+		switch settlements[0].outcome {
+		case message.Requeue:
+			if !c.resume(stop) {
+				return
+			}
+		case message.Suspend:
+			if c.handler.AwaitReady(stop) == nil {
+				flow.resume()
+			}
+		default:
 		}
 	}
 }

@@ -202,7 +202,7 @@ func (q *Queue) settle(ctx context.Context, queue message.Queue, settlements []s
 		for _, s := range settlements {
 			var err error
 			switch {
-			case s.outcome == message.Ack:
+			case s.outcome == message.Ack, s.outcome == message.Suspend:
 				err = remove(ctx, tx, s.id)
 			case s.outcome == message.DeadLetter:
 				buried++

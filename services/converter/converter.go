@@ -170,7 +170,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 	}
 	var consumers consumers
 	for _, queue := range []message.Queue{message.Commands, message.Returned} {
-		consumer, err := deps.Messages.NewConsumer(queue, converter.Handler(), message.ConsumerOptions{Ready: ready})
+		consumer, err := deps.Messages.NewConsumer(queue, converter.Handler(), message.ConsumerOptions{Ready: converter.Ready})
 		if err != nil {
 			return service.Assembly{}, err
 		}

@@ -20,6 +20,7 @@ var deliveryCases = []testCase{
 	{name: "a handler learns that its connection is lost", disconnects: true, run: testConnectionLost},
 	{name: "foreign messages are malformed", run: testMalformed},
 	{name: "a consumer that is not ready takes nothing", run: testReady},
+	{name: "a suspended consumer takes nothing", run: testSuspend},
 	{name: "a consumer says whether it can work", run: testConsumerCheck},
 }
 
@@ -235,6 +236,38 @@ func testReady(f *fixture) {
 	next(f, questions) <- nil
 	d = next(f, hand)
 	require.Equal(f, "job-2", d.JobID)
+	require.Zero(f, d.DeliveryCount)
+	d.decide <- message.Ack
+	f.works(c)
+	run.stop()
+	f.holdsOnly(p, message.Commands)
+}
+
+func testSuspend(f *fixture) {
+	p, _ := f.publisher()
+	f.publish(p, command("job-1"), command("job-2"))
+	questions, ready := questioned()
+	handler, hand := each(2)
+	c, run := f.consumer(message.Commands, handler, message.ConsumerOptions{Ready: ready})
+	next(f, questions) <- nil
+	first, second := next(f, hand), next(f, hand)
+	first.decide <- message.Suspend
+	next(f, questions) <- errDown
+	require.Error(f, c.Check(f.Context()), "it takes no deliveries")
+	f.publish(p, command("job-3"))
+	other, otherHand := each(1) // the message is free for others
+	rival := f.consume(message.Commands, other)
+	d := next(f, otherHand)
+	require.Equal(f, "job-3", d.JobID)
+	require.Zero(f, d.DeliveryCount)
+	d.decide <- message.Ack
+	rival.stop()
+	second.decide <- message.Ack // it was taken before
+
+	f.publish(p, command("job-4"))
+	next(f, questions) <- nil
+	d = next(f, hand)
+	require.Equal(f, "job-4", d.JobID)
 	require.Zero(f, d.DeliveryCount)
 	d.decide <- message.Ack
 	f.works(c)

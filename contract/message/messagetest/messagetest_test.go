@@ -102,6 +102,7 @@ func plantedBugs() map[string]planted {
 		"a loss has another cause":        {bugs{lossNotAnnounced: true}, "a handler learns that its connection is lost"},
 		"foreign messages are dropped":    {bugs{foreignDropped: true}, "foreign messages are malformed"},
 		"readiness is ignored":            {bugs{readyIgnored: true}, "a consumer that is not ready takes nothing"},
+		"a suspension is ignored":         {bugs{suspendIgnored: true}, "a suspended consumer takes nothing"},
 		"Check always returns nil":        {bugs{checkAlwaysNil: true}, "a consumer says whether it can work"},
 
 		"a drain drops deliveries in progress": {bugs{drainDropsHand: true}, "a drain finishes deliveries in progress"},

@@ -30,7 +30,7 @@ type bugs struct {
 
 	lossNotCounted, lossNotAnnounced, lateAckCounts, noDeliveryLimit, noClaim, foreignDropped bool
 
-	noConcurrencyLimit, prefetchesMore, readyIgnored, checkAlwaysNil bool
+	noConcurrencyLimit, prefetchesMore, readyIgnored, suspendIgnored, checkAlwaysNil bool
 
 	abandonedAckIgnored, drainDropsHand, drainIgnored, drainCountsRest, drainKeepsRetrying bool
 
@@ -334,8 +334,9 @@ type consumer struct {
 	handler message.Handler
 	options message.ConsumerOptions
 
-	session *session // guarded by the store's mutex, as is the inbox of a listener
-	inbox   []*item
+	session   *session // guarded by the store's mutex, as are the others
+	inbox     []*item  // of a listener
+	suspended bool
 }
 
 // session is a consumer's connection.
@@ -426,7 +427,7 @@ func (c *consumer) close(s *session) {
 func (c *consumer) Check(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session == nil && !c.bugs.checkAlwaysNil {
+	if (c.session == nil || c.suspended) && !c.bugs.checkAlwaysNil {
 		return message.ErrNotConnected
 	}
 	return nil
@@ -530,7 +531,7 @@ func (c *consumer) get(stop stopping, s *session, n int) []claimed {
 // claim takes up to n items that are there. The store is locked.
 func (c *consumer) claim(s *session, n int) []claimed {
 	var got []*item
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil || c.suspended {
 		return nil
 	}
 	if c.queue == message.Announcements && !c.bugs.announcementsKept {
@@ -575,7 +576,7 @@ func (c *consumer) settle(s *session, i claimed, outcome message.Outcome) {
 			return // the end of the session returns it
 		}
 		switch outcome {
-		case message.Ack:
+		case message.Ack, message.Suspend:
 			if c.bugs.ackIgnored {
 				i.holder = nil
 				return
@@ -623,10 +624,20 @@ func (c *consumer) each(stop stopping, s *session, h message.Each) {
 				if c.bugs.drainDropsHand && stop.Err() != nil {
 					return
 				}
+				if outcome == message.Suspend {
+					c.suspend(true)
+				}
 				c.settle(s, i, outcome)
+				if outcome == message.Suspend && c.ask(stop) {
+					c.suspend(false)
+				}
 			}
 		})
 	}
+}
+
+func (c *consumer) suspend(on bool) {
+	c.update(func() { c.suspended = on && !c.bugs.suspendIgnored })
 }
 
 func (c *consumer) batches(stop stopping, s *session, h message.Batches) {

@@ -36,6 +36,8 @@ type attempt struct {
 	command *conversionv1.ConvertRequested
 	// number counts the attempts at the job from 1.
 	number int
+	// left means that the command was left to other converters.
+	left   bool
 	began  time.Time
 	events *events
 	report *report

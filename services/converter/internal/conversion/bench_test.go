@@ -225,7 +225,9 @@ func (b *bench) start(convert convertFunc) running {
 			b.handed <- d.JobID
 			return converter.Handle(ctx, d)
 		}
-		consumer, err := consuming.NewConsumer(queue, handler, message.ConsumerOptions{})
+		consumer, err := consuming.NewConsumer(queue, handler, message.ConsumerOptions{Ready: func(ctx context.Context) error {
+			return errors.Join(b.space(), converter.Ready(ctx))
+		}})
 		require.NoError(b.t, err)
 		both = append(both, consumer)
 	}

@@ -97,7 +97,8 @@ func (c *Converter) Handler() message.Each {
 	return message.Each{Concurrency: int(c.slots.all), Handle: c.Handle}
 }
 
-// Handle handles a delivery. It acknowledges a command only once the event that ends the job, or the command for its next
+// Handle handles a delivery. While the converter cannot work, it publishes the command again, and suspends the consumer until
+// Ready returns nil. It acknowledges a command only once the event that ends the job, or the command for its next
 // attempt, is durable. If ctx ends before, it publishes the command again, or leaves it to the broker to redeliver it.
 func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	// A redelivered command was started before, by a converter that died or lost its connection.
@@ -134,7 +135,11 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	}
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
+		a.hold(ctx, d, err)
 		return outcomeOf(err, log)
+	}
+	if a.left || c.streak.resting() != nil {
+		return message.Suspend
 	}
 	return message.Ack
 }
@@ -196,10 +201,8 @@ func (a *attempt) run(ctx context.Context) error {
 	if a.command.GetExpiresAt() != nil && a.expired() { // the job has failed already
 		return a.expire(ctx, nil)
 	}
-	if err := a.awaitReady(ctx); errors.Is(err, errStopping) {
-		return err
-	} else if err != nil {
-		return a.postpone(ctx, err)
+	if err := a.fit(ctx); err != nil {
+		return a.leave(ctx, err)
 	}
 	a.began = time.Now()
 	a.report = newReport(requestedAt(a.command), a.began)
@@ -285,6 +288,19 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	delay := message.DelayAfter(int(next.GetRetries()))
 	a.log.Warn("attempt failed; retrying", a.facts(zap.Duration("delay", delay), zap.Error(cause))...)
 	return a.events.retried(ctx, next, delay, problem.From(cause))
+}
+
+// leave returns the command to other converters at once, because this one cannot work.
+func (a *attempt) leave(ctx context.Context, cause error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("check this converter: %w", context.Cause(ctx))
+	}
+	a.left = true
+	if a.expired() {
+		return a.expire(ctx, cause)
+	}
+	a.log.Warn("this converter cannot work; leaving the command to others", a.facts(zap.Error(cause))...)
+	return a.events.returned(ctx, a.command, 0)
 }
 
 // postpone returns the command with a delay, and does not count the attempt.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -166,60 +165,114 @@ func TestBareNotFoundIsAnOutage(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestSickConverterMakesNoAttempts checks that a converter that fails at everything leaves the queue to others.
-func TestSickConverterMakesNoAttempts(t *testing.T) {
+// breaking is an engine that fails while it is broken, and counts its attempts meanwhile. When it has failed, the converter is
+// not ready.
+type breaking struct {
+	broken   atomic.Bool
+	attempts atomic.Int64
+	// probes receives the failures of ready.
+	probes chan struct{}
+}
+
+func newBreaking() *breaking {
+	b := &breaking{probes: make(chan struct{}, 1000)}
+	b.broken.Store(true)
+	return b
+}
+
+func (b *breaking) ready(context.Context) error {
+	if b.broken.Load() && b.attempts.Load() > 0 {
+		b.probes <- struct{}{}
+		return errEngine
+	}
+	return nil
+}
+
+func (b *breaking) convert(ctx context.Context, request engine.Request) (engine.Output, error) {
+	if b.broken.Load() {
+		b.attempts.Add(1)
+		return engine.Output{}, engine.ErrUnavailable
+	}
+	return copies(ctx, request)
+}
+
+// succeeded waits until that many jobs have succeeded, and skips other events.
+func (b *bench) succeeded(jobs int) {
+	b.t.Helper()
+	for jobs > 0 {
+		if _, ok := next(b.t, b.events).(*conversionv1.ConversionSucceeded); ok {
+			jobs--
+		}
+	}
+}
+
+// TestSickConverterLeavesTheQueue checks that a converter that fails at everything leaves all commands to others, also those that
+// it holds.
+func TestSickConverterLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	broken := &atomic.Bool{}
-	broken.Store(true)
-	probes, attempts := make(chan struct{}, 1000), &atomic.Int64{}
-	b.ready = func(context.Context) error {
-		probes <- struct{}{}
-		if broken.Load() {
-			return errEngine
-		}
-		return nil
-	}
+	sick := newBreaking()
+	b.ready = sick.ready
 	const jobs, slots, sickAfter = 12, 2, 3
 	for range jobs {
 		b.submit([]byte("a document"), nil)
 	}
-	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
-		if broken.Load() {
-			attempts.Add(1)
-			return engine.Output{}, engine.ErrUnavailable
-		}
-		return copies(ctx, request)
-	})
-	for range 3 { // a slot may be in an attempt when the other fails for the third time
-		next(t, probes)
+	consumer := b.start(sick.convert)
+	for range 3 {
+		next(t, sick.probes)
 	}
-	require.LessOrEqual(t, attempts.Load(), int64(sickAfter+slots-1))
-	broken.Store(false)
-	for succeeded := 0; succeeded < jobs; {
-		if _, ok := next(t, b.events).(*conversionv1.ConversionSucceeded); ok {
-			succeeded++
-		}
+	require.LessOrEqual(t, len(b.handed), jobs, "its consumers are suspended")
+	b.ready = func(context.Context) error { return nil }
+	healthy := b.start(copies)
+	b.succeeded(jobs)
+	require.LessOrEqual(t, sick.attempts.Load(), int64(sickAfter+slots-1), "a slot may be in an attempt when the other fails for the third time")
+	consumer.drain()
+	require.NoError(t, next(t, consumer.done))
+	b.settled(healthy)
+}
+
+// TestSickConverterRecovers checks that a sick converter takes commands again when its checks succeed.
+func TestSickConverterRecovers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	sick := newBreaking()
+	b.ready = sick.ready
+	const jobs = 12
+	for range jobs {
+		b.submit([]byte("a document"), nil)
 	}
+	consumer := b.start(sick.convert)
+	next(t, sick.probes)
+	sick.broken.Store(false)
+	b.succeeded(jobs)
 	b.settled(consumer)
+}
+
+// readyAtFirst makes the checks of a converter fail once it has made an attempt.
+func (b *bench) readyAtFirst(convert convertFunc) convertFunc {
+	attempted := &atomic.Bool{}
+	b.ready = func(context.Context) error {
+		if attempted.Load() {
+			return errEngine
+		}
+		return nil
+	}
+	return func(ctx context.Context, request engine.Request) (engine.Output, error) {
+		attempted.Store(true)
+		return convert(ctx, request)
+	}
 }
 
 // TestDocumentsMakeNoConverterSick checks that failures that documents may have caused do not stop a converter.
 func TestDocumentsMakeNoConverterSick(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.ready = func(context.Context) error { return errEngine }
 	const hostile = 8
 	for range hostile {
 		b.submit([]byte("a hostile document"), nil)
 	}
-	innocent := b.submit([]byte("a document"), nil)
-	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
-		if content, err := os.ReadFile(request.Source); err != nil || string(content) != "a document" {
-			return engine.Output{}, errEngine
-		}
-		return copies(ctx, request)
-	})
+	innocent := b.submit([]byte("innocent"), nil)
+	consumer := b.start(b.readyAtFirst(fails(errEngine)))
 	for retried := 0; ; {
 		switch m := next(t, b.events).(type) {
 		case *conversionv1.ConversionRetried:
@@ -231,6 +284,33 @@ func TestDocumentsMakeNoConverterSick(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestReturnsDoNotKillACommand has a broker that confirms no returned command. It must take longer than minutes until the
+// delivery limit is reached.
+func TestReturnsDoNotKillACommand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.deliveryTimeout = 15 * time.Second
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return deaf{p} }
+	command := b.submit([]byte("a document"), nil)
+	b.start(func(context.Context, engine.Request) (engine.Output, error) { return engine.Output{}, errEngine })
+	b.handedOver(command)
+	b.handedOver(command)
+	b.warned("cannot complete a delivery; holding it before it is returned to the queue")
+	held := time.Now()
+	b.handedOver(command)
+	require.Greater(t, time.Since(held), b.deliveryTimeout/2)
+}
+
+// deaf hears no confirmations of commands.
+type deaf struct{ conversion.Publisher }
+
+func (d deaf) Publish(ctx context.Context, m message.Message) error {
+	if _, command := m.Body.(*conversionv1.ConvertRequested); command {
+		return &message.PublishError{Message: m.String(), Kind: message.ErrUnconfirmed}
+	}
+	return d.Publisher.Publish(ctx, m)
 }
 
 // tooOld makes the job of a command so old that the status service has failed it.

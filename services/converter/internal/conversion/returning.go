@@ -92,6 +92,20 @@ func (a *attempt) returnCommand(ctx context.Context, cause error) error {
 	return nil
 }
 
+// hold keeps a delivery that cannot be completed until its time is up, unless it is the first one of its command. Each return
+// to the queue counts as a delivery, before RabbitMQ 4.3, and makes another copy if a command was published without a
+// confirmation. If the queue of the returned commands has no majority, the command would be dead within minutes otherwise;
+// with it, after two hours.
+func (a *attempt) hold(ctx context.Context, d *message.Delivery, cause error) {
+	if d.DeliveryCount == 0 || errors.Is(cause, message.ErrUnpublishable) {
+		return
+	}
+	ctx, stop := a.whileRunning(ctx)
+	defer stop()
+	a.log.Warn("cannot complete a delivery; holding it before it is returned to the queue", zap.Error(cause))
+	<-ctx.Done()
+}
+
 // abandoned reports whether the attempt has to end because the converter stops, and not because the delivery was lost: a
 // lost delivery is redelivered by the broker.
 func abandoned(ctx context.Context, err error) bool {

@@ -2,7 +2,6 @@ package conversion_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"testing"
 
@@ -184,9 +183,12 @@ func TestOutageForgetsLosses(t *testing.T) {
 func TestOldJobThatCannotStartFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.submit([]byte("a document"), tooOld)
-	b.space = func() error { return engine.NoSpace(errors.New("1 KiB is free")) }
+	full := b.disk()
 	consumer := b.start(copies)
+	b.submit([]byte("a document"), nil)
+	b.ended(1)
+	full.Store(true)
+	b.submit([]byte("a document"), tooOld)
 	require.Equal(t, string(problem.AttemptsExhausted), expect[*conversionv1.ConversionFailed](b).GetFailure().GetCode())
 	b.settled(consumer)
 }

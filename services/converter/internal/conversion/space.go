@@ -13,10 +13,6 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
-// readyTimeout is how long an attempt waits until this converter can work before its command is postponed: another
-// converter may be able to.
-const readyTimeout = 30 * time.Second
-
 // checkTimeout bounds one check of what conversions need.
 const checkTimeout = 3 * time.Second
 
@@ -29,22 +25,25 @@ func (a *attempt) awaitPublisher(ctx context.Context) error {
 	return retry.Loop(ctx, policy, a.log, "waiting until events can be published", a.Publishable)
 }
 
-// awaitReady waits until the work directory has enough space to start, and until a sick converter may try again.
-func (a *attempt) awaitReady(ctx context.Context) error {
-	ctx, stop := a.whileRunning(ctx)
-	defer stop()
-	if err := a.streak.pause(ctx); err != nil {
+// Ready returns an error while this converter should get no commands. It is for message.ConsumerOptions.
+func (c *Converter) Ready(ctx context.Context) error {
+	if err := c.streak.resting(); err != nil {
 		return err
 	}
-	policy := retry.Policy{Initial: 500 * time.Millisecond, Max: 5 * time.Second, GiveUp: readyTimeout}
-	return retry.Loop(ctx, policy, a.log, "waiting until this converter can work", func(ctx context.Context) error {
-		if !a.streak.sick() {
-			return a.diskFull()
-		}
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-		defer cancel()
-		return a.Ready(ctx)
-	})
+	return c.deps.Ready(ctx)
+}
+
+// fit returns an error if this converter cannot work: it rests, its checks fail after a rest, or its disk has too little space.
+func (a *attempt) fit(ctx context.Context) error {
+	if err := a.streak.resting(); err != nil {
+		return err
+	}
+	if !a.streak.sick() {
+		return a.diskFull()
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return a.Ready(ctx)
 }
 
 // diskFull returns an engine.ErrNoSpace if the work directory has too little free space. If the free space cannot be

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/processdir"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -50,25 +51,42 @@ func TestFullDiskUsesUpNoAttempt(t *testing.T) {
 	}
 }
 
-// TestAttemptWaitsForSpace checks that no document is fetched while the disk is full.
-func TestAttemptWaitsForSpace(t *testing.T) {
+// TestConverterWithoutSpaceLeavesCommands checks that a converter with a full disk fetches no document, and leaves its commands
+// to others.
+func TestConverterWithoutSpaceLeavesCommands(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	calls := &atomic.Int64{}
-	b.space = func() error {
-		if calls.Add(1) <= 2 {
-			return engine.ErrNoSpace
-		}
-		return nil
-	}
+	full, delays := b.disk(), make(chan time.Duration, 100)
+	b.wrap = func(p conversion.Publisher) conversion.Publisher { return delayed{p, delays} }
+	consumer := b.start(copies)
 	b.submit([]byte("a document"), nil)
-	consumer := b.start(func(ctx context.Context, request engine.Request) (engine.Output, error) {
-		require.Greater(t, calls.Load(), int64(2))
-		return copies(ctx, request)
-	})
 	expect[*conversionv1.ConversionStarted](b)
-	require.EqualValues(t, 1, expect[*conversionv1.ConversionSucceeded](b).GetAttempt())
+	expect[*conversionv1.ConversionSucceeded](b)
+	full.Store(true)
+	left := b.submit([]byte("a document"), nil)
+	require.Zero(t, next(t, delays), "others can start at once")
+	again := b.take(message.Returned)
+	require.Equal(t, left.GetJobId(), again.JobID)
+	require.Equal(t, 1, again.Attempt)
+	require.Zero(t, again.DeliveryCount)
+	full.Store(false)
+	b.submit([]byte("a document"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
 	b.settled(consumer)
+}
+
+// delayed sends the delays of returned commands.
+type delayed struct {
+	conversion.Publisher
+	delays chan<- time.Duration
+}
+
+func (d delayed) Publish(ctx context.Context, m message.Message) error {
+	if m.Returned {
+		d.delays <- m.Delay
+	}
+	return d.Publisher.Publish(ctx, m)
 }
 
 // TestTroubleOfTheMachineIsNotSuspicious checks failures that no document causes: they do not count, however often they happen.
@@ -124,8 +142,7 @@ func TestOthersDoNotReduceTheShare(t *testing.T) {
 func TestFullDiskMakesNoConverterSick(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.ready = func(context.Context) error { return errEngine }
-	consumer := b.start(fails(engine.NoSpace(errEngine)))
+	consumer := b.start(b.readyAtFirst(fails(engine.NoSpace(errEngine))))
 	for range 4 {
 		b.submit([]byte("a large document"), nil)
 		expect[*conversionv1.ConversionStarted](b)

@@ -1,9 +1,9 @@
 package conversion
 
 import (
-	"context"
 	"errors"
-	"sync/atomic"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -11,44 +11,54 @@ import (
 )
 
 // streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
-// everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and makes
-// attempts only now and then until one succeeds. No document can make a converter sick. (A full disk that no document has
-// filled is noticed by Deps.Space.)
-type streak struct{ failures atomic.Int64 }
+// everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and rests after
+// each further failure until an attempt succeeds. No document can make a converter sick. (A full disk that no document has
+// filled is noticed by Deps.Space.) It is safe for concurrent use.
+type streak struct {
+	mu       sync.Mutex
+	failures int
+	// rested is when the rest after the last failure is over.
+	rested time.Time
+}
 
 const (
 	// sickAfter is how many failures in a row make a converter sick.
 	sickAfter = 3
-	// firstPause and maxPause bound the time that a sick converter waits before each attempt; it doubles with each failure.
-	firstPause, maxPause = time.Second, 30 * time.Second
+	// firstRest and maxRest bound the time that a sick converter rests; it doubles with each failure.
+	firstRest, maxRest = time.Second, 30 * time.Second
 )
+
+// errResting means that this converter makes no attempts for a while, because too many in a row have failed.
+var errResting = errors.New("too many attempts in a row failed")
 
 // ended counts the end of an attempt.
 func (s *streak) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case err == nil, documentFailed(err):
-		s.failures.Store(0)
+		s.failures, s.rested = 0, time.Time{}
 	case errors.Is(err, errSuspicious), errors.Is(err, sandbox.ErrKilled), errors.Is(err, engine.ErrNoSpace):
 	default:
-		s.failures.Add(1)
+		if s.failures++; s.failures >= sickAfter {
+			const doublings = 5 // 32 s
+			s.rested = time.Now().Add(min(firstRest<<min(s.failures-sickAfter, doublings), maxRest))
+		}
 	}
 }
 
-func (s *streak) sick() bool { return s.failures.Load() >= sickAfter }
+func (s *streak) sick() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failures >= sickAfter
+}
 
-// pause waits for as long as a sick converter should before an attempt.
-func (s *streak) pause(ctx context.Context) error {
-	beyond := s.failures.Load() - sickAfter
-	if beyond < 0 {
-		return nil
+// resting returns an errResting while a sick converter rests.
+func (s *streak) resting() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.rested) {
+		return fmt.Errorf("%w: %d", errResting, s.failures)
 	}
-	const doublings = 5 // 32 s
-	timer := time.NewTimer(min(firstPause<<min(beyond, doublings), maxPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return nil
 }
