@@ -41,7 +41,7 @@ type ConverterAnnounced struct {
 	// The possible conversions: one entry for each of source_formats. Converters that are older than this field omit it;
 	// they can produce what the last release without it could.
 	Capabilities []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// How many conversions it makes at once. Converters that are older than this field omit it.
+	// Number of concurrent conversions. Converters that are older than this field omit it.
 	Slots int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	// How long a conversion takes, in seconds: the moving average of the latest ones. 0 before the first.
 	ConversionSeconds float64 `protobuf:"fixed64,6,opt,name=conversion_seconds,json=conversionSeconds,proto3" json:"conversion_seconds,omitempty"`

@@ -2,9 +2,9 @@
 //
 // Compatibility: fields are only added; numbers and meanings never change (`make lint` runs buf's breaking-change
 // check against the released contract). A consumer of events ignores fields that it does not know, and treats a message
-// type that it does not know as a permanent error of that message, never of the queue. A converter ignores nothing in a
-// command: it leaves a command with a field or a value that it does not know to another converter. So whoever consumes a
-// message is upgraded before those who publish it; docs/operations.md has the order.
+// type that it does not know as a permanent error of that message, never of the queue. A converter never ignores a part of a
+// command: it leaves a command with a field or a value that it does not know to another converter. So consumers are
+// upgraded before publishers; docs/operations.md has the order.
 //
 // In RabbitMQ, every message is one AMQP message: `type` is the full protobuf name, `content_type` is
 // `application/protobuf`, `message_id` is the message's own id, `correlation_id` is the job's id.
@@ -118,8 +118,8 @@ type ConvertRequested struct {
 	// How many deliveries of the command were lost, because a converter died or lost its connection, before the command
 	// was published again. The broker counts only those since then.
 	Losses int32 `protobuf:"varint,9,opt,name=losses,proto3" json:"losses,omitempty"`
-	// When the job's deadline passes: then a converter ends the job without converting. UTC. Gateways that are older than this
-	// field omit it; their jobs are retried for 24 hours after requested_at.
+	// The job's deadline. After it, a converter ends the job without converting the document. UTC. Gateways that are older than
+	// this field omit it; their jobs are retried for 24 hours after requested_at.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The id of this submission: a UUID in its canonical text form. A submission that is repeated under the same job id has
 	// another one. Every command for another attempt has the one of the first. Gateways that are older than the field omit
@@ -411,8 +411,8 @@ func (x *Target) GetSealedSecrets() []byte {
 }
 
 // SubmissionWithdrawn reports that a submission was rejected, although the status service may have received it: the queue
-// of the commands was full, so the client was told that no job exists. It may arrive before the submission. A job with
-// any other event is not withdrawn.
+// of the commands was full, so the client was told that no job exists. It may arrive before the submission. A job with an
+// event of an attempt is not withdrawn.
 //
 // Publisher: gateway. Consumer: status.
 type SubmissionWithdrawn struct {
