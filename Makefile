@@ -9,9 +9,9 @@
 #   PORT      public port (default 8080)
 #   BASE_URL  the URL of a running Docmill for demo to use
 #   PACKAGES  the packages that test covers (default all)
-#   RUN       the tests that test runs, or the bugs of chaos-planted, as a regular expression (default all)
+#   RUN       regular expression that selects the tests of test, or the bugs of chaos-planted (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
-#   SEED      the order of the faults of chaos, or several: SEED=1,2,3 (default random)
+#   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
 #   OLD       the commit of an earlier release, for chaos (default: the last release)
 #   MINUTES   how long chaos injects faults (default 0: until each was injected once)

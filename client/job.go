@@ -25,8 +25,8 @@ type Job struct {
 	FinishedAt *time.Time `json:"finished_at"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt int `json:"attempt"`
-	// LastError is why the last attempt failed, and NextAttemptAt when the next one may begin. They are nil unless the job waits for
-	// its next attempt.
+	// LastError is the reason why the last attempt failed, and NextAttemptAt is the earliest time of the next attempt. Both are nil
+	// unless the job waits for its next attempt.
 	LastError     *JobError  `json:"last_error"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	// Progress is nil unless the job is running.

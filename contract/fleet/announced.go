@@ -26,10 +26,10 @@ func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]strin
 	return targets
 }
 
-// unannouncedTargets are the targets of converters that announce source formats only: those of the last release
-// without ConverterAnnounced.capabilities, by family. The list is frozen. A target that is added to the table after
-// that release must not be added here: while such a converter is running, jobs for the new target would reach it and
-// fail permanently.
+// unannouncedTargets are the targets, by family, of converters that announce only source formats: those of the last
+// release without ConverterAnnounced.capabilities. The list is frozen. A target that is added to the table after that
+// release must not be added here: while such a converter is running, jobs for the new target would reach it and fail
+// permanently.
 //
 // It can be removed when no converter of that release can be part of a rolling update any more.
 var unannouncedTargets = map[format.Family][]string{
@@ -39,7 +39,8 @@ var unannouncedTargets = map[format.Family][]string{
 	format.Drawing:      {"pdf", "odg", "png", "jpeg", "webp", "svg", "thumbnail"},
 }
 
-// optionsOf returns the options that a converter announces: their values, or nil for those without a fixed set of them.
+// optionsOf returns the options that a converter announces, with their values, or nil for an option without a fixed set
+// of values.
 func optionsOf(announcement *conversionv1.ConverterAnnounced) map[string][]string {
 	if announcement.GetContractVersion() < LeavesToOthers {
 		return unannouncedOptions
@@ -85,7 +86,7 @@ var ownOptions = sync.OnceValue(func() map[string][]string {
 	return own
 })
 
-// exceeds reports whether there is an option, or a value of one, that own does not have.
+// exceeds reports whether options has an option, or a value of an option, that own does not have.
 func exceeds(options, own map[string][]string) bool {
 	for name, values := range options {
 		known, found := own[name]

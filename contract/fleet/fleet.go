@@ -1,5 +1,5 @@
-// Package fleet keeps track of the running converters: what they can do, and how fast. They announce it, because it depends
-// on their release and on the LibreOffice that is installed with them.
+// Package fleet keeps track of the running converters: what they support, and how fast they are. They announce it, because
+// it depends on their release and on the LibreOffice that is installed with them.
 package fleet
 
 import (
@@ -15,27 +15,28 @@ import (
 const (
 	// Interval is the time between two announcements of a converter.
 	Interval = 20 * time.Second
-	// settleTime is how long after the first announcement those of the other converters may still be missing.
+	// settleTime is how long after the first announcement the announcements of other converters may still be missing.
 	settleTime = Interval + Interval/4
 	// maxValidity is the longest time for which an announcement is valid.
 	maxValidity = 5 * time.Minute
 )
 
 // LeavesToOthers is the contract version of converters that leave a command to others if they do not support all of it.
-// Those of version 0 ignore options that they do not know, and fail jobs for good if they do not know the formats.
+// Converters of version 0 ignore options that they do not know, and permanently fail jobs whose formats they do not
+// know.
 const LeavesToOthers = 1
 
-// Fleet is what the running converters have announced. Its zero value has received nothing yet. It is safe for concurrent
-// use.
+// Fleet holds what the running converters have announced. The zero value is ready to use and holds nothing. It is safe
+// for concurrent use.
 type Fleet struct {
 	// Single means that there is only one converter. Otherwise it takes a while until all of them have announced themselves.
 	Single bool
 
 	mu         sync.Mutex
 	converters map[string]converter
-	// settled is when all of them have announced themselves.
+	// settled is the time by which all of them have announced themselves.
 	settled time.Time
-	// offer is what they offer together until recheck; nil after a change. It is cached because every upload needs it:
+	// offer is the cached offer of all converters, valid until recheck; nil after a change. Every upload needs it:
 	// computing it for each upload halved the rate of submissions.
 	offer   *Offer
 	recheck time.Time
@@ -43,13 +44,13 @@ type Fleet struct {
 
 // converter is what one converter has announced.
 type converter struct {
-	// targets are the identifiers of targets, by that of the source format.
+	// targets are the identifiers of the targets, by the identifier of the source format.
 	targets map[string][]string
-	// options are the values of those options that have a fixed set of them, and nil for others, by name.
+	// options are the values of the options, by name; nil for an option without a fixed set of values.
 	options map[string][]string
-	// leaves means that it leaves commands that it does not support to others.
+	// leaves means that it leaves commands that it does not support to other converters.
 	leaves bool
-	// slots is how many conversions it makes at once, and seconds how long each takes; 0 if that is not known.
+	// slots is the number of concurrent conversions, and seconds is how long each takes; 0 if unknown.
 	slots   int32
 	seconds float64
 	until   time.Time
@@ -64,7 +65,7 @@ func (f *Fleet) handle(_ context.Context, d *message.Delivery) message.Outcome {
 	body, err := d.Message()
 	announcement, ok := body.(*conversionv1.ConverterAnnounced)
 	if err != nil || !ok {
-		return message.DeadLetter // from a newer Docmill; a dead announcement is dropped
+		return message.DeadLetter // from a newer release; a dead-lettered announcement is dropped
 	}
 	f.learn(announcement, time.Now())
 	return message.Ack
@@ -118,7 +119,7 @@ func (f *Fleet) Converts(source, target string) Answer {
 	return f.any(time.Now(), func(c converter) bool { return slices.Contains(c.targets[source], target) })
 }
 
-// HasNewer reports whether a running converter knows options, or values of options, that this release does not have.
+// HasNewer reports whether a running converter knows options, or values of options, that this release does not know.
 func (f *Fleet) HasNewer() Answer {
 	own := ownOptions()
 	return f.any(time.Now(), func(c converter) bool { return exceeds(c.options, own) })
@@ -139,8 +140,8 @@ func (f *Fleet) any(now time.Time, is func(converter) bool) Answer {
 	return No
 }
 
-// Rate returns how many conversions per second all running converters make together, according to their announcements. It
-// is 0 if that is not known. A converter that has not converted anything yet counts as being as fast as the others.
+// Rate returns the number of conversions per second of all running converters together, according to their announcements.
+// It is 0 if unknown. A converter that has not converted anything yet counts as being as fast as the others.
 func (f *Fleet) Rate() float64 { return f.rateAt(time.Now()) }
 
 func (f *Fleet) rateAt(now time.Time) float64 {

@@ -13,7 +13,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// offered returns the identifiers of what is offered at a time, by source format.
+// offered returns the identifiers of the targets that are offered at a time, by source format.
 func (f *Fleet) offered(now time.Time) map[string][]string {
 	offered := map[string][]string{}
 	for _, f := range f.offerAt(now).Formats {
@@ -24,14 +24,14 @@ func (f *Fleet) offered(now time.Time) map[string][]string {
 	return offered
 }
 
-// announcement is that of a converter of this release.
+// announcement returns the announcement of a converter of this release.
 func announcement(id string, capabilities ...*conversionv1.Capability) *conversionv1.ConverterAnnounced {
 	a := older(id, capabilities...)
 	a.Options, a.ContractVersion = Options(), LeavesToOthers
 	return a
 }
 
-// older is the announcement of a converter that does not leave commands to others.
+// older returns the announcement of a converter that does not leave commands to others.
 func older(id string, capabilities ...*conversionv1.Capability) *conversionv1.ConverterAnnounced {
 	a := &conversionv1.ConverterAnnounced{ConverterId: id, ValidFor: durationpb.New(time.Minute), Capabilities: capabilities}
 	for _, c := range capabilities {
@@ -129,8 +129,8 @@ func TestOptions(t *testing.T) {
 	require.False(t, f.offerAt(now).knows("future", ""), "the older converter would ignore it")
 }
 
-// TestUnannouncedOptionsAreFrozen: the table may grow, but what older releases know does not change. A new option belongs
-// into the table only.
+// TestUnannouncedOptionsAreFrozen: the table may grow, but what older releases know does not change. A new option is
+// added only to the table.
 func TestUnannouncedOptionsAreFrozen(t *testing.T) {
 	t.Parallel()
 	require.Len(t, unannouncedOptions, 29)
@@ -198,7 +198,7 @@ func TestRate(t *testing.T) {
 	require.InDelta(t, 1, f.rateAt(now), 1e-9, "the others have expired")
 }
 
-// TestValidityIsLimited: a mistake of one converter must not stay for long.
+// TestValidityIsLimited: a wrong announcement must not remain in effect for long.
 func TestValidityIsLimited(t *testing.T) {
 	t.Parallel()
 	f := Fleet{Single: true}
@@ -210,7 +210,7 @@ func TestValidityIsLimited(t *testing.T) {
 	require.Greater(t, len(f.offered(now.Add(6*time.Minute))), 1)
 }
 
-// TestConverterWithoutCapabilities: a converter that announces source formats only has the targets of its release.
+// TestConverterWithoutCapabilities: a converter that announces only source formats has the targets of its release.
 func TestConverterWithoutCapabilities(t *testing.T) {
 	t.Parallel()
 	var f Fleet

@@ -42,7 +42,7 @@ func (f Format) Target(id string) (format.Target, bool) {
 func (o Offer) Options(secrets bool) []option.Option {
 	var offered []option.Option
 	for _, one := range option.Offered(o.targets(), secrets) {
-		if one.Name == option.To || one.Name == option.Tag { // the gateway's own
+		if one.Name == option.To || one.Name == option.Tag { // handled by the gateway itself
 			offered = append(offered, one)
 			continue
 		}
@@ -73,9 +73,9 @@ func (o Offer) targets() []string {
 // Everything returns the offer of this release: all formats, targets and options.
 var Everything = sync.OnceValue(func() Offer { return Offer{Formats: formats(func(string, string) bool { return true })} })
 
-// Offer returns what at least one of the running converters supports: the others leave such commands to it. A converter
-// that does not do that, because it is older, must support it as well. While no converter is known, or not all of them
-// have had the time to announce themselves, everything is offered: the jobs wait.
+// Offer returns what at least one running converter supports: other converters leave such commands to it. Older
+// converters do not leave commands to others, so they must support it as well. Everything is offered while no converter
+// is known, or while some may not have announced themselves yet: the jobs wait.
 func (f *Fleet) Offer() Offer { return f.offerAt(time.Now()) }
 
 func (f *Fleet) offerAt(now time.Time) Offer {

@@ -36,10 +36,10 @@ type Job struct {
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt int32 `json:"attempt"`
-	// LastError is why the last attempt failed. It is present while a job waits for its next attempt, and has no remedy: the job
-	// continues by itself.
+	// LastError is the reason why the last attempt failed. It is present while a job waits for its next attempt. It has no
+	// remedy, because the job continues automatically.
 	LastError *Error `json:"last_error,omitempty"`
-	// NextAttemptAt is when the next attempt may begin. It is present together with LastError.
+	// NextAttemptAt is the earliest time at which the next attempt starts. It is present if LastError is present.
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	// Progress is present while the job runs.
 	Progress *Progress `json:"progress,omitempty"`

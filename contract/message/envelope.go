@@ -120,8 +120,8 @@ type Delivery struct {
 
 	// DeliveryCount is the number of earlier deliveries after which the message was returned to its queue.
 	DeliveryCount int
-	// Death is why the message is in DeadCommands or DeadEvents; empty in any other queue. Values other than the constants
-	// are the broker's own.
+	// Death is the reason why the message is in DeadCommands or DeadEvents; it is empty in any other queue. Values other
+	// than the constants are the broker's own.
 	Death Death
 
 	deadLetter bool

@@ -18,8 +18,8 @@ const (
 	// [ErrNacked]. At 1 s per command and 4 slots, the limit is 7 hours of work. Gateways accept no more jobs at a lower
 	// number, and when the commands would take too long.
 	MaxCommands = 100_000
-	// MaxProgress is the maximum number of messages that wait in the queue Progress. Beyond it the oldest is dropped. 100
-	// conversions publish as many in 2.5 s.
+	// MaxProgress is the maximum number of messages in the queue Progress. When it is exceeded, the oldest message is
+	// dropped. 100 conversions publish this many in 2.5 s.
 	MaxProgress = 1000
 	// ProgressLifetime is how long a message waits in the queue Progress before it is dropped.
 	ProgressLifetime = time.Minute

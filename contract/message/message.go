@@ -21,8 +21,8 @@ const (
 	// Commands holds one ConvertRequested per attempt at a conversion. Converters consume it; each message goes to
 	// one of them.
 	Commands Queue = iota + 1
-	// Events receives every message about a job except its progress, and the marks of the status service, which consumes
-	// it.
+	// Events receives every message about a job except its progress, and the marks of the status service. The status
+	// service consumes it.
 	Events
 	// DeadCommands receives the commands that were abandoned: dead-lettered by a consumer, or returned to the queue
 	// more often than its delivery limit allows. The status service consumes it.
@@ -34,11 +34,11 @@ const (
 	// stopped. Converters consume it beside Commands. It has no limit, so an accepted job never competes with new
 	// submissions for a place.
 	Returned
-	// DeadEvents receives the events that were abandoned, as DeadCommands does for commands. Nothing consumes it
-	// continuously: an operator moves the events back with package redrive when the cause is repaired.
+	// DeadEvents receives the events that were dead-lettered, as DeadCommands does for commands. No service consumes it:
+	// an operator moves the events back with package redrive after fixing the cause.
 	DeadEvents
 	// Progress receives the progress of jobs. It keeps the newest [MaxProgress] messages, for [ProgressLifetime] if the
-	// broker has a clock for them, and need not survive a restart: a job has up to four such messages per second, so they
+	// broker supports expiration, and need not survive a restart: a job has up to four such messages per second, which
 	// would fill a disk while nothing can apply them. The status service consumes it; each message goes to one of its
 	// replicas.
 	Progress
@@ -92,7 +92,8 @@ type Runner interface {
 	// Run works until drain is closed, finishes its work in progress and returns nil. It calls ready once. When ctx is
 	// canceled it returns within [AbandonGrace]; whatever is unfinished is delivered again. Run is called once.
 	Run(ctx context.Context, ready func(), drain <-chan struct{}) error
-	// Check returns nil while the component can do its work, for readiness. A consumer cannot while it takes no deliveries.
+	// Check returns nil while the component can do its work, for readiness. A consumer that takes no deliveries is not
+	// ready.
 	Check(ctx context.Context) error
 }
 
@@ -107,9 +108,9 @@ type Publisher interface {
 	// [*PublishError]; [NotEnqueued] reports whether the message is certain not to be in any queue. It returns at the
 	// latest when ctx ends.
 	Publish(ctx context.Context, m Message) error
-	// Forward publishes a message that was taken from a dead-letter queue to one queue, Events or Returned, and to no other.
-	// The envelope is published unchanged, even if its type is unknown. It returns as Publish does; the caller then acknowledges the
-	// delivery.
+	// Forward publishes a message that was taken from a dead-letter queue to one queue, Events or Returned, and to no other. The
+	// envelope is published unchanged, even if its type is unknown. Forward returns the same errors as Publish. If it returns nil,
+	// the caller acknowledges the delivery.
 	Forward(ctx context.Context, e Envelope, to Queue) error
 	// Depth returns how many messages wait in a queue, without those that consumers work on or that are delayed. It costs a
 	// request to the broker, whose count may lag behind. It returns an error for Announcements.
@@ -204,8 +205,9 @@ const (
 	// DeadLetter abandons the delivery. A command goes to DeadCommands, an event to DeadEvents; an announcement or
 	// progress is dropped.
 	DeadLetter
-	// Suspend is Ack, and the consumer takes no further deliveries until ConsumerOptions.Ready returns nil. It is for a handler
-	// that cannot work at present, and has published the command again. Deliveries that were taken before are still handled.
+	// Suspend acknowledges the delivery, and the consumer takes no further deliveries until ConsumerOptions.Ready returns nil.
+	// It is for a handler that cannot work at present and has published the command again. Deliveries that were taken before
+	// are still handled.
 	Suspend
 )
 

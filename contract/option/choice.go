@@ -88,8 +88,9 @@ func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed 
 	}
 }
 
-// Unsupported returns the first option in a message, Options or Secrets, whose value this release does not accept, such as a
-// number beyond its limits, or a page range in a newer notation. It does not look at enums. It is empty if there is none.
+// Unsupported returns the name of the first option in a message, Options or Secrets, whose value this release does not
+// accept, such as a number out of range or a page range in a newer notation. It returns an empty name if there is none. It
+// does not check enums.
 func Unsupported(options protoreflect.Message) Name {
 	for _, o := range all() {
 		field := options.Descriptor().Fields().ByName(protoreflect.Name(o.Name))
@@ -100,7 +101,7 @@ func Unsupported(options protoreflect.Message) Name {
 	return ""
 }
 
-// accepts reports whether a value in the type of its field is valid.
+// accepts reports whether a value, of the type of its field, is valid.
 func (o Option) accepts(value protoreflect.Value) bool {
 	switch o.Kind {
 	case Boolean, Choice:

@@ -25,8 +25,8 @@ import (
 // replicas is how many replicas of each service a fleet has.
 const replicas = 2
 
-// fleet is several replicas of each of the three services, which can be replaced one by one by those of another release.
-// Clients submit documents all the time, and poll all jobs, through all gateways, as behind a load balancer.
+// fleet runs several replicas of each of the three services, which can be replaced one by one by those of another
+// release. Clients submit documents all the time, and poll all jobs, through all gateways, as behind a load balancer.
 type fleet struct {
 	t     *testing.T
 	bench *testbench.Bench
@@ -47,7 +47,7 @@ type member struct {
 	requests sync.WaitGroup
 }
 
-// conversion is a submission with a known end.
+// conversion is a submission with an expected end.
 type conversion struct {
 	file    string
 	options map[string]string
@@ -66,8 +66,7 @@ type followed struct {
 	finished bool
 }
 
-// startFleet starts a fleet of a release, with additional settings for its converters, which they lose when they are
-// replaced.
+// startFleet starts a fleet of a release. The additional settings apply to its converters until they are replaced.
 func startFleet(t *testing.T, of system.Release, converter ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, bench: testbench.New(t), http: &http.Client{Transport: &http.Transport{}}}
@@ -83,7 +82,7 @@ func startFleet(t *testing.T, of system.Release, converter ...string) *fleet {
 	return f
 }
 
-// start starts the replicas of a service. They keep the settings of env when they are replaced, unlike those of first.
+// start starts the replicas of a service. Their replacements get the settings of env, but not those of first.
 func (f *fleet) start(of system.Release, service string, first []string, env func(i int) []string) []*system.Service {
 	f.t.Helper()
 	var all []*system.Service
@@ -113,7 +112,7 @@ func (f *fleet) replace(one *system.Service, by system.Release) {
 	f.restart(one, by)
 }
 
-// restart starts the program of another release in the place of a replica that has ended.
+// restart starts the program of another release in place of a replica that has ended.
 func (f *fleet) restart(one *system.Service, as system.Release) {
 	f.t.Helper()
 	one.Switch(as)
@@ -127,7 +126,7 @@ func (f *fleet) restart(one *system.Service, as system.Release) {
 	}
 }
 
-// leave takes a gateway out of the rotation and waits for its requests.
+// leave takes a gateway out of the rotation and waits until its requests have ended.
 func (f *fleet) leave(one *system.Service) {
 	f.mutex.Lock()
 	i := slices.IndexFunc(f.rotation, func(m *member) bool { return m.Service == one })
@@ -141,7 +140,7 @@ func (f *fleet) leave(one *system.Service) {
 	leaving.requests.Wait()
 }
 
-// through calls request with the URL of the next gateway.
+// through calls request with the URL of the next gateway in the rotation.
 func (f *fleet) through(request func(url string)) {
 	f.mutex.Lock()
 	f.turn++
@@ -152,7 +151,7 @@ func (f *fleet) through(request func(url string)) {
 	request(next.URL)
 }
 
-// submit submits a document until it is accepted, and has its job followed.
+// submit retries the submission of a document until it is accepted, and adds its job to those that are polled.
 func (f *fleet) submit(c conversion) *followed {
 	const pause = 100 * time.Millisecond
 	for f.t.Context().Err() == nil {
@@ -178,8 +177,8 @@ func (f *fleet) submit(c conversion) *followed {
 	return nil
 }
 
-// load submits the conversions in turn, and polls all jobs, until it is told to stop. Then it returns when all jobs have
-// ended and were seen once more.
+// load submits the conversions in turn, and polls all jobs, until it is told to stop. It returns when all jobs have
+// ended and were polled once more after that.
 func (f *fleet) load(conversions ...conversion) (stop func()) {
 	const interval, pollInterval, backlog = time.Second, 100 * time.Millisecond, 6
 	submitting, end := context.WithCancel(f.t.Context())
@@ -212,14 +211,14 @@ func (f *fleet) load(conversions ...conversion) (stop func()) {
 	})
 }
 
-// unfinished returns the jobs whose end was not seen.
+// unfinished returns the jobs that have not been seen to end.
 func (f *fleet) unfinished() []*followed {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.jobs), func(job *followed) bool { return job.finished })
 }
 
-// poll looks at a job once.
+// poll polls a job once.
 func (f *fleet) poll(job *followed) {
 	status, body := f.get("/v1/jobs/" + job.id)
 	if status == http.StatusServiceUnavailable { // its status service is being replaced
@@ -238,7 +237,7 @@ func (f *fleet) poll(job *followed) {
 	job.finished = now.Status.Terminal()
 }
 
-// get requests a path through the next gateway.
+// get sends a request for a path to the next gateway.
 func (f *fleet) get(path string) (status int, body []byte) {
 	f.through(func(url string) {
 		response, err := f.http.Get(url + path)
@@ -269,7 +268,7 @@ func (f *fleet) await(job *followed, what string, is func(jobapi.Job) bool) {
 	require.Eventually(f.t, func() bool { return is(f.seen(job)) }, patience, 20*time.Millisecond, what)
 }
 
-// works checks that the fleet works: new jobs of each kind end, and a stream of events reports the end of one.
+// works checks that new jobs of each kind end, and that a stream of events reports the end of one.
 func (f *fleet) works(conversions ...conversion) {
 	f.t.Helper()
 	var jobs []*followed
@@ -290,7 +289,7 @@ func (f *fleet) works(conversions ...conversion) {
 	}
 }
 
-// check checks the ends of all jobs.
+// check checks that all jobs have ended as expected.
 func (f *fleet) check() {
 	f.t.Helper()
 	for _, job := range f.jobs {

@@ -18,7 +18,7 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// ordinary are conversions that every release makes.
+// ordinary are conversions that every release supports.
 func ordinary() []conversion {
 	return []conversion{
 		{file: "synth-letter.txt", pages: 1},
@@ -48,9 +48,9 @@ func releases(t *testing.T) (earlier, this system.Release) {
 	return earlier, system.Release{Binaries: built}
 }
 
-// TestUpgrade replaces the services of an earlier release, and then goes back to it, in the order of docs/operations.md,
-// one replica at a time and under load. In each state, jobs are accepted and end as they should. One converter goes back
-// too early: so there is an old converter beside new gateways.
+// TestUpgrade upgrades the services from an earlier release, and then rolls them back, in the order of
+// docs/operations.md, one replica at a time and under load. In each state, jobs are accepted and end as expected. One
+// converter is rolled back too early, so that an old converter runs with new gateways.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	earlier, this := releases(t)
@@ -103,7 +103,7 @@ func TestUpgrade(t *testing.T) {
 	t.Logf("%d jobs", len(f.jobs))
 }
 
-// upgradeConverters replaces one converter cleanly, while it works, and the other one after it was killed.
+// upgradeConverters stops and replaces one converter while it is working, and replaces the other one after killing it.
 func (f *fleet) upgradeConverters(to system.Release) {
 	f.t.Helper()
 	f.running(long)
@@ -114,7 +114,7 @@ func (f *fleet) upgradeConverters(to system.Release) {
 	f.restart(f.converters[1], to)
 }
 
-// redrive removes the marks that the earlier status services have dead-lettered.
+// redrive moves the marks that the earlier status services have dead-lettered back, so that they are applied.
 func (f *fleet) redrive(with system.Release) {
 	f.t.Helper()
 	command := exec.CommandContext(f.t.Context(), filepath.Join(with.Binaries, "docmill-status"), "redrive")
@@ -136,7 +136,7 @@ func (f *fleet) running(c conversion) {
 	}
 }
 
-// awaitReturned waits until the queues are empty that earlier releases do not consume.
+// awaitReturned waits until the queues that earlier releases do not consume are empty.
 func (f *fleet) awaitReturned() {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {
@@ -147,11 +147,11 @@ func (f *fleet) awaitReturned() {
 	}, patience, time.Second)
 }
 
-// deadEvents is the queue to which an earlier status service moves messages that it does not know.
+// deadEvents is the queue to which an earlier status service dead-letters messages that it does not know.
 const deadEvents = "docmill.status.dead.v1"
 
-// requireEmptyQueues checks that nothing is left in the queues but the marks of the status service, which an earlier one
-// does not know. The broker updates the numbers every 5 s.
+// requireEmptyQueues checks that the queues are empty, except for marks of the status service, which an earlier one does
+// not know. The broker updates the numbers every 5 s.
 func (f *fleet) requireEmptyQueues() {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {

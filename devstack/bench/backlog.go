@@ -60,7 +60,7 @@ type backlog struct {
 	BacklogOptions
 
 	content []byte
-	// queued are the jobs that have not been waited for, in the order of their submission.
+	// queued are the jobs whose end has not been awaited yet, in the order of their submission.
 	queued []client.Job
 }
 
@@ -105,7 +105,8 @@ func (b *backlog) measure(ctx context.Context) ([]float64, error) {
 	return medians, nil
 }
 
-// convert runs the converter for a while. It returns the conversions per second and the memory of the services.
+// convert runs the converter for a number of jobs. It returns the conversions per second and the memory of the
+// services.
 func (b *backlog) convert(ctx context.Context) (rate float64, memory int64, err error) {
 	const warmUp, last, margin = 20, 140, 20 // jobs; the margin covers those that end while the converter stops
 	if err := b.StartConverter(ctx); err != nil {

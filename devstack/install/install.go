@@ -117,7 +117,7 @@ func lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = installing.Close() }, nil
 }
 
-// CacheDir returns the directory for what can be rebuilt, and creates it if necessary.
+// CacheDir returns the directory for files that can be rebuilt, and creates it if necessary.
 func CacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil { // no HOME, as under some service managers

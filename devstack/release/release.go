@@ -1,4 +1,5 @@
-// Package release builds the programs of an earlier release of Docmill, which tests run together with those of this one.
+// Package release builds the programs of an earlier release of Docmill, so that tests can run them together with those
+// of this release.
 package release
 
 import (
@@ -18,15 +19,15 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// Baseline is the commit of the earlier release that tests use: the last one before the table "Upgrading" of
-// docs/operations.md, which lists what has changed since. When a release is made, this becomes its predecessor.
+// Baseline is the commit of the earlier release that tests use. The table in section "Upgrading" of docs/operations.md
+// lists what has changed since. When a release is made, set this to the previous one.
 const Baseline = "ca5532637115f6d919816381ee2d1d0b6c4dc6dc"
 
-// ErrNoHistory means that the repository does not have the commit: the directory is a shallow clone, or has no repository.
+// ErrNoHistory means that the commit is not available: the directory is a shallow clone, or is not in a repository.
 var ErrNoHistory = errors.New("the history of the repository is missing")
 
 // Build builds the programs of a commit of the project, once per machine. It takes a second if they were built before, and
-// a minute otherwise. Concurrent processes take turns.
+// a minute otherwise. Concurrent processes wait for each other.
 func Build(ctx context.Context, project, commit string, programs ...system.Program) (system.Release, error) {
 	full, err := resolve(ctx, project, commit)
 	if err != nil {

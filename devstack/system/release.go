@@ -14,8 +14,8 @@ import (
 type Release struct {
 	// Binaries is the directory of the programs; see [Build].
 	Binaries string
-	// Earlier means that the programs do not have all settings of this release. They get only those that they have, because
-	// they do not start with an unknown one.
+	// Earlier means that the programs do not have all settings of this release. They get only the settings that they know,
+	// because they do not start with an unknown one.
 	Earlier bool
 }
 
@@ -24,7 +24,7 @@ func (r Release) path(program Program) string { return filepath.Join(r.Binaries,
 // variables finds the environment variables of the settings in the output of --help.
 var variables = regexp.MustCompile(`\$DOCMILL_[A-Z0-9_]+`)
 
-// accepted returns the environment without the settings that the program does not have.
+// accepted returns the environment without the settings that the program does not know.
 func (r Release) accepted(ctx context.Context, program Program, env []string) ([]string, error) {
 	if !r.Earlier {
 		return env, nil

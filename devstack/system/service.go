@@ -124,7 +124,7 @@ func (s *Service) Reconfigure(env ...string) {
 	s.changes = env
 }
 
-// Switch makes the service run the programs of another release from the next start on.
+// Switch makes the service use the programs of another release when it is started next.
 func (s *Service) Switch(to Release) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

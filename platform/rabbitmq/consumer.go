@@ -33,7 +33,7 @@ type consumer struct {
 	work       work
 	handler    handling.Caller
 	supervisor *supervisor
-	// suspended means that no deliveries are taken on the present session.
+	// suspended reports whether the consumer takes no deliveries in the current session.
 	suspended atomic.Bool
 }
 
@@ -137,15 +137,15 @@ func (s source) open(on *session) (string, error) {
 type subscription struct {
 	session    *session
 	queue      message.Queue
-	name       string // the broker's for the queue
+	name       string // the name of the queue at the broker
 	deliveries <-chan amqp.Delivery
 	drain      <-chan struct{}
 	// run is the context of the consumer's Run.
 	run     context.Context //nolint:containedctx // the consumer is this lifetime
 	handler handling.Caller
 
-	flow sync.Mutex // held while the flow of deliveries begins or ends
-	// suspended is the consumer's. It changes under flow.
+	flow sync.Mutex // held while the flow of deliveries starts or stops
+	// suspended belongs to the consumer. It is changed only while flow is held.
 	suspended *atomic.Bool
 }
 
@@ -162,8 +162,8 @@ func (s *subscription) consume() (err error) {
 	return nil
 }
 
-// suspend ends the flow of deliveries. Those that were sent before still arrive; then their channel is closed, as it is when
-// the session is lost.
+// suspend stops the flow of deliveries. Deliveries that the broker has already sent still arrive; then their channel is
+// closed, as it is when the session is lost.
 func (s *subscription) suspend() {
 	s.flow.Lock()
 	defer s.flow.Unlock()

@@ -87,7 +87,8 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 	return p.send(ctx, m, exchange, key, envelope)
 }
 
-// Forward implements [message.Publisher]. The default exchange leads to the queue of the name that is the key.
+// Forward implements [message.Publisher]. The default exchange routes a message to the queue whose name is the routing
+// key.
 func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
 	if !message.CanForward(to) {
 		return failure(e, message.ErrUnpublishable, fmt.Errorf("nothing is forwarded to %s", to), true)
@@ -96,7 +97,7 @@ func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.
 	return p.metrics.Observe(func() error { return p.send(ctx, e, "", target.queue, e) })
 }
 
-// send sends an envelope and waits for its outcome. what names the message in errors.
+// send publishes an envelope and waits for its outcome. what describes the message in errors.
 func (p *publisher) send(ctx context.Context, what fmt.Stringer, exchange, key string, e message.Envelope) error {
 	publishing := publishingOf(e)
 	waiting, cancel := context.WithTimeout(ctx, p.options.Wait)

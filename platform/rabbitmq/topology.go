@@ -70,7 +70,7 @@ type queue struct {
 	ttl time.Duration
 	// maxLength is the number of messages beyond which the broker rejects more; 0 for no limit.
 	maxLength int
-	// dropOldest makes the broker drop the oldest message instead.
+	// dropOldest makes the broker drop the oldest message instead of rejecting the publication.
 	dropOldest bool
 }
 
@@ -138,8 +138,8 @@ func bindings() []binding {
 	return all
 }
 
-// formerBindings returns the bindings of earlier releases that are removed. The services of such a release create them
-// whenever they connect.
+// formerBindings returns the bindings of earlier releases, which are removed at every connect, because services of
+// those releases create them whenever they connect.
 func formerBindings() []binding {
 	return []binding{{ExchangeJobs, "job.progressed", QueueEvents}}
 }

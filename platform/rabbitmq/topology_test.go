@@ -83,7 +83,8 @@ func TestRoutes(t *testing.T) {
 	require.Equal(t, 1, count(rabbitmq.QueueProgress))
 }
 
-// TestFormerBindingsAreRemoved: a broker that an earlier release has set up keeps no progress in the queue of the events.
+// TestFormerBindingsAreRemoved: progress is not routed to the queue of the events of a broker that an earlier release has
+// set up.
 func TestFormerBindingsAreRemoved(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -48,7 +48,7 @@ func deliveryOf(queue message.Queue, d *amqp.Delivery) delivery {
 		},
 		DeliveryCount: integer(d.Headers["x-delivery-count"]),
 	}
-	if queue == message.DeadCommands || queue == message.DeadEvents { // a command that has waited for its retry is not dead, though its delay "expired"
+	if queue == message.DeadCommands || queue == message.DeadEvents { // a command whose retry delay has "expired" is not dead
 		decoded.Death = lastDeath(d.Headers)
 	}
 	return delivery{Delivery: decoded, tag: d.DeliveryTag}

@@ -1,7 +1,9 @@
-// Package redrive moves dead-lettered messages back to where they are processed, when an operator has repaired the cause.
+// Package redrive moves dead-lettered messages back to the queue where they are processed, after an operator has fixed
+// the cause.
 //
-// A message is published again, and only when that is confirmed, it is acknowledged in its dead-letter queue. So an
-// interruption loses no message. It may leave one in both queues, which is harmless: the consumers expect redeliveries.
+// Each message is published again, and is acknowledged in its dead-letter queue only after the publication is
+// confirmed. So an interruption loses no message. It may leave one in both queues, which is harmless: the consumers
+// expect redeliveries.
 package redrive
 
 import (
@@ -23,9 +25,9 @@ import (
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Settings struct {
-	Commands bool `help:"Move dead commands back to the converters, instead of dead events to the status service. The jobs of dead commands are failed as soon as the status service takes them, so this needs a status service that does not run."`
-	DryRun   bool `help:"List the messages, at most the first 1,000, and move none."`
-	Limit    int  `default:"0" help:"Maximum number of messages to move; 0 for all that wait when the command starts."`
+	Commands bool `help:"Move dead commands back to the converters, instead of dead events to the status service. Stop the status service first: it takes dead commands and fails their jobs."`
+	DryRun   bool `help:"Only list the messages, at most the first 1,000."`
+	Limit    int  `default:"0" help:"Maximum number of messages to move; 0 for all that are in the queue when the command starts."`
 }
 
 // Validate rejects settings that are out of range.
@@ -37,19 +39,19 @@ func (s Settings) Validate() error {
 }
 
 const (
-	// concurrency is how many messages are on their way at the same time. A confirmation takes milliseconds.
+	// concurrency is the number of messages that are moved at the same time. A confirmation takes milliseconds.
 	concurrency = 64
-	// maxListed is how many messages a dry run holds in memory.
+	// maxListed is the maximum number of messages that a dry run holds in memory.
 	maxListed = 1000
 	// connecting is how long Run waits for a connection.
 	connecting = 15 * time.Second
-	// quiet is how long Run waits for the next message. It is longer than a publication may take (35 s).
+	// quiet is how long Run waits for the next message. It is longer than the maximum time of a publication (35 s).
 	quiet = time.Minute
 )
 
-// Run moves the messages that wait in the dead-letter queue when it begins, in the order of their arrival, and writes a
-// line for each to out. Those that are dead-lettered again meanwhile are not moved again. It returns an error if a message could not be moved, or if
-// ctx ends; all messages that were not moved are still in the dead-letter queue.
+// Run moves the messages that are in the dead-letter queue when it starts, oldest first, and writes a line for each to
+// out. It does not move those that are dead-lettered again while it runs. It returns an error if a message could not be
+// moved, or if ctx ends; messages that were not moved remain in the dead-letter queue.
 func (s Settings) Run(ctx context.Context, broker message.Broker, out io.Writer) error {
 	from, to := message.DeadEvents, message.Events
 	if s.Commands {
@@ -77,7 +79,7 @@ func (s Settings) Run(ctx context.Context, broker message.Broker, out io.Writer)
 	return err
 }
 
-// count returns how many of the messages to move.
+// count returns the number of messages to move.
 func (s Settings) count(waiting int) int {
 	if s.Limit > 0 {
 		waiting = min(waiting, s.Limit)
@@ -88,7 +90,7 @@ func (s Settings) count(waiting int) int {
 	return waiting
 }
 
-// depth returns how many messages wait. It waits for the connection of the publisher.
+// depth returns the number of messages in the queue. It waits until the publisher is connected.
 func depth(ctx context.Context, publisher message.Publisher, queue message.Queue) (n int, err error) {
 	policy := retry.Policy{Initial: 50 * time.Millisecond, Max: time.Second, GiveUp: connecting}
 	err = retry.Loop(ctx, policy, zap.NewNop(), "", func(ctx context.Context) (err error) {
@@ -98,13 +100,13 @@ func depth(ctx context.Context, publisher message.Publisher, queue message.Queue
 	return n, err
 }
 
-// background runs a publisher or consumer until stop is called, which waits for its end. Work in progress is finished, also if ctx
-// has ended.
+// background runs a publisher or consumer until stop is called; stop waits until it has ended. Work in progress is finished even
+// if ctx has ended.
 func background(ctx context.Context, r message.Runner) (stop func()) {
 	drain, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = r.Run(context.WithoutCancel(ctx), func() {}, drain) // it ends with the drain; failures are those of messages
+		_ = r.Run(context.WithoutCancel(ctx), func() {}, drain) // it ends when drain is closed; failures are reported for each message
 	}()
 	return func() {
 		close(drain)
@@ -121,8 +123,8 @@ type run struct {
 	to        message.Queue
 	want      int
 
-	stop     context.Context //nolint:containedctx // ends when no further message is started
-	progress chan struct{}   // signals that a message is done, or has failed
+	stop     context.Context //nolint:containedctx // ends when no further message is to be processed
+	progress chan struct{}   // signals that a message was moved, or that this failed
 
 	mu            sync.Mutex
 	started, done int
@@ -135,7 +137,7 @@ func (r *run) consume(ctx context.Context, broker message.Broker, from message.Q
 	defer stop()
 	limit := concurrency
 	if r.DryRun {
-		limit = r.want // all are held until the end, so that none comes twice
+		limit = r.want // all are held until the end, so that none is delivered twice
 	}
 	consumer, err := broker.NewConsumer(from, message.Each{Concurrency: limit, Handle: r.handle}, message.ConsumerOptions{})
 	if err != nil {
@@ -148,7 +150,7 @@ func (r *run) consume(ctx context.Context, broker message.Broker, from message.Q
 	return errors.Join(r.err, err)
 }
 
-// wait returns when all messages are done, or no further one can be.
+// wait returns when all messages are moved, or no further one can be.
 func (r *run) wait(ctx context.Context) error {
 	timer := time.NewTimer(quiet)
 	defer timer.Stop()
@@ -170,10 +172,10 @@ func (r *run) wait(ctx context.Context) error {
 	}
 }
 
-// handle moves one message. What is not moved remains in the dead-letter queue.
+// handle moves one message. A message that is not moved remains in the dead-letter queue.
 func (r *run) handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	if !r.begin() {
-		<-r.stop.Done() // returned now, it would come again at once
+		<-r.stop.Done() // if it were requeued now, it would be redelivered at once
 		return message.Requeue
 	}
 	if r.DryRun {
@@ -190,7 +192,7 @@ func (r *run) handle(ctx context.Context, d *message.Delivery) message.Outcome {
 	return message.Ack
 }
 
-// begin reports whether to process another message.
+// begin reports whether another message is to be processed.
 func (r *run) begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -28,7 +28,8 @@ import (
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-// patience is how long tests wait for an expected event: long, because a machine that runs all tests at once is slow.
+// patience is how long tests wait for an expected event. It is long because a machine that runs all tests at once is
+// slow.
 const patience = 2 * time.Minute
 
 func rabbit(t *testing.T, bench *testbench.Bench, url string) message.Broker {
@@ -59,7 +60,7 @@ func onEveryBroker(t *testing.T, test func(t *testing.T, broker message.Broker))
 	})
 }
 
-// TestRedrive dead-letters events and moves them back: none, some, and then all.
+// TestRedrive dead-letters events, and moves back none, then some, then all of them.
 func TestRedrive(t *testing.T) {
 	t.Parallel()
 	onEveryBroker(t, func(t *testing.T, broker message.Broker) {
@@ -83,7 +84,7 @@ func TestRedrive(t *testing.T) {
 	})
 }
 
-// TestPoisonIsMovedOnce has a consumer that rejects every event again, while the events are moved.
+// TestPoisonIsMovedOnce has a consumer that dead-letters every event again while the events are moved.
 func TestPoisonIsMovedOnce(t *testing.T) {
 	t.Parallel()
 	onEveryBroker(t, func(t *testing.T, broker message.Broker) {
@@ -125,10 +126,10 @@ func TestInterruptedRedriveLosesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	interrupted := 0
 	for range 6 {
-		// The whole is about 150 KB in the direction to the broker.
+		// All of it is about 150 KB sent to the broker.
 		ctx, cancel := context.WithCancel(t.Context())
 		if random.IntN(2) == 0 {
-			link.CutAfter(6000 + random.Int64N(30_000)) // the topology alone takes some thousand
+			link.CutAfter(6000 + random.Int64N(30_000)) // declaring the topology alone takes a few thousand bytes
 		} else {
 			time.AfterFunc(time.Duration(random.IntN(100))*time.Millisecond, cancel)
 		}
@@ -140,7 +141,7 @@ func TestInterruptedRedriveLosesNothing(t *testing.T) {
 		link.Heal()
 	}
 	require.Positive(t, interrupted)
-	require.Eventually(t, func() bool { // the broker may still hold the last connection
+	require.Eventually(t, func() bool { // the last connection may still be open on the broker
 		var out bytes.Buffer
 		return (redrive.Settings{}).Run(t.Context(), broker, &out) == nil && strings.HasPrefix(out.String(), "moved 0 of 0 ")
 	}, patience, time.Second)
@@ -160,7 +161,7 @@ func TestInterruptedRedriveLosesNothing(t *testing.T) {
 	}
 }
 
-// TestUnreachable requires an error that has the cause, and that settings are checked.
+// TestUnreachable requires that the error contains the cause, and that settings are validated.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
@@ -179,7 +180,7 @@ func run(t *testing.T, broker message.Broker, settings redrive.Settings) string 
 	return out.String()
 }
 
-// bury publishes and dead-letters n events, and returns their jobs.
+// bury publishes n events, dead-letters them, and returns their jobs.
 func bury(t *testing.T, broker message.Broker, n int) []string {
 	t.Helper()
 	p := messagetest.Publisher(t, broker)
@@ -213,14 +214,14 @@ func start(t *testing.T, broker message.Broker, queue message.Queue, handle func
 	return stop
 }
 
-// holds waits until n messages wait in a queue.
+// holds waits until a queue holds n messages.
 func holds(t *testing.T, broker message.Broker, queue message.Queue, n int) {
 	t.Helper()
 	p := messagetest.Publisher(t, broker)
 	require.Eventually(t, func() bool {
 		depth, err := p.Depth(t.Context(), queue)
 		return err == nil && depth == n
-	}, patience, 20*time.Millisecond, "%s holds not %d messages", queue, n)
+	}, patience, 20*time.Millisecond, "%s does not hold %d messages", queue, n)
 }
 
 // take takes n messages out of a queue and returns their jobs.

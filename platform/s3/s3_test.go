@@ -98,7 +98,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestWrongClockIsRejected: converters rely on it before they end a job because of their clock.
+// TestWrongClockIsRejected: converters rely on this rejection before they end a job because of their clock.
 func TestWrongClockIsRejected(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -106,10 +106,10 @@ func TestWrongClockIsRejected(t *testing.T) {
 	require.NoError(t, err)
 	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
-		r.Out.Host = r.In.Host // it is signed
+		r.Out.Host = r.In.Host // the host is part of the signature
 	}})
 	t.Cleanup(proxy.Close)
-	proxy.Config.SetKeepAlivesEnabled(false) // no goroutine of a connection must stay
+	proxy.Config.SetKeepAlivesEnabled(false) // so that no goroutine of a connection remains
 	check := func(t *testing.T) error {
 		t.Helper()
 		store, err := s3.New(s3.Config{
@@ -120,7 +120,7 @@ func TestWrongClockIsRejected(t *testing.T) {
 		return store.Bucket(b.bench.SourcesBucket).Check(t.Context())
 	}
 	require.NoError(t, check(t))
-	synctest.Test(t, func(t *testing.T) { require.Error(t, check(t)) }) // its clock begins with the year 2000
+	synctest.Test(t, func(t *testing.T) { require.Error(t, check(t)) }) // its clock starts in the year 2000
 }
 
 func TestMissingBucket(t *testing.T) {
@@ -142,7 +142,7 @@ func TestBareAnswersOfAProxy(t *testing.T) {
 	own := &atomic.Int64{} // the status of its own answers
 	passing := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
-		r.Out.Host = r.In.Host // it is signed
+		r.Out.Host = r.In.Host // the host is part of the signature
 	}}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status := int(own.Load()); status != 0 {

@@ -45,7 +45,7 @@ func (f *fanOut) announce(e message.Envelope) bool {
 
 // mailbox holds messages in memory: the announcements of one consumer, or the progress of jobs.
 type mailbox struct {
-	limit   int // beyond it the oldest is dropped
+	limit   int // when it is exceeded, the oldest message is dropped
 	mu      sync.Mutex
 	mail    []delivery
 	arrived chan struct{} // has a value while there may be mail
@@ -55,7 +55,7 @@ func newMailbox(limit int) *mailbox {
 	return &mailbox{limit: limit, arrived: make(chan struct{}, 1)}
 }
 
-// waiting returns how many messages wait.
+// waiting returns the number of messages that wait.
 func (m *mailbox) waiting() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

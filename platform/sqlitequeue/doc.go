@@ -32,7 +32,7 @@
 // # Dead letters
 //
 // A command that a handler dead-letters, or that exceeds its delivery limit, moves to DeadCommands, an event to DeadEvents.
-// What is dead-lettered from these queues stays in the table with state 3 for an operator to look at:
+// Messages that are dead-lettered from these two queues stay in the table with state 3 for an operator to look at:
 //
 //	SELECT * FROM messages WHERE state = 3;
 //

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// flow is whether the workers of a consumer take deliveries.
+// flow controls whether the workers of a consumer take deliveries. It is safe for concurrent use.
 type flow struct {
-	stop context.Context //nolint:containedctx // the flow is this lifetime
+	stop context.Context //nolint:containedctx // the lifetime of the flow
 
 	mu sync.Mutex
 	// taking ends when the flow is suspended.
 	taking context.Context //nolint:containedctx // it is part of the state
 	end    context.CancelFunc
-	// resumed is closed when the flow goes on. It is nil while it is not suspended.
+	// resumed is closed when the flow is resumed. It is nil while the flow is not suspended.
 	resumed chan struct{}
 }
 
@@ -24,7 +24,8 @@ func newFlow(stop context.Context) *flow {
 	return f
 }
 
-// await waits while the flow is suspended. It returns a context for taking deliveries.
+// await waits while the flow is suspended. It returns a context for taking deliveries, which ends when the flow is
+// suspended or stops.
 func (f *flow) await() context.Context {
 	for {
 		f.mu.Lock()
@@ -41,7 +42,7 @@ func (f *flow) await() context.Context {
 	}
 }
 
-// suspend makes all workers wait.
+// suspend makes all workers wait until resume is called.
 func (f *flow) suspend() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,7 +63,7 @@ func (f *flow) resume() {
 	}
 }
 
-// suspended reports whether the workers wait.
+// suspended reports whether the flow is suspended.
 func (f *flow) suspended() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -132,8 +132,8 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 	return nil
 }
 
-// Forward implements [message.Publisher]. It is durable whatever the type of the message: the one in the dead-letter queue,
-// which is acknowledged next, may be.
+// Forward implements [message.Publisher]. The publication is always durable, whatever the type of the message, because the
+// message in the dead-letter queue, which is acknowledged next, may be durable.
 func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
 	return p.metrics.Observe(func() error {
 		if !message.CanForward(to) {
@@ -171,7 +171,7 @@ func (p *publisher) enter(ctx context.Context) error {
 	return nil
 }
 
-// store stores a message. what names it in errors.
+// store stores a message. what describes it in errors.
 func (p *publisher) store(
 	ctx context.Context, what fmt.Stringer, durability sqlite.Durability, e message.Envelope, delay time.Duration, queues ...message.Queue,
 ) error {

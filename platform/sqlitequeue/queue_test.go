@@ -168,8 +168,8 @@ func TestDelaysSurviveRestart(t *testing.T) {
 	require.Equal(t, "long", deliveries[1].JobID)
 }
 
-// TestDeadEventIsKept dead-letters an event, which only consumers of the dead events receive again, also after a restart. Those of
-// earlier versions are moved to the dead events.
+// TestDeadEventIsKept dead-letters an event, which only consumers of the dead events receive from then on, even after a restart.
+// Events that earlier versions dead-lettered are moved to the dead events.
 func TestDeadEventIsKept(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

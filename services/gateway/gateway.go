@@ -95,7 +95,7 @@ type Deps struct {
 	StatusTransport http.RoundTripper
 	// JobDeadline is how long after its submission a job is converted. It is that of the status service.
 	JobDeadline time.Duration
-	// SingleConverter means that there is only one converter, and never another one.
+	// SingleConverter means that there is only one converter, and never will be another.
 	SingleConverter bool
 	// Seal encrypts passwords. If it is nil, there is no key, and secret options are not accepted.
 	Seal    *seal.Box

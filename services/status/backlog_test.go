@@ -119,7 +119,7 @@ func TestSweepDoesNotOvertakeTheBacklog(t *testing.T) {
 }
 
 // TestProgressOfAnOutageIsDropped publishes the progress of a long conversion while the database cannot be reached. Only
-// the newest is kept, and apart from the other events, which are all applied later.
+// the newest is kept, and not in the queue of the other events, which are all applied later.
 func TestProgressOfAnOutageIsDropped(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
@@ -133,7 +133,7 @@ func TestProgressOfAnOutageIsDropped(t *testing.T) {
 	link.Cut()
 	events := life(id)
 	send(t, p, events[0])
-	const reports = 3 * message.MaxProgress // of 12 minutes
+	const reports = 3 * message.MaxProgress // published in 12 minutes
 	var publishing sync.WaitGroup
 	for i := range reports {
 		publishing.Go(func() {
@@ -149,7 +149,7 @@ func TestProgressOfAnOutageIsDropped(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	require.Less(t, depth(message.Events), 100, "it has the start, the end and some marks")
+	require.Less(t, depth(message.Events), 100, "it holds the start, the end and some marks")
 	require.LessOrEqual(t, depth(message.Progress), message.MaxProgress)
 
 	link.Restore()

@@ -80,7 +80,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	// What cannot be applied at once is soon out of date.
+	// Progress that cannot be applied at once is soon out of date.
 	progressConsumer, err := deps.Messages.NewConsumer(message.Progress, applied.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err

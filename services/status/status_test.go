@@ -258,8 +258,8 @@ func TestDeadCommandFailsItsJob(t *testing.T) {
 	require.EqualValues(t, 3, r.ended(t, twice).Attempt)
 }
 
-// TestDeadEventsAreRedriven has events that were dead-lettered although they are good, for example by an older version. They are
-// counted, and applied when they are moved back, once or twice.
+// TestDeadEventsAreRedriven has valid events that were dead-lettered, for example by an older version. They are counted, and are
+// applied when they are moved back, even if that happens twice.
 func TestDeadEventsAreRedriven(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)

@@ -120,8 +120,8 @@ func (f *fixture) publish(p message.Publisher, messages ...message.Message) {
 	}
 }
 
-// command is a message for Commands and Events, event one for Events alone, progress one for Progress, announcement one for
-// Announcements.
+// command returns a message for Commands and Events, event returns one for Events alone, progress one for Progress, and
+// announcement one for Announcements.
 func command(job string) message.Message {
 	return message.Message{JobID: job, Body: &conversionv1.ConvertRequested{
 		JobId: job, RequestedAt: timestamppb.Now(), Tag: "a label",

@@ -21,7 +21,7 @@ func testProgressAlone(f *fixture) {
 	f.holdsOnly(p, message.Events)
 }
 
-// testOldestProgressIsDropped publishes while nothing consumes, as during an outage of what applies the progress.
+// testOldestProgressIsDropped publishes while nothing consumes, as during an outage of the status service.
 func testOldestProgressIsDropped(f *fixture) {
 	const excess = 100
 	p, _ := f.publisher()

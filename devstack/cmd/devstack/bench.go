@@ -27,7 +27,7 @@ const small, letter = "testdata/synth-three-pages.docx", "testdata/synth-letter.
 type benchCommand struct {
 	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
 	Compare string `placeholder:"DIR" type:"path" help:"Directory of the services of another version, to measure in the same run."`
-	Backlog int    `placeholder:"JOBS" help:"Measure only the services: with an empty queue, and with this many jobs in the queue."`
+	Backlog int    `placeholder:"JOBS" help:"Measure only the services, with an empty queue and with this many jobs in the queue."`
 }
 
 func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
@@ -109,7 +109,7 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 	return edge.Converter.Stop(ctx)
 }
 
-// backlog measures the services with a long queue.
+// backlog measures the services with many jobs in the queue.
 func (f *field) backlog(ctx context.Context, binaries string, jobs int, document string) error {
 	on := f.servers.Space("backlog")
 	if err := on.Create(ctx); err != nil {

@@ -152,7 +152,7 @@ type AttemptUpdated struct {
 	Status  Status
 	Phase   Phase
 	Percent int32
-	// Retry is set if the job waits for its next attempt; nil if the converter said nothing about it.
+	// Retry is set if the job waits for its next attempt; nil if the converter did not report it.
 	Retry *Retry
 }
 
@@ -184,7 +184,7 @@ func (e AttemptUpdated) compare(r Record) int {
 	return cmp.Or(
 		cmp.Compare(e.Attempt, r.Attempt),
 		e.At.Compare(r.UpdatedAt),
-		cmp.Compare(rank(e.Status != Running), rank(r.Status != Running)), // the end of an attempt after its run
+		cmp.Compare(rank(e.Status != Running), rank(r.Status != Running)), // the end of an attempt is later than its start
 		cmp.Compare(e.Phase, r.Phase),
 		cmp.Compare(e.Percent, r.Percent),
 		compareRetries(e.Retry, r.Retry),

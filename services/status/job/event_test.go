@@ -187,8 +187,8 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestRetryIsShownWhileTheJobWaits: the job has the failure of its last attempt, and of no other, until the next attempt starts or
-// the job ends.
+// TestRetryIsShownWhileTheJobWaits: the job shows the failure of its last attempt, and of no earlier one, until the next attempt
+// starts or the job ends.
 func TestRetryIsShownWhileTheJobWaits(t *testing.T) {
 	t.Parallel()
 	dead := job.Fail(uuid.UUID(id), 1, problem.New(problem.AttemptsExhausted, "It was dead-lettered."))
@@ -245,7 +245,7 @@ var (
 		progressed,
 		func(attempt int32, seconds int, percent int32) job.Event {
 			event := retried(attempt, seconds).(job.AttemptUpdated)
-			switch percent % 3 { // two events of the same time may differ
+			switch percent % 3 { // two events with the same time may differ
 			case 0:
 				event.Retry = nil
 			case 1:

@@ -127,10 +127,10 @@ type Failure struct {
 	Retryable bool
 }
 
-// Retry is why the last attempt failed, and what follows.
+// Retry describes why the last attempt failed, and when the next one starts.
 type Retry struct {
 	Failure Failure
-	// NextAttemptAt is when the next attempt may start, by the clock of the converter.
+	// NextAttemptAt is the earliest time at which the next attempt starts, by the clock of the converter.
 	NextAttemptAt time.Time
 }
 

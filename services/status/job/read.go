@@ -135,7 +135,7 @@ func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 // maxYear is the last year that JSON can express. Times in messages are not later.
 const maxYear = 9999
 
-// retry returns what is known about the next attempt of a job; nil if the message does not say why the last one failed.
+// retry returns the retry that a message describes; nil if the message does not say why the last attempt failed.
 func retry(m *conversionv1.ConversionRetried, at time.Time) *Retry {
 	if m.GetFailure().GetCode() == "" {
 		return nil

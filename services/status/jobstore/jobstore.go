@@ -19,7 +19,8 @@ import (
 var (
 	// ErrNotFound means that no job has this id, that its submission is not known yet, or that it was withdrawn.
 	ErrNotFound = errors.New("no such job")
-	// ErrPlaceholder is the ErrNotFound of a job whose events are known, but not its submission: that may still arrive.
+	// ErrPlaceholder is the ErrNotFound for a job of which events are known, but not the submission, which may still
+	// arrive.
 	ErrPlaceholder = fmt.Errorf("%w yet: its submission is not known", ErrNotFound)
 	// ErrNotReady means that the store cannot work yet, for example because its database does not answer or does not have
 	// this program's schema yet.
@@ -61,16 +62,17 @@ type Store interface {
 
 	// Now returns the time by the database's clock, in whole microseconds.
 	Now(ctx context.Context) (time.Time, error)
-	// Advance moves the watermark forward to a time that Now has returned. It moves it back only if it is in the future, because
-	// the clock was ahead when it was set.
+	// Advance moves the watermark forward to a time that Now has returned. It moves the watermark back only if it is in the
+	// future, because the clock was ahead when it was set.
 	Advance(ctx context.Context, to time.Time) error
-	// Watermark returns the time up to which all published events have been taken from the queue, and applied by the
-	// replica that called Advance. It is zero if it is not known yet, and never later than Now; the same applies where Expire and
-	// DeleteWithdrawn use it. Package watermark says what may be concluded from it.
+	// Watermark returns the time up to which all published events have been taken from the queue, and applied by the replica that
+	// called Advance. It is zero if it is not known yet, and never later than Now. Expire and DeleteWithdrawn use it with the
+	// same limits. Package watermark defines what may be concluded from it.
 	Watermark(ctx context.Context) (time.Time, error)
 }
 
-// Visible returns nil for a job that clients see, and otherwise the error of [Store]'s Job. It is for implementations.
+// Visible returns nil for a job that clients can see, and otherwise the error that Job of [Store] returns. It is for
+// implementations.
 func Visible(j job.Job) error {
 	switch {
 	case j.Visible():
@@ -82,7 +84,7 @@ func Visible(j job.Job) error {
 	}
 }
 
-// LimitWatermark returns the watermark that a store has kept, but none from the future. It is for implementations.
+// LimitWatermark returns the stored watermark, or now if the stored one is in the future. It is for implementations.
 func LimitWatermark(kept, now time.Time) time.Time {
 	if kept.After(now) {
 		return now

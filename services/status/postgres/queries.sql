@@ -71,17 +71,17 @@ SELECT pg_notify(@channel, payload) FROM unnest(@payloads::text[]) AS payload;
 -- name: GetClock :one
 SELECT clock_timestamp()::timestamptz;
 
--- The clock that a watermark comes from may have been ahead: a time in the future is as good as none.
+-- The watermark may come from a clock that was ahead: a time in the future must not be used.
 -- name: GetWatermark :one
 SELECT applied_until, clock_timestamp()::timestamptz AS now FROM watermark;
 
--- A statement that has waited for the lock of the row reads the clock again: otherwise it could take the new value for one in the
--- future.
+-- If the statement waited for the lock of the row, it reads the clock again: otherwise it could mistake the new value for one in
+-- the future.
 -- name: AdvanceWatermark :exec
 UPDATE watermark SET applied_until = @until::timestamptz
 WHERE applied_until IS NULL OR applied_until < @until::timestamptz OR applied_until > clock_timestamp();
 
--- Finds out whether writing is possible.
+-- Checks whether the database accepts writes.
 -- name: Probe :exec
 UPDATE probe SET probed_at = clock_timestamp();
 

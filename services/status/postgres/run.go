@@ -86,9 +86,9 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 // warnOfLoss warns the operator of settings under which a commit is not a promise: events are acknowledged after the
-// commit, and a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never
-// end because of it). So has a standby that takes the place of the primary, unless it is a synchronous one. Every role sees
-// that there are standbys, but not which.
+// commit, and a database that crashes then has lost some (measured: the last tenths of a second, and jobs that never end
+// because of it). So has a standby that takes the place of the primary, unless it is a synchronous one. Every role can see
+// that there are standbys, but not which ones.
 func (s *Store) warnOfLoss(ctx context.Context, connection *pgx.Conn) {
 	var mode string
 	var standbys, synchronous bool

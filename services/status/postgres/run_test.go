@@ -14,7 +14,7 @@ import (
 	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
-// TestAsynchronousStandbyIsReported connects as a standby does, with a role that the store's own cannot look into.
+// TestAsynchronousStandbyIsReported connects as a standby does, with a role whose details the store's role cannot see.
 func TestAsynchronousStandbyIsReported(t *testing.T) {
 	t.Parallel()
 	bench := testbench.NewPrivate(t)

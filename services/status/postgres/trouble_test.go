@@ -69,7 +69,7 @@ func TestNothingIsRefusedWhileNothingCanBeWritten(t *testing.T) {
 	require.Equal(t, 1, rows, "a rehearsal leaves nothing")
 }
 
-// TestCheckDoesNotWaitForTheWatermark requires that a replica that has locked the watermark does not make the others seem broken.
+// TestCheckDoesNotWaitForTheWatermark requires that the check of a replica succeeds while another one has locked the watermark.
 func TestCheckDoesNotWaitForTheWatermark(t *testing.T) {
 	t.Parallel()
 	settings := postgrestest.Config(testbench.New(t))
@@ -78,13 +78,14 @@ func TestCheckDoesNotWaitForTheWatermark(t *testing.T) {
 	require.NoError(t, err)
 	_, err = lock.Exec(t.Context(), "UPDATE watermark SET applied_until = now()")
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // less than the limit of an idle transaction
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // less than the timeout of an idle transaction
 	defer cancel()
 	require.NoError(t, store.Check(ctx))
 	require.NoError(t, lock.Rollback(t.Context()))
 }
 
-// TestRetryIsOverForOlderReplicas has a replica of a version that does not know the column of the retry: it updates the other ones.
+// TestRetryIsOverForOlderReplicas has a replica of an earlier version, which does not know the column of the retry and updates
+// only the others.
 func TestRetryIsOverForOlderReplicas(t *testing.T) {
 	t.Parallel()
 	settings := postgrestest.Config(testbench.New(t))

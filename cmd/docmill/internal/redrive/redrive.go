@@ -1,5 +1,5 @@
-// Package redrive implements `docmill redrive`, which moves dead-lettered events of a data directory that is not in use back
-// to their queue.
+// Package redrive implements `docmill redrive`, which moves the dead-lettered events of a data directory back to their
+// queue. No process may be using the directory.
 package redrive
 
 import (
@@ -20,7 +20,7 @@ type Command struct {
 
 // Help is shown by --help.
 func (*Command) Help() string {
-	return `An event is dead-lettered if it cannot be applied to its job. After the cause is repaired, for example with a newer version of
+	return `An event is dead-lettered if it cannot be applied to its job. After the cause is fixed, for example with a newer version of
 docmill, this command moves such events back; the next docmill serve applies them. An event that is moved twice has no further
 effect.`
 }

@@ -63,12 +63,12 @@ var errOverdue = errors.New("the command was held for too long")
 // errTooLong means that an attempt took longer than engine.AttemptTimeout.
 var errTooLong = errors.New("the attempt took too long")
 
-// makeInTime is make with a time limit: engine.AttemptTimeout, or less if the delivery has waited for long. The error for its
-// end is transient.
+// makeInTime calls make with a time limit: engine.AttemptTimeout, or less if the delivery has waited for long. If the limit
+// is exceeded, the error is transient.
 func (a *attempt) makeInTime(ctx context.Context) (*conversionv1.Result, error) {
 	limit := engine.AttemptTimeout
 	if deadline, limited := ctx.Deadline(); limited {
-		limit = min(limit, time.Until(deadline)*9/10) // the rest is for the outcome
+		limit = min(limit, time.Until(deadline)*9/10) // the rest is for publishing the outcome
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
 	defer cancel()

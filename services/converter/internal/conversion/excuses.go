@@ -9,26 +9,27 @@ import (
 // isolateAfter is the number of excused failures after which a job is converted in isolation.
 const isolateAfter = 2
 
-// excuses decides whether an uncertain failure counts against its job. Outside isolation it is excused, because another job
-// in this converter may be the cause. After isolateAfter excuses the job is converted in isolation. There the document or the
-// machine is the cause, and it is the machine if other jobs fail in the same way: the failure counts if only this job has failed
-// since a conversion succeeded. It is safe for concurrent use.
+// excuses decides whether an uncertain failure counts against its job. Outside isolation it does not, because another job
+// in this converter may be the cause. After isolateAfter such failures, the job is converted in isolation. Then the cause
+// is either the document or the machine, and if other jobs fail in the same way, it is the machine. So a failure in
+// isolation counts if no other job has failed since a conversion succeeded. excuses is safe for concurrent use.
 type excuses struct {
 	mu sync.Mutex
-	// job is the first one that has failed since a conversion succeeded; empty if none has.
+	// job is the first job that has failed since a conversion succeeded; empty if none has.
 	job string
-	// others means that further ones have.
+	// others means that other jobs have failed too.
 	others bool
 }
 
-// succeeded notes that a conversion succeeded.
+// succeeded records that a conversion succeeded.
 func (e *excuses) succeeded() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.job, e.others = "", false
 }
 
-// failed notes an uncertain failure of a job, and reports whether no other job has failed since a conversion succeeded.
+// failed records an uncertain failure of a job, and reports whether no other job has failed since a conversion
+// succeeded.
 func (e *excuses) failed(job string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,7 +40,7 @@ func (e *excuses) failed(job string) bool {
 	return !e.others
 }
 
-// count counts an uncertain failure of an attempt in its next command.
+// count records an uncertain failure of an attempt in the command for the next one.
 func (e *excuses) count(next *conversionv1.ConvertRequested, isolated bool) {
 	only := e.failed(next.GetJobId())
 	switch {

@@ -17,7 +17,7 @@ import (
 
 var errKilled = fmt.Errorf("draw a page: %w", sandbox.ErrKilled)
 
-// fails is an engine that cannot convert documents that are not innocent.
+// fails returns an engine that fails for every document that is not innocent.
 func fails(failure error) convertFunc {
 	return func(ctx context.Context, request engine.Request) (engine.Output, error) {
 		if content, err := os.ReadFile(request.Source); err != nil || string(content) != "innocent" {
@@ -27,8 +27,8 @@ func fails(failure error) convertFunc {
 	}
 }
 
-// excused is the command of a job that has failed so often for uncertain reasons that it is converted in isolation. One
-// suspicion more fails it.
+// excused changes a command to that of a job that has failed so often for uncertain reasons that it is converted in
+// isolation. One more suspicion fails the job.
 func excused(command *conversionv1.ConvertRequested) {
 	command.Retries, command.Excuses, command.Suspicions = 5, 2, 3
 }
@@ -58,7 +58,7 @@ func TestExcusesLeadToIsolation(t *testing.T) {
 			b.publish(message.Message{Body: body, JobID: again.JobID, Attempt: again.Attempt, Returned: true})
 			for next(t, b.handed) != again.JobID {
 			}
-			require.Empty(t, conversions, "one slot is free, and waits with the suspect for the other")
+			require.Empty(t, conversions, "the suspect holds the free slot and waits for the other one")
 			innocent.end <- nil
 			next(t, conversions).end <- nil
 			b.ended(2)
@@ -67,8 +67,8 @@ func TestExcusesLeadToIsolation(t *testing.T) {
 	}
 }
 
-// TestHostileJobIsNotExcusedForever checks that a document that is always killed fails its job, although other documents do
-// not suffer from it.
+// TestHostileJobIsNotExcusedForever checks that a job fails if its conversion is always killed, although other conversions
+// succeed.
 func TestHostileJobIsNotExcusedForever(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -81,8 +81,8 @@ func TestHostileJobIsNotExcusedForever(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestTroubleOfTheMachineFailsNoJob checks that failures in isolation do not count while other documents fail as well, and
-// that they do when a document has been converted.
+// TestTroubleOfTheMachineFailsNoJob checks that failures in isolation do not count while other documents fail too, and
+// that they count after a document has been converted.
 func TestTroubleOfTheMachineFailsNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -165,8 +165,8 @@ func TestBareNotFoundIsAnOutage(t *testing.T) {
 	b.settled(consumer)
 }
 
-// breaking is an engine that fails while it is broken, and counts its attempts meanwhile. When it has failed, the converter is
-// not ready.
+// breaking is an engine that fails while it is broken, and counts the attempts during that time. After a failure, the
+// converter is not ready.
 type breaking struct {
 	broken   atomic.Bool
 	attempts atomic.Int64
@@ -366,8 +366,8 @@ func TestExpiredCommandIsNotConverted(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestWrongClockExpiresNothing has a store that rejects requests, as one does if the clock of the converter is wrong: every job
-// may look expired to that converter.
+// TestWrongClockExpiresNothing has a store that rejects requests, as a store does if the clock of the converter is wrong. To
+// such a converter, every job may seem expired.
 func TestWrongClockExpiresNothing(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(b *bench, command *conversionv1.ConvertRequested){

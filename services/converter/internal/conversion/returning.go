@@ -44,7 +44,7 @@ func (a *attempt) separate(ctx context.Context) error {
 	return a.events.returned(ctx, a.command, delay)
 }
 
-// maxSpread is less than the shortest delay of a retry, and more than most conversions take.
+// maxSpread is shorter than the shortest delay of a retry, and longer than most conversions.
 const maxSpread = 5 * time.Second
 
 // spread waits for a random time, so that commands that were lost together are not published, and delivered, together.

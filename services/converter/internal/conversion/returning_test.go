@@ -101,7 +101,8 @@ func TestSuspectIsConvertedAlone(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestOneSuspectIsHeld checks that a second suspect is left to other converters instead of waiting for the first one.
+// TestOneSuspectIsHeld checks that a converter leaves a second suspect to other converters instead of making it wait
+// for the first one.
 func TestOneSuspectIsHeld(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

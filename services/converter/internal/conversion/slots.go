@@ -15,7 +15,7 @@ import (
 type slots struct {
 	all  int64
 	free *semaphore.Weighted
-	// isolation is held by the delivery that waits for all places or has them.
+	// isolation is held by the delivery that waits for all slots or holds them.
 	isolation *semaphore.Weighted
 }
 
@@ -25,29 +25,29 @@ func newSlots(n int) *slots {
 }
 
 const (
-	// slotTimeout is how long a delivery waits for a place before its command is left to another converter: DeliveryTimeout
+	// slotTimeout is how long a delivery waits for a slot before its command is left to another converter: DeliveryTimeout
 	// minus engine.AttemptTimeout.
 	slotTimeout = DeliveryTimeout - engine.AttemptTimeout
-	// isolationTimeout is the same for all places. Most conversions take less time, so that a suspect does not starve. Deliveries
-	// behind it are left to other converters earlier.
+	// isolationTimeout is how long a suspect waits for all slots. Most conversions take less time, so a suspect does not starve.
+	// Deliveries that wait behind it are left to other converters earlier.
 	isolationTimeout = 15 * time.Minute
 )
 
 var (
 	// errNoSlot means that no slot was free in time.
 	errNoSlot = errors.New("no slot was free in time")
-	// errSuspectHeld means that this converter holds another suspect. If it died, both would be lost, and nobody would know
-	// because of which.
+	// errSuspectHeld means that this converter holds another suspect. If the converter died, both would be lost, and it
+	// would be unknown which one was the cause.
 	errSuspectHeld = errors.New("another suspect is converted first")
 )
 
-// acquire waits for a place. The error is the cause of ctx, or errNoSlot.
+// acquire waits for a slot. The error is the cause of ctx, or errNoSlot.
 func (s *slots) acquire(ctx context.Context) (release func(), err error) {
 	return s.places(ctx, 1, slotTimeout)
 }
 
-// isolate waits for all places: until nothing else runs, and then nothing else starts before release is called. The error is the
-// cause of ctx, errNoSlot, or errSuspectHeld at once.
+// isolate waits for all slots, so that nothing else runs until release is called. The error is the cause of ctx, errNoSlot, or,
+// without waiting, errSuspectHeld.
 func (s *slots) isolate(ctx context.Context) (release func(), err error) {
 	if !s.isolation.TryAcquire(1) {
 		return nil, errSuspectHeld

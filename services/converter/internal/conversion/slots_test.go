@@ -37,8 +37,8 @@ func TestSlots(t *testing.T) {
 	require.True(t, s.free.TryAcquire(2))
 }
 
-// TestSuspectsWaitLonger checks that a suspect does not starve behind a long conversion, and what is behind the suspect is not
-// held for as long.
+// TestSuspectsWaitLonger checks that a suspect does not starve behind a long conversion, and that deliveries behind the
+// suspect are not held for as long.
 func TestSuspectsWaitLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

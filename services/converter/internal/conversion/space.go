@@ -96,7 +96,7 @@ func (a *attempt) exceedsShare(directory string) bool {
 
 // ShareOf returns a function that computes how many bytes each of a number of conversions can use of the disk with the work
 // directory: the free space and what the conversions use already, divided by their number. It is never less than it was when
-// ShareOf was called: when other programs or converters fill the disk, the conversions are not to blame. free returns the
+// ShareOf was called, so that conversions are not blamed when other programs or converters fill the disk. free returns the
 // free space of a directory.
 func ShareOf(directory string, conversions int, free func(directory string) (uint64, error)) func() int64 {
 	share := func() int64 {

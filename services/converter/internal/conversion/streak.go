@@ -12,8 +12,8 @@ import (
 
 // streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
 // everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and rests after
-// each further failure until an attempt succeeds. No document can make a converter sick. (A full disk that no document has
-// filled is noticed by Deps.Space.) It is safe for concurrent use.
+// each further failure until an attempt succeeds. No document can make a converter sick. (Deps.Space detects a disk that was
+// not filled by documents.) It is safe for concurrent use.
 type streak struct {
 	mu       sync.Mutex
 	failures int

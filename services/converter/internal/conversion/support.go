@@ -23,7 +23,7 @@ import (
 // release, or a format that its LibreOffice lacks. Another converter may know it.
 var errUnsupported = errors.New("this converter does not support")
 
-// errConversion is an errUnsupported that means the formats of a command, which converters announce.
+// errConversion is the errUnsupported for the formats of a command. Converters announce the formats that they support.
 var errConversion = fmt.Errorf("%w the conversion", errUnsupported)
 
 // requireSupport returns an errUnsupported, which names the unsupported part, if this converter would ignore a part of the
@@ -108,17 +108,17 @@ func (a *attempt) pass(ctx context.Context, cause error) error {
 }
 
 const (
-	// quickPasses is how often a command is passed without a delay while another converter supports it. If that is one of
-	// five, it has the command after 8 passes with a probability of 83 %. More passes would keep the others busy while it is
-	// occupied.
+	// quickPasses is how often a command is passed on without a delay while another converter supports it. If one of five
+	// converters does, it has received the command after 8 passes with a probability of 83 %. More passes would keep the
+	// others busy while that one is busy.
 	quickPasses = 8
-	// maxPasses is how often a command is passed while no running converter supports it, which takes 6 minutes: a converter
-	// that does may be starting.
+	// maxPasses is how often a command is passed on while no running converter supports it. That takes 6 minutes; a
+	// converter that supports it may be starting.
 	maxPasses = 3
 )
 
-// passing returns the delay with which a command is passed for that time. hopeless means that it must not be passed
-// again. If it is not known whether another converter supports it, it is passed until its deadline.
+// passing returns the delay of the given pass of a command. hopeless means that the command must not be passed on
+// again. If it is unknown whether another converter supports it, it is passed on until its deadline.
 func (a *attempt) passing(cause error, times int) (delay time.Duration, hopeless bool) {
 	supported := a.Converters.HasNewer()
 	if errors.Is(cause, errConversion) {

@@ -106,7 +106,7 @@ func TestUnsupportedCommandFailsAtItsDeadline(t *testing.T) {
 	}
 }
 
-// announce announces another converter with these abilities.
+// announce announces another converter with these capabilities.
 func (b *bench) announce(options []*conversionv1.KnownOption, can ...*conversionv1.Capability) {
 	handler := b.converters.Handler().(message.Each)
 	envelope, err := message.Encode(b.t.Context(), message.Message{Body: &conversionv1.ConverterAnnounced{
@@ -131,7 +131,7 @@ func TestCommandIsLeftToTheConverterThatSupportsIt(t *testing.T) {
 	expect[*conversionv1.ConversionSucceeded](b)
 }
 
-// TestUnsupportedCommandFailsWithoutOthers: there is nobody to wait for.
+// TestUnsupportedCommandFailsWithoutOthers: without other converters, there is none to wait for.
 func TestUnsupportedCommandFailsWithoutOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

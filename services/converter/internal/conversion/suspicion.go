@@ -20,8 +20,8 @@ var errSuspicious = errors.New("the document may be the cause")
 // from outside, or the disk was full. See excuses.
 var errUncertain = errors.New("the machine or another job may be the cause")
 
-// suspect marks a transient failure of a conversion in a directory as suspicious or uncertain, unless the engine failed, which
-// would have with any document.
+// suspect marks a transient failure of a conversion in a directory as suspicious or uncertain, unless the engine would have
+// failed with any document.
 func (a *attempt) suspect(err error, directory string) error {
 	switch {
 	case err == nil, documentFailed(err), errors.Is(err, engine.ErrUnavailable):

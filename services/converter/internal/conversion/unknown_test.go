@@ -28,8 +28,8 @@ func TestUnknown(t *testing.T) {
 	require.Equal(t, "the field warnings.9", unknown(listed.ProtoReflect(), ""))
 }
 
-// announced returns a fleet of one converter that converts vsd to pdf, and that has these options besides those of this
-// release.
+// announced returns a fleet of one converter that converts vsd to pdf, and that has these options in addition to those
+// of this release.
 func announced(t *testing.T, options ...*conversionv1.KnownOption) *fleet.Fleet {
 	t.Helper()
 	body := &conversionv1.ConverterAnnounced{
@@ -46,7 +46,7 @@ func announced(t *testing.T, options ...*conversionv1.KnownOption) *fleet.Fleet 
 	return &f
 }
 
-// TestPasses checks how long an unsupported command waits, and when there is no hope for it.
+// TestPasses checks how long an unsupported command waits, and when it is hopeless.
 func TestPasses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

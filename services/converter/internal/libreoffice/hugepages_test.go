@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestHugePages checks that the heap and machine code of a zygote with many children are in huge pages, which a fork copies
-// fast.
+// TestHugePages checks that the heap and machine code of a zygote with many children are in huge pages.
 func TestHugePages(t *testing.T) {
 	t.Parallel()
 	requireHugePages(t)
@@ -25,7 +24,8 @@ func TestHugePages(t *testing.T) {
 	require.NoError(t, err)
 	defer i.release()
 	heap, code := hugePages(t, i.process.PID())
-	// Without pressure on the memory, the heap has 36 MiB (70 MiB with all kinds of documents), and the machine code more.
+	// Without memory pressure, 36 MiB of the heap are in huge pages (70 MiB with all kinds of documents), and more of the
+	// machine code.
 	require.Positive(t, heap)
 	require.Positive(t, code)
 }
@@ -33,7 +33,7 @@ func TestHugePages(t *testing.T) {
 // requireHugePages skips the test if this machine cannot collapse memory into a huge page.
 func requireHugePages(t *testing.T) {
 	t.Helper()
-	const size = 4 << 20 // contains a huge page, wherever it begins
+	const size = 4 << 20 // contains a huge page at any alignment
 	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, unix.Munmap(memory)) }()

@@ -24,7 +24,7 @@ func TestNothingIsLeft(t *testing.T) {
 }
 
 // soak converts documents in an instance that is not replaced, one per core at a time. Some fail, some crash, some are
-// abandoned. Afterwards the zygote must use the same resources as after the first tenth, which contains its move to huge pages.
+// abandoned. At the end, the zygote must use the same resources as after the first tenth, during which it moves to huge pages.
 func soak(t *testing.T, count int) {
 	t.Helper()
 	own := setupOwn(t, func(config *Config) { config.RecycleAge = 24 * time.Hour })

@@ -75,7 +75,7 @@ type gateway struct {
 	publisher message.Publisher
 	registry  *prometheus.Registry
 	status    *standIn
-	// converters are those that a test announces.
+	// converters are the converters that a test announces.
 	converters fleet.Fleet
 	tap        *tap
 	server     *httptest.Server

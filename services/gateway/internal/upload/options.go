@@ -25,7 +25,7 @@ type Options struct {
 	// one kind of document.
 	Chosen *option.Chosen
 
-	formats []fleet.Format // that are supported
+	formats []fleet.Format // the supported formats
 }
 
 // maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.

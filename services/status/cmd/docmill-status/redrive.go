@@ -16,15 +16,15 @@ import (
 	"github.com/docmill/docmill/services/status"
 )
 
-// redriveCommand is `docmill-status redrive`. It has the settings of the service, of which it uses those of the broker, so that
-// it can run with the service's environment and file.
+// redriveCommand is `docmill-status redrive`. It accepts all settings of the service, so that it can run with the service's
+// environment and file, but uses only those of the broker.
 type redriveCommand struct {
 	settings
 
 	Redrive redrive.Settings `embed:""`
 }
 
-const redriveDescription = "Moves dead-lettered events back to the queue of the status service, after the cause is repaired. " +
+const redriveDescription = "Moves dead-lettered events back to the queue of the status service, after the cause has been fixed.  " +
 	"No event is lost if the command is interrupted, and an event that is moved twice has no further effect."
 
 // runRedrive runs the command and returns the exit code: 1 if a message could not be moved, 2 if a setting is invalid.

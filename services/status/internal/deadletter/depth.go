@@ -18,12 +18,12 @@ const Interval = 10 * time.Second
 // depthTimeout limits one measurement.
 const depthTimeout = 5 * time.Second
 
-// Counter returns how many messages wait in a queue; see [message.Publisher].
+// Counter returns the number of messages in a queue; see [message.Publisher].
 type Counter interface {
 	Depth(ctx context.Context, queue message.Queue) (int, error)
 }
 
-// Depths measures how many messages are in the dead-letter queues. Each replica of the service reports the same numbers.
+// Depths measures how many messages are in the dead-letter queues. All replicas of the service report the same numbers.
 type Depths struct {
 	every  time.Duration
 	queues Counter
@@ -60,7 +60,7 @@ func (d *Depths) measure(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, depthTimeout)
 		depth, err := d.queues.Depth(ctx, queue)
 		cancel()
-		if err != nil { // an old number would be wrong
+		if err != nil { // do not report an outdated number
 			d.gauge.DeleteLabelValues(queue.String())
 			continue
 		}

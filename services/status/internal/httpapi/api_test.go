@@ -306,8 +306,8 @@ func TestNewJobIsNotKnownYet(t *testing.T) {
 	require.Equal(t, http.StatusOK, (<-held).StatusCode, "a long poll waits for the job")
 }
 
-// TestOldUnknownJobIsNotFound requires that a job that the watermark covers is reported as not found, unless events of it are
-// known: then it exists, and only its submission is missing.
+// TestOldUnknownJobIsNotFound requires that an unknown job that the watermark covers is reported as not found, unless some of
+// its events are known: then it exists, and only its submission is missing.
 func TestOldUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
@@ -325,7 +325,7 @@ func TestOldUnknownJobIsNotFound(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+placeholder.String()).StatusCode)
 }
 
-// TestFastClockOfGateway has a gateway whose clock is an hour ahead. Its jobs are never reported as not found.
+// TestFastClockOfGateway has a gateway whose clock is an hour ahead. Its jobs must never be reported as not found.
 func TestFastClockOfGateway(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
@@ -336,7 +336,7 @@ func TestFastClockOfGateway(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+ahead.String()).StatusCode)
 }
 
-// idAt returns a UUIDv7 that was created at a time.
+// idAt returns a UUIDv7 with the given time of creation.
 func idAt(t *testing.T, created time.Time) uuid.UUID {
 	t.Helper()
 	id := newID(t)

@@ -60,8 +60,8 @@ type Failure struct {
 
 // Retry is the encoding of a job.Retry.
 type Retry struct {
-	// UpdatedAt is the time of the event that it comes from, which is that of the record. If they differ, a replica that is older than
-	// this encoding has updated the record since, and the retry is over.
+	// UpdatedAt is the time of the event that the retry comes from, and is equal to the UpdatedAt of the record. If they differ, a
+	// replica of an earlier version, which does not know this field, has updated the record since, and the retry is obsolete.
 	UpdatedAt     time.Time `json:"updated_at"`
 	NextAttemptAt time.Time `json:"next_attempt_at"`
 	Failure       Failure   `json:"failure"`
@@ -75,7 +75,7 @@ func FromRetry(r job.Record) *Retry {
 	return &Retry{UpdatedAt: r.UpdatedAt, NextAttemptAt: r.Retry.NextAttemptAt, Failure: Failure(r.Retry.Failure)}
 }
 
-// ToRetry returns the retry that was encoded, of a record that was updated at a time; nil if it has none.
+// ToRetry returns the retry of a record with the given time of update; nil if it has none or if the retry is obsolete.
 func ToRetry(r *Retry, updatedAt time.Time) *job.Retry {
 	if r == nil || !r.UpdatedAt.Equal(updatedAt) {
 		return nil

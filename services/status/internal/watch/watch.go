@@ -98,9 +98,9 @@ func (w *Waiters) Until(
 	return waiter.Until(ctx, wait, end, check)
 }
 
-// Until calls check until that is done or fails, and returns its error. It calls check at once, so that no change since
-// Join is missed, whenever the job is woken, periodically, and once more when the time is up: then a lost notification costs no
-// client a stale answer. It returns nil if the time is up or end is closed, and ctx's error if ctx ends.
+// Until calls check until that is done or fails, and returns its error. It calls check at once, so that no change since Join is
+// missed, whenever the job is woken, periodically, and once more when the time is up, so that a lost notification does not lead
+// to a stale answer. It returns nil if the time is up or end is closed, and ctx's error if ctx ends.
 func (w *Waiter) Until(
 	ctx context.Context, wait time.Duration, end <-chan struct{}, check func(context.Context) (done bool, err error),
 ) error {
@@ -135,8 +135,8 @@ func (w *Waiters) Wake(ids ...uuid.UUID) {
 	}
 }
 
-// spread is the time over which WakeAll spreads its wake-ups, for each of the waiters: 10,000 of them cause 2,000 reads per
-// second, as many as their periodic checks.
+// spread is the time per waiter over which WakeAll spreads its wake-ups: 10,000 waiters cause 2,000 reads per second, as
+// many as their periodic checks.
 const spread = 500 * time.Microsecond
 
 // WakeAll makes all waiters check, at random times, so that their reads do not reach the database at the same moment. It never

@@ -82,7 +82,7 @@ func TestWakeAll(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// TestWakeAllSpreadsTheReads has so many waiters that their wake-ups take 5 s.
+// TestWakeAllSpreadsTheReads has so many waiters that their wake-ups are spread over 5 s.
 func TestWakeAllSpreadsTheReads(t *testing.T) {
 	t.Parallel()
 	const jobs = 10_000

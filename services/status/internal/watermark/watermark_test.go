@@ -29,12 +29,12 @@ func TestMayArrive(t *testing.T) {
 		watermark, now time.Time
 		want           bool
 	}{
-		"no watermark":                    {time.Time{}, created, true},
-		"an old watermark":                {created.Add(-time.Hour), created, true},
-		"the watermark has just passed":   {created.Add(2*time.Minute - time.Millisecond), created, true},
-		"the watermark passed long ago":   {created.Add(2 * time.Minute), created, false},
-		"a gateway whose clock is ahead":  {created.Add(-time.Hour), created.Add(-time.Hour), true},
-		"an id that no gateway has given": {time.Time{}, created.Add(-25 * time.Hour), false},
+		"no watermark":                   {time.Time{}, created, true},
+		"an old watermark":               {created.Add(-time.Hour), created, true},
+		"the watermark has just passed":  {created.Add(2*time.Minute - time.Millisecond), created, true},
+		"the watermark passed long ago":  {created.Add(2 * time.Minute), created, false},
+		"a gateway whose clock is ahead": {created.Add(-time.Hour), created.Add(-time.Hour), true},
+		"an id that no gateway created":  {time.Time{}, created.Add(-25 * time.Hour), false},
 	} {
 		require.Equal(t, c.want, watermark.MayArrive(id, c.watermark, c.now), name)
 	}

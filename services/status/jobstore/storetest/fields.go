@@ -59,7 +59,7 @@ func fullEvents(t testingT, id uuid.UUID, status job.Status) []job.Event {
 	updated.SubmissionID, ended.SubmissionID = submission.SubmissionID, submission.SubmissionID
 	updated.Status, ended.Status = job.Running, status
 	switch status {
-	case job.Queued: // again
+	case job.Queued: // after a failed attempt
 		updated.Status = job.Queued
 		return []job.Event{submission, updated}
 	case job.Succeeded:

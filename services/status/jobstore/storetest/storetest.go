@@ -189,7 +189,7 @@ func read(t testingT, store jobstore.Store, id uuid.UUID) job.Job {
 	return found
 }
 
-// requirePlaceholder requires that clients do not see the job, but may later.
+// requirePlaceholder requires that clients cannot see the job yet, but may see it later.
 func requirePlaceholder(t testingT, store jobstore.Store, id uuid.UUID) {
 	t.Helper()
 	_, err := store.Job(t.Context(), id)

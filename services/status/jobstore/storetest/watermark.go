@@ -37,7 +37,8 @@ func testWatermark(t *suite) {
 	requireWatermark(t, t.start(), precise)
 }
 
-// testWatermarkOfFastClock has a watermark of a clock that was ahead. It counts as the present, and the next mark replaces it.
+// testWatermarkOfFastClock sets a watermark from a clock that was ahead. It must be treated as the present time, and the next
+// mark must replace it.
 func testWatermarkOfFastClock(t *suite) {
 	store, fresh, hidden := t.start(), newID(t), newID(t)
 	apply(t, store, submitted(fresh), withdrawn(hidden))

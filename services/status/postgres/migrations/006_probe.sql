@@ -1,4 +1,4 @@
--- One row that is only written to find out whether the database can be written. The row of the watermark, which the replicas
+-- This row is written only to find out whether the database accepts writes. The row of the watermark, which the replicas
 -- write too, may be locked.
 CREATE TABLE probe (
     id        integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),

@@ -17,8 +17,8 @@ UPDATE watermark SET applied_until = $1::timestamptz
 WHERE applied_until IS NULL OR applied_until < $1::timestamptz OR applied_until > clock_timestamp()
 `
 
-// A statement that has waited for the lock of the row reads the clock again: otherwise it could take the new value for one in the
-// future.
+// If the statement waited for the lock of the row, it reads the clock again: otherwise it could mistake the new value for one in
+// the future.
 func (q *Queries) AdvanceWatermark(ctx context.Context, until time.Time) error {
 	_, err := q.db.Exec(ctx, advanceWatermark, until)
 	return err
@@ -114,7 +114,7 @@ type GetWatermarkRow struct {
 	Now          time.Time
 }
 
-// The clock that a watermark comes from may have been ahead: a time in the future is as good as none.
+// The watermark may come from a clock that was ahead: a time in the future must not be used.
 func (q *Queries) GetWatermark(ctx context.Context) (GetWatermarkRow, error) {
 	row := q.db.QueryRow(ctx, getWatermark)
 	var i GetWatermarkRow
@@ -281,7 +281,7 @@ const probe = `-- name: Probe :exec
 UPDATE probe SET probed_at = clock_timestamp()
 `
 
-// Finds out whether writing is possible.
+// Checks whether the database accepts writes.
 func (q *Queries) Probe(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, probe)
 	return err
