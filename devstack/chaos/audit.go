@@ -26,7 +26,7 @@ type audit struct {
 	withdrawn int
 }
 
-// add adds what was left by another run.
+// add adds the audit of another run.
 func (a *audit) add(other audit) {
 	a.losingResults += other.losingResults
 	a.unknownSources += other.unknownSources

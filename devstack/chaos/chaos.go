@@ -27,8 +27,8 @@ import (
 type Options struct {
 	// Seed selects the order of the faults.
 	Seed uint64
-	// Duration is how long faults are injected. The last one may take longer. No fault is injected again before all others
-	// were injected. 0 means until each fault was injected once.
+	// Duration is how long faults are injected. The last one may take longer. Each fault is injected once before any is
+	// repeated. 0 means that each is injected once.
 	Duration time.Duration
 	// Settle is how long accepted jobs may take to end when all faults are over. The longest delay between two attempts is
 	// 5 min.
@@ -39,7 +39,7 @@ type Options struct {
 	Single bool
 	// Project is the directory of the project, and Binaries that of its programs.
 	Project, Binaries string
-	// Earlier is the programs of an earlier release, for the fault with an old converter, which is not possible without them.
+	// Earlier holds the programs of an earlier release. The fault with an old converter requires them.
 	Earlier system.Release
 	// Dir receives the logs of the services. It must exist.
 	Dir string
@@ -52,12 +52,12 @@ type Options struct {
 // ErrViolated means that Docmill did something wrong.
 var ErrViolated = errors.New("docmill did not keep its promises")
 
-// Run runs a Docmill and injects faults. The error is [ErrViolated] if Docmill did something wrong. It is another one if the
-// harness failed; then there may be no report.
+// Run starts Docmill and injects faults. It returns [ErrViolated] if Docmill did something wrong, and another error if the
+// harness failed; then the report may be nil.
 func Run(ctx context.Context, options Options) (_ *Report, err error) {
 	d, err := deploy(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("start a Docmill: %w", err)
+		return nil, fmt.Errorf("start Docmill: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.stop(context.WithoutCancel(ctx))) }()
 	began := time.Now()
@@ -72,7 +72,7 @@ func Run(ctx context.Context, options Options) (_ *Report, err error) {
 	}
 	a, err := inspect(ctx, d, l)
 	if err != nil {
-		return nil, fmt.Errorf("look at what is left: %w", err)
+		return nil, fmt.Errorf("audit what is left: %w", err)
 	}
 	for _, end := range d.ends() {
 		l.violatef(crashed, "%s", end)
@@ -119,7 +119,7 @@ func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[
 	return l, r.records, ctx.Err()
 }
 
-// selected returns the faults that are to be injected.
+// selected returns the faults to inject.
 func selected(options Options) []fault {
 	all := faults()
 	if options.Single {
@@ -130,7 +130,7 @@ func selected(options Options) []fault {
 	})
 }
 
-// rounds injects faults until the time is over, or each was injected once.
+// rounds injects faults until the time is over, or until each was injected once.
 func (r *runner) rounds(ctx context.Context, options Options) error {
 	all := selected(options)
 	for _, one := range all {

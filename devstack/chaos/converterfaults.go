@@ -15,7 +15,7 @@ import (
 // converterFaults make one of the converters unable to work.
 func converterFaults() []fault {
 	return []fault{
-		// It would fail faster than the others work, and so get nearly all jobs.
+		// Such a converter could fail faster than the others work, and so get nearly all jobs.
 		{name: "converter with a full disk", hold: 6 * time.Second, retries: 5, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return fullDisk(d, pick(random, d.converters).work)
 		}},

@@ -29,8 +29,8 @@ const (
 // transferTimeout is how long a conversion waits for the store: less than the fault "store away for long".
 const transferTimeout = 15 * time.Second
 
-// publishTimeout is how long a gateway waits for the confirm of a job: less than an alarm of the broker lasts, so that some
-// jobs reach their queue after their clients were told that the outcome is unknown.
+// publishTimeout is how long a gateway waits for the publisher confirm of a job. It is shorter than an alarm of the broker,
+// so that some jobs reach their queue after their clients were told that the outcome is unknown.
 const publishTimeout = 2 * time.Second
 
 // deployment is a Docmill of several replicas on real servers, whose connections can all be disturbed; or of a single
@@ -41,7 +41,7 @@ type deployment struct {
 	space                          servers.Space
 	gateways, converters, statuses []*replica
 	dir                            string
-	// binaries is the directory of the programs, and earlier those of an earlier release.
+	// binaries is the directory of the programs, and earlier holds those of an earlier release.
 	binaries string
 	earlier  system.Release
 	// disks means that the directories for the work of converters, and database, which has the table of the jobs, are on
@@ -260,7 +260,7 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 	}
 	options := system.Options{Space: space, Binaries: binaries, LogDir: filepath.Join(d.dir, "log")}
 	options.Env = map[string][]string{system.Gateway: {
-		"DOCMILL_DRAIN_DELAY=2s", // the balancer looks four times a second
+		"DOCMILL_DRAIN_DELAY=2s", // the load balancer checks the gateways four times per second
 		"DOCMILL_PUBLISH_TIMEOUT=" + publishTimeout.String(),
 	}}
 	r.Service = system.NewReplica(service, name, options, env...)

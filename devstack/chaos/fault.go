@@ -14,11 +14,12 @@ import (
 // fault is a temporary fault.
 type fault struct {
 	name string
-	// hold is how long the fault lasts at least. It lasts up to half as long again.
+	// hold is the minimum duration of the fault. It lasts up to 50 % longer.
 	hold time.Duration
 	// inject begins the fault and returns a function that ends it.
 	inject func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error)
-	// retries is how many attempts may fail without the fault of their documents, if it is the only fault; 0 for any number.
+	// retries is how many attempts may fail for reasons other than their documents, if this is the only fault; 0 for any
+	// number.
 	retries int
 	// gentle means that the fault disturbs no connection of a client.
 	gentle bool

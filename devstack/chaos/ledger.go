@@ -35,7 +35,7 @@ const (
 	leftover = "leftover"
 	// crashed is a process that exited unexpectedly.
 	crashed = "crash"
-	// wasted are attempts that failed because a converter that could not work took them.
+	// wasted means that too many attempts failed because a converter that could not work had taken their commands.
 	wasted = "wasted attempts"
 	// unrecovered is a fault that Docmill did not recover from in time.
 	unrecovered = "no recovery"
@@ -62,7 +62,7 @@ type ledger struct {
 	// epoch counts the beginnings and ends of disturbances: it is odd while connections may fail.
 	epoch      atomic.Int64
 	violations []violation
-	// retries is how many attempts have failed without the fault of their documents, as seen by clients.
+	// retries is how many attempts have failed for reasons other than their documents, as seen by clients.
 	retries atomic.Int64
 }
 
@@ -86,7 +86,7 @@ type submission struct {
 	// due is when the next poll is.
 	due     time.Time
 	history lifecycle.History
-	// retried is the last attempt that the client has seen fail.
+	// retried is the number of the last attempt that the client has seen fail.
 	retried int32
 	// checked means that the end and the result were checked, and closed that they were seen once more, later.
 	checked, closed bool

@@ -9,12 +9,12 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// releaseFaults are states of an upgrade in the wrong order.
+// releaseFaults are the states of an upgrade in the wrong order.
 func releaseFaults() []fault {
 	return []fault{{name: "old converter beside new gateways", hold: 6 * time.Second, gentle: true, inject: oldConverter}}
 }
 
-// oldConverter replaces a converter by one of an earlier release.
+// oldConverter replaces a converter with one of an earlier release.
 func oldConverter(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
 	if d.earlier.Binaries == "" {
 		return none, errors.ErrUnsupported

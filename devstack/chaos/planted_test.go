@@ -22,8 +22,8 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// defect is what the harness must detect: a patch of Docmill. Its description has the fields Faults and Verdict, or Test if
-// only the tests of a package can detect it.
+// defect is a patch of Docmill that plants a bug, which the harness must detect. Its description has the fields Faults and
+// Verdict, or Test if only the tests of a package can detect the bug.
 type defect struct {
 	path   string
 	fields map[string]string
@@ -50,7 +50,7 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// read reads a patch.
+// read reads the patch in a file.
 func read(t *testing.T, path string) defect {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -104,7 +104,7 @@ func (d defect) failsTest(t *testing.T, arguments string) {
 	require.Contains(t, string(output), "--- FAIL")
 }
 
-// violates checks that Docmill violates its promises under faults.
+// violates checks that Docmill with the bug gets the verdict under the faults.
 func (d defect) violates(t *testing.T, faults, verdict string) {
 	t.Helper()
 	dir, err := chaos.MakeDir()

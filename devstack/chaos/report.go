@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Report is what happened in a run, or in several. The zero value is that of no run.
+// Report describes what happened in one or several runs. The zero value is the report of no run.
 type Report struct {
 	seeds  []string
 	took   time.Duration
 	faults map[string]*record
 
 	accepted, succeeded, failed int
-	// attempts are those of the jobs that succeeded.
+	// attempts is the number of attempts of the jobs that succeeded.
 	attempts int
-	// refused counts the submissions that were refused, and answers the polls and downloads that failed.
+	// refused counts the rejected submissions by code, and answers counts the failed polls and downloads.
 	refused, answers map[string]int
-	// unknown are the submissions without an answer.
+	// unknown is the number of submissions without an answer.
 	unknown    int
 	left       audit
 	violations []violation
@@ -56,7 +56,7 @@ func (r *Report) Err() error {
 	return fmt.Errorf("%w: %d violations", ErrViolated, len(r.violations))
 }
 
-// Violated reports whether Docmill did something wrong that has this verdict.
+// Violated reports whether there is a violation with the verdict.
 func (r *Report) Violated(verdict string) bool {
 	return slices.ContainsFunc(r.violations, func(one violation) bool { return one.verdict == verdict })
 }
@@ -91,10 +91,9 @@ func addCounts(to, from map[string]int) {
 	}
 }
 
-// Print prints a table of the faults, a table of the jobs and the verdicts, both in Markdown, and everything that Docmill did
-// wrong.
+// Print prints a table of the faults and a table of the jobs and verdicts, both in Markdown, and all violations.
 func (r *Report) Print(to io.Writer) {
-	fmt.Fprintf(to, "\n| fault | times | jobs in flight, up to | longest recovery |\n|---|---:|---:|---:|\n")
+	fmt.Fprintf(to, "\n| fault | times injected | max. jobs in flight | longest recovery |\n|---|---:|---:|---:|\n")
 	for _, name := range slices.Sorted(maps.Keys(r.faults)) {
 		one := r.faults[name]
 		if one.impossible > 0 {
@@ -110,9 +109,9 @@ func (r *Report) Print(to io.Writer) {
 	row("duration", "%s", r.took.Round(time.Second))
 	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
 	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
-	row("refused submissions", "%s", counts(r.refused))
+	row("rejected submissions", "%s", counts(r.refused))
 	row("submissions without an answer", "%d, of which %d have a job", r.unknown, r.left.unknownJobs)
-	row("polls and downloads refused", "%s", counts(r.answers))
+	row("failed polls and downloads", "%s", counts(r.answers))
 	row("withdrawn submissions", "%d", r.left.withdrawn)
 	row("results of losing attempts", "%d", r.left.losingResults)
 	row("documents of submissions without an answer", "%d", r.left.unknownSources)

@@ -52,7 +52,7 @@ type record struct {
 	impossible int
 }
 
-// add adds what happened in another run.
+// add adds the record of another run.
 func (r *record) add(other record) {
 	r.times += other.times
 	r.inFlight = max(r.inFlight, other.inFlight)
@@ -74,8 +74,8 @@ type runner struct {
 // submission does not wait for it.
 const recoveryTimeout = 3 * time.Minute
 
-// run takes a step, and returns when Docmill has recovered. It returns the faults that should be injected again, because they
-// were not possible. An error means that the harness failed.
+// run performs a step, and returns when Docmill has recovered. It returns the faults that should be tried again because they
+// could not be injected. An error means that the harness failed.
 func (r *runner) run(ctx context.Context, s step) (again []fault, err error) {
 	if !gentle(s) {
 		r.ledger.disturb()
@@ -109,12 +109,12 @@ func (r *runner) run(ctx context.Context, s step) (again []fault, err error) {
 // count checks how many attempts have failed because of a fault.
 func (r *runner) count(s step, retries int64) {
 	if len(s) == 1 && s[0].retries > 0 && retries > int64(s[0].retries) {
-		r.ledger.violatef(wasted, "%d with %s", retries, s)
+		r.ledger.violatef(wasted, "%d during %s", retries, s)
 	}
 }
 
-// impossible records that a fault could not be injected: another fault may prevent it, or the machine does not permit it. It
-// reports whether it should be tried again.
+// impossible records that a fault could not be injected, because another fault prevented it or because the machine does not
+// permit it. It reports whether the fault should be tried again.
 func (r *runner) impossible(f fault, reason error) bool {
 	const tries = 3
 	r.log("%s: not possible: %v", f.name, reason)
@@ -162,7 +162,7 @@ func (r *runner) inject(ctx context.Context, s step) (heals []heal, failures []e
 	return heals, failures
 }
 
-// hold waits for as long as the longest fault is to last, or up to half as long again.
+// hold waits for as long as the longest fault is to last, or up to 50 % longer.
 func (r *runner) hold(ctx context.Context, s step) {
 	var longest time.Duration
 	for _, one := range s {

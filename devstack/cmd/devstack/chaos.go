@@ -20,12 +20,12 @@ import (
 )
 
 type chaosCommand struct {
-	Seed     []uint64      `placeholder:"SEED,..." help:"Seeds that select the order of the faults. There is a run for each. Default: a random one."`
+	Seed     []uint64      `placeholder:"SEED,..." help:"Seeds that select the order of the faults. There is one run for each. Default: a random seed."`
 	Binaries string        `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
 	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
-	Old      string        `name:"old-commit" placeholder:"COMMIT" help:"Commit of an earlier release, of which a converter runs beside new gateways."`
+	Old      string        `name:"old-commit" placeholder:"COMMIT" help:"Commit of an earlier release, whose converter runs with new gateways."`
 	Settle   time.Duration `default:"8m" help:"How long accepted jobs may take to end after the last fault."`
-	Minutes  int           `default:"0" help:"How long faults are injected in each run; 0 means until each was injected once."`
+	Minutes  int           `default:"0" help:"How long faults are injected in each run, in minutes; 0 means that each is injected once."`
 }
 
 func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
@@ -47,7 +47,7 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 		if c.Old != "" || !errors.Is(err, release.ErrNoHistory) {
 			return err
 		}
-		log.Warn("there will be no old converter", zap.Error(err))
+		log.Warn("the programs of an earlier release cannot be built: skipping the fault with an old converter", zap.Error(err))
 	}
 	if c.Faults != "" {
 		if options.Faults, err = regexp.Compile(c.Faults); err != nil {
@@ -75,7 +75,7 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 	return violated
 }
 
-// runBoth runs both editions and adds their reports to others.
+// runBoth runs both editions and adds their reports to the totals.
 func (c *chaosCommand) runBoth(ctx context.Context, options chaos.Options, services, single *chaos.Report) error {
 	fmt.Printf("\nThe three services, seed %d\n", options.Seed)
 	err := c.run(ctx, options, services)
@@ -89,7 +89,8 @@ func (c *chaosCommand) runBoth(ctx context.Context, options chaos.Options, servi
 	return errors.Join(err, c.run(ctx, options, single))
 }
 
-// run runs with a new directory for logs, which is kept after a failure. It prints the report and adds it to another one.
+// run runs one edition with a new directory for logs, which is kept after a failure. It prints the report and adds it to
+// the total.
 func (c *chaosCommand) run(ctx context.Context, options chaos.Options, to *chaos.Report) error {
 	var err error
 	if options.Dir, err = chaos.MakeDir(); err != nil {
