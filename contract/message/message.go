@@ -38,7 +38,7 @@ const (
 	// an operator moves the events back with package redrive after fixing the cause.
 	DeadEvents
 	// Progress receives the progress of jobs. It keeps the newest [MaxProgress] messages, for [ProgressLifetime] if the
-	// broker supports expiration, and need not survive a restart: a job has up to four such messages per second, which
+	// implementation supports expiration, and need not survive a restart: a job has up to four such messages per second, which
 	// would fill a disk while nothing can apply them. The status service consumes it; each message goes to one of its
 	// replicas.
 	Progress

@@ -24,7 +24,7 @@ type redriveCommand struct {
 	Redrive redrive.Settings `embed:""`
 }
 
-const redriveDescription = "Moves dead-lettered events back to the queue of the status service, after the cause has been fixed.  " +
+const redriveDescription = "Moves dead-lettered events back to the queue of the status service, after the cause has been fixed. " +
 	"No event is lost if the command is interrupted, and an event that is moved twice has no further effect."
 
 // runRedrive runs the command and returns the exit code: 1 if a message could not be moved, 2 if a setting is invalid.
