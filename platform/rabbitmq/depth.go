@@ -14,7 +14,7 @@ import (
 func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error) {
 	source, found := sourceOf(queue)
 	if !found || source.queue == "" {
-		return 0, fmt.Errorf("the depth of %s: no such queue", queue)
+		return 0, fmt.Errorf("get the depth of %s: no such queue", queue)
 	}
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)

@@ -91,7 +91,7 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 // key.
 func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
 	if !message.CanForward(to) {
-		return failure(e, message.ErrUnpublishable, fmt.Errorf("nothing is forwarded to %s", to), true)
+		return failure(e, message.ErrUnpublishable, fmt.Errorf("cannot forward messages to the queue %s", to), true)
 	}
 	target, _ := sourceOf(to)
 	return p.metrics.Observe(func() error { return p.send(ctx, e, "", target.queue, e) })

@@ -89,7 +89,7 @@ func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error)
 	if queue != message.Progress {
 		dispatcher, found := p.queue.dispatchers[queue]
 		if !found {
-			return 0, fmt.Errorf("the depth of %s: no such queue", queue)
+			return 0, fmt.Errorf("get the depth of %s: no such queue", queue)
 		}
 		waiting = dispatcher.waiting
 	}
@@ -137,7 +137,7 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
 	return p.metrics.Observe(func() error {
 		if !message.CanForward(to) {
-			return failure(e, message.ErrUnpublishable, fmt.Errorf("nothing is forwarded to %s", to), true)
+			return failure(e, message.ErrUnpublishable, fmt.Errorf("cannot forward messages to the queue %s", to), true)
 		}
 		if err := p.enter(ctx); err != nil {
 			return failure(e, message.ErrNotConnected, err, true)
