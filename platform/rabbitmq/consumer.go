@@ -150,14 +150,15 @@ type subscription struct {
 }
 
 // consume starts the flow of deliveries.
-func (s *subscription) consume() (err error) {
+func (s *subscription) consume() error {
 	s.flow.Lock()
 	defer s.flow.Unlock()
 	const autoAck, exclusive, noLocal, noWait = false, false, false, false
-	s.deliveries, err = s.session.channel.Consume(s.name, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
+	deliveries, err := s.session.channel.Consume(s.name, consumerTag, autoAck, exclusive, noLocal, noWait, nil)
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", s.name, err)
 	}
+	s.deliveries = deliveries // not nil, which nothing is ever received from
 	s.suspended.Store(false)
 	return nil
 }

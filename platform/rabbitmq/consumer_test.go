@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,6 +210,43 @@ func TestCanceledSubscriptionIsRestored(t *testing.T) {
 	p, _ := b.publisher(b.config, nil)
 	b.publish(p, requested("job-1"))
 	next(t, hand).decide <- message.Ack
+}
+
+// TestFailedResumeReconnects has a suspended consumer whose queue is deleted. It does not notice before it subscribes again.
+func TestFailedResumeReconnects(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p, _ := b.publisher(b.config, nil)
+	handle, hand := byHand()
+	sick := &atomic.Bool{}
+	ready := func(context.Context) error {
+		if sick.Load() {
+			return errDown
+		}
+		return nil
+	}
+	c, _ := b.consumer(b.config, message.Commands, message.Each{Concurrency: 1, Handle: handle},
+		func(o *message.ConsumerOptions) { o.Ready = ready })
+	b.publish(p, requested("job-1"))
+	first := next(t, hand)
+	sick.Store(true)
+	first.decide <- message.Suspend
+	channel := b.channel()
+	require.Eventually(t, func() bool {
+		queue, err := channel.QueueDeclarePassive(rabbitmq.QueueCommands, true, false, false, false, nil)
+		return err == nil && queue.Consumers == 0
+	}, patience, 10*time.Millisecond)
+	require.ErrorContains(t, c.Check(t.Context()), "suspended")
+	_, err := channel.QueueDelete(rabbitmq.QueueCommands, false, false, false)
+	require.NoError(t, err)
+	sick.Store(false)
+	require.Eventually(t, func() bool { return b.exists(rabbitmq.QueueCommands) }, patience, 10*time.Millisecond, "declared again")
+	b.connected(c)
+	again, _ := b.publisher(b.config, nil)
+	b.publish(again, requested("job-2"))
+	second := next(t, hand)
+	require.Equal(t, "job-2", second.JobID)
+	second.decide <- message.Ack
 }
 
 func (b *bench) exists(queue string) bool {

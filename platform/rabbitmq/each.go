@@ -31,20 +31,21 @@ func (e each) serve(sub *subscription) error {
 		select {
 		case <-sub.drain:
 		case <-sub.run.Done():
+		case <-sub.session.ctx.Done(): // ends ctx
+			handlers.Wait()
+			return sub.session.lost()
 		case d, open := <-sub.deliveries:
-			if !open && sub.session.ctx.Err() == nil && sub.suspended.Load() {
+			switch {
+			case open:
+				delivery := deliveryOf(sub.queue, &d)
+				handlers.Go(func() { e.one(ctx, sub, delivery) })
+			case sub.suspended.Load():
 				if err := sub.resume(ctx); err != nil {
 					sub.session.lose(err)
 				}
-				continue
+			default:
+				<-sub.session.ctx.Done() // it is about to end
 			}
-			if !open {
-				err := sub.session.lost() // ends ctx
-				handlers.Wait()
-				return err
-			}
-			delivery := deliveryOf(sub.queue, &d)
-			handlers.Go(func() { e.one(ctx, sub, delivery) })
 		}
 	}
 }
