@@ -98,7 +98,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
 	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
-	httpapi.Register(engine, deps.Jobs, waiters, changes)
+	httpapi.Register(engine, deps.Jobs, config.JobDeadline, waiters, changes)
 
 	return service.Assembly{
 		Handler: engine,

@@ -23,14 +23,18 @@ import (
 
 // api has the handlers.
 type api struct {
-	jobs    jobstore.Store
-	waiters *watch.Waiters
-	feed    *feed.Feed
+	jobs        jobstore.Store
+	jobDeadline time.Duration
+	waiters     *watch.Waiters
+	feed        *feed.Feed
 }
 
-// Register adds the routes to engine. Long polls wait among waiters; gateways subscribe to feed.
-func Register(engine *gin.Engine, jobs jobstore.Store, waiters *watch.Waiters, feed *feed.Feed) {
-	a := &api{jobs: jobs, waiters: waiters, feed: feed}
+// Register adds the routes to engine. A job is ended by the sweep after jobDeadline. Long polls wait among waiters; gateways
+// subscribe to feed.
+func Register(
+	engine *gin.Engine, jobs jobstore.Store, jobDeadline time.Duration, waiters *watch.Waiters, feed *feed.Feed,
+) {
+	a := &api{jobs: jobs, jobDeadline: jobDeadline, waiters: waiters, feed: feed}
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
@@ -80,29 +84,34 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	if err == nil {
 		return &found, nil
 	}
-	if errors.Is(err, jobstore.ErrPlaceholder) {
-		return nil, nil //nolint:nilnil // see above
-	}
 	if !errors.Is(err, jobstore.ErrNotFound) {
 		return nil, err
 	}
-	until, err := a.jobs.Watermark(ctx)
-	if err != nil {
-		return nil, err
+	until, failure := a.jobs.Watermark(ctx)
+	if failure != nil {
+		return nil, failure
 	}
-	if watermark.MayArrive(id, until, time.Now()) {
+	if a.mayArrive(id, err, until) {
 		return nil, nil //nolint:nilnil // see above
 	}
 	// Read again: its submission may have been applied before the watermark was read.
 	found, err = a.jobs.Job(ctx, id)
 	switch {
-	case errors.Is(err, jobstore.ErrPlaceholder):
-		return nil, nil //nolint:nilnil // see above
-	case errors.Is(err, jobstore.ErrNotFound):
-		return nil, notFound().Because(err)
-	default:
+	case !errors.Is(err, jobstore.ErrNotFound):
 		return &found, err
+	case a.mayArrive(id, err, until):
+		return nil, nil //nolint:nilnil // see above
+	default:
+		return nil, notFound().Because(err)
 	}
+}
+
+// mayArrive reports whether the submission of a job may still arrive, which the store has reported as missing.
+func (a *api) mayArrive(id uuid.UUID, missing error, until time.Time) bool {
+	if errors.Is(missing, jobstore.ErrPlaceholder) {
+		return watermark.PlaceholderMayArrive(id, a.jobDeadline, until, time.Now())
+	}
+	return watermark.MayArrive(id, until, time.Now())
 }
 
 // unknown is the temporary answer for a job that find does not know yet.

@@ -34,6 +34,8 @@ import (
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
+const jobDeadline = time.Hour
+
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // bench is a server on a real database, with a maximum number of waiters.
@@ -62,7 +64,7 @@ func setup(t *testing.T, waiters int) bench {
 	b, changes := bench{polls: atMost(waiters)}, feed.New()
 	b.store = &observed{Store: postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)}
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, b.store, b.polls, changes)
+	httpapi.Register(engine, b.store, jobDeadline, b.polls, changes)
 	b.url, b.drain = serve(t, engine)
 	return b
 }
@@ -307,7 +309,7 @@ func TestNewJobIsNotKnownYet(t *testing.T) {
 }
 
 // TestOldUnknownJobIsNotFound requires that an unknown job that the watermark covers is reported as not found, unless some of
-// its events are known: then it exists, and only its submission is missing.
+// its events are known: then it exists, and its submission may have been dead-lettered.
 func TestOldUnknownJobIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 10)
@@ -323,6 +325,33 @@ func TestOldUnknownJobIsNotFound(t *testing.T) {
 	}
 	b.apply(t, submitted(placeholder))
 	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+placeholder.String()).StatusCode)
+}
+
+// TestJobWithLostSubmissionIsNotFound loses the submissions of two jobs. They are reported as not found after the deadline of
+// the sweep and its margin of 20 minutes, whether or not they have ended. A submission that arrives later is still applied.
+func TestJobWithLostSubmissionIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	age := jobDeadline + 20*time.Minute
+	kept := idAt(t, time.Now().Add(-age+10*time.Minute))
+	running, ended := idAt(t, time.Now().Add(-age)), idAt(t, time.Now().Add(-age))
+	b.apply(t, succeeded(kept), started(running), succeeded(ended))
+	paths := []string{"/v1/jobs/%s", "/internal/jobs/%s/result"}
+	b.advance(t, -time.Hour)
+	for _, path := range paths {
+		for _, id := range []uuid.UUID{kept, running, ended} {
+			requireProblem(t, b.mustGet(t, fmt.Sprintf(path, id)), http.StatusServiceUnavailable, problem.StatusUnavailable)
+		}
+	}
+	b.advance(t, 0)
+	for _, path := range paths {
+		requireProblem(t, b.mustGet(t, fmt.Sprintf(path, kept)), http.StatusServiceUnavailable, problem.StatusUnavailable)
+		for _, id := range []uuid.UUID{running, ended} {
+			requireProblem(t, b.mustGet(t, fmt.Sprintf(path, id), "Prefer", "wait=60"), http.StatusNotFound, problem.JobNotFound)
+		}
+	}
+	b.apply(t, submitted(ended))
+	require.Equal(t, http.StatusOK, b.mustGet(t, "/v1/jobs/"+ended.String()).StatusCode)
 }
 
 // TestFastClockOfGateway has a gateway whose clock is an hour ahead. Its jobs must never be reported as not found.
@@ -515,7 +544,7 @@ func TestDatabaseOutage(t *testing.T) {
 	require.NoError(t, err)
 	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, store, atMost(1), feed.New())
+	httpapi.Register(engine, store, jobDeadline, atMost(1), feed.New())
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	id := uuid.NewString()

@@ -40,12 +40,22 @@ const maxAhead = 24 * time.Hour
 // not cover it. The time of a job is in its id, a UUIDv7, which gateways create when they publish the job. Other ids, and
 // ids from the distant future, do not belong to jobs.
 func MayArrive(id uuid.UUID, watermark, now time.Time) bool {
+	return createdBetween(id, watermark.Add(-submissionMargin), now.Add(maxAhead))
+}
+
+// PlaceholderMayArrive reports the same for a job of which other events are known. Its submission may have been dead-lettered
+// and be published again later, but that is not expected after the sweep has ended all other jobs of its age.
+func PlaceholderMayArrive(id uuid.UUID, jobDeadline time.Duration, watermark, now time.Time) bool {
+	return createdBetween(id, watermark.Add(-jobDeadline-SweepMargin), now.Add(maxAhead))
+}
+
+func createdBetween(id uuid.UUID, after, before time.Time) bool {
 	const timed = 7
 	if id.Version() != timed {
 		return false
 	}
 	created := time.Unix(id.Time().UnixTime())
-	return created.After(watermark.Add(-submissionMargin)) && created.Before(now.Add(maxAhead))
+	return created.After(after) && created.Before(before)
 }
 
 // Of returns the time of a mark, and false for every other message and for a mark without a time.
