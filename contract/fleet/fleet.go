@@ -19,6 +19,9 @@ const (
 	settleTime = Interval + Interval/4
 	// maxValidity is the longest time for which an announcement is valid.
 	maxValidity = 5 * time.Minute
+	// absence is how long a converter that has left is expected to come back: it may have been replaced by a new release, or be
+	// disconnected.
+	absence = 6 * time.Minute
 )
 
 // LeavesToOthers is the contract version of converters that leave a command to others if they do not support all of it.
@@ -36,6 +39,8 @@ type Fleet struct {
 	converters map[string]converter
 	// settled is the time by which all of them have announced themselves.
 	settled time.Time
+	// left is when a converter was last found to have left.
+	left time.Time
 	// offer is the cached offer of all converters, valid until recheck; nil after a change. Every upload needs it:
 	// computing it for each upload halved the rate of submissions.
 	offer   *Offer
@@ -95,7 +100,7 @@ func (f *Fleet) forget(now time.Time) {
 	for id, converter := range f.converters {
 		if converter.until.Before(now) {
 			delete(f.converters, id)
-			f.offer = nil
+			f.offer, f.left = nil, now
 		}
 	}
 }
@@ -108,7 +113,7 @@ type Answer int
 
 // The answers.
 const (
-	// Unknown means that not all converters have announced themselves yet.
+	// Unknown means that not all converters have announced themselves yet, or that one has left within the last minutes.
 	Unknown Answer = iota
 	Yes
 	No
@@ -134,7 +139,7 @@ func (f *Fleet) any(now time.Time, is func(converter) bool) Answer {
 			return Yes
 		}
 	}
-	if !f.complete(now) {
+	if !f.complete(now) || now.Before(f.left.Add(absence)) {
 		return Unknown
 	}
 	return No

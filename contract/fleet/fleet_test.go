@@ -3,6 +3,7 @@ package fleet
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -170,6 +171,27 @@ func TestQuestions(t *testing.T) {
 	fresh.learn(announcement("a", can("pptx", "pdf")), time.Now())
 	require.Equal(t, Yes, fresh.Converts("pptx", "pdf"))
 	require.Equal(t, Unknown, fresh.Converts("pptx", "odp"))
+}
+
+// TestConverterMayComeBack: after a converter has left, the others do not know for a while whether it will be back.
+func TestConverterMayComeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var f Fleet
+		f.learn(announcement("a", can("vsd", "pdf")), time.Now())
+		time.Sleep(settleTime)
+		f.learn(announcement("b", can("pptx", "pdf")), time.Now())
+		require.Equal(t, Yes, f.Converts("vsd", "pdf"))
+		require.Equal(t, No, f.Converts("holo", "pdf"))
+		time.Sleep(time.Minute - settleTime + 1) // a's announcement expires
+		require.Equal(t, Unknown, f.Converts("vsd", "pdf"))
+		for range absence / (30 * time.Second) {
+			require.Equal(t, Unknown, f.Converts("vsd", "pdf"))
+			f.learn(announcement("b", can("pptx", "pdf")), time.Now())
+			time.Sleep(30 * time.Second)
+		}
+		require.Equal(t, No, f.Converts("vsd", "pdf"))
+	})
 }
 
 func TestRate(t *testing.T) {

@@ -41,15 +41,15 @@ type ConverterAnnounced struct {
 	// The possible conversions: one entry for each of source_formats. Converters that are older than this field omit it;
 	// they can produce what the last release without it could.
 	Capabilities []*Capability `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// Number of concurrent conversions. Converters that are older than this field omit it.
+	// Number of concurrent conversions. Omitted by converters that are older than this field.
 	Slots int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
-	// How long a conversion takes, in seconds: the moving average of the latest ones. 0 before the first.
+	// Moving average of the time of a conversion, in seconds. 0 before the first one.
 	ConversionSeconds float64 `protobuf:"fixed64,6,opt,name=conversion_seconds,json=conversionSeconds,proto3" json:"conversion_seconds,omitempty"`
-	// The options that it knows. Converters that are older than this field omit it; they know those of the last release
-	// without it.
+	// The options that the converter knows. Omitted by converters that are older than this field; they know the options of
+	// the last release without it.
 	Options []*KnownOption `protobuf:"bytes,7,rep,name=options,proto3" json:"options,omitempty"`
-	// What it does with a command that it does not fully support. 1: it leaves the command to another converter. 0, which
-	// older converters send: it ignores options that it does not know, and fails jobs with formats that it does not know.
+	// How the converter handles a command that it does not fully support. 1: it leaves the command to another converter. 0
+	// (sent by older converters): it ignores unknown options, and fails jobs with unknown formats.
 	ContractVersion int32 `protobuf:"varint,8,opt,name=contract_version,json=contractVersion,proto3" json:"contract_version,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -141,12 +141,12 @@ func (x *ConverterAnnounced) GetContractVersion() int32 {
 	return 0
 }
 
-// KnownOption is an option of a conversion.
+// KnownOption is an option that a converter knows.
 type KnownOption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of its field in Options or Secrets.
+	// Name of the option's field in Options or Secrets.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The values that are known, as clients write them, if the option has a fixed set of them.
+	// The known values, as clients write them. Empty if the option has no fixed set of values.
 	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

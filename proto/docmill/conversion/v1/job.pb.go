@@ -118,8 +118,8 @@ type ConvertRequested struct {
 	// How many deliveries of the command were lost, because a converter died or lost its connection, before the command
 	// was published again. The broker counts only those since then.
 	Losses int32 `protobuf:"varint,9,opt,name=losses,proto3" json:"losses,omitempty"`
-	// The job's deadline. After it, a converter ends the job without converting the document. UTC. Gateways that are older than
-	// this field omit it; their jobs are retried for 24 hours after requested_at.
+	// The job's deadline, in UTC. After it, a converter ends the job without converting the document. Omitted by gateways that
+	// are older than this field; their jobs are retried for 24 hours after requested_at.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The id of this submission: a UUID in its canonical text form. A submission that is repeated under the same job id has
 	// another one. Every command for another attempt has the one of the first. Gateways that are older than the field omit
@@ -127,10 +127,10 @@ type ConvertRequested struct {
 	SubmissionId string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	// How many times a converter has left the command to another one because it does not support it.
 	Passes int32 `protobuf:"varint,12,opt,name=passes,proto3" json:"passes,omitempty"`
-	// How many of the retries followed failures that the machine or another job may have caused, such as a full disk.
-	Excuses       int32 `protobuf:"varint,13,opt,name=excuses,proto3" json:"excuses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Number of failures outside isolation that the machine or another job may have caused, such as a full disk.
+	UncertainFailures int32 `protobuf:"varint,13,opt,name=uncertain_failures,json=uncertainFailures,proto3" json:"uncertain_failures,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ConvertRequested) Reset() {
@@ -247,9 +247,9 @@ func (x *ConvertRequested) GetPasses() int32 {
 	return 0
 }
 
-func (x *ConvertRequested) GetExcuses() int32 {
+func (x *ConvertRequested) GetUncertainFailures() int32 {
 	if x != nil {
-		return x.Excuses
+		return x.UncertainFailures
 	}
 	return 0
 }
@@ -1361,7 +1361,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x03\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x04\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1378,8 +1378,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
 	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\x12\x16\n" +
-	"\x06passes\x18\f \x01(\x05R\x06passes\x12\x18\n" +
-	"\aexcuses\x18\r \x01(\x05R\aexcuses:\x17\xa2\xbb\x18\x13\n" +
+	"\x06passes\x18\f \x01(\x05R\x06passes\x12-\n" +
+	"\x12uncertain_failures\x18\r \x01(\x05R\x11uncertainFailures:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +

@@ -29,11 +29,11 @@ import (
 type attempt struct {
 	Deps
 
-	slots   *slots
-	streak  *streak
-	misses  *misses
-	excuses *excuses
-	command *conversionv1.ConvertRequested
+	slots    *slots
+	streak   *streak
+	misses   *misses
+	evidence *evidence
+	command  *conversionv1.ConvertRequested
 	// number counts the attempts at the job from 1.
 	number int
 	// left means that the command was left to other converters.

@@ -81,11 +81,11 @@ type Deps struct {
 
 // Converter runs attempts at jobs. It is safe for concurrent use.
 type Converter struct {
-	deps    Deps
-	slots   *slots
-	streak  streak
-	misses  misses
-	excuses excuses
+	deps     Deps
+	slots    *slots
+	streak   streak
+	misses   misses
+	evidence evidence
 }
 
 // New returns a Converter.
@@ -119,7 +119,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	command.Losses += int32(d.DeliveryCount) // the broker forgets them when the command is published again
 	began := time.Now()
 	a := &attempt{
-		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, excuses: &c.excuses, command: command, number: number, log: log,
+		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, evidence: &c.evidence, command: command, number: number, log: log,
 		began: began, report: newReport(requestedAt(command), began),
 		events: &events{
 			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), attempt: number, log: log,
@@ -226,7 +226,7 @@ func (a *attempt) run(ctx context.Context) error {
 	case errors.Is(err, errStopping):
 		return err
 	case err == nil:
-		a.excuses.succeeded()
+		a.evidence.succeeded()
 		return a.succeed(ctx, result)
 	case documentFailed(err):
 		return a.fail(ctx, problem.From(err))
@@ -273,7 +273,7 @@ func (a *attempt) retry(ctx context.Context, cause error) error {
 	case errors.Is(cause, errSuspicious):
 		next.Suspicions++
 	case errors.Is(cause, errUncertain):
-		a.excuses.count(next, a.suspected())
+		a.evidence.count(next, a.suspected())
 	case errors.Is(cause, errMissing):
 		next.Misses++
 	}

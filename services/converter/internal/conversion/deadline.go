@@ -44,6 +44,7 @@ func (a *attempt) failInTime(ctx context.Context, failure *problem.Error) error 
 	checking, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if err := a.Sources.Check(checking); err != nil {
+		a.left = true // a converter with a wrong clock would take every command from the others
 		a.log.Warn("postponing the end of an expired job: cannot compare the clock with that of the store", a.facts(zap.Error(err))...)
 		return a.events.returned(ctx, a.command, message.DelayAfter(1))
 	}

@@ -25,7 +25,9 @@ const (
 func (a *attempt) lost() bool { return a.command.GetLosses() >= suspectAfter }
 
 // suspected reports whether the document must be converted in isolation: it may kill converters, or disturb other jobs.
-func (a *attempt) suspected() bool { return a.lost() || a.command.GetExcuses() >= isolateAfter }
+func (a *attempt) suspected() bool {
+	return a.lost() || a.command.GetUncertainFailures() >= isolateAfter
+}
 
 // separate publishes a suspect whose delivery was lost again, with a delay. So commands that were lost together are not
 // redelivered together, and none reaches the delivery limit of its queue because of another one. The job fails if its
@@ -133,7 +135,7 @@ func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error
 	defer release()
 	if a.suspected() {
 		a.log.Info("converting in isolation", zap.Int32("losses", a.command.GetLosses()),
-			zap.Int32("excuses", a.command.GetExcuses()), zap.Duration("waited", time.Since(began)))
+			zap.Int32("uncertain_failures", a.command.GetUncertainFailures()), zap.Duration("waited", time.Since(began)))
 	}
 	return f(ctx)
 }

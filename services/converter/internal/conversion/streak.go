@@ -6,14 +6,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
 // streak counts the attempts that failed one after another, and with any document would have. A converter that fails at
 // everything fails faster than others work, so it would get most of the queue: after a few failures it is sick, and rests after
-// each further failure until an attempt succeeds. No document can make a converter sick. (Deps.Space detects a disk that was
-// not filled by documents.) It is safe for concurrent use.
+// each further failure until an attempt succeeds. No document can make a converter sick, and no password can: a converter without
+// the right key fails only at jobs with passwords. (Deps.Space detects a disk that was not filled by documents.) It is safe for
+// concurrent use.
 type streak struct {
 	mu       sync.Mutex
 	failures int
@@ -38,7 +40,8 @@ func (s *streak) ended(err error) {
 	switch {
 	case err == nil, documentFailed(err):
 		s.failures, s.rested = 0, time.Time{}
-	case errors.Is(err, errSuspicious), errors.Is(err, sandbox.ErrKilled), errors.Is(err, engine.ErrNoSpace):
+	case errors.Is(err, errSuspicious), errors.Is(err, errUncertain), errors.Is(err, sandbox.ErrKilled), errors.Is(err, engine.ErrNoSpace),
+		errors.Is(err, seal.ErrNoKey), errors.Is(err, seal.ErrBroken):
 	default:
 		if s.failures++; s.failures >= sickAfter {
 			const doublings = 5 // 32 s

@@ -112,6 +112,9 @@ const (
 	// converters does, it has received the command after 8 passes with a probability of 83 %. More passes would keep the
 	// others busy while that one is busy.
 	quickPasses = 8
+	// passesPerDelay is how often it is then passed on with each delay, from 10 s to 5 min. A command that waits for a busy
+	// converter costs each pass two writes of the broker.
+	passesPerDelay = 6
 	// maxPasses is how often a command is passed on while no running converter supports it. That takes 6 minutes; a
 	// converter that supports it may be starting.
 	maxPasses = 3
@@ -130,7 +133,7 @@ func (a *attempt) passing(cause error, times int) (delay time.Duration, hopeless
 	case supported == fleet.Yes && times <= quickPasses:
 		return 0, false
 	case supported == fleet.Yes:
-		return message.DelayAfter(1), false
+		return message.DelayAfter(1 + (times-quickPasses-1)/passesPerDelay), false
 	default:
 		return message.DelayAfter(times), supported == fleet.No && errors.Is(cause, errConversion) && times > maxPasses
 	}

@@ -17,7 +17,7 @@ import (
 var errSuspicious = errors.New("the document may be the cause")
 
 // errUncertain means a transient failure that the document, the machine or another job may have caused: a program was killed
-// from outside, or the disk was full. See excuses.
+// from outside, or the disk was full. See evidence.
 var errUncertain = errors.New("the machine or another job may be the cause")
 
 // suspect marks a transient failure of a conversion in a directory as suspicious or uncertain, unless the engine would have

@@ -69,7 +69,8 @@ func TestPasses(t *testing.T) {
 		}{
 			"another converter has the filter":   {settled, missing, "vsd", 8, 0, false},
 			"it is occupied":                     {settled, missing, "vsd", 9, 10 * time.Second, false},
-			"it is occupied for long":            {settled, missing, "vsd", 900, 10 * time.Second, false},
+			"it is occupied for longer":          {settled, missing, "vsd", 15, time.Minute, false},
+			"it is occupied for long":            {settled, missing, "vsd", 900, 5 * time.Minute, false},
 			"nobody has the filter":              {settled, missing, "holo", 3, 5 * time.Minute, false},
 			"nobody has the filter for long":     {settled, missing, "holo", 4, 5 * time.Minute, true},
 			"others may follow":                  {announced(t), missing, "holo", 9, 5 * time.Minute, false},

@@ -27,20 +27,21 @@ func fails(failure error) convertFunc {
 	}
 }
 
-// excused changes a command to that of a job that has failed so often for uncertain reasons that it is converted in
+// uncertain changes a command to that of a job that has failed so often for uncertain reasons that it is converted in
 // isolation. One more suspicion fails the job.
-func excused(command *conversionv1.ConvertRequested) {
-	command.Retries, command.Excuses, command.Suspicions = 5, 2, 3
+func uncertain(command *conversionv1.ConvertRequested) {
+	command.Retries, command.UncertainFailures, command.Suspicions = 5, 2, 3
 }
 
-// TestExcusesLeadToIsolation checks that an uncertain failure is excused, and that the job is isolated after the second.
-func TestExcusesLeadToIsolation(t *testing.T) {
+// TestUncertainFailuresLeadToIsolation checks that an uncertain failure does not count, and that the job is isolated after
+// the second one.
+func TestUncertainFailuresLeadToIsolation(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]error{"killed": errKilled, "no space": engine.NoSpace(errEngine)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.Excuses, command.Suspicions = 1, 3 })
+			b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) { command.UncertainFailures, command.Suspicions = 1, 3 })
 			consumer := b.start(fails(failure))
 			expect[*conversionv1.ConversionStarted](b)
 			expect[*conversionv1.ConversionRetried](b)
@@ -48,7 +49,7 @@ func TestExcusesLeadToIsolation(t *testing.T) {
 			again := b.take(message.Returned) // after the delay
 			body, err := again.Message()
 			require.NoError(t, err)
-			require.EqualValues(t, 2, body.(*conversionv1.ConvertRequested).GetExcuses())
+			require.EqualValues(t, 2, body.(*conversionv1.ConvertRequested).GetUncertainFailures())
 			require.EqualValues(t, 3, body.(*conversionv1.ConvertRequested).GetSuspicions())
 
 			convert, conversions := oneByOne()
@@ -67,13 +68,15 @@ func TestExcusesLeadToIsolation(t *testing.T) {
 	}
 }
 
-// TestHostileJobIsNotExcusedForever checks that a job fails if its conversion is always killed, although other conversions
-// succeed.
-func TestHostileJobIsNotExcusedForever(t *testing.T) {
+// TestHostileJobFails checks that a job fails if its conversion is always killed, although other conversions succeed.
+func TestHostileJobFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.submit([]byte("hostile"), excused)
 	consumer := b.start(fails(errKilled))
+	b.submit([]byte("innocent"), nil)
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionSucceeded](b)
+	b.submit([]byte("hostile"), uncertain)
 	expect[*conversionv1.ConversionStarted](b)
 	failed := expect[*conversionv1.ConversionFailed](b)
 	require.Equal(t, string(problem.AttemptsExhausted), failed.GetFailure().GetCode())
@@ -81,30 +84,22 @@ func TestHostileJobIsNotExcusedForever(t *testing.T) {
 	b.settled(consumer)
 }
 
-// TestTroubleOfTheMachineFailsNoJob checks that failures in isolation do not count while other documents fail too, and
-// that they count after a document has been converted.
+// TestTroubleOfTheMachineFailsNoJob checks that failures in isolation do not count while this converter converts nothing else,
+// even if there is only one job.
 func TestTroubleOfTheMachineFailsNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	consumer := b.start(fails(errKilled))
-	for range 2 { // any two jobs
-		b.submit([]byte("a document"), nil)
-		expect[*conversionv1.ConversionStarted](b)
-		expect[*conversionv1.ConversionRetried](b)
-	}
-	b.submit([]byte("another document"), excused)
-	expect[*conversionv1.ConversionStarted](b)
-	expect[*conversionv1.ConversionRetried](b)
-
 	b.submit([]byte("innocent"), nil)
 	expect[*conversionv1.ConversionStarted](b)
 	expect[*conversionv1.ConversionSucceeded](b)
-	hostile := b.submit([]byte("hostile"), excused)
-	for {
-		if m, ok := next(t, b.events).(*conversionv1.ConversionFailed); ok {
-			require.Equal(t, hostile.GetJobId(), m.GetJobId())
-			break
-		}
+	b.submit([]byte("any document"), nil) // the trouble begins
+	expect[*conversionv1.ConversionStarted](b)
+	expect[*conversionv1.ConversionRetried](b)
+	for range 2 {
+		b.submit([]byte("another document"), uncertain)
+		expect[*conversionv1.ConversionStarted](b)
+		expect[*conversionv1.ConversionRetried](b)
 	}
 	consumer.drain()
 	require.NoError(t, next(t, consumer.done))
