@@ -28,9 +28,11 @@ type Waiters struct {
 	recheck time.Duration
 	gauge   prometheus.Gauge
 
-	mu    sync.Mutex
-	count int
-	byJob map[uuid.UUID]map[chan struct{}]struct{}
+	mu        sync.Mutex
+	count     int
+	byJob     map[uuid.UUID]map[chan struct{}]struct{}
+	spreading bool // a WakeAll is in progress
+	again     bool // there was another WakeAll meanwhile
 }
 
 var _ jobstore.Audience = (*Waiters)(nil)
@@ -139,23 +141,52 @@ func (w *Waiters) Wake(ids ...uuid.UUID) {
 // many as their periodic checks.
 const spread = 500 * time.Microsecond
 
-// WakeAll makes all waiters check, at random times, so that their reads do not reach the database at the same moment. It never
-// blocks.
+// WakeAll makes all waiters check, at random times, so that their reads do not reach the database at the same moment. Calls
+// during that time, for example because the connection to the database fails repeatedly, make them check once more after it.
+// It never blocks.
 func (w *Waiters) WakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.spreading {
+		w.again = true
+		return
+	}
+	w.beginSpread()
+}
+
+// beginSpread starts the timers of a WakeAll. The caller holds mu. A waiter may leave before its timer; later ones check when
+// they join.
+func (w *Waiters) beginSpread() {
+	w.spreading = true
 	within := time.Duration(w.count) * spread
-	for id := range w.byJob {
-		time.AfterFunc(rand.N(within), func() { w.Wake(id) }) //nolint:gosec // it need not be secret
+	for _, waiters := range w.byJob {
+		for woken := range waiters {
+			time.AfterFunc(rand.N(within), func() { signal(woken) }) //nolint:gosec // it need not be secret
+		}
+	}
+	time.AfterFunc(within, w.endSpread)
+}
+
+func (w *Waiters) endSpread() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spreading = false
+	if w.again {
+		w.again = false
+		w.beginSpread()
 	}
 }
 
-// wake signals each waiter. A waiter that has not seen the previous signal yet needs no second one.
 func wake(waiters map[chan struct{}]struct{}) {
 	for woken := range waiters {
-		select {
-		case woken <- struct{}{}:
-		default:
-		}
+		signal(woken)
+	}
+}
+
+// signal wakes a waiter. One that has not seen the previous signal yet needs no second one.
+func signal(woken chan<- struct{}) {
+	select {
+	case woken <- struct{}{}:
+	default:
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -82,34 +83,84 @@ func TestWakeAll(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// TestWakeAllSpreadsTheReads has so many waiters that their wake-ups are spread over 5 s.
+// TestWakeAllSpreadsTheReads has so many waiters that their wake-ups are spread over 5 s, also if all wait for the same job.
 func TestWakeAllSpreadsTheReads(t *testing.T) {
 	t.Parallel()
-	const jobs = 10_000
-	waiters := watch.New(jobs, long, prometheus.NewGauge(prometheus.GaugeOpts{}))
-	var began, woken, waiting sync.WaitGroup
-	began.Add(jobs)
-	woken.Add(jobs)
-	for range jobs {
-		waiting.Go(func() {
-			first := true
-			_ = waiters.Until(t.Context(), uuid.New(), long, nil, func(context.Context) (bool, error) {
-				if first {
-					first = false
-					began.Done()
-					return false, nil
+	same := uuid.New()
+	for name, newID := range map[string]func() uuid.UUID{
+		"of many jobs": uuid.New, "of one job": func() uuid.UUID { return same },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				checks := manyWaiting(t, newID)
+				began := time.Now()
+				checks.waiters.WakeAll()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Equal(t, many, checks.count())
+				var early int
+				for _, at := range checks.at {
+					if at.Sub(began) < 2500*time.Millisecond {
+						early++
+					}
 				}
-				woken.Done()
-				return true, nil
+				require.InDelta(t, many/2, early, many/10) // 10 times the standard deviation of 50
+				require.WithinDuration(t, began, checks.at[many-1], 5*time.Second)
 			})
 		})
 	}
-	began.Wait()
-	at := time.Now()
-	waiters.WakeAll()
-	woken.Wait()
-	require.Greater(t, time.Since(at), 2*time.Second)
-	waiting.Wait()
+}
+
+// TestWakeAllRepeatedly has a connection to the database that fails again and again.
+func TestWakeAllRepeatedly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		checks := manyWaiting(t, uuid.New)
+		for range 20 {
+			checks.waiters.WakeAll()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 2*many, checks.count(), "once for the first call, and once for all that came meanwhile")
+		checks.waiters.WakeAll()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 3*many, checks.count())
+	})
+}
+
+// many waiters are spread over 5 s.
+const many = 10_000
+
+// checks are the times at which waiters have checked.
+type checks struct {
+	waiters *watch.Waiters
+	mu      sync.Mutex
+	at      []time.Time
+}
+
+func (c *checks) count() int { return len(c.at) } // a failure does not print the times
+
+// manyWaiting returns when many waiters wait, each for a job of newID. It leaves out their first checks.
+func manyWaiting(t *testing.T, newID func() uuid.UUID) *checks {
+	t.Helper()
+	c := &checks{waiters: watch.New(many, long, prometheus.NewGauge(prometheus.GaugeOpts{}))}
+	check := func(context.Context) (bool, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.at = append(c.at, time.Now())
+		return false, nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	for range many {
+		go func() { _ = c.waiters.Until(ctx, newID(), long, nil, check) }()
+	}
+	synctest.Wait()
+	c.at = nil
+	return c
 }
 
 // TestLastCheck requires a check at the end of the wait, in case a notification was lost.
