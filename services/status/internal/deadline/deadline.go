@@ -5,6 +5,7 @@ package deadline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,6 +35,10 @@ const maxJobs = 200
 // would make it a job again. A batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
 const withdrawnFor = time.Hour
 
+// maxSkew is the difference between the clocks of the database and of this process from which on one of them is considered
+// wrong. It is less than watermark.SweepMargin, so a smaller error ends no job before its deadline.
+const maxSkew = 15 * time.Minute
+
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ready()
@@ -42,7 +47,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	for {
 		select {
 		case <-clock.C:
-			if err := errors.Join(s.expire(ctx), s.deleteWithdrawn(ctx)); err != nil {
+			if err := s.sweep(ctx); err != nil {
 				s.Log.Warn("sweep of jobs failed; the next one will retry", zap.Error(err))
 			}
 		case <-drain:
@@ -51,6 +56,28 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 			return nil
 		}
 	}
+}
+
+func (s *Sweep) sweep(ctx context.Context) error {
+	if err := s.compareClocks(ctx); err != nil {
+		return err
+	}
+	return errors.Join(s.expire(ctx), s.deleteWithdrawn(ctx))
+}
+
+// compareClocks returns an error if the clock of the database, which the age of a job depends on, cannot be trusted: if it is
+// ahead by more than the deadline, all unfinished jobs seem overdue. SQLite uses the clock of this process, so there it never
+// differs.
+func (s *Sweep) compareClocks(ctx context.Context) error {
+	now, err := s.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if ahead := time.Until(now); ahead.Abs() > maxSkew {
+		return fmt.Errorf("the clock of the database is ahead of that of this machine by %s; one of them is wrong",
+			ahead.Round(time.Second))
+	}
+	return nil
 }
 
 func (s *Sweep) expire(ctx context.Context) error {

@@ -2,6 +2,7 @@ package deadline_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/services/status/internal/deadline"
@@ -91,6 +93,56 @@ func TestSweepDeletesWithdrawnJobs(t *testing.T) {
 	require.NoError(t, store.Advance(t.Context(), now))
 	require.Eventually(t, func() bool { return len(rows()) == 1 }, storetest.Patience, time.Millisecond)
 	require.Equal(t, []uuid.UUID{fresh.Job()}, rows())
+}
+
+// TestSweepWaitsUntilTheClocksAgree has a database whose clock has jumped, so that all jobs seem overdue.
+func TestSweepWaitsUntilTheClocksAgree(t *testing.T) {
+	t.Parallel()
+	for name, skew := range map[string]time.Duration{"ahead": 16 * time.Minute, "behind": -16 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := postgrestest.Config(testbench.New(t))
+			store := postgrestest.Open(t, settings)
+			queued, withdrawn := job.ID(uuid.New()), job.ID(uuid.New())
+			_, err := store.Apply(t.Context(), []job.Event{submitted(queued), submitted(withdrawn), job.Withdrawn{ID: withdrawn}})
+			require.NoError(t, err)
+			database := postgrestest.Connect(t, settings)
+			_, err = database.Exec(t.Context(), "UPDATE jobs SET first_seen_at = first_seen_at - interval '2 hours'")
+			require.NoError(t, err)
+			now, err := store.Now(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, store.Advance(t.Context(), now))
+			rows := func() (n int) {
+				require.NoError(t, database.QueryRow(t.Context(), "SELECT count(*) FROM jobs").Scan(&n))
+				return n
+			}
+
+			skewed := &skewed{Store: store}
+			skewed.by.Store(int64(skew))
+			core, logs := observer.New(zap.WarnLevel)
+			storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: skewed, Log: zap.New(core)}).Run)
+			warned := func() bool { return logs.FilterMessageSnippet("sweep of jobs failed").Len() >= 2 }
+			require.Eventually(t, warned, storetest.Patience, time.Millisecond)
+			require.Equal(t, job.Queued, read(t, store, queued).Status)
+			require.Equal(t, 2, rows())
+
+			skewed.by.Store(0)
+			require.Eventually(t, func() bool { return read(t, store, queued).Status == job.Failed }, storetest.Patience, time.Millisecond)
+			require.Eventually(t, func() bool { return rows() == 1 }, storetest.Patience, time.Millisecond)
+		})
+	}
+}
+
+// skewed is a store whose clock is ahead.
+type skewed struct {
+	jobstore.Store
+
+	by atomic.Int64
+}
+
+func (s *skewed) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.Store.Now(ctx)
+	return now.Add(time.Duration(s.by.Load())), err
 }
 
 // counted is a store that reports the sweeps.
