@@ -22,6 +22,11 @@ var migrations embed.FS
 // versionTable holds the number of the newest migration.
 const versionTable = "public.schema_version"
 
+// lockTimeout limits how long a migration waits for the lock on a table. Queries of other replicas queue behind a migration that
+// waits, for example for a backup (pg_dump), so it must be shorter than database-read-timeout (2 s). It must be longer than
+// deadlock_timeout (1 s), after which a vacuum gives way.
+const lockTimeout = "1500ms"
+
 // reconnect is the retry policy for a database that does not answer.
 var reconnect = retry.Policy{Initial: 100 * time.Millisecond, Max: 5 * time.Second, Stable: 10 * time.Second}
 
@@ -53,7 +58,9 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 // migrate applies the missing migrations, on a connection of its own. Tern holds an advisory lock, which makes it
 // safe with several replicas.
 func (s *Store) migrate(ctx context.Context) error {
-	connection, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	settings := s.pool.Config().ConnConfig
+	settings.RuntimeParams["lock_timeout"] = lockTimeout // not with SET: Tern resets that after each migration
+	connection, err := pgx.ConnectConfig(ctx, settings)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
