@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -125,9 +126,11 @@ func TestMigrationsRunConcurrently(t *testing.T) {
 	connection := postgrestest.Connect(t, settings)
 	var version int
 	require.NoError(t, connection.QueryRow(t.Context(), "SELECT version FROM schema_version").Scan(&version))
-	require.Equal(t, 5, version)
+	migrations, err := os.ReadDir("migrations")
+	require.NoError(t, err)
+	require.Len(t, migrations, version)
 	// A replica of this version that starts after a newer one has migrated keeps working.
-	_, err := connection.Exec(t.Context(), "UPDATE schema_version SET version = 99")
+	_, err = connection.Exec(t.Context(), "UPDATE schema_version SET version = 99")
 	require.NoError(t, err)
 	_, err = postgrestest.Open(t, settings).Apply(t.Context(), []job.Event{submitted(newID(t))})
 	require.NoError(t, err)
