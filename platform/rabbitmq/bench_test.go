@@ -148,7 +148,7 @@ func (b *bench) connected(r message.Runner) {
 	require.Eventually(b.t, func() bool { return r.Check(b.t.Context()) == nil }, patience, 10*time.Millisecond)
 }
 
-// requested and started are messages: one for two queues, one for the status queue alone.
+// requested, started and progressed are messages: for two queues, for the status queue alone, and one that may be lost.
 func requested(job string) message.Message {
 	return message.Message{JobID: job, Body: &conversionv1.ConvertRequested{
 		JobId: job, RequestedAt: timestamppb.Now(), Tag: "a label",
@@ -159,6 +159,12 @@ func requested(job string) message.Message {
 
 func started(job string) message.Message {
 	return message.Message{JobID: job, Body: &conversionv1.ConversionStarted{JobId: job, Attempt: 1, StartedAt: timestamppb.Now()}}
+}
+
+func progressed(job string) message.Message {
+	return message.Message{JobID: job, Body: &conversionv1.ConversionProgressed{
+		JobId: job, Attempt: 1, Phase: conversionv1.Phase_PHASE_CONVERTING, ProgressedAt: timestamppb.Now(),
+	}}
 }
 
 func (b *bench) publish(p message.Publisher, messages ...message.Message) {

@@ -18,11 +18,12 @@ var errNoConfirm = errors.New("the broker has not confirmed a message")
 // errUnsent means that a connection took a message and was lost before it wrote all of it.
 var errUnsent = errors.New("not sent")
 
-// outbound is the publishing side of one session.
+// outbound is a channel of one session that publishes.
 type outbound struct {
 	*publisher
 
 	session *session
+	channel *amqp.Channel
 
 	unsettled sync.WaitGroup
 	mu        sync.Mutex
@@ -33,14 +34,32 @@ type outbound struct {
 	pending map[string]*flight // by message id, which a return contains
 }
 
-// serve publishes on a session until it ends, or until stop ends and nothing is unconfirmed.
-func (p *publisher) serve(s *session, up func(), stop context.Context) error {
+// outbound returns the publishing side of a channel whose messages hold that many slots at most.
+func (p *publisher) outbound(s *session, channel *amqp.Channel, slots int) (*outbound, error) {
 	out := &outbound{
-		publisher: p, session: s, pending: map[string]*flight{},
-		returns: s.channel.NotifyReturn(make(chan amqp.Return, cap(p.slots))),
+		publisher: p, session: s, channel: channel, pending: map[string]*flight{},
+		returns: channel.NotifyReturn(make(chan amqp.Return, slots)),
 	}
-	if err := s.channel.Confirm(false); err != nil {
-		return fmt.Errorf("enable confirms: %w", err)
+	if err := channel.Confirm(false); err != nil {
+		return nil, fmt.Errorf("enable confirms: %w", err)
+	}
+	return out, nil
+}
+
+// serve publishes on a session until it ends, or until stop ends and nothing is unconfirmed. What may be lost has a channel of
+// its own, because RabbitMQ blocks a channel that publishes to a queue without a leader.
+func (p *publisher) serve(s *session, up func(), stop context.Context) error {
+	out, err := p.outbound(s, s.channel, cap(p.slots))
+	if err != nil {
+		return err
+	}
+	second, err := s.secondChannel()
+	if err != nil {
+		return err
+	}
+	lossy, err := p.outbound(s, second, cap(p.lossySlots))
+	if err != nil {
+		return err
 	}
 	up()
 	for {
@@ -51,7 +70,11 @@ func (p *publisher) serve(s *session, up func(), stop context.Context) error {
 		}
 		select {
 		case f := <-outbox:
-			out.send(f)
+			if f.to.lossy {
+				lossy.send(f)
+			} else {
+				out.send(f)
+			}
 		case <-now.changed:
 		case <-s.ctx.Done():
 			return s.lost()
@@ -68,7 +91,7 @@ func (o *outbound) send(f *flight) {
 	o.pending[f.publishing.MessageId] = f
 	o.mu.Unlock()
 	const mandatory, immediate = true, false
-	confirm, err := o.session.channel.PublishWithDeferredConfirm(f.exchange, f.key, mandatory, immediate, f.publishing)
+	confirm, err := o.channel.PublishWithDeferredConfirm(f.to.exchange, f.to.key, mandatory, immediate, f.publishing)
 	switch {
 	case err == nil:
 		f.confirm = confirm
@@ -90,7 +113,7 @@ func (o *outbound) await(f *flight) {
 		o.settle(f, message.ErrUnroutable, fmt.Errorf("%s (%d)", returned.ReplyText, returned.ReplyCode))
 	case f.confirm.Acked():
 		o.settle(f, nil, nil)
-	case o.session.channel.IsClosed(): // set before the confirms are resolved
+	case o.channel.IsClosed(): // set before the confirms are resolved
 		o.settle(f, message.ErrUnconfirmed, o.session.lost())
 	default:
 		o.settle(f, message.ErrNacked, nil)
@@ -99,8 +122,12 @@ func (o *outbound) await(f *flight) {
 
 // awaitConfirm waits until the confirm is resolved. When it is overdue, Check reports that; when it is missing for twice the
 // ConfirmTimeout, the session is given up: messages without a confirm take up all slots in the end. During an alarm the
-// broker confirms nothing.
+// broker confirms nothing. A message that may be lost has neither consequence.
 func (o *outbound) awaitConfirm(f *flight) {
+	if f.to.lossy {
+		<-f.confirm.Done()
+		return
+	}
 	timer := time.NewTimer(o.options.ConfirmTimeout)
 	defer timer.Stop()
 	overdue := false
@@ -151,5 +178,5 @@ func (o *outbound) settle(f *flight, kind, cause error) {
 	o.mu.Unlock()
 	f.kind, f.cause = kind, cause
 	close(f.settled)
-	<-o.slots
+	<-f.slots
 }

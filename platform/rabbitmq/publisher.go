@@ -24,13 +24,19 @@ type publisher struct {
 	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on
 	// keeps its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
 	slots chan struct{}
-	// overdue counts the messages whose confirms are missing for longer than the ConfirmTimeout.
+	// lossySlots holds the entries of messages that may be lost.
+	lossySlots chan struct{}
+	// overdue counts the messages, without those that may be lost, whose confirms are missing for longer than the ConfirmTimeout.
 	overdue atomic.Int64
 	// outbox leads to the current connection. It is unbuffered: a connection has taken every message that was sent to
 	// it, and no message that was not.
 	outbox  chan *flight
 	stopped chan struct{}
 }
+
+// maxLossy is how many messages that may be lost can be unconfirmed. If their queue has no leader, they stay that for long, and
+// RabbitMQ stops reading from a connection with hundreds of messages that a blocked channel has not processed.
+const maxLossy = 16
 
 func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 	options = options.WithDefaults()
@@ -41,6 +47,7 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 		supervisor: newSupervisor(b, "publisher", metrics.Connection),
 		metrics:    metrics,
 		slots:      make(chan struct{}, b.inFlight),
+		lossySlots: make(chan struct{}, maxLossy),
 		outbox:     make(chan *flight),
 		stopped:    make(chan struct{}),
 	}
@@ -80,30 +87,32 @@ func (p *publisher) publish(ctx context.Context, m message.Message) error {
 	if err != nil {
 		return failure(m, message.ErrUnpublishable, err, true)
 	}
-	exchange, key, err := routeOf(m)
+	to, err := addressOf(m)
 	if err != nil {
 		return failure(m, message.ErrUnpublishable, err, true)
 	}
-	return p.send(ctx, m, exchange, key, envelope)
+	return p.send(ctx, m, to, envelope)
 }
 
-// Forward implements [message.Publisher]. The default exchange routes a message to the queue whose name is the routing
-// key.
+// Forward implements [message.Publisher].
 func (p *publisher) Forward(ctx context.Context, e message.Envelope, to message.Queue) error {
 	if !message.CanForward(to) {
 		return failure(e, message.ErrUnpublishable, fmt.Errorf("cannot forward messages to the queue %s", to), true)
 	}
 	target, _ := sourceOf(to)
-	return p.metrics.Observe(func() error { return p.send(ctx, e, "", target.queue, e) })
+	return p.metrics.Observe(func() error { return p.send(ctx, e, directTo(target.queue), e) })
 }
 
 // send publishes an envelope and waits for its outcome. what describes the message in errors.
-func (p *publisher) send(ctx context.Context, what fmt.Stringer, exchange, key string, e message.Envelope) error {
-	publishing := publishingOf(e)
+func (p *publisher) send(ctx context.Context, what fmt.Stringer, to address, e message.Envelope) error {
+	publishing, slots := publishingOf(e), p.slots
+	if to.lossy {
+		slots = p.lossySlots
+	}
 	waiting, cancel := context.WithTimeout(ctx, p.options.Wait)
 	defer cancel()
 	for {
-		f := &flight{exchange: exchange, key: key, publishing: publishing, settled: make(chan struct{})}
+		f := &flight{to: to, publishing: publishing, slots: slots, settled: make(chan struct{})}
 		if err := p.handOver(waiting, f); err != nil {
 			return failure(what, err, context.Cause(waiting), true)
 		}
@@ -125,7 +134,7 @@ func (p *publisher) handOver(waiting context.Context, f *flight) error {
 		return p.obstacle()
 	}
 	select {
-	case p.slots <- struct{}{}:
+	case f.slots <- struct{}{}:
 	case <-waiting.Done():
 		return p.obstacle()
 	case <-p.stopped:
@@ -137,7 +146,7 @@ func (p *publisher) handOver(waiting context.Context, f *flight) error {
 	case <-waiting.Done():
 	case <-p.stopped:
 	}
-	<-p.slots
+	<-f.slots
 	return p.obstacle()
 }
 
@@ -168,8 +177,9 @@ func (p *publisher) outcome(ctx context.Context, what fmt.Stringer, f *flight) e
 
 // flight is a message on its way.
 type flight struct {
-	exchange, key string
-	publishing    amqp.Publishing
+	to         address
+	publishing amqp.Publishing
+	slots      chan struct{} // holds its entry
 
 	confirm  *amqp.DeferredConfirmation
 	returned *amqp.Return // guarded by the outbound's mutex
@@ -182,5 +192,5 @@ type flight struct {
 // notEnqueued reports whether the outcome means that no queue has the message. A nack means that not all queues have
 // it: only the default exchange leads to at most one.
 func (f *flight) notEnqueued() bool {
-	return errors.Is(f.kind, message.ErrUnroutable) || errors.Is(f.kind, message.ErrNacked) && f.exchange != ExchangeJobs
+	return errors.Is(f.kind, message.ErrUnroutable) || errors.Is(f.kind, message.ErrNacked) && f.to.exchange != ExchangeJobs
 }

@@ -246,6 +246,41 @@ func TestMissingConfirmsEndTheSession(t *testing.T) {
 	require.Eventually(t, func() bool { return p.Publish(t.Context(), started("job-2")) == nil }, patience, 10*time.Millisecond)
 }
 
+// TestUnconfirmedProgressIsHarmless checks that a queue of the progress that never confirms affects progress alone.
+func TestUnconfirmedProgressIsHarmless(t *testing.T) {
+	t.Parallel()
+	b := open(t, testbench.NewPrivate(t))
+	const timeout, reports = 2 * time.Second, 1000
+	p, running := b.publisher(b.config, func(o *message.PublisherOptions) { o.Wait, o.ConfirmTimeout = timeout, timeout })
+	b.connected(p)
+	leader := func(do string) { // the process of the queue
+		b.t.Helper()
+		require.NoError(t, b.Servers.RabbitMQ.Control(t.Context(), "eval",
+			fmt.Sprintf(`ok = sys:%s('%s_%s').`, do, b.Vhost, rabbitmq.QueueProgress)))
+	}
+	leader("suspend")
+	var publishing sync.WaitGroup
+	for i := range reports {
+		publishing.Go(func() {
+			if err := p.Publish(t.Context(), progressed(fmt.Sprint("job-", i))); err == nil {
+				t.Error("confirmed")
+			}
+		})
+	}
+	publishing.Wait()
+	for since := time.Now(); time.Since(since) < 3*timeout; {
+		require.NoError(t, p.Check(t.Context()))
+		require.NoError(t, p.Publish(t.Context(), started("job")))
+	}
+	leader("resume")
+	require.Eventually(t, func() bool { return p.Publish(t.Context(), progressed("job")) == nil }, patience, 10*time.Millisecond)
+
+	leader("suspend")
+	require.ErrorIs(t, p.Publish(t.Context(), progressed("job")), message.ErrUnconfirmed)
+	running.drain()
+	running.stopped()
+}
+
 func TestConnectionLostAfterSendingIsUnconfirmed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -26,7 +26,7 @@ const (
 // errClosed is the cause of a session that was ended on purpose.
 var errClosed = errors.New("closed")
 
-// session is one connection with one channel on it, until the first thing goes wrong. It is never repaired: a channel's
+// session is one connection with a channel on it, and a second one for a publisher, until the first thing goes wrong. It is never repaired: a channel's
 // delivery tags and confirms mean nothing on another channel.
 type session struct {
 	// ctx ends with the cause when the session can no longer be used.
@@ -133,6 +133,17 @@ func (s *session) watch(alarm func(reason string)) {
 		_ = s.conn.CloseDeadline(time.Now().Add(closeTimeout)) // closes it even if it fails because the connection is broken
 		_ = s.socket.Close()
 	}()
+}
+
+// secondChannel opens another channel. The session ends with it.
+func (s *session) secondChannel() (*amqp.Channel, error) {
+	channel, err := s.conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a second channel: %w", err)
+	}
+	notice := channel.NotifyClose(make(chan *amqp.Error, 1))
+	go func() { s.lose(closed("second channel", <-notice)) }()
+	return channel, nil
 }
 
 func closed(what string, err *amqp.Error) error {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,22 +145,33 @@ func formerBindings() []binding {
 	return []binding{{ExchangeJobs, "job.progressed", QueueEvents}}
 }
 
-// routeOf returns the exchange and the routing key that a message is published with.
-func routeOf(m message.Message) (exchange, key string, err error) {
-	switch { // the default exchange leads to the queue of that name
+// address is where a message is published.
+type address struct {
+	exchange, key string
+	// lossy reports whether the message may be lost: it goes to message.Progress alone.
+	lossy bool
+}
+
+// directTo returns the address of one queue: the default exchange routes a message to the queue whose name is the routing key.
+func directTo(queue string) address { return address{key: queue} }
+
+// addressOf returns the address of a message.
+func addressOf(m message.Message) (address, error) {
+	switch {
 	case m.Delay > 0:
-		return "", RetryQueue(m.Delay), nil
+		return directTo(RetryQueue(m.Delay)), nil
 	case m.Returned:
-		return "", QueueReturned, nil
+		return directTo(QueueReturned), nil
 	}
 	route, found := message.RouteOf(m.Body)
 	switch {
 	case !found:
-		return "", "", fmt.Errorf("a %s has no route", proto.MessageName(m.Body))
+		return address{}, fmt.Errorf("a %s has no route", proto.MessageName(m.Body))
 	case route.Reaches(message.Announcements):
-		return ExchangeAnnouncements, "", nil // a fanout ignores the key
+		return address{exchange: ExchangeAnnouncements}, nil // a fanout ignores the key
 	default:
-		return ExchangeJobs, route.Key, nil
+		lossy := slices.Equal(route.Queues, []message.Queue{message.Progress})
+		return address{exchange: ExchangeJobs, key: route.Key, lossy: lossy}, nil
 	}
 }
 
