@@ -11,6 +11,7 @@
 #   PACKAGES  the packages that test covers (default all)
 #   RUN       regular expression that selects the tests of test, or the bugs of chaos-planted (default all)
 #   COUNT     the number of conversions of soak, or of kills of crash
+#   OUTAGE    the duration of outage (default 460s)
 #   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
 #   OLD       the commit of an earlier release, for chaos (default: the last release)
@@ -27,6 +28,7 @@ MODULES  := $(shell awk '/^\t\.\// {print substr($$1, 3)}' go.work)
 PACKAGES ?= $(MODULES:%=./%/...)
 RUN      ?=
 COUNT    ?= 5000
+OUTAGE   ?= 460s
 SEED     ?=
 MINUTES  ?= 0
 FAULTS   ?=
@@ -86,6 +88,10 @@ soak: devstack ## Convert COUNT documents (5000) and check that nothing is left 
 .PHONY: crash
 crash: devstack ## Kill docmill serve COUNT times (100) under load and check that nothing is lost
 	@CRASHES=$(if $(filter command,$(origin COUNT)),$(COUNT),100) $(DEVSTACK) run -- go test -count=1 -timeout=6h -v -run='^TestKilledUnderLoad$$' ./devstack/acceptance
+
+.PHONY: outage
+outage: devstack ## Stop the object store for OUTAGE (460s) with jobs in the queue and check that none fails
+	@OUTAGE=$(OUTAGE) $(DEVSTACK) run -- go test -tags=outage -count=1 -timeout=6h -v -run='^TestLongOutageOfTheStore$$' ./devstack/acceptance
 
 .PHONY: chaos
 chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong
