@@ -94,16 +94,19 @@ func (a *attempt) returnCommand(ctx context.Context, cause error) error {
 	return nil
 }
 
-// hold keeps a delivery that cannot be completed until its time is up, unless it is the first one of its command. Each return
-// to the queue counts as a delivery, before RabbitMQ 4.3, and makes another copy if a command was published without a
-// confirmation. If the queue of the returned commands has no majority, the command would be dead within minutes otherwise;
-// with it, after two hours.
+// hold keeps a delivery that cannot be completed before it is returned to its queue: not if it is the first one of its command,
+// then for a sixth of the DeliveryTimeout (about 5 minutes), and longer with each delivery. Each return counts as a delivery, before
+// RabbitMQ 4.3, and makes another copy if a command was published without a confirmation. If the queue of the returned commands
+// has no majority, the command would be dead within minutes otherwise; with it, after 45 minutes. A hold occupies a place
+// for a delivery, so it must not be much longer than a short outage.
 func (a *attempt) hold(ctx context.Context, d *message.Delivery, cause error) {
 	if d.DeliveryCount == 0 || errors.Is(cause, message.ErrUnpublishable) {
 		return
 	}
 	ctx, stop := a.whileRunning(ctx)
 	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(d.DeliveryCount)*a.DeliveryTimeout/6)
+	defer cancel()
 	a.log.Warn("cannot complete a delivery; holding it before it is returned to the queue", zap.Error(cause))
 	<-ctx.Done()
 }
