@@ -76,7 +76,8 @@ func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
 		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
 		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log), freeSpace: disk.Free,
 	}
-	e.pool = newPool(config, program, directory, deps.Log, e.metrics)
+	space := func() error { return limits.CheckSpace(directory) }
+	e.pool = newPool(config, program, directory, space, deps.Log, e.metrics)
 	return e, nil
 }
 
@@ -93,7 +94,8 @@ func (e *Engine) Version() string { return e.pool.version() }
 
 // Run keeps LibreOffice loaded until drain is closed; then running conversions are finished, and new ones are refused.
 // When ctx is canceled they are abandoned. It calls ready after a first document has been converted, and returns an
-// error if that fails; after later failures it starts LibreOffice again. It is the Run of a host.Component.
+// error if that fails although the disk is not full; after later failures it starts LibreOffice again. It is the Run of a
+// host.Component.
 func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return e.pool.run(ctx, e.tryOut, ready, drain)
 }

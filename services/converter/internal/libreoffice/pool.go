@@ -44,6 +44,8 @@ type pool struct {
 	directory string
 	log       *zap.Logger
 	metrics   *metrics
+	// space returns an error while the disk is too full for LibreOffice.
+	space func() error
 
 	mu      sync.Mutex
 	current *instance     // nil while none is warm
@@ -54,8 +56,10 @@ type pool struct {
 // trial checks that a new instance works.
 type trial func(ctx context.Context, i *instance) error
 
-func newPool(config Config, program, directory string, log *zap.Logger, metrics *metrics) *pool {
-	return &pool{config: config, program: program, directory: directory, log: log, metrics: metrics, changed: make(chan struct{})}
+func newPool(config Config, program, directory string, space func() error, log *zap.Logger, metrics *metrics) *pool {
+	return &pool{
+		config: config, program: program, directory: directory, space: space, log: log, metrics: metrics, changed: make(chan struct{}),
+	}
 }
 
 // acquire waits for an instance, for at most acquireTimeout, and holds it.
@@ -129,7 +133,7 @@ func (p *pool) run(ctx context.Context, try trial, ready func(), drain <-chan st
 	defer p.stop()
 	s := supervisor{pool: p, try: try, drain: drain}
 	defer s.retiring.Wait()
-	current, err := s.open(ctx)
+	current, err := s.openFirst(ctx)
 	if err != nil {
 		return fmt.Errorf("start LibreOffice (%s): %w", p.program, err)
 	}
@@ -233,6 +237,28 @@ func (s *supervisor) replace(ctx context.Context, old *instance, reason string) 
 		}
 	})
 	return next
+}
+
+// openFirst starts the first instance. It waits while the disk is full. After any other failure it returns the error: LibreOffice
+// may be missing or broken. It returns nil and no error if the pool stops meanwhile.
+func (s *supervisor) openFirst(ctx context.Context) (*instance, error) {
+	serving, stop := host.Context(ctx, s.drain)
+	defer stop()
+	var first *instance
+	err := retry.Loop(serving, startPolicy, s.log, "cannot start LibreOffice; waiting for free space", func(context.Context) (err error) {
+		if err := s.space(); err != nil {
+			return err
+		}
+		first, err = s.open(ctx)
+		if err != nil && s.space() == nil {
+			return retry.Permanent(err)
+		}
+		return err
+	})
+	if serving.Err() != nil && first == nil {
+		return nil, nil //nolint:nilnil // the pool is stopping
+	}
+	return first, err
 }
 
 // reopen tries to start an instance until it succeeds, with growing delays.
