@@ -21,6 +21,9 @@ type fault struct {
 	// retries is how many attempts may fail for reasons other than their documents, if this is the only fault; 0 for any
 	// number.
 	retries int
+	// server is the server whose process the fault affects; empty if there is none. Two faults of the same server do not overlap:
+	// a PostgreSQL that is killed while its processes are stopped could not be started again.
+	server string
 	// gentle means that the fault disturbs no connection of a client.
 	gentle bool
 }
@@ -90,14 +93,14 @@ func paused(d *daemon.Daemon) (heal, error) {
 // serverFaults are the faults of a server.
 func serverFaults(name string, pick func(*deployment, *rand.Rand) *daemon.Daemon) []fault {
 	return []fault{
-		{name: "SIGKILL " + name, hold: time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		{name: "SIGKILL " + name, server: name, hold: time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			server := pick(d, random)
 			return server.Start, server.Kill()
 		}},
-		{name: "SIGSTOP " + name, hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		{name: "SIGSTOP " + name, server: name, hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			return paused(pick(d, random))
 		}},
-		{name: "restart " + name, inject: func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
+		{name: "restart " + name, server: name, inject: func(ctx context.Context, d *deployment, random *rand.Rand) (heal, error) {
 			server := pick(d, random)
 			return server.Start, server.Stop(ctx)
 		}},
@@ -154,15 +157,15 @@ func stateFaults() []fault {
 		{name: "loss of a queue's leader", hold: 2 * time.Second, inject: leaderLoss},
 		{name: "rolling restart", gentle: true, inject: rollingRestart},
 		{name: "status service away", hold: 6 * time.Second, inject: statusAway},
-		{name: "store away for long", hold: 30 * time.Second, inject: storeAway},
+		{name: "store away for long", server: "MinIO", hold: 30 * time.Second, inject: storeAway},
 		{name: "memory alarm", hold: 2 * publishTimeout, inject: control(
 			[]string{"set_vm_memory_high_watermark", "0.000001"}, []string{"set_vm_memory_high_watermark", "0.4"})},
 		{name: "disk alarm", hold: 2 * publishTimeout, inject: control(
 			[]string{"set_disk_free_limit", "100000GB"}, []string{"set_disk_free_limit", "50MB"})},
-		{name: "PostgreSQL read-only", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+		{name: "PostgreSQL read-only", server: "PostgreSQL", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return func(ctx context.Context) error { return readOnly(ctx, d.servers.PostgreSQL, "off") }, readOnly(ctx, d.servers.PostgreSQL, "on")
 		}},
-		{name: "PostgreSQL with a full disk", hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+		{name: "PostgreSQL with a full disk", server: "PostgreSQL", hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return fullDisk(d, d.database)
 		}},
 		{name: "queue limit reached", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {

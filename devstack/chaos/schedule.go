@@ -21,7 +21,7 @@ func round(random *rand.Rand, of []fault) []step {
 	var steps []step
 	for _, i := range random.Perm(len(of)) {
 		last := len(steps) - 1
-		if last >= 0 && len(steps[last]) == 1 && random.Float64() < overlap {
+		if last >= 0 && len(steps[last]) == 1 && !steps[last][0].excludes(of[i]) && random.Float64() < overlap {
 			steps[last] = append(steps[last], of[i])
 		} else {
 			steps = append(steps, step{of[i]})
@@ -29,6 +29,9 @@ func round(random *rand.Rand, of []fault) []step {
 	}
 	return steps
 }
+
+// excludes reports whether two faults must not overlap.
+func (f fault) excludes(other fault) bool { return f.server != "" && f.server == other.server }
 
 // gentle reports whether no client notices the step. Two restarts at the same time may leave no gateway.
 func gentle(s step) bool { return len(s) == 1 && s[0].gentle }
