@@ -20,7 +20,7 @@ var ErrNotOurs = errors.New("this server belongs to another process")
 
 // startTimeout limits one start. RabbitMQ takes 5 s on two idle cores, and several times that if a test run keeps them
 // busy.
-const startTimeout = 2 * time.Minute
+const startTimeout = 4 * time.Minute
 
 // Daemon is one server program. It is safe for concurrent use.
 type Daemon struct {

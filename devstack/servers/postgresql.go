@@ -185,7 +185,8 @@ func (p *PostgreSQL) initialize(ctx context.Context, credential *syscall.Credent
 	cmd := exec.CommandContext(ctx, filepath.Join(p.tools.PostgreSQLBin, "initdb"), args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(p.dir), p.dir, &syscall.SysProcAttr{Credential: credential}
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("create PostgreSQL's cluster: %w:\n%s", err, output)
+		// A killed program does not always say that ctx has ended.
+		return fmt.Errorf("create PostgreSQL's cluster: %w:\n%s", errors.Join(context.Cause(ctx), err), output)
 	}
 	if err := os.Rename(making, p.dataDir()); err != nil {
 		return fmt.Errorf("move PostgreSQL's cluster into place: %w", err)

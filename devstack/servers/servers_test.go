@@ -23,7 +23,7 @@ import (
 	"github.com/docmill/docmill/devstack/servers"
 )
 
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // stateDir creates a directory that the user postgres can reach, which t.TempDir does not under every umask.
 func stateDir(t *testing.T) string {
