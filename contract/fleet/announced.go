@@ -9,8 +9,8 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
-// targetsOf returns the targets that a converter announces, by source format.
-func targetsOf(announcement *conversionv1.ConverterAnnounced) map[string][]string {
+// announcedTargets returns the targets that a converter announces, by source format.
+func announcedTargets(announcement *conversionv1.ConverterAnnounced) map[string][]string {
 	targets := map[string][]string{}
 	for _, capability := range announcement.GetCapabilities() {
 		targets[capability.GetSourceFormat()] = capability.GetTargetFormats()
@@ -39,9 +39,9 @@ var unannouncedTargets = map[format.Family][]string{
 	format.Drawing:      {"pdf", "odg", "png", "jpeg", "webp", "svg", "thumbnail"},
 }
 
-// optionsOf returns the options that a converter announces, with their values, or nil for an option without a fixed set
-// of values.
-func optionsOf(announcement *conversionv1.ConverterAnnounced) map[string][]string {
+// announcedOptions returns the options that a converter announces, with their values, or nil for an option without a
+// fixed set of values.
+func announcedOptions(announcement *conversionv1.ConverterAnnounced) map[string][]string {
 	if announcement.GetContractVersion() < LeavesToOthers {
 		return unannouncedOptions
 	}

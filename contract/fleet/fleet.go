@@ -61,6 +61,16 @@ type converter struct {
 	until   time.Time
 }
 
+func (c converter) converts(source, target string) bool {
+	return slices.Contains(c.targets[source], target)
+}
+
+// knows reports whether the converter knows an option, and a value of it unless that is empty.
+func (c converter) knows(name, value string) bool {
+	values, known := c.options[name]
+	return known && (value == "" || slices.Contains(values, value))
+}
+
 // Handler returns the handler for the queue message.Announcements.
 func (f *Fleet) Handler() message.Handler {
 	return message.Each{Concurrency: 1, Handle: f.handle}
@@ -87,7 +97,7 @@ func (f *Fleet) learn(announcement *conversionv1.ConverterAnnounced, now time.Ti
 		}
 	}
 	f.converters[announcement.GetConverterId()] = converter{
-		targets: targetsOf(announcement), options: optionsOf(announcement),
+		targets: announcedTargets(announcement), options: announcedOptions(announcement),
 		leaves: announcement.GetContractVersion() >= LeavesToOthers,
 		slots:  announcement.GetSlots(), seconds: announcement.GetConversionSeconds(),
 		until: now.Add(min(announcement.GetValidFor().AsDuration(), maxValidity)),
@@ -121,7 +131,7 @@ const (
 
 // Converts reports whether a running converter converts documents of the source format to the target.
 func (f *Fleet) Converts(source, target string) Answer {
-	return f.any(time.Now(), func(c converter) bool { return slices.Contains(c.targets[source], target) })
+	return f.any(time.Now(), func(c converter) bool { return c.converts(source, target) })
 }
 
 // HasNewer reports whether a running converter knows options, or values of options, that this release does not know.

@@ -127,7 +127,7 @@ func TestOptions(t *testing.T) {
 
 	f.learn(older("older", can("pptx", "pdf")), now)
 	require.Equal(t, unannouncedOptions, f.options(now), "it knows those of its release")
-	require.False(t, f.offerAt(now).knows("future", ""), "the older converter would ignore it")
+	require.False(t, f.members(now).know("future", ""), "the older converter would ignore it")
 }
 
 // TestUnannouncedOptionsAreFrozen: the table may grow, but what older releases know does not change. A new option is

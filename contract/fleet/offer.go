@@ -16,7 +16,7 @@ type Offer struct {
 	// Formats are the formats that can be converted. They must not be modified.
 	Formats []Format
 
-	knows func(name, value string) bool
+	options []option.Option // with secret ones
 }
 
 // Format is a format that can be converted, with its targets.
@@ -38,29 +38,34 @@ func (f Format) Target(id string) (format.Target, bool) {
 }
 
 // Options returns the options that a submission may have. Secret ones are included only if there is a key to seal them
-// with.
+// with. The result must not be modified.
 func (o Offer) Options(secrets bool) []option.Option {
-	var offered []option.Option
-	for _, one := range option.Offered(o.targets(), secrets) {
-		if one.Name == option.To || one.Name == option.Tag { // handled by the gateway itself
-			offered = append(offered, one)
-			continue
-		}
-		known := o.knows == nil || o.knows(string(one.Name), "")
-		if o.knows != nil {
-			one.Allowed = slices.DeleteFunc(slices.Clone(one.Allowed), func(value string) bool { return !o.knows(string(one.Name), value) })
-		}
-		if known && (one.Kind != option.Choice || len(one.Allowed) > 0) {
-			offered = append(offered, one)
-		}
+	if secrets {
+		return o.options
 	}
-	return offered
+	return slices.DeleteFunc(slices.Clone(o.options), func(one option.Option) bool { return one.Kind == option.Secret })
 }
 
-// targets returns the identifiers of the formats that documents can be converted to.
-func (o Offer) targets() []string {
+// newOffer returns an offer of what is supported. An empty value of an option means any.
+func newOffer(converts func(source, target string) bool, knows func(name, value string) bool) Offer {
+	offer := Offer{Formats: formats(converts)}
+	for _, one := range option.Offered(targetsOf(offer.Formats), true) {
+		if one.Name == option.To || one.Name == option.Tag { // handled by the gateway itself
+			offer.options = append(offer.options, one)
+			continue
+		}
+		one.Allowed = slices.DeleteFunc(slices.Clone(one.Allowed), func(value string) bool { return !knows(string(one.Name), value) })
+		if knows(string(one.Name), "") && (one.Kind != option.Choice || len(one.Allowed) > 0) {
+			offer.options = append(offer.options, one)
+		}
+	}
+	return offer
+}
+
+// targetsOf returns the identifiers of the formats that documents can be converted to.
+func targetsOf(formats []Format) []string {
 	var ids []string
-	for _, format := range o.Formats {
+	for _, format := range formats {
 		for target := range format.Targets() {
 			if !slices.Contains(ids, target.ID) {
 				ids = append(ids, target.ID)
@@ -71,7 +76,10 @@ func (o Offer) targets() []string {
 }
 
 // Everything returns the offer of this release: all formats, targets and options.
-var Everything = sync.OnceValue(func() Offer { return Offer{Formats: formats(func(string, string) bool { return true })} })
+var Everything = sync.OnceValue(func() Offer {
+	all := func(string, string) bool { return true }
+	return newOffer(all, all)
+})
 
 // Offer returns what at least one running converter supports: other converters leave such commands to it. Older
 // converters do not leave commands to others, so they must support it as well. Everything is offered while no converter
@@ -83,7 +91,8 @@ func (f *Fleet) offerAt(now time.Time) Offer {
 	defer f.mu.Unlock()
 	f.forget(now)
 	if f.offer == nil || !f.recheck.IsZero() && !now.Before(f.recheck) {
-		f.offer, f.recheck = new(f.combine(f.complete(now))), time.Time{}
+		all := f.members(now)
+		f.offer, f.recheck = new(newOffer(all.convert, all.know)), time.Time{}
 		if now.Before(f.settled) {
 			f.recheck = f.settled
 		}
@@ -91,33 +100,38 @@ func (f *Fleet) offerAt(now time.Time) Offer {
 	return *f.offer
 }
 
-// combine returns what the converters offer together. If not all of them are known yet, only those that would fail or
-// misread a command restrict the offer.
-func (f *Fleet) combine(complete bool) Offer {
-	converters := slices.Collect(maps.Values(f.converters))
-	support := func(supports func(converter) bool) bool {
-		some := !complete
-		for _, one := range converters {
-			switch {
-			case supports(one):
-				some = true
-			case !one.leaves:
-				return false
-			}
+// members are the running converters at one moment.
+type members struct {
+	converters []converter
+	// complete means that there are no others.
+	complete bool
+}
+
+func (f *Fleet) members(now time.Time) members {
+	return members{slices.Collect(maps.Values(f.converters)), f.complete(now)}
+}
+
+// support reports whether the converters support something together. If not all of them are known yet, only those that
+// would fail or misread a command matter.
+func (m members) support(supports func(converter) bool) bool {
+	some := !m.complete
+	for _, one := range m.converters {
+		switch {
+		case supports(one):
+			some = true
+		case !one.leaves:
+			return false
 		}
-		return some
 	}
-	return Offer{
-		Formats: formats(func(source, target string) bool {
-			return support(func(c converter) bool { return slices.Contains(c.targets[source], target) })
-		}),
-		knows: func(name, value string) bool {
-			return support(func(c converter) bool {
-				values, known := c.options[name]
-				return known && (value == "" || slices.Contains(values, value))
-			})
-		},
-	}
+	return some
+}
+
+func (m members) convert(source, target string) bool {
+	return m.support(func(c converter) bool { return c.converts(source, target) })
+}
+
+func (m members) know(name, value string) bool {
+	return m.support(func(c converter) bool { return c.knows(name, value) })
 }
 
 // formats returns the formats and targets of this release for which offered returns true.
