@@ -179,15 +179,8 @@ func (s *subscription) suspend() {
 
 // resume waits until the handler can work, and then starts the flow again. It also returns nil when the consumer stops.
 func (s *subscription) resume(ctx context.Context) error {
-	waiting, cancel := context.WithCancel(ctx)
+	waiting, cancel := host.Context(ctx, s.drain)
 	defer cancel()
-	go func() {
-		select {
-		case <-s.drain:
-			cancel()
-		case <-waiting.Done():
-		}
-	}()
 	if s.handler.AwaitReady(waiting) != nil { // the consumer stops, or the session is lost
 		return nil
 	}
