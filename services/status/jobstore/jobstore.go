@@ -71,16 +71,16 @@ type Store interface {
 	Watermark(ctx context.Context) (time.Time, error)
 }
 
-// Visible returns nil for a job that clients can see, and otherwise the error that Job of [Store] returns. It is for
-// implementations.
-func Visible(j job.Job) error {
+// Visible returns what Job of [Store] returns for a stored job: ErrPlaceholder or ErrNotFound if clients cannot see it. An
+// error of reading it is returned unchanged. It is for implementations.
+func Visible(j job.Job, err error) (job.Job, error) {
 	switch {
-	case j.Visible():
-		return nil
+	case err != nil || j.Visible():
+		return j, err
 	case j.Submission == nil && !j.Withdrawn:
-		return ErrPlaceholder
+		return j, ErrPlaceholder
 	default:
-		return ErrNotFound
+		return j, ErrNotFound
 	}
 }
 

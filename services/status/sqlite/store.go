@@ -119,11 +119,7 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	if err != nil {
 		return job.Job{}, fmt.Errorf("read the job: %w", sqlite.Classify(err))
 	}
-	found, err := fromRow(row)
-	if err == nil {
-		err = jobstore.Visible(found)
-	}
-	return found, err
+	return jobstore.Visible(fromRow(row))
 }
 
 // Apply implements [jobstore.Store].

@@ -137,7 +137,7 @@ func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	case !found:
 		return job.Job{}, jobstore.ErrNotFound
 	}
-	err := jobstore.Visible(r.job)
+	_, err := jobstore.Visible(r.job, nil)
 	if errors.Is(err, jobstore.ErrPlaceholder) && s.d.bugs[placeholderIsUnknown] {
 		err = jobstore.ErrNotFound
 	}
