@@ -57,8 +57,8 @@ func (p inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 	case <-ctx.Done():
 	}
-	// Over a network, nobody receives the response of a handler whose client has gone. The result here must not depend
-	// on which of the two is noticed first.
+	// Over a network, the response of a handler whose client has gone is lost. The result here must not depend on which
+	// of the two is noticed first.
 	if cause := context.Cause(ctx); cause != nil {
 		response, err = nil, cause
 	}

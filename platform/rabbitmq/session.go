@@ -26,8 +26,8 @@ const (
 // errClosed is the cause of a session that was ended on purpose.
 var errClosed = errors.New("closed")
 
-// session is one connection with a channel on it, and a second one for a publisher, until the first thing goes wrong. It is never repaired: a channel's
-// delivery tags and confirms mean nothing on another channel.
+// session is one connection with a channel on it, and a second one for a publisher, until the first thing goes wrong.
+// It is never repaired: a channel's delivery tags and confirms mean nothing on another channel.
 type session struct {
 	// ctx ends with the cause when the session can no longer be used.
 	ctx     context.Context //nolint:containedctx // the session is this lifetime

@@ -112,7 +112,8 @@ func TestCommands(t *testing.T) {
 	})
 }
 
-// TestInterruptedRedriveLosesNothing cuts the connections at random moments, and interrupts the command, until every event is moved.
+// TestInterruptedRedriveLosesNothing cuts the connections at random moments, and interrupts the command, until every
+// event is moved.
 func TestInterruptedRedriveLosesNothing(t *testing.T) {
 	t.Parallel()
 	const events = 300

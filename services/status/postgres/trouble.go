@@ -59,9 +59,9 @@ func (s *Store) judge(ctx context.Context, err error) error {
 	return err
 }
 
-// passing are the classes of temporary errors, which do not depend on what is written: connection exception, invalid transaction state,
-// invalid authorization, transaction rollback (such as a deadlock), insufficient resources, object not in the prerequisite
-// state (such as a lock that is not available), operator intervention, and system error.
+// passing are the classes of temporary errors, which do not depend on what is written: connection exception, invalid
+// transaction state, invalid authorization, transaction rollback (such as a deadlock), insufficient resources, object
+// not in the prerequisite state (such as a lock that is not available), operator intervention, and system error.
 var passing = []string{"08", "25", "28", "40", "53", "55", "57", "58"}
 
 // rehearsedJobs times rehearsedBytes is how much a rehearsal writes: more than is likely to be free in the table's pages,

@@ -94,11 +94,11 @@ func (a *attempt) returnCommand(ctx context.Context, cause error) error {
 	return nil
 }
 
-// hold keeps a delivery that cannot be completed before it is returned to its queue: not if it is the first one of its command,
-// then for a sixth of the DeliveryTimeout (about 5 minutes), and longer with each delivery. Each return counts as a delivery, before
-// RabbitMQ 4.3, and makes another copy if a command was published without a confirmation. If the queue of the returned commands
-// has no majority, the command would be dead within minutes otherwise; with it, after 45 minutes. A hold occupies a place
-// for a delivery, so it must not be much longer than a short outage.
+// hold keeps a delivery that cannot be completed before it is returned to its queue: not if it is the first one of its
+// command, then for a sixth of the DeliveryTimeout (about 5 minutes), and longer with each delivery. Each return counts
+// as a delivery, before RabbitMQ 4.3, and makes another copy if a command was published without a confirmation. If the
+// queue of the returned commands has no majority, the command would be dead within minutes otherwise; with it, after 45
+// minutes. A hold occupies a place for a delivery, so it must not be much longer than a short outage.
 func (a *attempt) hold(ctx context.Context, d *message.Delivery, cause error) {
 	if d.DeliveryCount == 0 || errors.Is(cause, message.ErrUnpublishable) {
 		return

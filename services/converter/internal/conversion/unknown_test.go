@@ -67,18 +67,18 @@ func TestPasses(t *testing.T) {
 			delay      time.Duration
 			hopeless   bool
 		}{
-			"another converter has the filter":   {settled, missing, "vsd", 8, 0, false},
-			"it is occupied":                     {settled, missing, "vsd", 9, 10 * time.Second, false},
-			"it is occupied for longer":          {settled, missing, "vsd", 15, time.Minute, false},
-			"it is occupied for long":            {settled, missing, "vsd", 900, 5 * time.Minute, false},
-			"nobody has the filter":              {settled, missing, "holo", 3, 5 * time.Minute, false},
-			"nobody has the filter for long":     {settled, missing, "holo", 4, 5 * time.Minute, true},
-			"others may follow":                  {announced(t), missing, "holo", 9, 5 * time.Minute, false},
-			"no converter is known":              {&fleet.Fleet{}, missing, "vsd", 1, 10 * time.Second, false},
-			"nobody is known to know the option": {settled, option, "vsd", 9, 5 * time.Minute, false},
-			"another converter is newer":         {newer, option, "vsd", 8, 0, false},
-			"the newer one is occupied":          {newer, option, "vsd", 9, 10 * time.Second, false},
-			"there is only one converter":        {&fleet.Fleet{Single: true}, option, "vsd", 1, 0, true},
+			"another converter has the filter": {settled, missing, "vsd", 8, 0, false},
+			"it is occupied":                   {settled, missing, "vsd", 9, 10 * time.Second, false},
+			"it is occupied for longer":        {settled, missing, "vsd", 15, time.Minute, false},
+			"it is occupied for long":          {settled, missing, "vsd", 900, 5 * time.Minute, false},
+			"no converter has the filter":      {settled, missing, "holo", 3, 5 * time.Minute, false},
+			"no converter has it for long":     {settled, missing, "holo", 4, 5 * time.Minute, true},
+			"others may follow":                {announced(t), missing, "holo", 9, 5 * time.Minute, false},
+			"no converter is known":            {&fleet.Fleet{}, missing, "vsd", 1, 10 * time.Second, false},
+			"no converter knows the option":    {settled, option, "vsd", 9, 5 * time.Minute, false},
+			"another converter is newer":       {newer, option, "vsd", 8, 0, false},
+			"the newer one is occupied":        {newer, option, "vsd", 9, 10 * time.Second, false},
+			"there is only one converter":      {&fleet.Fleet{Single: true}, option, "vsd", 1, 0, true},
 		} {
 			delay, hopeless := passing(c.converters, c.cause, c.source, c.times)
 			require.Equal(t, c.hopeless, hopeless, name)

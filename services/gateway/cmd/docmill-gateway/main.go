@@ -21,7 +21,7 @@ type settings struct {
 	gateway.Config
 
 	Address     string          `default:"127.0.0.1:8080" help:"Address of the public API."`
-	JobDeadline time.Duration   `default:"24h" help:"Time after its submission after which a job is no longer converted. Set it to the job-deadline of the status service."`
+	JobDeadline time.Duration   `default:"24h" help:"A job is not converted later than this after its submission. Set it to the job-deadline of the status service."`
 	Broker      rabbitmq.Config `embed:"" prefix:"broker-"`
 	Store       s3.Config       `embed:"" prefix:"store-"`
 	Status      gateway.Status  `embed:"" prefix:"status-"`

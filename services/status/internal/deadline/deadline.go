@@ -32,7 +32,7 @@ type Sweep struct {
 const maxJobs = 200
 
 // withdrawnFor is the age at the watermark at which a withdrawn job is deleted. Before that, a redelivery of its submission
-// would make it a job again. A batch of events is held for at most 10 minutes, and RabbitMQ's consumer_timeout is 30.
+// would make it a job again. A submission is redelivered at the latest after RabbitMQ's consumer_timeout, 30 minutes.
 const withdrawnFor = time.Hour
 
 // maxSkew is the difference between the clocks of the database and of this process from which on one of them is considered

@@ -25,7 +25,8 @@ const MaxHold = time.Minute
 const (
 	// submissionMargin covers what lies between the id of a job and the application of its submission: the publication
 	// (40 s: gateways wait up to 5 s for a connection and 30 s for the confirmation), a replica that died before it applied it
-	// (RabbitMQ notices that after 30 s) or that holds it (MaxHold), and the difference between the clocks of gateways and the database.
+	// (RabbitMQ notices that after 30 s) or that holds it (MaxHold), and the difference between the clocks of gateways and
+	// the database.
 	submissionMargin = 2 * time.Minute
 	// SweepMargin covers the same for other events. It is larger than submissionMargin because a job that was failed by mistake
 	// stays failed.
