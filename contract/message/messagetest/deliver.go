@@ -58,11 +58,7 @@ func testDeadLetter(f *fixture) {
 	rejected := command("rejected")
 	rejected.Attempt = 2
 	f.publish(p, rejected)
-	handler, hand := each(1)
-	run := f.consume(message.Commands, handler)
-	d := next(f, hand)
-	d.decide <- message.DeadLetter
-	run.stop()
+	d := f.reject(message.Commands)
 	dead := f.deadOnly(p, "rejected")[0]
 	require.Equal(f, d.Envelope, dead.Envelope, "the message is unchanged")
 	require.Equal(f, 2, dead.Attempt)

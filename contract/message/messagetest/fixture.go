@@ -251,6 +251,17 @@ func batches(limit int) (message.Batches, <-chan held) {
 	}}, hand
 }
 
+// reject takes one message out of a queue, dead-letters it, and returns it.
+func (f *fixture) reject(queue message.Queue) *message.Delivery {
+	f.Helper()
+	handler, hand := each(1)
+	run := f.consume(queue, handler)
+	d := next(f, hand)
+	d.decide <- message.DeadLetter
+	run.stop()
+	return d.Delivery
+}
+
 // take takes n messages out of a queue and acknowledges them.
 func (f *fixture) take(queue message.Queue, n int) []*message.Delivery {
 	f.Helper()

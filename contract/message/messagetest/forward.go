@@ -17,11 +17,7 @@ func testRejectedEvent(f *fixture) {
 	rejected := event("rejected")
 	rejected.Attempt = 3
 	f.publish(p, rejected)
-	handler, hand := each(1)
-	run := f.consume(message.Events, handler)
-	d := next(f, hand)
-	d.decide <- message.DeadLetter
-	run.stop()
+	d := f.reject(message.Events)
 	f.holdsDepth(p, message.DeadEvents, 1)
 	dead := f.take(message.DeadEvents, 1)[0]
 	require.Equal(f, d.Envelope, dead.Envelope, "the message is unchanged")
@@ -37,10 +33,7 @@ func testForward(f *fixture) {
 	submission := command("submission")
 	submission.Attempt = 3
 	f.publish(p, submission)
-	handler, hand := each(1)
-	run := f.consume(message.Events, handler)
-	next(f, hand).decide <- message.DeadLetter
-	run.stop()
+	f.reject(message.Events)
 	f.take(message.Commands, 1)
 	dead := f.take(message.DeadEvents, 1)[0].Envelope
 	unknown := dead

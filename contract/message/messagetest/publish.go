@@ -111,10 +111,7 @@ func testPublishedSurvivesRestart(f *fixture) {
 	run.stop()
 	f.take(message.DeadCommands, 1) // it arrived there
 	f.publish(p, command("also-dead"))
-	handler, hand = each(1)
-	run = f.consume(message.Commands, handler)
-	next(f, hand).decide <- message.DeadLetter
-	run.stop()
+	f.reject(message.Commands)
 
 	f.publish(p, returned("delayed", message.RetryDelays()[0]), command("job-1"), event("job-2"))
 	publisher.abandon() // nothing that Publish left for later is done now

@@ -67,10 +67,7 @@ func (f *fixture) fill(p message.Publisher, limit int) (accepted []string, rejec
 func testRejectedReturnedCommand(f *fixture) {
 	p, _ := f.publisher()
 	f.publish(p, returned("rejected", 0))
-	handler, hand := each(1)
-	run := f.consume(message.Returned, handler)
-	next(f, hand).decide <- message.DeadLetter
-	run.stop()
+	f.reject(message.Returned)
 	require.Equal(f, message.Rejected, f.deadOnly(p, "rejected")[0].Death)
 }
 
