@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,17 +96,30 @@ func Main(about About, settings Configured, src config.Source, stderr io.Writer,
 			endpoint, src.Args = src.Args[0], src.Args[1:]
 		}
 	}
-	command := about.command()
-	err := config.Parse(command, about.Description, settings, src, config.Defaults{
-		"admin_address": about.AdminAddress, "drain_delay": about.DrainDelay.String(),
-	})
-	if err != nil {
-		return report(stderr, command, err, exitSettings)
+	if err := parse(about, settings, src); err != nil {
+		return report(stderr, about.command(), err, exitSettings)
 	}
 	if endpoint != "" {
 		return Healthcheck(about, settings, endpoint, stderr)
 	}
 	return Run(about, settings, stderr, assemble)
+}
+
+// Task runs a task that ends by itself, such as a repair, with the settings of a service and its own, and returns the exit
+// code of the process. SIGINT and SIGTERM end the context of run.
+func Task(about About, settings Configured, src config.Source, stderr io.Writer, run func(context.Context) error) int {
+	if err := parse(about, settings, src); err != nil {
+		return report(stderr, about.command(), err, exitSettings)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return report(stderr, about.command(), run(ctx), exitFailed)
+}
+
+func parse(about About, settings Configured, src config.Source) error {
+	return config.Parse(about.command(), about.Description, settings, src, config.Defaults{
+		"admin_address": about.AdminAddress, "drain_delay": about.DrainDelay.String(),
+	})
 }
 
 // Healthcheck queries an endpoint of the service that runs with these settings, healthz, readyz or startupz, and returns

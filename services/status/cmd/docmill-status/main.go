@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/docmill/docmill/platform/config"
@@ -22,19 +23,22 @@ type settings struct {
 	Database postgres.Config `embed:"" prefix:"database-"`
 }
 
-func main() {
+func main() { os.Exit(run(config.Process())) }
+
+// run runs the service or the command redrive, and returns the exit code.
+func run(source config.Source) int {
 	about := service.About{
 		Name: status.Name, AdminAddress: "127.0.0.1:8083", DrainDelay: service.DrainDelay,
 		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.\n\n" +
 			"The command `docmill-status redrive` moves dead-lettered events back to the queue.",
 	}
-	source := config.Process()
 	if len(source.Args) > 0 && source.Args[0] == "redrive" {
-		source.Args = source.Args[1:]
-		os.Exit(runRedrive(source, config.Defaults{"admin_address": about.AdminAddress, "drain_delay": about.DrainDelay.String()}))
+		about.Command, about.Description, source.Args = redriveName, redriveDescription, source.Args[1:]
+		var c redriveCommand
+		return service.Task(about, &c, source, os.Stderr, func(ctx context.Context) error { return c.run(ctx, source.Stdout) })
 	}
 	var s settings
-	os.Exit(service.Main(about, &s, source, os.Stderr, s.assemble))
+	return service.Main(about, &s, source, os.Stderr, s.assemble)
 }
 
 func (s *settings) assemble(process service.Process) (service.Assembly, error) {

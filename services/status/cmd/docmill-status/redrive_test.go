@@ -18,7 +18,6 @@ func TestRedriveCommand(t *testing.T) {
 	t.Parallel()
 	bench := testbench.New(t)
 	environ := slices.Concat(bench.BrokerEnv(), bench.DatabaseEnv(), []string{"DOCMILL_JOB_DEADLINE=12h"})
-	defaults := config.Defaults{"admin_address": "127.0.0.1:1", "drain_delay": "5s"}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -31,7 +30,7 @@ func TestRedriveCommand(t *testing.T) {
 		{[]string{"--unknown"}, 2, ""},
 	} {
 		var out bytes.Buffer
-		require.Equal(t, c.code, runRedrive(config.Source{Args: c.args, Environ: environ, Stdout: &out}, defaults), "%v", c.args)
+		require.Equal(t, c.code, run(config.Source{Args: append([]string{"redrive"}, c.args...), Environ: environ, Stdout: &out}), "%v", c.args)
 		require.Equal(t, c.out, out.String())
 	}
 }
