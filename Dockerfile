@@ -27,9 +27,10 @@ RUN --mount=type=secret,id=ca \
  && CGO_ENABLED=1 go build -o /out/ ./services/converter/cmd/docmill-converter ./cmd/docmill
 
 FROM debian:trixie-slim AS base
+LABEL org.opencontainers.image.source="https://github.com/docmill/docmill" org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates tini \
- && rm -rf /var/lib/apt/lists/* \
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt/* /var/log/*.log \
  && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin docmill
 USER 10001:10001
 # tini reaps orphaned processes of LibreOffice and forwards signals.
@@ -43,11 +44,21 @@ USER 10001:10001
 VOLUME /data
 CMD ["minio", "server", "/data", "--address", ":9000"]
 
-FROM base AS gateway
+# The gateway and the status service are static programs that start no others: their images have nothing else.
+FROM scratch AS static
+LABEL org.opencontainers.image.source="https://github.com/docmill/docmill" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=base /etc/passwd /etc/group /etc/
+COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+ENV PATH=/usr/local/bin
+USER 10001:10001
+
+FROM static AS gateway
+LABEL org.opencontainers.image.title="Docmill gateway"
 COPY --from=build /out/docmill-gateway /usr/local/bin/
 CMD ["docmill-gateway"]
 
-FROM base AS status
+FROM static AS status
+LABEL org.opencontainers.image.title="Docmill status service"
 COPY --from=build /out/docmill-status /usr/local/bin/
 CMD ["docmill-status"]
 
@@ -59,17 +70,19 @@ RUN --mount=type=bind,source=devstack/install/converter-packages.txt,target=/pac
     apt-get update \
  && sed 's/#.*//' /packages.txt \
   | xargs apt-get install -y --no-install-recommends libreoffice-uiconfig-writer fonts-noto-cjk \
- && rm -rf /var/lib/apt/lists/* \
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt/* /var/log/*.log \
  && install -d -o docmill -g docmill -m 700 /work /data
 USER 10001:10001
 
 FROM libreoffice AS converter
+LABEL org.opencontainers.image.title="Docmill converter"
 VOLUME /work
 COPY --from=build /out/docmill-converter /usr/local/bin/
 CMD ["docmill-converter"]
 
 # The single-process edition. Everything that must be kept is in /data.
 FROM libreoffice AS docmill
+LABEL org.opencontainers.image.title="Docmill"
 VOLUME /data
 ENV DOCMILL_DATA=/data DOCMILL_ADDRESS=0.0.0.0:8080 DOCMILL_ADMIN_ADDRESS=0.0.0.0:9090
 EXPOSE 8080
