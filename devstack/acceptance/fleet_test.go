@@ -86,7 +86,7 @@ func startFleet(t *testing.T, of system.Release, converter ...string) *fleet {
 func (f *fleet) start(of system.Release, service string, first []string, env func(i int) []string) []*system.Service {
 	f.t.Helper()
 	var all []*system.Service
-	options := system.Options{Space: f.bench.Space, Binaries: of.Binaries, LogDir: f.t.TempDir()}
+	options := system.Options{Space: f.bench.Space, Release: system.Release{Binaries: of.Binaries}, LogDir: f.t.TempDir()}
 	for i := range replicas {
 		one := system.NewReplica(service, fmt.Sprintf("%s-%d", service, i+1), options, env(i)...)
 		one.Switch(of)

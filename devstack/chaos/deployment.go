@@ -116,7 +116,7 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	}
 	one := &replica{work: filepath.Join(data, "work"), data: data, binaries: options.Binaries}
 	one.Service = system.NewReplica(system.Embedded, "docmill", system.Options{
-		Data: data, Binaries: options.Binaries, LogDir: filepath.Join(d.dir, "log"),
+		Data: data, Release: system.Release{Binaries: options.Binaries}, LogDir: filepath.Join(d.dir, "log"),
 	})
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
@@ -258,7 +258,7 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 	if err != nil {
 		return err
 	}
-	options := system.Options{Space: space, Binaries: binaries, LogDir: filepath.Join(d.dir, "log")}
+	options := system.Options{Space: space, Release: system.Release{Binaries: binaries}, LogDir: filepath.Join(d.dir, "log")}
 	options.Env = map[string][]string{system.Gateway: {
 		"DOCMILL_DRAIN_DELAY=2s", // the load balancer checks the gateways four times per second
 		"DOCMILL_PUBLISH_TIMEOUT=" + publishTimeout.String(),

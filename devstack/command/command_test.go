@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		started, err = system.StartEmbedded(ctx, system.Options{Data: data, Binaries: binaries, LogDir: binaries})
+		started, err = system.StartEmbedded(ctx, system.Options{Data: data, Release: system.Release{Binaries: binaries}, LogDir: binaries})
 		return started, err
 	})
 	code := m.Run()

@@ -86,7 +86,7 @@ type Service struct {
 
 // newService returns a service that is not running. Ports of 0 are chosen at its first start.
 func newService(name string, options Options, env []string, ports ...int) *Service {
-	s := &Service{name: name, options: options, env: env, ports: ports, release: Release{Binaries: options.Binaries}}
+	s := &Service{name: name, options: options, env: env, ports: ports, release: options.Release}
 	s.Daemon, s.started = daemon.New(name, s.launch), s.Ready
 	return s
 }

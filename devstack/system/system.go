@@ -16,14 +16,14 @@ import (
 	"github.com/docmill/docmill/devstack/servers"
 )
 
-// Options are the parameters of [Start] and [StartEmbedded]. Binaries and LogDir are required.
+// Options are the parameters of [Start] and [StartEmbedded]. Release and LogDir are required.
 type Options struct {
+	Release
+
 	// Space is what the three services use on the servers; it must exist. Required by [Start].
 	Space servers.Space
 	// Data is the data directory of the single-process edition. Required by [StartEmbedded].
 	Data string
-	// Binaries is the directory of the programs; see [Build].
-	Binaries string
 	// LogDir receives one log file per service.
 	LogDir string
 	// GatewayPort is the public port on 127.0.0.1. If it is 0 or taken, a free one is used.

@@ -27,7 +27,7 @@ func setup(t *testing.T, change ...func(*system.Options)) (*system.System, error
 	bench := testbench.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	options := system.Options{Space: bench.Space, Binaries: t.TempDir(), LogDir: t.TempDir()}
+	options := system.Options{Space: bench.Space, Release: system.Release{Binaries: t.TempDir()}, LogDir: t.TempDir()}
 	require.NoError(t, system.Build(ctx, project, options.Binaries, system.Services()...))
 	for _, f := range change {
 		f(&options)

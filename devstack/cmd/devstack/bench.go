@@ -54,11 +54,11 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	if c.Backlog > 0 {
 		return field.backlog(ctx, binaries, c.Backlog, c.File)
 	}
-	if err := field.addServices(ctx, "services", binaries); err != nil {
+	if err := field.addServices(ctx, "services", system.Release{Binaries: binaries}); err != nil {
 		return err
 	}
 	if c.Compare != "" {
-		if err := field.addServices(ctx, "compared services", c.Compare); err != nil {
+		if err := field.addServices(ctx, "compared services", system.Release{Binaries: c.Compare, Earlier: true}); err != nil {
 			return err
 		}
 	}
@@ -87,7 +87,7 @@ type field struct {
 
 // addServices starts the three services twice, each in its own space on the servers, and stops the converter of the
 // second.
-func (f *field) addServices(ctx context.Context, name, binaries string) error {
+func (f *field) addServices(ctx context.Context, name string, release system.Release) error {
 	var urls [2]string
 	for i, space := range []string{"whole", "edge"} {
 		spaceName := fmt.Sprintf("bench-%d-%s", len(f.candidates), space)
@@ -95,7 +95,7 @@ func (f *field) addServices(ctx context.Context, name, binaries string) error {
 		if err := on.Create(ctx); err != nil {
 			return err
 		}
-		started, err := f.start(ctx, system.Start, spaceName, system.Options{Space: on, Binaries: binaries})
+		started, err := f.start(ctx, system.Start, spaceName, system.Options{Space: on, Release: release})
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}
@@ -115,7 +115,7 @@ func (f *field) backlog(ctx context.Context, binaries string, jobs int, document
 	if err := on.Create(ctx); err != nil {
 		return err
 	}
-	started, err := f.start(ctx, system.Start, "backlog", system.Options{Space: on, Binaries: binaries})
+	started, err := f.start(ctx, system.Start, "backlog", system.Options{Space: on, Release: system.Release{Binaries: binaries}})
 	if err != nil {
 		return fmt.Errorf("start services: %w", err)
 	}
@@ -164,7 +164,7 @@ func streams() int {
 // stopped.
 func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 	data := filepath.Join(f.servers.Dir(), "embedded")
-	started, err := f.start(ctx, system.StartEmbedded, "embedded", system.Options{Data: data, Binaries: binaries})
+	started, err := f.start(ctx, system.StartEmbedded, "embedded", system.Options{Data: data, Release: system.Release{Binaries: binaries}})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}

@@ -39,7 +39,7 @@ func stackByName(name string) stack {
 // startEmbedded starts the single-process edition.
 func startEmbedded(ctx context.Context, s superviseCommand, _ *zap.Logger) (supervisor.Stack, error) {
 	docmill, err := system.StartEmbedded(ctx, system.Options{
-		Data: filepath.Join(s.Dir, "data"), Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
+		Data: filepath.Join(s.Dir, "data"), Release: system.Release{Binaries: s.Binaries}, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
 	})
 	if err != nil {
 		return supervisor.Stack{}, fmt.Errorf("start docmill serve: %w", err)
@@ -66,7 +66,7 @@ func startServices(ctx context.Context, s superviseCommand, log *zap.Logger) (_ 
 		return supervisor.Stack{}, fmt.Errorf("create the vhost, database and buckets: %w", err)
 	}
 	docmill, err := system.Start(ctx, system.Options{
-		Space: space, Binaries: s.Binaries, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
+		Space: space, Release: system.Release{Binaries: s.Binaries}, LogDir: supervisor.LogDir(s.Dir), GatewayPort: s.Port,
 	})
 	if err != nil {
 		return supervisor.Stack{}, fmt.Errorf("start the services: %w", err)
