@@ -22,6 +22,8 @@ type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current directory."`
 	Bench     benchCommand     `cmd:"" help:"Measure both editions of Docmill on private servers, and print ratios."`
 	Chaos     chaosCommand     `cmd:"" help:"Inject faults while clients use Docmill, and check that no job is lost or wrong."`
+	Load      loadCommand      `cmd:"" help:"Measure waiting, conversion and start times of the three services under a random load."`
+	Simulate  simulateCommand  `cmd:"" help:"Simulate converters and an autoscaler, and compute what a rate of documents needs."`
 	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit with the code of the command."`
 	Install   installCommand   `cmd:"" help:"Install missing dependencies of Docmill and its tests."`
 	Supervise superviseCommand `cmd:"" hidden:"" help:"Run as the background process of 'up'."`
@@ -37,6 +39,7 @@ func main() {
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(newLog()),
+		simulationFiles(),
 	)
 	os.Exit(exitCode(parsed.Run())) //nolint:gocritic // the signal handler ends with the process
 }
