@@ -65,6 +65,16 @@ func CanForward(to Queue) bool { return to == Events || to == Returned }
 // String names the message in errors and logs.
 func (e Envelope) String() string { return nameOf(protoreflect.FullName(e.Type).Name(), e.JobID) }
 
+// Created returns when the message was created, by the clock of its publisher: the time in its ID, which is a UUIDv7 with a
+// precision of milliseconds, or else PublishedAt, which has whole seconds in AMQP.
+func (e Envelope) Created() time.Time {
+	const timed = 7
+	if id, err := uuid.Parse(e.ID); err == nil && id.Version() == timed {
+		return time.Unix(id.Time().UnixTime())
+	}
+	return e.PublishedAt
+}
+
 // check returns the reason why the message cannot be published, or nil. It does not check that the body can be encoded.
 func (m Message) check() error {
 	if m.Body == nil {

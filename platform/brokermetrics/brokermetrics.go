@@ -35,7 +35,7 @@ type Publisher struct {
 type Consumer struct {
 	Connection
 
-	// Deliveries has the label outcome: that of message.Outcome, or "lost".
+	// Deliveries has the label outcome: that of message.Outcome, or Lost.
 	Deliveries *prometheus.CounterVec
 	InHand     prometheus.Gauge
 	Duration   prometheus.Histogram
@@ -70,7 +70,7 @@ func newConnection(factory promauto.Factory) Connection {
 // NewPublisher registers the metrics of a publisher. A nil registry registers nothing.
 func NewPublisher(registry prometheus.Registerer) Publisher {
 	factory := labeled(registry, "publisher")
-	return Publisher{
+	p := Publisher{
 		Connection: newConnection(factory),
 		InFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "publishes_in_flight",
@@ -82,13 +82,18 @@ func NewPublisher(registry prometheus.Registerer) Publisher {
 			Buckets: metrics.DurationBuckets(),
 		}, []string{"outcome"}),
 	}
+	p.Duration.WithLabelValues(confirmed)
+	for _, known := range outcomes { // an alert needs the series before its first value
+		p.Duration.WithLabelValues(known.label)
+	}
+	return p
 }
 
 // NewConsumer registers the metrics of a consumer of the queue that the broker calls by this name. A nil registry
 // registers nothing.
 func NewConsumer(registry prometheus.Registerer, queue string) Consumer {
 	factory := labeled(registry, queue)
-	return Consumer{
+	c := Consumer{
 		Connection: newConnection(factory),
 		Deliveries: factory.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "deliveries_total",
@@ -109,7 +114,14 @@ func NewConsumer(registry prometheus.Registerer, queue string) Consumer {
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 	}
+	for _, outcome := range []string{message.Ack.String(), message.Requeue.String(), message.DeadLetter.String(), Lost} {
+		c.Deliveries.WithLabelValues(outcome)
+	}
+	return c
 }
+
+// Lost is the outcome of a delivery that could not be settled.
+const Lost = "lost"
 
 // Set sets a gauge to 1 or 0.
 func Set(gauge prometheus.Gauge, on bool) {
@@ -140,8 +152,10 @@ func outcome(err error) string {
 	if err != nil {
 		return "unpublishable"
 	}
-	return "confirmed"
+	return confirmed
 }
+
+const confirmed = "confirmed"
 
 var outcomes = []struct {
 	kind  error

@@ -1,5 +1,5 @@
 // Package handling calls the handlers of consumers. It contains what is the same for every broker: the wait for a
-// handler that is not ready, the retries of a failing batch, and the measurements.
+// handler that is not ready, the retries of a failing batch, the measurements and the spans.
 package handling
 
 import (
@@ -10,13 +10,17 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/retry"
+	"github.com/docmill/docmill/platform/tracing"
 )
 
 // Caller calls the handler of one consumer. It is safe for concurrent use.
 type Caller struct {
+	Queue   message.Queue
 	Options message.ConsumerOptions
 	Metrics brokermetrics.Consumer
+	Tracer  brokertrace.Tracer
 	Log     *zap.Logger
 }
 
@@ -43,7 +47,11 @@ func (c Caller) AwaitReady(ctx context.Context) error {
 // Each calls the handler of one delivery.
 func (c Caller) Each(ctx context.Context, h message.Each, d *message.Delivery) message.Outcome {
 	defer c.measure()()
-	return h.Handle(d.Context(ctx), d)
+	ctx, span := c.Tracer.Process(d.Context(ctx), c.Queue, d)
+	defer span.End()
+	outcome := h.Handle(ctx, d)
+	span.SetAttributes(brokertrace.Outcome(outcome))
+	return outcome
 }
 
 // Delays between the tries of a failing batch: after an outage of what the handler writes to, the batch is applied
@@ -62,12 +70,23 @@ func (c Caller) Batch(ctx, stop context.Context, h message.Batches, batch []*mes
 	c.Metrics.Batch.Observe(float64(len(batch)))
 	policy := retry.Policy{Initial: firstRetry, Max: maxRetry, GiveUp: c.Options.RetryFor}
 	return retry.Loop(stop, policy, c.Log, "batch failed; retrying", func(context.Context) error {
-		defer c.measure()()
-		for _, d := range batch {
-			d.Reset()
-		}
-		return h.Handle(ctx, batch)
+		return c.try(ctx, h, batch)
 	})
+}
+
+func (c Caller) try(ctx context.Context, h message.Batches, batch []*message.Delivery) error {
+	defer c.measure()()
+	for _, d := range batch {
+		d.Reset()
+	}
+	began := time.Now()
+	ctx, span := c.Tracer.ProcessBatch(ctx, c.Queue, batch)
+	err := h.Handle(ctx, batch)
+	if err == nil {
+		c.Tracer.Processed(ctx, began, c.Queue, batch)
+	}
+	tracing.End(span, err)
+	return err
 }
 
 // measure returns a function to call at the end of a call of the handler.

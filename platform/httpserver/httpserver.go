@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
@@ -25,19 +26,26 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/platform/tracing"
 )
+
+// Option changes an engine.
+type Option = otelgin.Option
+
+// UntrustedClients makes the engine decide by itself which requests are traced, whatever their clients request.
+func UntrustedClients() Option { return otelgin.WithPropagators(tracing.Untrusted{}) }
 
 // NewEngine creates the gin engine of a service. Handlers report failures with Fail only. X-Forwarded-For is not
 // trusted. If several engines share a registry, each gets its own prometheus.WrapRegistererWith, with different values
 // of the same labels.
-func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) *gin.Engine {
+func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer, options ...Option) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // gin's debug mode prints routes to standard output
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true // a gin.Context used as a context is the request's
 	engine.RedirectTrailingSlash = false
 	_ = engine.SetTrustedProxies(nil) // nil cannot be invalid
-	engine.Use(otelgin.Middleware(service), observe(log, registry), recovered(log))
+	engine.Use(otelgin.Middleware(service, options...), observe(log, prometheus.WrapRegistererWith(prometheus.Labels{"server": service}, registry)), recovered(log))
 	engine.NoRoute(func(c *gin.Context) {
 		Fail(c, problem.New(problem.RouteNotFound, "No route matches the path of this request."))
 	})
@@ -45,6 +53,15 @@ func NewEngine(service string, log *zap.Logger, registry prometheus.Registerer) 
 		Fail(c, problem.New(problem.MethodNotAllowed, "This path does not accept %s.", c.Request.Method))
 	})
 	return engine
+}
+
+// jobKey is the key of the id of the job in a gin.Context.
+const jobKey = "docmill.job_id"
+
+// ConcernsJob adds the id of the job that the request concerns to its log line and its span.
+func ConcernsJob(c *gin.Context, id string) {
+	c.Set(jobKey, id)
+	trace.SpanFromContext(c.Request.Context()).SetAttributes(tracing.JobID(id))
 }
 
 // Fail answers the request with the problem in err's chain, unless a response has begun, and keeps err for the log
@@ -116,6 +133,9 @@ func logRequest(c *gin.Context, log *zap.Logger, status int, took time.Duration)
 	fields := []zap.Field{
 		zap.String("method", shortened(c.Request.Method)), zap.String("path", shortened(c.Request.URL.Path)),
 		zap.Int("status", status), zap.Duration("took", took), logging.Trace(c.Request.Context()),
+	}
+	if id := c.GetString(jobKey); id != "" {
+		fields = append(fields, logging.JobID(id))
 	}
 	if last := c.Errors.Last(); last != nil {
 		fields = append(fields, zap.Error(last.Err))

@@ -3,6 +3,9 @@
 package metrics
 
 import (
+	"runtime"
+	"runtime/debug"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -17,9 +20,24 @@ func NewRegistry() *prometheus.Registry {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector(),
+		newBuildInfo(),
 	)
 	return registry
+}
+
+func newBuildInfo() prometheus.Collector {
+	labels := prometheus.Labels{"version": "unknown", "revision": "unknown", "goversion": runtime.Version()}
+	if build, found := debug.ReadBuildInfo(); found {
+		labels["version"] = build.Main.Version
+		for _, setting := range build.Settings {
+			if setting.Key == "vcs.revision" {
+				labels["revision"] = setting.Value
+			}
+		}
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: Namespace, Name: "build_info", ConstLabels: labels, Help: "1; the labels say what the program was built from.",
+	}, func() float64 { return 1 })
 }
 
 // DurationBuckets returns buckets, in seconds, for everything from a poll (1 ms) to a conversion at its deadline

@@ -14,9 +14,13 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/handling"
 	"github.com/docmill/docmill/platform/host"
 )
+
+// system is the value of messaging.system.
+const system = "rabbitmq"
 
 // work is how a consumer handles deliveries: each or batches.
 type work interface {
@@ -42,7 +46,9 @@ func newConsumer(b *Broker, queue message.Queue, from source, work work, options
 	supervisor := newSupervisor(b, "consumer of "+from.String(), metrics.Connection)
 	return &consumer{
 		queue: queue, source: from, work: work, supervisor: supervisor,
-		handler: handling.Caller{Options: options.WithDefaults(), Metrics: metrics, Log: supervisor.log},
+		handler: handling.Caller{
+			Queue: queue, Options: options.WithDefaults(), Metrics: metrics, Tracer: brokertrace.New(system), Log: supervisor.log,
+		},
 	}
 }
 
@@ -241,7 +247,7 @@ func (s *subscription) settle(d delivery, outcome message.Outcome) {
 func (s *subscription) count(outcome message.Outcome, err error, n int) {
 	label := outcome.String()
 	if err != nil {
-		label = "lost"
+		label = brokermetrics.Lost
 		s.handler.Log.Debug("delivery not settled; it will be redelivered", zap.Stringer("outcome", outcome), zap.Error(err))
 	}
 	s.handler.Metrics.Deliveries.WithLabelValues(label).Add(float64(n))

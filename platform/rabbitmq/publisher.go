@@ -11,6 +11,7 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/host"
 )
 
@@ -21,6 +22,7 @@ type publisher struct {
 	options    message.PublisherOptions
 	supervisor *supervisor
 	metrics    brokermetrics.Publisher
+	tracer     brokertrace.Tracer
 	// slots holds one entry for each message that is sent and unconfirmed. A message that its caller has given up on
 	// keeps its entry until the broker has answered or the connection is lost: that bounds what waits in the library.
 	slots chan struct{}
@@ -46,6 +48,7 @@ func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 		options:    options,
 		supervisor: newSupervisor(b, "publisher", metrics.Connection),
 		metrics:    metrics,
+		tracer:     brokertrace.New(system),
 		slots:      make(chan struct{}, b.inFlight),
 		lossySlots: make(chan struct{}, maxLossy),
 		outbox:     make(chan *flight),
@@ -79,7 +82,9 @@ func (p *publisher) Check(context.Context) error {
 
 // Publish implements [message.Publisher]: it returns nil once every queue that is bound for the message has it on disk.
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
-	return p.metrics.Observe(func() error { return p.publish(ctx, m) })
+	return p.metrics.Observe(func() error {
+		return p.tracer.Send(ctx, m, func(ctx context.Context) error { return p.publish(ctx, m) })
+	})
 }
 
 func (p *publisher) publish(ctx context.Context, m message.Message) error {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/docmill/docmill/platform/config"
 )
@@ -61,12 +63,13 @@ func New(config Config) (*Store, error) {
 	}
 	transport.ResponseHeaderTimeout = responseHeaderTimeout
 	transport.MaxIdleConnsPerHost = 256
+	none := propagation.NewCompositeTextMapPropagator() // the store is not ours, and the header would not be signed
 	client, err := minio.NewCore(endpoint.Host, &minio.Options{
 		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey.Reveal(), ""),
 		Secure:     endpoint.Scheme == "https",
 		Region:     config.Region, // saves a round trip per bucket
 		MaxRetries: maxRetries,
-		Transport:  transport,
+		Transport:  otelhttp.NewTransport(transport, otelhttp.WithPropagators(none)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create the object store's client: %w", err)

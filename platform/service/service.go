@@ -162,7 +162,7 @@ const flushTimeout = 2 * time.Second
 
 func run(about About, common *Settings, log *zap.Logger, assemble func(Process) (Assembly, error)) (err error) {
 	ctx := context.Background()
-	flush, err := tracing.Start(ctx, common.Trace, about.Name)
+	flush, err := tracing.Start(ctx, common.Trace, about.Name, log)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,18 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/docmill/docmill/platform/tracing"
 )
+
+const tracerName = "github.com/docmill/docmill/platform/sqlite"
 
 // defaultReaders is the number of connections that read.
 const defaultReaders = 4
@@ -15,7 +23,29 @@ const defaultReaders = 4
 type Reader struct {
 	*statements
 
-	pool *sql.DB
+	pool   *sql.DB
+	tracer trace.Tracer
+}
+
+// QueryContext runs a query.
+func (r *Reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	ctx, span := r.span(ctx, query)
+	rows, err := r.statements.QueryContext(ctx, query, args...)
+	tracing.End(span, err)
+	return rows, err
+}
+
+// QueryRowContext runs a query that returns at most one row.
+func (r *Reader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	ctx, span := r.span(ctx, query)
+	row := r.statements.QueryRowContext(ctx, query, args...)
+	tracing.End(span, row.Err())
+	return row
+}
+
+// span starts the span of a query.
+func (r *Reader) span(ctx context.Context, query string) (context.Context, trace.Span) {
+	return r.tracer.Start(ctx, cmp.Or(tracing.QueryName(query), "query"), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(systemAttribute))
 }
 
 func openReader(ctx context.Context, path string, connections int) (*Reader, error) {
@@ -31,7 +61,7 @@ func openReader(ctx context.Context, path string, connections int) (*Reader, err
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	return &Reader{statements: newStatements(pool), pool: pool}, nil
+	return &Reader{statements: newStatements(pool), pool: pool, tracer: otel.Tracer(tracerName)}, nil
 }
 
 func (r *Reader) close() error {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/platform/disk"
@@ -48,6 +50,7 @@ type DB struct {
 	path    string
 	log     *zap.Logger
 	metrics metrics
+	tracer  trace.Tracer
 	reader  *Reader
 	writer  *writer
 
@@ -85,7 +88,7 @@ func Open(ctx context.Context, path string, options Options) (*DB, error) {
 	if err := create(path, options.Volatile); err != nil {
 		return nil, fmt.Errorf("create the database: %w", err)
 	}
-	db := &DB{path: path, log: options.Log, metrics: newMetrics(options.Metrics)}
+	db := &DB{path: path, log: options.Log, metrics: newMetrics(options.Metrics), tracer: otel.Tracer(tracerName)}
 	if db.writer, err = openWriter(ctx, path, options, db); err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, Classify(err))
 	}

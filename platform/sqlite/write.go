@@ -5,7 +5,15 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/docmill/docmill/platform/tracing"
 )
+
+// systemAttribute is an attribute of all spans of this package.
+var systemAttribute = attribute.String("db.system.name", "sqlite")
 
 // Durability is what a write survives once Write has returned.
 type Durability int
@@ -65,6 +73,15 @@ type request struct {
 // If ctx ends before the function has begun, it does not run, and Write returns the cause. If it has begun, Write
 // returns [ErrUnknownOutcome] and the cause at once, and the write continues.
 func (db *DB) Write(ctx context.Context, durability Durability, run func(ctx context.Context, tx *Tx) error) error {
+	ctx, span := db.tracer.Start(ctx, "write", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(systemAttribute, attribute.Stringer("docmill.durability", durability)))
+	err := db.request(ctx, durability, run)
+	tracing.End(span, err)
+	return err
+}
+
+// request sends a write to the writer and waits for its end.
+func (db *DB) request(ctx context.Context, durability Durability, run func(ctx context.Context, tx *Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/docmill/docmill/contract/message"
 )
 
+// system is the value of messaging.system.
+const system = "sqlite"
+
 // Broker opens publishers and consumers for one service.
 type Broker struct {
 	queue    *Queue

@@ -12,6 +12,7 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/handling"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
@@ -47,7 +48,9 @@ func newConsumer(b *Broker, queue message.Queue, options message.ConsumerOptions
 	metrics := brokermetrics.NewConsumer(b.registry, queue.String())
 	return &consumer{
 		broker: b, queue: queue, log: log, metrics: metrics,
-		handler: handling.Caller{Options: options.WithDefaults(), Metrics: metrics, Log: log},
+		handler: handling.Caller{
+			Queue: queue, Options: options.WithDefaults(), Metrics: metrics, Tracer: brokertrace.New(system), Log: log,
+		},
 	}
 }
 
@@ -183,7 +186,7 @@ func (c *consumer) settle(ctx context.Context, from source, settlements []settle
 	for _, s := range settlements {
 		label := s.outcome.String()
 		if err != nil || s.counted {
-			label = "lost"
+			label = brokermetrics.Lost
 		}
 		c.metrics.Deliveries.WithLabelValues(label).Inc()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/brokermetrics"
+	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/sqlite"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
@@ -19,6 +20,7 @@ type publisher struct {
 	app     string
 	options message.PublisherOptions
 	metrics brokermetrics.Publisher
+	tracer  brokertrace.Tracer
 
 	started chan struct{} // closed when it runs
 	mu      sync.RWMutex  // guards stopped, and adding to unsettled
@@ -30,7 +32,8 @@ type publisher struct {
 func newPublisher(b *Broker, options message.PublisherOptions) *publisher {
 	options = options.WithDefaults()
 	return &publisher{
-		queue: b.queue, app: b.name, options: options, metrics: brokermetrics.NewPublisher(b.registry), started: make(chan struct{}),
+		queue: b.queue, app: b.name, options: options, metrics: brokermetrics.NewPublisher(b.registry), tracer: brokertrace.New(system),
+		started: make(chan struct{}),
 	}
 }
 
@@ -103,7 +106,9 @@ func (p *publisher) Depth(ctx context.Context, queue message.Queue) (int, error)
 
 // Publish implements [message.Publisher].
 func (p *publisher) Publish(ctx context.Context, m message.Message) error {
-	return p.metrics.Observe(func() error { return p.publish(ctx, m) })
+	return p.metrics.Observe(func() error {
+		return p.tracer.Send(ctx, m, func(ctx context.Context) error { return p.publish(ctx, m) })
+	})
 }
 
 func (p *publisher) publish(ctx context.Context, m message.Message) error {

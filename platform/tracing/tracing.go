@@ -4,36 +4,105 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
+	"runtime/debug"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
-	"go.opentelemetry.io/otel/sdk/trace"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
 )
 
-// Config configures where spans are sent.
+// Config configures which traces are recorded and where they are sent.
 type Config struct {
-	Endpoint string `help:"URL of an OTLP/HTTP collector for traces, for example http://127.0.0.1:4318. If empty, no traces are sent." placeholder:"URL"`
+	Endpoint string  `help:"URL of an OTLP/HTTP collector for traces, for example http://127.0.0.1:4318. If empty, no traces are sent." placeholder:"URL"`
+	Ratio    float64 `default:"1" help:"Share of the requests that are traced, from 0 to 1. The service that receives the request decides; the others follow."`
 }
 
-// Start installs the process-wide tracer and propagator, which is how the instrumented libraries find OpenTelemetry.
-// The returned function sends the remaining spans and must be called once, at the end.
-func Start(ctx context.Context, config Config, service string) (func(context.Context) error, error) {
-	otel.SetTextMapPropagator(propagation.TraceContext{})
-	options := []trace.TracerProviderOption{
-		trace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))),
+// Validate rejects a ratio that is not one.
+func (c Config) Validate() error {
+	if !(c.Ratio >= 0 && c.Ratio <= 1) { // NaN is neither
+		return errors.New("setting trace-ratio: it must be between 0 and 1")
 	}
-	if config.Endpoint != "" {
-		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(config.Endpoint))
+	if c.Endpoint == "" {
+		return nil
+	}
+	_, err := c.address()
+	return err
+}
+
+// Start installs the process-wide tracer and propagator, which is how the instrumented libraries find OpenTelemetry. Traces
+// that cannot be sent are dropped and reported to log.
+// The returned function sends the remaining spans and must be called once, at the end.
+func Start(ctx context.Context, config Config, service string, log *zap.Logger) (func(context.Context) error, error) {
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("cannot send traces", zap.Error(err)) }))
+	described, err := resource.New(ctx, resource.WithFromEnv(), resource.WithAttributes(
+		attribute.String("service.name", service), attribute.String("service.version", version())))
+	if err != nil {
+		return nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	options := []sdk.TracerProviderOption{sdk.WithResource(described)}
+	if config.Endpoint == "" {
+		config.Ratio = 0 // the context of a trace is still passed on
+	} else {
+		address, err := config.address()
+		if err != nil {
+			return nil, err
+		}
+		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address))
 		if err != nil {
 			return nil, fmt.Errorf("setting trace-endpoint: %w", err)
 		}
-		options = append(options, trace.WithBatcher(exporter))
+		options = append(options, sdk.WithBatcher(exporter))
 	}
-	provider := trace.NewTracerProvider(options...)
+	provider := sdk.NewTracerProvider(append(options, sdk.WithSampler(newSampler(config.Ratio)))...)
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
+}
+
+// address returns the URL that traces are sent to: unless the setting has a path, that of OTLP/HTTP.
+func (c Config) address() (string, error) {
+	endpoint, err := url.Parse(c.Endpoint)
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
+		return "", fmt.Errorf("setting trace-endpoint: %q is not a URL such as http://127.0.0.1:4318", c.Endpoint)
+	}
+	if endpoint.Path == "" || endpoint.Path == "/" {
+		endpoint.Path = "/v1/traces"
+	}
+	return endpoint.String(), nil
+}
+
+func version() string {
+	if build, found := debug.ReadBuildInfo(); found {
+		return build.Main.Version
+	}
+	return ""
+}
+
+// JobID is the attribute of every span that concerns one job.
+func JobID(id string) attribute.KeyValue { return attribute.String("docmill.job_id", id) }
+
+// QueryName returns the name of an SQL query that begins with a comment of sqlc, such as "-- name: GetJob :one"; otherwise "".
+func QueryName(query string) string {
+	if words := strings.Fields(query); len(words) > 2 && words[0] == "--" && words[1] == "name:" {
+		return words[2]
+	}
+	return ""
+}
+
+// End ends a span, as failed if err is not nil.
+func End(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/observed"
 	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
@@ -35,6 +36,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/libreoffice"
 	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 	"github.com/docmill/docmill/services/converter/internal/presence"
 )
 
@@ -108,6 +110,13 @@ type Deps struct {
 	Metrics   prometheus.Registerer
 }
 
+// observed returns the dependencies with buckets that are measured.
+func (d Deps) observed() Deps {
+	buckets := observed.New(d.Metrics)
+	d.Sources, d.Results = buckets.Bucket("sources", d.Sources), buckets.Bucket("results", d.Results)
+	return d
+}
+
 // New returns the components and checks of a converter. It finds the programs that are needed, but does not connect or
 // start anything. The components stop in reverse order: first the consumers, which finish their conversions, then the
 // publisher, which reports them.
@@ -124,7 +133,7 @@ func New(settings Config, deps Deps) (service.Assembly, error) {
 		deps.Log.Warn("cannot remove what a killed process has left", zap.Error(err))
 	}
 	settings.Slots = settings.fitting(directory.Path(), deps.Log)
-	assembly, err := assemble(settings, deps, tools, directory)
+	assembly, err := assemble(settings, deps.observed(), tools, directory)
 	if err != nil {
 		return service.Assembly{}, errors.Join(err, directory.Close())
 	}
@@ -133,8 +142,9 @@ func New(settings Config, deps Deps) (service.Assembly, error) {
 }
 
 func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
+	stopping, average, phases := make(chan struct{}), &pace.Average{}, phase.New(deps.Metrics)
 	office, err := libreoffice.New(settings.LibreOffice, settings.Limits, libreoffice.Deps{
-		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics,
+		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics, Phases: phases,
 	})
 	if err != nil {
 		return service.Assembly{}, err
@@ -156,14 +166,13 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	stopping, average := make(chan struct{}), &pace.Average{}
 	converter := conversion.New(conversion.Deps{
 		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
 		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency(), disk.Free),
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
-		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Log: deps.Log,
+		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Phases: phases, Log: deps.Log,
 	})
 	announcer := presence.Announcer{
 		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,

@@ -22,6 +22,7 @@ import (
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/platform/observed"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
@@ -51,6 +52,7 @@ type Config struct {
 	PublishTimeout    time.Duration `default:"10s" help:"Maximum time to wait for the queue to confirm a job."`
 	MaxQueueTime      time.Duration `default:"0s" help:"Maximum expected time that a new job waits in the queue, at the current rate of the converters. Submissions are rejected while it is longer. 0: half of the job-deadline."`
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
+	TrustTraceparent  bool          `help:"Trace the requests that clients mark as sampled in the header traceparent, as parts of the clients' traces. Only for clients that are trusted: each traced request costs storage. Otherwise only the trace ID is kept."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
 }
 
@@ -132,10 +134,12 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	observer := observed.New(deps.Metrics)
+	deps.Sources, deps.Results = observer.Bucket("sources", deps.Sources), observer.Bucket("results", deps.Results)
 	waiting := backlog.New(publisher, config.queueLimits(deps.JobDeadline), converters.Rate, deps.Log, deps.Metrics)
 	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
-	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
+	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics, config.engine()...)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
@@ -160,6 +164,13 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+func (c Config) engine() []httpserver.Option {
+	if c.TrustTraceparent {
+		return nil
+	}
+	return []httpserver.Option{httpserver.UntrustedClients()}
 }
 
 // queueLimits returns the limits at which the gateway accepts no more jobs. The queue itself has a hard limit, which is

@@ -19,9 +19,11 @@ import (
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
+	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/events"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/waiting"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -74,7 +76,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	deps.Jobs.Notify(waiters)
 	changes := feed.New()
 	deps.Jobs.Notify(changes)
-	applied := events.New(deps.Jobs, config.BatchSize, deps.Log, deps.Metrics)
+	ends := ending.NewMetrics(deps.Metrics)
+	applied := events.New(deps.Jobs, config.BatchSize, ends, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check, RetryFor: watermark.MaxHold}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
 	if err != nil {
@@ -85,7 +88,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	dead := deadletter.New(deps.Jobs, deps.Log, deps.Metrics)
+	dead := deadletter.New(deps.Jobs, ends, deps.Log, deps.Metrics)
 	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err
@@ -96,7 +99,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	}
 	marker := &watermark.Marker{Every: watermark.Interval, Clock: deps.Jobs, Publisher: publisher, Log: deps.Log}
 	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
-	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Log: deps.Log}
+	age := waiting.New(deps.Jobs, waiting.Interval, deps.Metrics)
+	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Ends: ends, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, deps.Jobs, config.JobDeadline, waiters, changes)
 
@@ -110,6 +114,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "publisher", Run: publisher.Run},
 			{Name: "marks", Run: marker.Run},
 			{Name: "depths of the dead letters", Run: depths.Run},
+			{Name: "age of the oldest waiting job", Run: age.Run},
 			{Name: "deadline", Run: sweep.Run},
 		},
 		// Polls do not need the queue.

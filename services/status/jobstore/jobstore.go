@@ -33,7 +33,7 @@ var (
 // if the database allows that.
 //
 // A method whose context ends returns an error that is neither ErrNotFound nor ErrRefused.
-type Store interface {
+type Store interface { //nolint:interfacebloat // a store does all of it in one database
 	// Notify registers an audience for the changes that any replica makes. It must be called before Run.
 	Notify(audience Audience)
 	// Run makes the store ready, and keeps it open until drain is closed. It calls ready once, even if the database does
@@ -46,6 +46,9 @@ type Store interface {
 	// Job returns one job, ErrNotFound for an unknown id and for a withdrawn job, or ErrPlaceholder for a job without its
 	// submission.
 	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
+	// OldestWaiting returns how long the oldest visible job that no attempt has begun for has waited since its submission; 0 if
+	// there is none. Different clocks of the gateway and the database make it inexact.
+	OldestWaiting(ctx context.Context) (time.Duration, error)
 	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
 	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
 	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an

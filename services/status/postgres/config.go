@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/tracing"
 )
 
 // Config are the settings of the connection to the database.
@@ -69,8 +72,13 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	connection.ConnectTimeout = connectTimeout
 	connection.RuntimeParams["application_name"] = "docmill-status"
 	connection.RuntimeParams["idle_in_transaction_session_timeout"] = idleInTransaction
-	connection.Tracer = otelpgx.NewTracer(otelpgx.WithDisableSQLStatementInAttributes())
+	connection.Tracer = otelpgx.NewTracer(otelpgx.WithDisableSQLStatementInAttributes(), otelpgx.WithSpanNameCtxFunc(spanName))
 	return settings, nil
+}
+
+// spanName names the span of a query.
+func spanName(ctx context.Context, statement string) string {
+	return cmp.Or(tracing.QueryName(statement), otelpgx.SQLOperationName(ctx, statement))
 }
 
 // choosesServer reports whether the user has set which of several hosts to connect to. The default, any of them, could be a

@@ -1,6 +1,13 @@
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = @id;
 
+-- The order by the first event is that of the index jobs_unfinished, and nearly that of the submissions.
+-- name: GetOldestWaiting :one
+SELECT requested_at, clock_timestamp()::timestamptz AS now FROM jobs
+WHERE status = 'queued' AND attempt = 0 AND NOT withdrawn AND requested_at IS NOT NULL
+ORDER BY first_seen_at, requested_at
+LIMIT 1;
+
 -- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
 -- deadlock.
 -- name: InsertPlaceholders :exec

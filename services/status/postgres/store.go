@@ -80,6 +80,23 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	return jobstore.Visible(fromRow(row))
 }
 
+// OldestWaiting implements [jobstore.Store].
+func (s *Store) OldestWaiting(ctx context.Context) (time.Duration, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.readTimeout)
+	defer cancel()
+	row, err := query.New(s.pool).GetOldestWaiting(ctx)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the oldest waiting job: %w", err)
+	}
+	return max(row.Now.Sub(fromNullable(row.RequestedAt)), 0), nil
+}
+
 // Apply implements [jobstore.Store].
 func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	outcomes, err := fold.Apply(ctx, events, s.applyTogether)

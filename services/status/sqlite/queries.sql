@@ -1,6 +1,13 @@
 -- name: GetJob :one
 SELECT * FROM jobs WHERE id = ?;
 
+-- The order by the first event is that of the index jobs_unfinished, and nearly that of the submissions.
+-- name: GetOldestWaiting :one
+SELECT requested_at FROM jobs
+WHERE status = 'queued' AND attempt = 0 AND withdrawn = 0 AND requested_at IS NOT NULL
+ORDER BY first_seen_at, requested_at
+LIMIT 1;
+
 -- name: HasSource :one
 SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '');
 

@@ -122,6 +122,21 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	return jobstore.Visible(fromRow(row))
 }
 
+// OldestWaiting implements [jobstore.Store].
+func (s *Store) OldestWaiting(ctx context.Context) (time.Duration, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	requested, err := query.New(s.db.Reader()).GetOldestWaiting(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the oldest waiting job: %w", sqlite.Classify(err))
+	}
+	return max(time.Since(fromMicroseconds(requested)), 0), nil
+}
+
 // Apply implements [jobstore.Store].
 func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	return fold.Apply(ctx, events, s.applyTogether)

@@ -23,6 +23,7 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
 // attempt is one attempt at a job.
@@ -107,7 +108,9 @@ func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) 
 		Directory: directory, Source: filepath.Join(directory, "document."+format.ID), Format: format, Target: target,
 		Options: a.command.GetTarget().GetOptions(), Password: secrets.Password,
 	}
-	err = a.fetch(ctx, request.Source)
+	fetching, fetched := a.Phases.Start(ctx, phase.Fetch)
+	err = a.fetch(fetching, request.Source)
+	fetched(err)
 	a.report.fetched()
 	if errors.Is(err, engine.ErrNoSpace) { // the document may be too large for the disk
 		return nil, a.suspect(err, directory)
@@ -138,14 +141,18 @@ func (a *attempt) process(
 		return nil, a.suspect(err, request.Directory)
 	}
 	finish := finishing{attempt: a, request: request, secrets: secrets, output: output}
-	finished, is, err := finish.finish(ctx)
+	finishing, ended := a.Phases.Start(ctx, phase.Finish)
+	finished, is, err := finish.finish(finishing)
+	ended(err)
 	err = a.suspect(a.blameDisk(err, request.Directory), request.Directory)
 	a.report.converted(output, err)
 	if err != nil {
 		return nil, err
 	}
 	progress.report(conversionv1.Phase_PHASE_STORING, percentStoring)
-	result, err := a.store(ctx, finished, is)
+	storing, stored := a.Phases.Start(ctx, phase.Store)
+	result, err := a.store(storing, finished, is)
+	stored(err)
 	a.report.stored()
 	return result, err
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -28,6 +27,7 @@ import (
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pace"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
 // Publisher publishes a message. It returns nil once the message is durable; see [message.Publisher].
@@ -76,7 +76,9 @@ type Deps struct {
 	// Pace receives the durations of the conversions that end their jobs.
 	Pace    *pace.Average
 	Metrics *Metrics
-	Log     *zap.Logger
+	// Phases may be nil.
+	Phases *phase.Phases
+	Log    *zap.Logger
 }
 
 // Converter runs attempts at jobs. It is safe for concurrent use.
@@ -89,7 +91,11 @@ type Converter struct {
 }
 
 // New returns a Converter.
-func New(deps Deps) *Converter { return &Converter{deps: deps, slots: newSlots(deps.Slots)} }
+func New(deps Deps) *Converter {
+	slots := newSlots(deps.Slots)
+	deps.Metrics.watch(slots)
+	return &Converter{deps: deps, slots: slots}
+}
 
 // Handler returns the handler for the queues message.Commands and message.Returned. Both share the slots: up to Slots
 // deliveries are converted, and as many may wait.
@@ -111,10 +117,9 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.deps.DeliveryTimeout, errOverdue)
 	defer cancel()
-	ctx, span := otel.Tracer("docmill-converter").Start(ctx, "convert", trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.String("docmill.job_id", command.GetJobId()), attribute.Int("docmill.attempt", number),
-			attribute.String("docmill.source_format", command.GetSource().GetFormat())))
-	defer span.End()
+	span := trace.SpanFromContext(ctx)
+	span.SetAttributes(attribute.Int("docmill.attempt", number), attribute.String("docmill.source_format", command.GetSource().GetFormat()),
+		attribute.String("docmill.target_format", command.GetTarget().GetFormat()))
 
 	command.Losses += int32(d.DeliveryCount) // the broker forgets them when the command is published again
 	began := time.Now()
@@ -217,6 +222,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if unpublished := <-started; unpublished != nil && !over {
 		return unpublished
 	}
+	trace.SpanFromContext(ctx).SetAttributes(attribute.String("docmill.code", label(err, over)))
 	if err == nil || documentFailed(err) {
 		a.Pace.Add(time.Since(a.began))
 	}

@@ -11,6 +11,7 @@ import (
 
 // Metrics are the converter's metrics.
 type Metrics struct {
+	registry   prometheus.Registerer
 	attempts   *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
 	inProgress prometheus.Gauge
@@ -20,6 +21,7 @@ type Metrics struct {
 // NewMetrics registers the converter's metrics.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		registry: registry,
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: "converter", Name: "attempts_total",
 			Help: "Attempts that ended, by the source's format and the code of their outcome: ok, abandoned, or an error code.",
@@ -40,6 +42,20 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	registry.MustRegister(m.attempts, m.durations, m.inProgress, m.bytes)
 	return m
+}
+
+// watch registers how many slots there are, and how many are in use. It does nothing if m is nil.
+func (m *Metrics) watch(s *slots) {
+	if m == nil {
+		return
+	}
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: "converter", Name: name, Help: help,
+		}, value))
+	}
+	gauge("slots", "Number of conversions that can run at the same time.", func() float64 { return float64(s.all) })
+	gauge("slots_in_use", "Slots that are in use. A conversion in isolation uses all of them.", func() float64 { return float64(s.used.Load()) })
 }
 
 func (m *Metrics) begun() { m.inProgress.Inc() }

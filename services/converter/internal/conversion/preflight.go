@@ -8,6 +8,7 @@ import (
 
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
@@ -38,9 +39,13 @@ func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-
 		return result
 	}
 	go func() {
+		ctx, end := a.Phases.Start(ctx, phase.Preflight)
 		defer file.Close()
 		found := scan{installed: map[string]bool{}, substitutes: map[string]string{}}
-		defer func() { result <- found }()
+		defer func() {
+			end(nil)
+			result <- found
+		}()
 		defer a.ignorePanic()
 		if info, err := file.Stat(); err == nil {
 			found.Findings = preflight.Scan(ctx, file, info.Size(), request.Format)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
 const (
@@ -128,7 +129,9 @@ func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error
 	if a.suspected() {
 		acquire = a.slots.isolate
 	}
+	waiting, acquired := a.Phases.Start(waiting, phase.Wait)
 	release, err := acquire(waiting)
+	acquired(err)
 	switch {
 	case errors.Is(err, errNoSlot), errors.Is(err, errSuspectHeld):
 		return a.postpone(ctx, err)

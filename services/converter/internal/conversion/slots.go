@@ -3,6 +3,7 @@ package conversion
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -17,6 +18,8 @@ type slots struct {
 	free *semaphore.Weighted
 	// isolation is held by the delivery that waits for all slots or holds them.
 	isolation *semaphore.Weighted
+	// used is how many slots are in use.
+	used atomic.Int64
 }
 
 func newSlots(n int) *slots {
@@ -66,5 +69,9 @@ func (s *slots) places(ctx context.Context, n int64, timeout time.Duration) (rel
 	if s.free.Acquire(ctx, n) != nil {
 		return nil, context.Cause(ctx)
 	}
-	return func() { s.free.Release(n) }, nil
+	s.used.Add(n)
+	return func() {
+		s.used.Add(-n)
+		s.free.Release(n)
+	}, nil
 }

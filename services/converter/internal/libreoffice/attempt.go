@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
@@ -36,6 +37,8 @@ type attempt struct {
 	// target is the path of the result.
 	target string
 	limits engine.Limits
+	// steps measures the phases of the child.
+	steps *phase.Sequence
 	// onStart and freeSpace are those of the Engine.
 	onStart   func(directory string, pid int)
 	freeSpace func(directory string) (uint64, error)
@@ -88,6 +91,7 @@ func (a attempt) run(ctx context.Context) (ending, error) {
 	if err != nil {
 		return ending{}, fmt.Errorf("create a pipe for the child's reports: %w", err)
 	}
+	a.steps.Enter(phase.Load)
 	c, err := a.instance.fork(a.order, pipe)
 	_ = pipe.Close() // the zygote has a copy
 	explanation := a.collect(reports)
@@ -106,9 +110,12 @@ func (a attempt) collect(reports *os.File) <-chan string {
 	result := make(chan string, 1)
 	go func() {
 		defer reports.Close()
-		explanation, err := wire.Reports(reports, func(phase wire.Phase, percent int) {
+		explanation, err := wire.Reports(reports, func(reported wire.Phase, percent int) {
+			if reported == wire.Saving {
+				a.steps.Enter(phase.Export)
+			}
 			if a.Progress != nil {
-				a.Progress(engine.Progress{Phase: phases[phase], Percent: percent})
+				a.Progress(engine.Progress{Phase: phases[reported], Percent: percent})
 			}
 		})
 		if err != nil {

@@ -26,13 +26,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/disk"
+	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/platform/tracing"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
 // Engine is an engine.Engine that works while Run is running. It is safe for concurrent use.
@@ -43,6 +47,7 @@ type Engine struct {
 	pdf     *pdf.Tools
 	log     *zap.Logger
 	metrics *metrics
+	phases  *phase.Phases
 	// formats are those that LibreOffice can read.
 	formats []format.Format
 	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
@@ -53,13 +58,15 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// Deps are the dependencies of an Engine. All fields are required.
+// Deps are the dependencies of an Engine. All fields but Phases are required.
 type Deps struct {
 	Tools *pdf.Tools
 	// Directory is where the Engine keeps its files. It must exist until Run has returned.
 	Directory string
 	Log       *zap.Logger
 	Metrics   prometheus.Registerer
+	// Phases measures how long LibreOffice loads and exports; it may be nil.
+	Phases *phase.Phases
 }
 
 // New finds LibreOffice and returns an Engine.
@@ -74,7 +81,7 @@ func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
-		metrics: newMetrics(deps.Metrics), formats: readFormats(program, deps.Log), freeSpace: disk.Free,
+		metrics: newMetrics(deps.Metrics), phases: deps.Phases, formats: readFormats(program, deps.Log), freeSpace: disk.Free,
 	}
 	space := func() error { return limits.CheckSpace(directory) }
 	e.pool = newPool(config, program, directory, space, deps.Log, e.metrics)
@@ -155,7 +162,7 @@ func (e *Engine) convertRetrying(ctx context.Context, request engine.Request, in
 		default:
 			return output, err
 		}
-		e.log.Warn("conversion failed; trying again", zap.String("directory", request.Directory), zap.Error(err))
+		e.log.Warn("conversion failed; trying again", zap.String("directory", request.Directory), logging.Trace(ctx), zap.Error(err))
 	}
 }
 
@@ -198,12 +205,18 @@ func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Requ
 	a.onStart = e.onStart
 	a.freeSpace = e.freeSpace
 	began := time.Now()
+	working, span := e.phases.Span(ctx, "libreoffice")
+	a.steps = e.phases.Sequence(working)
 	finished, err := a.run(ctx)
 	e.metrics.attempt(finished, err)
-	if err != nil {
-		return engine.Output{}, err
+	span.SetAttributes(attribute.Int("docmill.child", number), attribute.String("docmill.end", endOf(finished, err)),
+		attribute.Float64("docmill.cpu_seconds", finished.CPU.Seconds()))
+	var output engine.Output
+	if err == nil {
+		output, err = e.judge(ctx, a, in.Result, finished)
 	}
-	output, err := e.judge(ctx, a, in.Result, finished)
+	a.steps.End(err)
+	tracing.End(span, err)
 	output.Spent = min(time.Since(began), e.limits.Timeout/2)
 	return output, err
 }

@@ -36,21 +36,29 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	registry.MustRegister(m.children, m.replaced, m.cpu, m.resident)
+	for _, reason := range []string{"died", "age", "conversions", "growth"} { // an alert needs the series before its first value
+		m.replaced.WithLabelValues(reason)
+	}
 	return m
 }
 
 func (m *metrics) attempt(finished ending, err error) {
-	end := "outcome " + strconv.Itoa(int(finished.Outcome))
+	m.children.WithLabelValues(endOf(finished, err)).Inc()
+	m.cpu.Add(finished.CPU.Seconds())
+}
+
+// endOf returns the label of how a child ended.
+func endOf(finished ending, err error) string {
 	switch {
 	case err != nil:
-		end = "lost"
+		return "lost"
 	case finished.limit != nil:
-		end = "limit"
+		return "limit"
 	case finished.Signal != 0:
-		end = "signal"
+		return "signal"
+	default:
+		return "outcome " + strconv.Itoa(int(finished.Outcome))
 	}
-	m.children.WithLabelValues(end).Inc()
-	m.cpu.Add(finished.CPU.Seconds())
 }
 
 func (m *metrics) ended(reason string) { m.replaced.WithLabelValues(reason).Inc() }

@@ -91,6 +91,13 @@ func NewGate(config Config) *Gate {
 	return &Gate{config: config, open: map[*Ticket]struct{}{}}
 }
 
+// SlotsInUse returns the number of slots in use.
+func (g *Gate) SlotsInUse() int {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return g.slots
+}
+
 // Client returns the client that sends from a network address with a port: the IPv4 address or, because a single host
 // usually has that many addresses, the IPv6 network of 64 bits. An address of another kind is returned as it is.
 func Client(address string) string {

@@ -75,6 +75,7 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 		metrics:  newUploadMetrics(deps.Metrics),
 		archives: newArchives(),
 	}
+	watchSlots(deps.Metrics, a.gate, settings)
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
@@ -149,6 +150,7 @@ func jobID(c *gin.Context) (uuid.UUID, error) {
 	if !valid {
 		return uuid.UUID{}, problem.New(problem.JobNotFound, "The path does not contain the id of a job.")
 	}
+	httpserver.ConcernsJob(c, id.String())
 	return id, nil
 }
 
@@ -165,8 +167,8 @@ const jobRetryAfter = "1"
 func (a *api) submit(c *gin.Context) error {
 	accepted, err := a.accept(c)
 	if err != nil {
-		if unconfirmed, ok := errors.AsType[*problem.Error](err); ok && unconfirmed.Job != "" {
-			c.Header("Location", jobapi.Path(unconfirmed.Job)) // the client looks there before it submits again
+		if id := jobOf(accepted, err); id != "" {
+			c.Header("Location", jobapi.Path(id)) // the client looks there before it submits again
 		}
 		return err
 	}
@@ -195,7 +197,19 @@ func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
 		return jobapi.Job{}, err
 	}
 	defer document.Close()
-	return a.deps.Submitter.Submit(c.Request.Context(), document)
+	accepted, err = a.deps.Submitter.Submit(c.Request.Context(), document)
+	if id := jobOf(accepted, err); id != "" {
+		httpserver.ConcernsJob(c, id)
+	}
+	return accepted, err
+}
+
+// jobOf returns the id of the job that exists after a submission, or may exist.
+func jobOf(accepted jobapi.Job, err error) string {
+	if unconfirmed, ok := errors.AsType[*problem.Error](err); ok {
+		return unconfirmed.Job
+	}
+	return accepted.ID
 }
 
 // limits returns the limits of an upload that begins now.

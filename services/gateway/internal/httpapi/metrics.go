@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/gateway/internal/admission"
 )
 
 type uploadMetrics struct {
@@ -37,7 +40,25 @@ func newUploadMetrics(registry prometheus.Registerer) uploadMetrics {
 		}),
 	}
 	registry.MustRegister(m.uploads, m.bytes, m.duration, m.inFlight)
+	for code, entry := range problem.Codes() { // an alert needs the series before its first value
+		if entry.Status >= http.StatusInternalServerError {
+			m.uploads.WithLabelValues(string(code))
+		}
+	}
+	m.uploads.WithLabelValues(outcome(nil))
 	return m
+}
+
+// watchSlots registers how many slots for uploads there are, and how many are in use.
+func watchSlots(registry prometheus.Registerer, gate *admission.Gate, settings Settings) {
+	gauge := func(name, help string, value func() float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: "gateway", Name: name, Help: help,
+		}, value))
+	}
+	gauge("upload_slots", "Maximum number of uploads that are stored at the same time.", func() float64 { return float64(settings.MaxUploads) })
+	gauge("upload_slots_in_use", "Uploads that are being stored.", func() float64 { return float64(gate.SlotsInUse()) })
+	gauge("uploads_limit", "Maximum number of open uploads.", func() float64 { return float64(settings.MaxOpenUploads) })
 }
 
 // begin counts the start of an upload; the function that it returns counts its end.

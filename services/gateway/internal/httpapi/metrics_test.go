@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// uploads returns the number of uploads that ended with each code.
+// uploads returns the number of uploads that ended with each code, without those of which there are none.
 func (g *gateway) uploads(t testing.TB) map[string]float64 {
 	t.Helper()
 	families, err := prometheus.Gatherer(g.registry).Gather()
@@ -18,7 +18,9 @@ func (g *gateway) uploads(t testing.TB) map[string]float64 {
 			continue
 		}
 		for _, metric := range family.GetMetric() {
-			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			if n := metric.GetCounter().GetValue(); n > 0 {
+				counts[metric.GetLabel()[0].GetValue()] = n
+			}
 		}
 	}
 	return counts

@@ -58,7 +58,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_, err := tracing.Start(context.Background(), tracing.Config{}, "test")
+	_, err := tracing.Start(context.Background(), tracing.Config{}, "test", zap.NewNop())
 	if err != nil {
 		panic(err)
 	}

@@ -19,8 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
@@ -73,7 +72,7 @@ func New(config Config, transport http.RoundTripper) (*Client, error) {
 		transport = newTransport()
 	}
 	return &Client{base: base, http: &http.Client{
-		Transport:     transport,
+		Transport:     otelhttp.NewTransport(transport),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -187,7 +186,6 @@ func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, a
 		return nil, fmt.Errorf("query the status service: %w", err)
 	}
 	request.Header = header
-	inject(ctx, header)
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, Unavailable(err)
@@ -229,10 +227,6 @@ func Unavailable(cause error) *problem.Error {
 
 func (c *Client) url(path string) *url.URL { return c.base.JoinPath(path) }
 
-func inject(ctx context.Context, header http.Header) {
-	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
-}
-
 // errDraining is the cause of the end of a long poll when this process stops.
 var errDraining = errors.New("the gateway is draining")
 
@@ -269,7 +263,6 @@ func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			r.Out.URL = c.url(jobapi.Path(id))
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
-			inject(ctx, r.Out.Header)
 			r.Out.Body, r.Out.ContentLength = http.NoBody, 0
 		},
 		ModifyResponse: func(response *http.Response) error {

@@ -51,6 +51,9 @@ func New(publisher Publisher, log *zap.Logger, registry prometheus.Registerer) *
 		Namespace: metrics.Namespace, Subsystem: "gateway", Name: "withdrawals_total",
 		Help: "Rejected submissions that had to be withdrawn, by outcome: published or failed. A failed one remains as a job until its deadline.",
 	}, []string{"outcome"})
+	for _, outcome := range []string{"published", "failed"} { // an alert needs the series before its first value
+		w.outcomes.WithLabelValues(outcome)
+	}
 	return w
 }
 

@@ -46,6 +46,9 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	if err := process.Metrics.Register(jobs.Collector()); err != nil {
+		return service.Assembly{}, err
+	}
 	messages, err := rabbitmq.New(s.Broker, status.Name, process.Log, process.Metrics)
 	if err != nil {
 		return service.Assembly{}, err

@@ -4,6 +4,7 @@ package deadletter
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -14,6 +15,7 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -21,13 +23,14 @@ import (
 // Consumer fails the jobs of dead-lettered commands.
 type Consumer struct {
 	store jobstore.Store
+	ends  *ending.Metrics
 	log   *zap.Logger
 	dead  prometheus.Counter
 }
 
-// New returns a consumer, which counts the commands in registry.
-func New(store jobstore.Store, log *zap.Logger, registry prometheus.Registerer) *Consumer {
-	return &Consumer{store: store, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
+// New returns a consumer, which counts the jobs that it ends, and the commands in registry.
+func New(store jobstore.Store, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+	return &Consumer{store: store, ends: ends, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
 		Namespace: metrics.Namespace, Subsystem: "status", Name: "dead_commands_total",
 		Help: "Commands that were dead-lettered, and whose jobs were failed. The log has the details of each.",
 	})}
@@ -51,10 +54,20 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 	if err != nil {
 		return err
 	}
+	var submitted time.Time // of the job whose end comes next
 	for i, outcome := range outcomes {
 		if outcome.Refused != nil {
 			c.log.Error("cannot fail the job of a dead-lettered command", zap.Error(outcome.Refused),
 				logging.JobID(events[i].Job().String()))
+		}
+		switch e := events[i].(type) {
+		case job.Submitted:
+			submitted = e.Submission.RequestedAt
+		case job.Ended:
+			if outcome.Changed {
+				c.ends.Count(problem.AttemptsExhausted, submitted)
+			}
+			submitted = time.Time{}
 		}
 	}
 	c.dead.Add(float64(len(batch)))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -25,7 +26,9 @@ type Sweep struct {
 	// Every is the time between two sweeps.
 	Every time.Duration
 	Store jobstore.Store
-	Log   *zap.Logger
+	// Ends counts the jobs that are failed; it may be nil.
+	Ends *ending.Metrics
+	Log  *zap.Logger
 }
 
 // maxJobs is how many jobs are ended or deleted in one transaction.
@@ -87,6 +90,9 @@ func (s *Sweep) expire(ctx context.Context) error {
 			return err
 		}
 		for _, j := range expired {
+			if j.Submission != nil {
+				s.Ends.Count(problem.AttemptsExhausted, j.Submission.RequestedAt)
+			}
 			s.Log.Error("job exceeded its deadline; marking it failed", logging.JobID(j.ID.String()),
 				zap.String("previous_status", string(j.Status)), zap.Int32("attempt", j.Attempt),
 				zap.Duration("deadline", s.Deadline))

@@ -4,18 +4,17 @@ package events
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -25,23 +24,28 @@ import (
 type Consumer struct {
 	store    jobstore.Store
 	maxBatch int
+	ends     *ending.Metrics
 	log      *zap.Logger
-	tracer   trace.Tracer
 	metrics  measures
 }
 
 type measures struct {
+	lag      prometheus.Histogram
 	events   *prometheus.CounterVec
 	batch    prometheus.Histogram
 	duration prometheus.Histogram
 }
 
-// New returns a consumer of batches of at most maxBatch events.
-func New(store jobstore.Store, maxBatch int, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+// New returns a consumer of batches of at most maxBatch events. It counts the jobs that they end.
+func New(store jobstore.Store, maxBatch int, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
 	factory := promauto.With(registry)
-	return &Consumer{
-		store: store, maxBatch: maxBatch, log: log, tracer: otel.Tracer("docmill-status"),
+	c := &Consumer{
+		store: store, maxBatch: maxBatch, ends: ends, log: log,
 		metrics: measures{
+			lag: factory.NewHistogram(prometheus.HistogramOpts{
+				Namespace: metrics.Namespace, Subsystem: "status", Name: "event_lag_seconds",
+				Help: "Time from the publication of an event until it was applied.", Buckets: metrics.DurationBuckets(),
+			}),
 			events: factory.NewCounterVec(prometheus.CounterOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "events_total",
 				Help: "Events taken from the queue, by routing key and outcome: " +
@@ -57,7 +61,24 @@ func New(store jobstore.Store, maxBatch int, log *zap.Logger, registry prometheu
 			}),
 		},
 	}
+	for _, outcome := range []string{applied, withoutEffect, deadLettered} { // an alert needs the series before its first value
+		c.metrics.events.WithLabelValues(unknown, outcome)
+		for _, route := range message.Routes() {
+			if slices.Contains(route.Queues, message.Events) {
+				c.metrics.events.WithLabelValues(route.Key, outcome)
+			}
+		}
+	}
+	return c
 }
+
+// Labels of outcomes, and the key of an event without one.
+const (
+	applied       = "applied"
+	withoutEffect = "without_effect"
+	deadLettered  = "dead_lettered"
+	unknown       = "unknown"
+)
 
 // Handler returns the handler for the queue message.Events.
 func (c *Consumer) Handler() message.Handler {
@@ -68,11 +89,6 @@ func (c *Consumer) Handler() message.Handler {
 // batch.
 func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	began := time.Now()
-	ctx, span := c.tracer.Start(ctx, "apply events", trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))),
-		trace.WithLinks(links(ctx, batch)...))
-	defer span.End()
-
 	parsed := make([]event, len(batch))
 	var valid []job.Event
 	for i, d := range batch {
@@ -94,10 +110,19 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 			outcome, outcomes = outcomes[0], outcomes[1:]
 		}
 		c.settle(ctx, d, parsed[i].key, outcome)
+		c.measure(d, parsed[i].Event, outcome)
 	}
 	c.metrics.batch.Observe(float64(len(batch)))
 	c.metrics.duration.Observe(time.Since(began).Seconds())
 	return nil
+}
+
+// measure observes the lag of an event, and counts the job that it has ended.
+func (c *Consumer) measure(d *message.Delivery, e job.Event, outcome jobstore.Outcome) {
+	c.metrics.lag.Observe(max(time.Since(d.Created()).Seconds(), 0)) // clocks may differ
+	if ended, ends := e.(job.Ended); ends && outcome.Changed {
+		c.ends.CountEvent(ended)
+	}
 }
 
 // advance moves the watermark to the latest mark of a batch whose events have been applied.
@@ -117,16 +142,16 @@ func (c *Consumer) advance(ctx context.Context, batch []event) error {
 // settle counts an event, and marks it to be dead-lettered if it was refused. A dead-lettered event is kept for an
 // operator; the log has the reason.
 func (c *Consumer) settle(ctx context.Context, d *message.Delivery, key string, outcome jobstore.Outcome) {
-	label := "without_effect"
+	label := withoutEffect
 	switch {
 	case outcome.Refused != nil:
-		label = "dead_lettered"
+		label = deadLettered
 		d.DeadLetter()
 		c.log.Error("event cannot be applied; dead-lettering it", zap.Error(outcome.Refused),
 			zap.String("type", d.Type), zap.String("message_id", d.ID), logging.JobID(d.JobID),
 			zap.String("app", d.App), logging.Trace(d.Context(ctx)))
 	case outcome.Changed:
-		label = "applied"
+		label = applied
 	}
 	c.metrics.events.WithLabelValues(key, label).Inc()
 }
@@ -148,9 +173,9 @@ func (e event) isMark() bool { return !e.mark.IsZero() }
 func parse(d *message.Delivery) event {
 	body, err := d.Message()
 	if err != nil {
-		return event{key: "unknown", err: err}
+		return event{key: unknown, err: err}
 	}
-	key := "unknown"
+	key := unknown
 	if route, found := message.RouteOf(body); found {
 		key = route.Key
 	}
@@ -159,15 +184,4 @@ func parse(d *message.Delivery) event {
 	}
 	read, err := job.Read(body)
 	return event{Event: read, key: key, err: err}
-}
-
-// links returns links from the batch's span to the traces of its messages.
-func links(ctx context.Context, batch []*message.Delivery) []trace.Link {
-	all := make([]trace.Link, 0, len(batch))
-	for _, d := range batch {
-		if link := trace.LinkFromContext(d.Context(ctx)); link.SpanContext.IsValid() {
-			all = append(all, link)
-		}
-	}
-	return all
 }

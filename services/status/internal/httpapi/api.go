@@ -61,6 +61,7 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 		if err != nil {
 			return notFound().Because(err)
 		}
+		httpserver.ConcernsJob(c, id.String())
 		err = handler(c, id)
 		var known *problem.Error
 		switch {

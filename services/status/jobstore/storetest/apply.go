@@ -32,6 +32,8 @@ func testNotReadyBeforeRun(t *suite) {
 	requireNotReady(err)
 	_, err = store.Expire(t.Context(), 0, 1, exhausted)
 	requireNotReady(err)
+	_, err = store.OldestWaiting(t.Context())
+	requireNotReady(err)
 	_, err = store.Now(t.Context())
 	requireNotReady(err)
 	requireNotReady(store.Advance(t.Context(), noon))

@@ -147,6 +147,28 @@ func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	return r.job, err
 }
 
+func (s *memoryStore) OldestWaiting(ctx context.Context) (time.Duration, error) {
+	if err := s.Check(ctx); err != nil {
+		return 0, err
+	}
+	var ages []time.Duration
+	for _, r := range s.d.snapshot() {
+		attempted := (r.job.Attempt > 0 || r.job.Status != job.Queued) && !s.d.bugs[waitingAttempted]
+		hidden := r.job.Withdrawn && !s.d.bugs[waitingHidden]
+		if r.job.Submission != nil && !attempted && !hidden {
+			ages = append(ages, time.Since(r.job.Submission.RequestedAt))
+		}
+	}
+	switch {
+	case len(ages) == 0:
+		return 0, nil
+	case s.d.bugs[waitingYoungest]:
+		return slices.Min(ages), nil
+	default:
+		return slices.Max(ages), nil
+	}
+}
+
 func (s *memoryStore) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	if s.d.bugs[refusalFailsBatch] {
 		return s.applyTogether(ctx, events)

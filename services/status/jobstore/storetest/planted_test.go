@@ -61,6 +61,9 @@ const (
 	watermarkAhead       bug = "returns a watermark that is in the future"
 	placeholderIsUnknown bug = "does not distinguish placeholders from unknown ids"
 	wrongClock           bug = "has a clock that is wrong"
+	waitingAttempted     bug = "OldestWaiting includes jobs with an attempt"
+	waitingHidden        bug = "OldestWaiting includes withdrawn jobs"
+	waitingYoungest      bug = "OldestWaiting returns the youngest"
 	wakeNever            bug = "never wakes"
 	wakeFirst            bug = "wakes for the first job of a batch only"
 	wakeBeforeCommit     bug = "wakes before the commit"
@@ -126,6 +129,9 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		watermarkAhead:       {"WatermarkOfFastClock"},
 		placeholderIsUnknown: {"Placeholder"},
 		wrongClock:           {"Now"},
+		waitingAttempted:     {"OldestWaiting"},
+		waitingHidden:        {"OldestWaiting"},
+		waitingYoungest:      {"OldestWaiting"},
 		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
 		wakeFirst:            {"NotificationsOfBatch"},
 		wakeBeforeCommit:     {"Notifications"},

@@ -79,6 +79,7 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"WatermarkOfReplicas":   testWatermarkOfReplicas,
 		"WatermarkOfFastClock":  testWatermarkOfFastClock,
 		"Now":                   testNow,
+		"OldestWaiting":         testOldestWaiting,
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -105,6 +105,26 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 	return i, err
 }
 
+const getOldestWaiting = `-- name: GetOldestWaiting :one
+SELECT requested_at, clock_timestamp()::timestamptz AS now FROM jobs
+WHERE status = 'queued' AND attempt = 0 AND NOT withdrawn AND requested_at IS NOT NULL
+ORDER BY first_seen_at, requested_at
+LIMIT 1
+`
+
+type GetOldestWaitingRow struct {
+	RequestedAt *time.Time
+	Now         time.Time
+}
+
+// The order by the first event is that of the index jobs_unfinished, and nearly that of the submissions.
+func (q *Queries) GetOldestWaiting(ctx context.Context) (GetOldestWaitingRow, error) {
+	row := q.db.QueryRow(ctx, getOldestWaiting)
+	var i GetOldestWaitingRow
+	err := row.Scan(&i.RequestedAt, &i.Now)
+	return i, err
+}
+
 const getWatermark = `-- name: GetWatermark :one
 SELECT applied_until, clock_timestamp()::timestamptz AS now FROM watermark
 `

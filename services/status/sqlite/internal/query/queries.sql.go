@@ -98,6 +98,21 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 	return i, err
 }
 
+const getOldestWaiting = `-- name: GetOldestWaiting :one
+SELECT requested_at FROM jobs
+WHERE status = 'queued' AND attempt = 0 AND withdrawn = 0 AND requested_at IS NOT NULL
+ORDER BY first_seen_at, requested_at
+LIMIT 1
+`
+
+// The order by the first event is that of the index jobs_unfinished, and nearly that of the submissions.
+func (q *Queries) GetOldestWaiting(ctx context.Context) (*int64, error) {
+	row := q.db.QueryRowContext(ctx, getOldestWaiting)
+	var requested_at *int64
+	err := row.Scan(&requested_at)
+	return requested_at, err
+}
+
 const getWatermark = `-- name: GetWatermark :one
 SELECT applied_until FROM watermark
 `
