@@ -13,7 +13,7 @@ func find(needs []Need) (tools Tools, missing []Need) {
 	finders := map[Need]func(*Tools) bool{
 		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
 		LibreOffice: findLibreOffice, Poppler: findPoppler,
-		QPDF: findQPDF, WebP: findWebP, Chromium: findChromium,
+		QPDF: findQPDF, WebP: findWebP, Chromium: findChromium, Prometheus: findPrometheus,
 	}
 	for _, need := range needs {
 		if found, known := finders[need]; !known || !found(&tools) {
@@ -104,6 +104,24 @@ func findChromium(tools *Tools) bool {
 		}
 	}
 	return false
+}
+
+// findPrometheus prefers the programs that are installed.
+func findPrometheus(tools *Tools) bool {
+	server, err := exec.LookPath("prometheus")
+	promtool, missing := exec.LookPath("promtool")
+	if err != nil || missing != nil {
+		directory, err := prometheusDir()
+		if err != nil {
+			return false
+		}
+		server, promtool = filepath.Join(directory, "prometheus"), filepath.Join(directory, "promtool")
+	}
+	if !isFile(server) || !isFile(promtool) {
+		return false
+	}
+	tools.Prometheus, tools.Promtool = server, promtool
+	return true
 }
 
 func isFile(path string) bool {

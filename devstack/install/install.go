@@ -1,7 +1,7 @@
 // Package install finds the programs that Docmill depends on, and installs missing ones if it has the permission.
 //
 // Servers and LibreOffice come from Debian packages; MinIO is built with Go from a pinned version. The system services
-// of the packages are neither started nor left enabled.
+// of the packages are neither started nor left enabled. Prometheus, which only tests use, is taken out of its package.
 package install
 
 import (
@@ -33,10 +33,11 @@ const (
 	QPDF        Need = "qpdf"
 	WebP        Need = "WebP"
 	Chromium    Need = "Chromium"
+	Prometheus  Need = "Prometheus"
 )
 
 // All returns every dependency of Docmill and its tests.
-func All() []Need { return append(Services(), Chromium) }
+func All() []Need { return append(Services(), Chromium, Prometheus) }
 
 // Services returns the dependencies of the three services.
 func Services() []Need { return append([]Need{RabbitMQ, PostgreSQL, MinIO}, Converter()...) }
@@ -64,6 +65,8 @@ type Tools struct {
 	Cwebp string
 	// Chromium is the browser that tests of the web page use, without a window.
 	Chromium string
+	// Prometheus is the server, and Promtool the program that checks and tests rules.
+	Prometheus, Promtool string
 }
 
 // ErrMissing is wrapped by every error about a dependency that is missing and was not installed.
@@ -87,12 +90,15 @@ func Ensure(ctx context.Context, log *zap.Logger, needs ...Need) (Tools, error) 
 	_, missing = find(needs) // another process may have installed it while this one waited
 	// Both run at the same time: apt-get mostly waits for the network and the disk, the build needs the processor.
 	group, groupContext := errgroup.WithContext(ctx)
-	fromDebian := slices.DeleteFunc(slices.Clone(missing), func(need Need) bool { return need == MinIO })
+	fromDebian := slices.DeleteFunc(slices.Clone(missing), func(need Need) bool { return need == MinIO || need == Prometheus })
 	if len(fromDebian) > 0 {
 		group.Go(func() error { return installPackages(groupContext, log, fromDebian) })
 	}
 	if slices.Contains(missing, MinIO) {
 		group.Go(func() error { return buildMinIO(groupContext, log) })
+	}
+	if slices.Contains(missing, Prometheus) {
+		group.Go(func() error { return extractPrometheus(groupContext, log) })
 	}
 	if err := group.Wait(); err != nil {
 		return Tools{}, err

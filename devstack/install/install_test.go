@@ -17,7 +17,7 @@ func TestEverythingIsFoundOrInstalled(t *testing.T) {
 	require.NoError(t, err)
 	for _, path := range []string{
 		tools.RabbitMQServer, tools.Epmd, filepath.Join(tools.PostgreSQLBin, "postgres"), tools.MinIO,
-		tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp, tools.Chromium,
+		tools.Soffice, tools.Pdfinfo, tools.Qpdf, tools.Cwebp, tools.Chromium, tools.Prometheus, tools.Promtool,
 	} {
 		_, err := exec.LookPath(path)
 		require.NoError(t, err)
@@ -36,7 +36,7 @@ func TestMissingProgramsAreNamed(t *testing.T) {
 func TestEveryNeedHasPackages(t *testing.T) {
 	t.Parallel()
 	for _, need := range All() {
-		if need != MinIO {
+		if need != MinIO && need != Prometheus { // which are not installed as packages
 			require.NotEmpty(t, debianPackages([]Need{need}), need)
 		}
 	}
