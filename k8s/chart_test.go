@@ -21,8 +21,12 @@ var (
 		"certificate": map[string]any{"enabled": true},
 		"httpRoute":   map[string]any{"enabled": true},
 		"podMonitor":  map[string]any{"enabled": true},
+		"autoscaling": map[string]any{
+			"keda": map[string]any{"enabled": true, "prometheusURL": "http://prometheus-operated.monitoring.svc:9090"},
+			"hpa":  map[string]any{"enabled": true},
+		},
 	}
-	everythingElse = []string{"ingress", "tls", "gateway-api", "prometheus-operator"}
+	everythingElse = []string{"ingress", "tls", "gateway-api", "prometheus-operator", "keda", "keda-age", "hpa"}
 )
 
 // TestChartHasTheContentOfTheBase compares the chart with the base, and its further objects with the components. The policies
@@ -37,6 +41,7 @@ func TestChartHasTheContentOfTheBase(t *testing.T) {
 	}{
 		"default":    {},
 		"everything": {everything, everythingElse},
+		"HPA":        {map[string]any{"autoscaling": map[string]any{"hpaConverter": map[string]any{"enabled": true}}}, []string{"hpa-converter"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,6 +53,7 @@ func TestChartHasTheContentOfTheBase(t *testing.T) {
 			require.NoError(t, err)
 
 			want, got := normalized(t, base), normalized(t, chart)
+			delete(want, "NetworkPolicy docmill-keda-to-rabbitmq") // for RabbitMQ in the cluster
 			for title, text := range normalized(t, production) {
 				if strings.HasPrefix(title, "NetworkPolicy docmill-to-") {
 					want[title] = text

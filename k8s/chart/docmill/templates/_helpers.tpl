@@ -36,12 +36,21 @@ docmill/{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVers
 {{- if eq .group "gateway" -}}
 {{- $settings = merge (dict) $settings (dict "DOCMILL_STATUS_URL" (printf "http://%s-status:8090" (include "docmill.name" .root))) -}}
 {{- end -}}
+{{- if and (eq .group "converter") (include "docmill.convertersAreScaled" .root) -}}
+{{- /* conversion-timeout (2 minutes), and 30 s to store the result */ -}}
+{{- $settings = merge (dict) $settings (dict "DOCMILL_DRAIN_TIMEOUT" "150s") -}}
+{{- end -}}
 {{- range $name, $value := $settings }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* A ServiceAccount, PodDisruptionBudget and Deployment: (dict "root" $ "component" … "groups" (list …) "secrets" (dict VARIABLE key) "ports" (list …) "maxUnavailable" …). */}}
+{{/* Not empty if an autoscaler sets the number of converters. */}}
+{{- define "docmill.convertersAreScaled" -}}
+{{- if or .Values.autoscaling.keda.enabled .Values.autoscaling.hpaConverter.enabled -}}yes{{- end -}}
+{{- end -}}
+
+{{/* A ServiceAccount, PodDisruptionBudget and Deployment: (dict "root" $ "component" … "groups" (list …) "secrets" (dict VARIABLE key) "ports" (list …) "maxUnavailable" … "scaled" by an autoscaler). */}}
 {{- define "docmill.workload" -}}
 {{- $root := .root -}}
 {{- $values := get $root.Values .component -}}
@@ -74,7 +83,7 @@ metadata:
   name: {{ $name }}
   labels: {{- include "docmill.labels" . | nindent 4 }}
 spec:
-  {{- if not (kindIs "invalid" $values.replicas) }}
+  {{- if not .scaled }}
   replicas: {{ $values.replicas }}
   {{- end }}
   selector:
@@ -94,7 +103,7 @@ spec:
       automountServiceAccountToken: false
       # The variables for the Services of the namespace, such as DOCMILL_STATUS_PORT, would be taken for unknown settings.
       enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
+      terminationGracePeriodSeconds: {{ if and .scaled (eq .component "converter") }}{{ max 155 $values.terminationGracePeriodSeconds }}{{ else }}{{ $values.terminationGracePeriodSeconds }}{{ end }}
       {{- with $root.Values.imagePullSecrets }}
       imagePullSecrets: {{- toYaml . | nindent 8 }}
       {{- end }}

@@ -254,8 +254,8 @@ func write(path string, schema map[string]any) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil { //nolint:gosec // the directory is the argument of go generate
 		return err
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o600) //nolint:gosec // the directory is the argument of go generate
+	return os.WriteFile(path, append(text, '\n'), 0o600) //nolint:gosec // likewise
 }

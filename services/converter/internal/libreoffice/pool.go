@@ -362,7 +362,8 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 
 // errNoLandlock means that documents cannot be sandboxed.
 var errNoLandlock = errors.New("this kernel has no Landlock, so documents could read this machine's files: " +
-	"use Linux 5.13 or newer with landlock among its security modules, or set allow-unconfined")
+	"use Linux 5.13 or newer with landlock among its security modules (/sys/kernel/security/lsm), " +
+	"and a container runtime whose seccomp profile permits Landlock; or set allow-unconfined")
 
 // environment returns LibreOffice's environment. It contains nothing of the converter's environment, because a
 // document's formulas and fields can read it (CVE-2024-12426).
