@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,13 @@ func TestMetricsPageIsCurrent(t *testing.T) {
 	for _, embedded := range []bool{false, true} {
 		docmill := start(t, embedded)
 		docmill.use(t)
+		status := string(scrape(t, docmill.Status))
+		for _, count := range []string{
+			`docmill_status_jobs_ended_total{code="ok",outcome="succeeded"`, `docmill_status_jobs_ended_total{code="document-empty",outcome="rejected"`,
+			`docmill_status_time_to_result_seconds_count{outcome="succeeded"`, `docmill_status_time_to_result_seconds_count{outcome="rejected"`,
+		} {
+			require.Regexp(t, regexp.QuoteMeta(count)+`[^}]*} 1\n`, status)
+		}
 		for _, service := range docmill.Services() {
 			name := service.Name()
 			require.Eventually(t, func() bool { return strings.Contains(string(scrape(t, service)), "docmill_build_info") }, time.Minute, time.Second)
