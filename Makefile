@@ -10,7 +10,7 @@
 #   BASE_URL  the URL of a running Docmill for demo to use
 #   PACKAGES  the packages that test covers (default all)
 #   RUN       regular expression that selects the tests of test, or the bugs of chaos-planted (default all)
-#   COUNT     the number of conversions of soak, or of kills of crash
+#   COUNT     the number of conversions of soak, of kills of crash, or of queued jobs of sizing
 #   OUTAGE    the duration of outage (default 460s)
 #   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
@@ -92,6 +92,10 @@ crash: devstack ## Kill docmill serve COUNT times (100) under load and check tha
 .PHONY: outage
 outage: devstack ## Stop the object store for OUTAGE (460s) with jobs in the queue and check that none fails
 	@OUTAGE=$(OUTAGE) $(DEVSTACK) run -- go test -tags=outage -count=1 -timeout=6h -v -run='^TestLongOutageOfTheStore$$' ./devstack/acceptance
+
+.PHONY: sizing
+sizing: devstack ## Measure memory and disk space of all services and servers with COUNT queued jobs (5000)
+	@SIZING=$(COUNT) go test -tags=sizing -count=1 -timeout=2h -v -run='^TestSizing$$' ./devstack/acceptance
 
 .PHONY: chaos
 chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong

@@ -35,15 +35,15 @@ type fleet struct {
 	statuses, converters, gateways []*system.Service
 
 	mutex    sync.Mutex
-	rotation []*member // guarded by mutex: the gateways that get requests
+	rotation []*member // guarded by mutex: the gateways, or the load balancer, that get requests
 	turn     int       // guarded by mutex
 	jobs     []*followed
+	streamed int // jobs that were followed by a stream of events, which are not among jobs
 }
 
-// member is a gateway in the rotation.
+// member is what gets requests.
 type member struct {
-	*system.Service
-
+	url      string
 	requests sync.WaitGroup
 }
 
@@ -77,7 +77,7 @@ func startFleet(t *testing.T, of system.Release, converter ...string) *fleet {
 	})
 	f.gateways = f.start(of, system.Gateway, nil, func(i int) []string { return []string{"DOCMILL_STATUS_URL=" + f.statuses[i].URL} })
 	for _, one := range f.gateways {
-		f.rotation = append(f.rotation, &member{Service: one})
+		f.rotation = append(f.rotation, &member{url: one.URL})
 	}
 	return f
 }
@@ -122,14 +122,14 @@ func (f *fleet) restart(one *system.Service, as system.Release) {
 	if slices.Contains(f.gateways, one) {
 		f.mutex.Lock()
 		defer f.mutex.Unlock()
-		f.rotation = append(f.rotation, &member{Service: one})
+		f.rotation = append(f.rotation, &member{url: one.URL})
 	}
 }
 
 // leave takes a gateway out of the rotation and waits until its requests have ended.
 func (f *fleet) leave(one *system.Service) {
 	f.mutex.Lock()
-	i := slices.IndexFunc(f.rotation, func(m *member) bool { return m.Service == one })
+	i := slices.IndexFunc(f.rotation, func(m *member) bool { return m.url == one.URL })
 	if i < 0 {
 		f.mutex.Unlock()
 		return
@@ -148,7 +148,7 @@ func (f *fleet) through(request func(url string)) {
 	next.requests.Add(1)
 	f.mutex.Unlock()
 	defer next.requests.Done()
-	request(next.URL)
+	request(next.url)
 }
 
 // submit retries the submission of a document until it is accepted, and adds its job to those that are polled.
@@ -283,6 +283,7 @@ func (f *fleet) works(conversions ...conversion) {
 			require.NoError(f.t, err)
 		}
 		require.Equal(f.t, client.Succeeded, last.Status)
+		f.streamed++
 	})
 	for _, job := range jobs {
 		f.await(job, job.file, func(now jobapi.Job) bool { return now.Status.Terminal() })

@@ -28,6 +28,26 @@ func (r *RabbitMQ) Messages(ctx context.Context, vhost string) (map[string]int, 
 	return messages, nil
 }
 
+// Redeliveries returns how many deliveries from each durable queue of a vhost were not the first one of their message, for the queues
+// that have had messages. The broker updates it every 5 s.
+func (r *RabbitMQ) Redeliveries(ctx context.Context, vhost string) (map[string]int, error) {
+	client, err := r.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := client.ListQueuesIn(vhost)
+	if err != nil {
+		return nil, fmt.Errorf("list the queues of vhost %s: %w", vhost, err)
+	}
+	redeliveries := make(map[string]int, len(queues))
+	for _, queue := range queues {
+		if queue.Durable && queue.MessageStats != nil {
+			redeliveries[queue.Name] = int(queue.MessageStats.Redeliver)
+		}
+	}
+	return redeliveries, nil
+}
+
 // MessageTypes returns the types of the messages in a queue, at most 1,000. It leaves them in the queue, but the broker
 // counts a delivery for each of them.
 func (r *RabbitMQ) MessageTypes(ctx context.Context, vhost, queue string) ([]string, error) {

@@ -95,6 +95,8 @@ func nodeName(number int) string {
 	return fmt.Sprintf("docmill%d@localhost", number)
 }
 
+func (r *RabbitMQ) dataDir() string { return filepath.Join(r.dir, "data") }
+
 func (r *RabbitMQ) settle() {
 	r.URL = "amqp://" + port.Address(r.settings.Ports[amqpPort])
 	r.ManagementURL = "http://" + port.Address(r.settings.Ports[managementPort])
@@ -188,7 +190,7 @@ func (r *RabbitMQ) nodeEnvironment() []string {
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(r.dir, "rabbitmq.conf"),
 		"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(r.dir, "advanced.config"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "enabled_plugins"),
-		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"),
+		"RABBITMQ_MNESIA_BASE="+r.dataDir(),
 		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
 		"RABBITMQ_LOGS=-", // standard output
 		// With input allowed, the script replaces itself with the node (exec) instead of waiting for it, so that

@@ -32,6 +32,10 @@ type Options struct {
 	// BrokerNodes is the number of nodes of RabbitMQ, which are a cluster if there are several. 0 means 1. Nodes other than
 	// the first are only for servers in a temporary directory.
 	BrokerNodes int
+	// Replace are servers whose names and passwords the new ones get, but not their data.
+	Replace *Servers
+	// BrokerData is the data that the first node of RabbitMQ starts with, written by [RabbitMQ.CopyData]. Empty means none.
+	BrokerData string
 	// Log receives what is installed and started; nil disables logging.
 	Log *zap.Logger
 }
@@ -67,6 +71,11 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
+	if options.Replace != nil {
+		if err := options.Replace.saveSettings(s.dir); err != nil {
+			return nil, errors.Join(err, s.Stop(ctx))
+		}
+	}
 	settings, err := loadSettings(s.dir)
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
@@ -78,6 +87,11 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 		filepath.Join(s.dir, "postgresql"), s.logFile, tools, settings.PostgreSQL, options.Durable)
 	s.MinIO = newMinIO(filepath.Join(s.dir, "minio"), s.logFile, tools, settings.MinIO)
 
+	if options.BrokerData != "" {
+		if err := os.CopyFS(s.RabbitMQ.dataDir(), os.DirFS(options.BrokerData)); err != nil {
+			return nil, errors.Join(fmt.Errorf("copy the data of RabbitMQ: %w", err), s.Stop(ctx))
+		}
+	}
 	group, groupContext := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.startBroker(groupContext) })
 	group.Go(func() error {
@@ -87,7 +101,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
-	if err := s.saveSettings(); err != nil {
+	if err := s.saveSettings(s.dir); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil

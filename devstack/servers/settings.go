@@ -48,9 +48,9 @@ func newSettings() settings {
 	}
 }
 
-// saveSettings stores the ports that the servers use.
-func (s *Servers) saveSettings() error {
-	_, err := writeSettings(filepath.Join(s.dir, settingsName), settings{
+// saveSettings stores the settings of the servers, with the ports that they use, in a directory.
+func (s *Servers) saveSettings(dir string) error {
+	_, err := writeSettings(filepath.Join(dir, settingsName), settings{
 		RabbitMQ: s.RabbitMQ.settings, PostgreSQL: s.PostgreSQL.settings, MinIO: s.MinIO.settings,
 	})
 	return err
