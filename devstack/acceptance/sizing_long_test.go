@@ -194,11 +194,13 @@ func (s *sizing) print() {
 	for _, one := range s.stages {
 		fmt.Fprintf(table, "\t%s", one.name)
 	}
+	fmt.Fprint(table, "\t")
 	for _, name := range names {
 		fmt.Fprintf(table, "\n%s", name)
 		for _, one := range s.stages {
 			fmt.Fprintf(table, "\t%d", one.numbers[name])
 		}
+		fmt.Fprint(table, "\t")
 	}
 	require.NoError(s.t, table.Flush())
 	s.t.Log("\n" + text.String())
