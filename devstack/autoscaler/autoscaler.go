@@ -57,6 +57,9 @@ func (a *Autoscaler) Sync(now time.Duration, metric float64, replicas int) int {
 	if replicas == 0 {
 		return 0
 	}
+	if a.proposed == nil { // the present number counts as the first proposal
+		a.proposed = []event{{now, replicas}}
+	}
 	wanted := replicas
 	if usage := metric / (a.settings.Target * float64(replicas)); math.Abs(usage-1) > tolerance {
 		wanted = int(math.Ceil(metric / a.settings.Target))

@@ -128,6 +128,15 @@ func TestReplicasAreRemovedLate(t *testing.T) {
 	require.Equal(t, 10, a.Sync(3*time.Minute+15*time.Second, 80, 2), "more at once")
 }
 
+// TestTheFirstDecisionRemovesNothing: the metric is often 0 when an autoscaler is new.
+func TestTheFirstDecisionRemovesNothing(t *testing.T) {
+	t.Parallel()
+	a := autoscaler.New(read(t, object))
+	require.Equal(t, 10, a.Sync(0, 0, 10))
+	require.Equal(t, 10, a.Sync(time.Minute, 0, 10))
+	require.Equal(t, 5, a.Sync(2*time.Minute, 0, 10))
+}
+
 func TestDisabledPolicy(t *testing.T) {
 	t.Parallel()
 	a := autoscaler.New(autoscaler.Settings{MaxReplicas: 50, Target: 8, ScaleDown: autoscaler.Rules{Select: "Disabled"}})
@@ -142,5 +151,5 @@ func TestMinSelectsTheSmallestChange(t *testing.T) {
 	settings.ScaleDown = autoscaler.Rules{Select: "Min", Policies: []autoscaler.Policy{
 		{Percent: true, Value: 50, Period: time.Minute}, {Value: 1, Period: time.Minute},
 	}}
-	require.Equal(t, 9, autoscaler.New(settings).Sync(0, 0, 10))
+	require.Equal(t, 9, autoscaler.New(settings).Sync(0, 0, 10), "one, which is less than 50%")
 }

@@ -17,11 +17,14 @@ type clock struct {
 	counted int
 }
 
-func newClock(settings autoscaler.Settings, statistics time.Duration) *clock {
+// newClock returns a clock for a deployment that has had that many replicas.
+func newClock(settings autoscaler.Settings, statistics time.Duration, replicas int) *clock {
 	c := &clock{
 		scaler:    autoscaler.New(settings),
 		pollEvery: settings.PollingInterval.Seconds(), syncEvery: autoscaler.SyncPeriod.Seconds(), countEvery: statistics.Seconds(),
 	}
+	c.polling, c.syncing, c.counting = c.pollEvery, c.syncEvery, c.countEvery
+	c.scaler.Poll(0, float64(replicas), replicas) // they were needed until now
 	if c.countEvery <= 0 {
 		c.counting = math.Inf(1)
 	}

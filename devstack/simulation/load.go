@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sort"
 	"time"
 
+	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -132,6 +135,26 @@ func (r Recorded) Check() error {
 		}
 	}
 	return nil
+}
+
+// Turnaround returns the average time from the end of a conversion until a slot begins the next one, of documents that had to
+// wait for it: longer than half a second, because a command that does not wait takes time as well.
+func (r Recorded) Turnaround() time.Duration {
+	var ends, gaps []float64
+	for _, one := range r {
+		ends = append(ends, one.Arrival+one.Wait+one.Conversion)
+	}
+	slices.Sort(ends)
+	for _, one := range r {
+		begin := one.Arrival + one.Wait
+		if i := sort.Search(len(ends), func(i int) bool { return ends[i] > begin }); i > 0 && one.Wait > 0.5 {
+			gaps = append(gaps, begin-ends[i-1])
+		}
+	}
+	if len(gaps) == 0 {
+		return 0
+	}
+	return seconds(stat.Mean(gaps, nil))
 }
 
 // Duration returns the time from the first arrival to the last.

@@ -9,6 +9,8 @@ import (
 // pool is the converters, each with the same number of slots. A slot starts, is idle, converts, or has ended with its converter.
 type pool struct {
 	perConverter int
+	// turnaround is how long a slot is occupied after a conversion, in seconds.
+	turnaround float64
 	// converters are those that have not been removed, oldest first.
 	converters []*converter
 	// slots are all slots that have not ended, the next event first.
@@ -46,7 +48,9 @@ const (
 	converting
 )
 
-func newPool(perConverter int) *pool { return &pool{perConverter: perConverter} }
+func newPool(perConverter int, turnaround float64) *pool {
+	return &pool{perConverter: perConverter, turnaround: turnaround}
+}
 
 // add adds a converter that takes commands from a time on.
 func (p *pool) add(now, ready float64) {
@@ -132,7 +136,7 @@ func (p *pool) idle() bool {
 func (p *pool) begin(of document, now float64) {
 	s := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
-	s.state, s.document, s.until = converting, of, now+of.conversion
+	s.state, s.document, s.until = converting, of, now+of.conversion+p.turnaround
 	heap.Fix(&p.slots, s.index)
 	p.busy++
 }

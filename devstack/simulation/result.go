@@ -67,6 +67,9 @@ func (r *Result) finish(now float64) {
 // Wait returns a percentile of the times that documents waited in the queue.
 func (r *Result) Wait(percentile float64) time.Duration { return at(r.waits, percentile) }
 
+// MeanWait returns the average of these times.
+func (r *Result) MeanWait() time.Duration { return seconds(r.waits.Mean() / 1000) }
+
 // TimeToResult returns a percentile of the times from the submission until the client had its result.
 func (r *Result) TimeToResult(percentile float64) time.Duration { return at(r.times, percentile) }
 

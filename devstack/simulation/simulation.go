@@ -28,6 +28,8 @@ type Config struct {
 	Overheads Sample
 	// Slots is the number of concurrent conversions of one converter.
 	Slots int
+	// Turnaround is how long a slot is occupied after a conversion, while the converter reports its end and takes the next command.
+	Turnaround time.Duration
 	// DrainTimeout is how long a removed converter finishes its conversions. Those that have not ended by then are repeated.
 	DrainTimeout time.Duration
 	// Replicas is the number of converters at the start. Without an autoscaler, it does not change.
@@ -58,14 +60,14 @@ func (c Config) Validate() error {
 // Run simulates. The configuration must be valid.
 func Run(config Config) *Result {
 	s := &simulation{
-		Config: config, random: newRandom(config.Seed, 0), result: newResult(), pool: newPool(config.Slots),
+		Config: config, random: newRandom(config.Seed, 0), result: newResult(), pool: newPool(config.Slots, config.Turnaround.Seconds()),
 		documents: config.Load.documents(newRandom(config.Seed, 1), config.Duration.Seconds()),
 	}
 	for range config.Replicas {
 		s.pool.add(0, 0)
 	}
 	if config.Autoscaler != nil {
-		s.clock = newClock(*config.Autoscaler, config.StatisticsInterval)
+		s.clock = newClock(*config.Autoscaler, config.StatisticsInterval, config.Replicas)
 	}
 	s.run()
 	s.result.finish(s.now)
@@ -123,7 +125,7 @@ func (s *simulation) complete() {
 	switch {
 	case !worked:
 	case finished:
-		s.result.converted(document, s.now, s.Overheads.draw(s.random))
+		s.result.converted(document, s.now-s.pool.turnaround, s.Overheads.draw(s.random))
 	default:
 		s.result.Repeated++
 		s.queue.push(document)

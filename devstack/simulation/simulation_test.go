@@ -1,7 +1,9 @@
 package simulation_test
 
 import (
+	"encoding/json"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +129,19 @@ func TestScalesWithTheLoad(t *testing.T) {
 	require.Equal(t, result, simulation.Run(config), "the same seed, the same result")
 }
 
+// TestASteadyLoadKeepsItsConverters: the first decisions must not be those about an empty queue.
+func TestASteadyLoadKeepsItsConverters(t *testing.T) {
+	t.Parallel()
+	result := simulation.Run(simulation.Config{
+		Load:     simulation.Random{Pattern: simulation.Steady, Rate: 100, Conversions: exponential()},
+		Duration: time.Hour, Slots: 2, Replicas: 63, Starts: simulation.Sample{4}, Autoscaler: scaled(),
+		StatisticsInterval: 5 * time.Second, DrainTimeout: time.Minute,
+	})
+	require.InDelta(t, 100/1.6, result.Replicas, 8)
+	require.Less(t, result.MostReplicas, 100)
+	require.Less(t, result.Wait(99), time.Second)
+}
+
 // TestAbandonedConversionsAreRepeated: what does not end within the drain timeout is converted again, and is counted once.
 func TestAbandonedConversionsAreRepeated(t *testing.T) {
 	t.Parallel()
@@ -161,8 +176,33 @@ func TestARecordingIsReplayed(t *testing.T) {
 	require.Zero(t, result.Wait(60))
 	require.Equal(t, 61*time.Second, result.Elapsed)
 
+	require.Zero(t, recording.Turnaround(), "each begins when another one ends")
+	result = simulation.Run(simulation.Config{Load: recording, Slots: 2, Replicas: 1, Turnaround: time.Second})
+	require.InDelta(t, 4.7, result.Wait(100).Seconds(), 0.01, "after two turnarounds")
+	require.Equal(t, 5, result.Converted)
+
 	require.Error(t, simulation.Recorded{}.Check())
 	require.ErrorContains(t, simulation.Recorded{{Arrival: 2}, {Arrival: 1}}.Check(), "document 2")
+}
+
+// TestTheSimulationAgreesWithARealSystem: 177 documents that 'devstack load' submitted at 0.8 per second to one converter with
+// two slots, on a busy machine.
+func TestTheSimulationAgreesWithARealSystem(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/recording.json")
+	require.NoError(t, err)
+	var recording simulation.Recorded
+	require.NoError(t, json.Unmarshal(content, &recording))
+	require.NoError(t, recording.Check())
+	result := simulation.Run(simulation.Config{Load: recording, Slots: 2, Replicas: 1, Turnaround: recording.Turnaround()})
+	var waits simulation.Sample
+	for _, document := range recording {
+		waits = append(waits, document.Wait)
+	}
+	for _, share := range []float64{0.9, 0.95, 0.99} {
+		require.InEpsilon(t, waits.Quantile(share), result.Wait(100*share).Seconds(), 0.15, "p%g", 100*share)
+	}
+	require.InEpsilon(t, waits.Mean(), result.MeanWait().Seconds(), 0.15)
 }
 
 func TestValidate(t *testing.T) {

@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/client"
@@ -143,14 +145,17 @@ func (c *loadCommand) write(loaded bench.Loaded, starts []float64) error {
 	if err != nil {
 		return err
 	}
-	var conversions bytes.Buffer
-	fmt.Fprintln(&conversions, "document,attempt,seconds") // package simulation reads the column seconds
+	origin, err := origin()
+	if err != nil {
+		return err
+	}
+	conversions := bytes.NewBufferString(origin + "document,attempt,seconds\n") // package simulation reads the column seconds
 	for _, name := range slices.Sorted(maps.Keys(loaded.Alone)) {
-		fmt.Fprintf(&conversions, "%s,%.3f,%.3f\n", name, loaded.Alone[name].Attempt, loaded.Alone[name].Processor)
+		fmt.Fprintf(conversions, "%s,%.3f,%.3f\n", name, loaded.Alone[name].Attempt, loaded.Alone[name].Processor)
 	}
 	for name, content := range map[string][]byte{
 		"recording.json": recording, "conversions.csv": conversions.Bytes(),
-		"starts.csv": column(starts), "overheads.csv": column(loaded.Overheads),
+		"starts.csv": column(origin, starts), "overheads.csv": column(origin, loaded.Overheads),
 	} {
 		const public = 0o644
 		if err := os.WriteFile(filepath.Join(c.Output, name), content, public); err != nil {
@@ -160,12 +165,25 @@ func (c *loadCommand) write(loaded bench.Loaded, starts []float64) error {
 	return nil
 }
 
+// origin returns a comment that says where and when the samples were measured.
+func origin() (string, error) {
+	system, err := procfs.NewDefaultFS()
+	if err != nil {
+		return "", err
+	}
+	load, err := system.LoadAvg()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("# Measured with devstack load on %s: %d processors, load average %.1f.\n",
+		time.Now().Format(time.DateOnly), runtime.NumCPU(), load.Load5), nil
+}
+
 // column returns a CSV file with one column.
-func column(of simulation.Sample) []byte {
-	var file bytes.Buffer
-	fmt.Fprintln(&file, "seconds")
+func column(origin string, of simulation.Sample) []byte {
+	file := bytes.NewBufferString(origin + "seconds\n")
 	for _, value := range of {
-		fmt.Fprintf(&file, "%.3f\n", value)
+		fmt.Fprintf(file, "%.3f\n", value)
 	}
 	return file.Bytes()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +40,9 @@ type simulateCommand struct {
 
 	ScaledObject       string        `name:"scaled-object" placeholder:"FILE" type:"existingfile" help:"The autoscaler's settings. Default: ${scaledobject}."`
 	Slots              int           `default:"2" help:"Concurrent conversions of a converter."`
+	Turnaround         time.Duration `default:"30ms" help:"How long a slot is occupied after a conversion."`
 	DrainTimeout       time.Duration `name:"drain-timeout" default:"150s" help:"How long a removed converter finishes its conversions."`
-	MaxReplicas        int           `name:"max-replicas" placeholder:"N" help:"Greatest number of converters; 0 for no limit."`
+	MaxReplicas        int           `name:"max-replicas" placeholder:"N" help:"Greatest number of converters. Default: what the highest rate needs."`
 	StatisticsInterval time.Duration `name:"statistics-interval" default:"5s" help:"How often RabbitMQ updates the number of unacknowledged messages: collect_statistics_interval."`
 	Seed               uint64        `default:"1" help:"Selects the random numbers."`
 
@@ -62,7 +64,7 @@ func (c *simulateCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	base, err := c.config(project)
+	base, err := c.base(project)
 	if err != nil {
 		return err
 	}
@@ -84,22 +86,30 @@ func (c *simulateCommand) Run() error {
 	return nil
 }
 
-// config returns the settings that all simulations have in common.
-func (c *simulateCommand) config(project string) (simulation.Config, error) {
+// base returns the settings that all simulations have in common.
+func (c *simulateCommand) base(project string) (simulation.Config, error) {
 	settings, err := readFile(c.ScaledObject, project, scaledObject, autoscaler.Read)
 	if err != nil {
 		return simulation.Config{}, err
 	}
-	settings.MaxReplicas = c.MaxReplicas
-	if c.MaxReplicas == 0 {
-		settings.MaxReplicas = math.MaxInt32
-	}
 	starts, startsErr := readFile(c.Starts, project, starts, simulation.ReadSample)
 	overheads, overheadsErr := readFile(c.Overheads, project, overheads, simulation.ReadSample)
 	return simulation.Config{
-		Duration: c.Duration, Starts: starts, Overheads: overheads, Slots: c.Slots, DrainTimeout: c.DrainTimeout,
+		Duration: c.Duration, Starts: starts, Overheads: overheads, Slots: c.Slots, Turnaround: c.Turnaround, DrainTimeout: c.DrainTimeout,
 		Autoscaler: &settings, StatisticsInterval: c.StatisticsInterval, Seed: c.Seed,
 	}, errors.Join(startsErr, overheadsErr)
+}
+
+// config returns the settings for a load. There are as many converters as the load at the start needs, so that the percentiles
+// are not those of the start.
+func (c *simulateCommand) config(base simulation.Config, load simulation.Random) simulation.Config {
+	needed := func(times float64) int {
+		return int(math.Ceil(times * load.Rate * load.Conversions.Mean() / base.Autoscaler.Target))
+	}
+	settings := *base.Autoscaler
+	settings.MaxReplicas = cmp.Or(c.MaxReplicas, needed(load.Pattern.Peak()))
+	base.Load, base.Autoscaler, base.Replicas = load, &settings, min(needed(load.Pattern.At(0)), settings.MaxReplicas)
+	return base
 }
 
 // simulate prints a table with a row for each rate and pattern.
@@ -108,11 +118,7 @@ func (c *simulateCommand) simulate(base simulation.Config, times simulation.Samp
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, rate := range c.Rate {
 		for _, pattern := range c.Pattern {
-			config := base
-			config.Load = simulation.Random{Pattern: pattern, Rate: rate, Conversions: times}
-			// What the load at the start needs, so that the percentiles are not those of the start.
-			config.Replicas = int(math.Ceil(rate * pattern.At(0) * times.Mean() / base.Autoscaler.Target))
-			r := simulation.Run(config)
+			r := simulation.Run(c.config(base, simulation.Random{Pattern: pattern, Rate: rate, Conversions: times}))
 			fmt.Printf("| %g | %s | %.0f | %d | %.0f%% | %s | %s | %s | %d | %d |\n", rate, pattern, math.Ceil(r.Replicas), r.MostReplicas,
 				100*r.Utilization, short(r.TimeToResult(50).Seconds()), short(r.TimeToResult(95).Seconds()),
 				short(r.TimeToResult(99).Seconds()), r.LongestQueue, r.Repeated)
@@ -162,7 +168,9 @@ func compare(to io.Writer, recorded simulation.Recorded, slots int) error {
 	if err := recorded.Check(); err != nil {
 		return err
 	}
-	simulated := simulation.Run(simulation.Config{Load: recorded, Slots: slots, Replicas: 1})
+	simulated := simulation.Run(simulation.Config{
+		Load: recorded, Slots: slots, Replicas: 1, Turnaround: recorded.Turnaround(),
+	})
 	var waits simulation.Sample
 	var busy, end float64
 	for _, one := range recorded {
