@@ -17,10 +17,11 @@ import (
 // everything are values of the chart that select all of its objects, and everythingElse the components with the same.
 var (
 	everything = map[string]any{
-		"ingress":     map[string]any{"enabled": true, "tls": map[string]any{"enabled": true}},
-		"certificate": map[string]any{"enabled": true},
-		"httpRoute":   map[string]any{"enabled": true},
-		"podMonitor":  map[string]any{"enabled": true},
+		"ingress":         map[string]any{"enabled": true, "tls": map[string]any{"enabled": true}},
+		"certificate":     map[string]any{"enabled": true},
+		"httpRoute":       map[string]any{"enabled": true},
+		"podMonitor":      map[string]any{"enabled": true},
+		"prometheusRules": map[string]any{"enabled": true},
 		"autoscaling": map[string]any{
 			"keda": map[string]any{"enabled": true, "prometheusURL": "http://prometheus-operated.monitoring.svc:9090"},
 			"hpa":  map[string]any{"enabled": true},
