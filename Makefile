@@ -14,6 +14,7 @@
 #   OUTAGE    the duration of outage (default 460s)
 #   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
+#   OTHER_TAG the tag of the images of another build, for test-cluster
 #   OLD       the commit of an earlier release, for chaos (default: the last release)
 #   MINUTES   how long chaos injects faults (default 0: until each was injected once)
 
@@ -33,6 +34,7 @@ SEED     ?=
 MINUTES  ?= 0
 FAULTS   ?=
 OLD      ?=
+OTHER_TAG ?=
 DEVSTACK := bin/devstack
 
 # devstack/toolchain.sh puts Go here if the installed one is too old.
@@ -74,7 +76,11 @@ demo: $(if $(BASE_URL),devstack,up) ## Start Docmill and convert a sample deck t
 
 .PHONY: test
 test: devstack $(GOTESTSUM) ## Run all tests, with the race detector, on real servers
-	@$(DEVSTACK) run -- $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -vet=off -timeout=20m $(if $(RUN),-run='$(RUN)') $(PACKAGES)
+	@$(DEVSTACK) run -- $(GOTESTSUM) --format=pkgname-and-test-fails -- -race -vet=off -p=$$(($$(nproc) + 1)) -timeout=20m $(if $(RUN),-run='$(RUN)') $(PACKAGES)
+
+.PHONY: test-cluster
+test-cluster: ## Test the trial overlay on the Kubernetes cluster of kubectl; OTHER_TAG names another build's images
+	@OTHER_TAG=$(OTHER_TAG) BASE_URL=$(BASE_URL) go test -tags=cluster -count=1 -timeout=2h -v $(if $(RUN),-run='$(RUN)') ./devstack/cluster
 
 .PHONY: bench
 bench: build ## Measure both editions and the engine, as ratios taken in one run
