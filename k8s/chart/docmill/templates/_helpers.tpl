@@ -95,13 +95,13 @@ spec:
     metadata:
       labels: {{- include "docmill.labels" . | nindent 8 }}
       annotations:
-        # A change of the settings restarts the pods.
+        # A change to the settings restarts the pods.
         checksum/settings: {{ $settings | sha256sum }}
         {{- with $values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
     spec:
       serviceAccountName: {{ $name }}
       automountServiceAccountToken: false
-      # The variables for the Services of the namespace, such as DOCMILL_STATUS_PORT, would be taken for unknown settings.
+      # Otherwise Kubernetes adds variables for each Service, such as DOCMILL_STATUS_PORT, which Docmill would reject as unknown settings.
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ if and .scaled (eq .component "converter") }}{{ max 155 $values.terminationGracePeriodSeconds }}{{ else }}{{ $values.terminationGracePeriodSeconds }}{{ end }}
       {{- with $root.Values.imagePullSecrets }}
