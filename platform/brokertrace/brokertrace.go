@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/tracing"
@@ -91,7 +93,11 @@ func (t Tracer) ProcessBatch(ctx context.Context, from message.Queue, batch []*m
 func (t Tracer) Processed(batch context.Context, began time.Time, from message.Queue, deliveries []*message.Delivery) {
 	link := trace.WithLinks(trace.LinkFromContext(batch))
 	for _, d := range deliveries {
-		_, span := t.Process(d.Context(context.Background()), from, d, link, trace.WithTimestamp(began))
+		ctx := d.Context(context.Background())
+		if !trace.SpanContextFromContext(ctx).IsSampled() {
+			continue
+		}
+		_, span := t.Process(ctx, from, d, link, trace.WithTimestamp(began))
 		outcome := message.Ack
 		if d.DeadLettered() {
 			outcome = message.DeadLetter
@@ -123,8 +129,8 @@ func ofJob(id string) []attribute.KeyValue {
 
 // nameOf returns the name of the message without its package. Unknown types do not make names of their own.
 func nameOf(d *message.Delivery) string {
-	if body, err := d.Message(); err == nil {
-		return string(proto.MessageName(body).Name())
+	if known, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(d.Type)); err == nil {
+		return string(known.Descriptor().Name())
 	}
 	return "unknown"
 }

@@ -64,9 +64,19 @@ func Start(ctx context.Context, config Config, service string, log *zap.Logger) 
 		}
 		options = append(options, sdk.WithBatcher(exporter))
 	}
-	provider := sdk.NewTracerProvider(append(options, sdk.WithSampler(newSampler(config.Ratio)))...)
+	options = append(options, sdk.WithSampler(newSampler(config.Ratio)), sdk.WithRawSpanLimits(limits()))
+	provider := sdk.NewTracerProvider(options...)
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
+}
+
+// maxValue is the maximum length of what a span says, in bytes. Clients choose some of it, such as a path or a User-Agent of 32 KiB.
+const maxValue = 512
+
+func limits() sdk.SpanLimits {
+	limits := sdk.NewSpanLimits()
+	limits.AttributeValueLengthLimit = maxValue
+	return limits
 }
 
 // address returns the URL that traces are sent to: unless the setting has a path, that of OTLP/HTTP.
@@ -93,16 +103,19 @@ func JobID(id string) attribute.KeyValue { return attribute.String("docmill.job_
 
 // QueryName returns the name of an SQL query that begins with a comment of sqlc, such as "-- name: GetJob :one"; otherwise "".
 func QueryName(query string) string {
-	if words := strings.Fields(query); len(words) > 2 && words[0] == "--" && words[1] == "name:" {
-		return words[2]
+	rest, found := strings.CutPrefix(query, "-- name: ")
+	if !found {
+		return ""
 	}
-	return ""
+	name, _, _ := strings.Cut(rest, " ")
+	return name
 }
 
 // End ends a span, as failed if err is not nil.
 func End(span trace.Span, err error) {
 	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+		text := err.Error()
+		span.SetStatus(codes.Error, strings.ToValidUTF8(text[:min(len(text), maxValue)], ""))
 	}
 	span.End()
 }
