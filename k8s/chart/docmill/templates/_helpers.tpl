@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The image of a component. */}}
 {{- define "docmill.image" -}}
 {{- with .root.Values.image.registry }}{{ . | trimSuffix "/" }}/{{ end -}}
-docmill/{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+docmill/{{ .component }}:{{ (get .root.Values .component).imageTag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
 {{/* The variables of a group of settings. */}}
