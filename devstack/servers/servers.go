@@ -72,7 +72,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 		return nil, err
 	}
 	if options.Replace != nil {
-		if err := options.Replace.saveSettings(s.dir); err != nil {
+		if _, err := writeSettings(filepath.Join(s.dir, settingsName), options.Replace.settings().withoutPorts()); err != nil {
 			return nil, errors.Join(err, s.Stop(ctx))
 		}
 	}
@@ -101,7 +101,7 @@ func Start(ctx context.Context, options Options) (*Servers, error) {
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
-	if err := s.saveSettings(s.dir); err != nil {
+	if err := s.saveSettings(); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil

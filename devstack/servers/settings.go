@@ -48,11 +48,20 @@ func newSettings() settings {
 	}
 }
 
-// saveSettings stores the settings of the servers, with the ports that they use, in a directory.
-func (s *Servers) saveSettings(dir string) error {
-	_, err := writeSettings(filepath.Join(dir, settingsName), settings{
-		RabbitMQ: s.RabbitMQ.settings, PostgreSQL: s.PostgreSQL.settings, MinIO: s.MinIO.settings,
-	})
+// withoutPorts returns the settings with ports that are yet to be chosen.
+func (s settings) withoutPorts() settings {
+	s.RabbitMQ.Ports, s.PostgreSQL.Ports, s.MinIO.Ports = make([]int, rabbitMQPorts), make([]int, 1), make([]int, minIOPorts)
+	return s
+}
+
+// settings returns the settings of the servers, with the ports that they use.
+func (s *Servers) settings() settings {
+	return settings{RabbitMQ: s.RabbitMQ.settings, PostgreSQL: s.PostgreSQL.settings, MinIO: s.MinIO.settings}
+}
+
+// saveSettings stores the settings of the servers in their directory.
+func (s *Servers) saveSettings() error {
+	_, err := writeSettings(filepath.Join(s.dir, settingsName), s.settings())
 	return err
 }
 

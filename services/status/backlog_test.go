@@ -2,7 +2,6 @@ package status_test
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +75,7 @@ func TestBacklogIsNotFoundOnlyWhenApplied(t *testing.T) {
 
 	// Later, when the mark behind the backlog has been applied.
 	require.Eventually(t, func() bool {
-		return strings.Contains(string(get(t, r.admin+"/metrics").Body), `docmill_status_events_total{event="status.marked",outcome="applied"}`)
+		return r.counted(t, `docmill_status_events_total{event="status.marked",outcome="applied"}`)
 	}, patience, poll)
 	old := "01981c7e-0000-7000-8000-000000000001"
 	require.Equal(t, http.StatusNotFound, get(t, r.url+jobapi.Path(old)).StatusCode)

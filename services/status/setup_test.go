@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -56,6 +57,12 @@ type replica struct {
 	url, admin string
 	// stop drains it and returns when it has stopped.
 	stop func()
+}
+
+// counted reports whether a counter, which exists from the start, is above 0.
+func (r replica) counted(t testing.TB, counter string) bool {
+	t.Helper()
+	return regexp.MustCompile(regexp.QuoteMeta(counter) + " [1-9]").Match(get(t, r.admin+"/metrics").Body)
 }
 
 // start runs the service on the bench's servers, with more flags.

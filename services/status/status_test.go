@@ -354,7 +354,7 @@ func TestReplicasComeAndGoUnderLoad(t *testing.T) {
 	first := start(t, bench, patience, "--batch-size=16").ready(t) // both migrate and consume
 	second := start(t, bench, patience, "--batch-size=16").ready(t)
 	works := func(r replica) func() bool {
-		return func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), applied) }
+		return func() bool { return r.counted(t, applied) }
 	}
 	require.Eventually(t, works(first), patience, poll)
 	require.Eventually(t, works(second), patience, poll)
@@ -464,7 +464,7 @@ func TestPostgreSQLReadOnlyUnderLoad(t *testing.T) {
 	r := start(t, bench, patience).ready(t)
 	stop := make(chan struct{})
 	ids := load(t, bench, stop)
-	require.Eventually(t, func() bool { return strings.Contains(string(get(t, r.admin+"/metrics").Body), applied) }, patience, poll)
+	require.Eventually(t, func() bool { return r.counted(t, applied) }, patience, poll)
 	for range 2 {
 		makeReadOnly(t, bench, "on")
 		require.Eventually(t, func() bool {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/docmill/docmill/contract/detect"
+	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
 // TestSandbox has a child try what the sandbox must prevent; see package probe.
@@ -25,7 +26,7 @@ func TestSandbox(t *testing.T) {
 	request.Target.ID, request.Target.Extension = "probe", "probe"
 	a, err := prepare(request, detect.Result{}, own.limits, 1)
 	require.NoError(t, err)
-	a.instance = i
+	a.instance, a.steps = i, (*phase.Phases)(nil).Sequence(t.Context())
 	finished, err := a.run(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, finished.Signal)
