@@ -93,11 +93,10 @@ func (t Tracer) ProcessBatch(ctx context.Context, from message.Queue, batch []*m
 func (t Tracer) Processed(batch context.Context, began time.Time, from message.Queue, deliveries []*message.Delivery) {
 	link := trace.WithLinks(trace.LinkFromContext(batch))
 	for _, d := range deliveries {
-		ctx := d.Context(context.Background())
-		if !trace.SpanContextFromContext(ctx).IsSampled() {
+		if !trace.SpanContextFromContext(d.Context(context.Background())).IsSampled() { //nolint:contextcheck // the message's own
 			continue
 		}
-		_, span := t.Process(ctx, from, d, link, trace.WithTimestamp(began))
+		_, span := t.Process(d.Context(context.Background()), from, d, link, trace.WithTimestamp(began))
 		outcome := message.Ack
 		if d.DeadLettered() {
 			outcome = message.DeadLetter
