@@ -30,7 +30,7 @@ func (b batches) serve(sub *subscription) error {
 	arrived := b.collect(sub.deliveries)
 	for {
 		if sub.stopping() {
-			sub.unsubscribe(arrived)
+			sub.unsubscribe(arrived, func(d delivery) { sub.settle(d, message.Requeue) })
 			return nil
 		}
 		select {

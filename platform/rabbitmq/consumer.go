@@ -52,8 +52,8 @@ func newConsumer(b *Broker, queue message.Queue, from source, work work, options
 	}
 }
 
-// Run implements [message.Runner]. Once drain is closed it takes no further delivery, lets the handlers finish, and
-// settles their deliveries. When ctx is canceled, the handlers' contexts end, and the connection stays for another
+// Run implements [message.Runner]. Once drain is closed it takes no delivery but those that are on their way, lets the handlers
+// finish, and settles their deliveries. When ctx is canceled, the handlers' contexts end, and the connection stays for another
 // message.AbandonGrace so that their outcomes still count. It calls ready at once, without waiting for a connection: a
 // service does what it can without the broker, and Check reports the connection.
 func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
@@ -215,13 +215,13 @@ func (s *subscription) stopping() bool {
 	}
 }
 
-// unsubscribe ends the flow of deliveries and returns those that no handler has started on.
-func (s *subscription) unsubscribe(rest <-chan amqp.Delivery) {
+// unsubscribe ends the flow of deliveries, and passes on those that no handler has started on.
+func (s *subscription) unsubscribe(rest <-chan amqp.Delivery, pass func(d delivery)) {
 	if err := s.session.channel.Cancel(consumerTag, false); err != nil {
 		return // the session is lost, which returns everything
 	}
 	for d := range rest { // closed by the cancel
-		s.settle(deliveryOf(s.queue, &d), message.Requeue)
+		pass(deliveryOf(s.queue, &d))
 	}
 }
 

@@ -107,6 +107,7 @@ func plantedBugs() map[string]planted {
 
 		"a drain drops deliveries in progress": {bugs{drainDropsHand: true}, "a drain finishes deliveries in progress"},
 		"an abandoned handler cannot settle":   {bugs{abandonedAckIgnored: true}, "an abandoned handler can still acknowledge"},
+		"a drain counts what just arrived":     {bugs{drainCountsNew: true}, "a drain under load counts no delivery"},
 		"a drain is ignored":                   {bugs{drainIgnored: true}, "a drain does not wait for readiness"},
 		"a drain counts as a delivery":         {bugs{drainCountsRest: true}, "a drained batch consumer returns the rest"},
 		"a drained batch is retried":           {bugs{drainKeepsRetrying: true}, "a drain ends the retries of a batch"},

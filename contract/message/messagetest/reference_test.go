@@ -32,7 +32,7 @@ type bugs struct {
 
 	noConcurrencyLimit, prefetchesMore, readyIgnored, suspendIgnored, checkAlwaysNil bool
 
-	abandonedAckIgnored, drainDropsHand, drainIgnored, drainCountsRest, drainKeepsRetrying bool
+	abandonedAckIgnored, drainDropsHand, drainIgnored, drainCountsRest, drainCountsNew, drainKeepsRetrying bool
 
 	batchTooLarge, batchReversed, batchWaits, batchRetriesOne, batchAckedOnError bool
 
@@ -364,6 +364,17 @@ func (c *consumer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	return nil
 }
 
+// endsWithin reports whether the context ends within the duration.
+func (s stopping) endsWithin(d time.Duration) bool {
+	select {
+	case <-s.drain:
+	case <-s.Done():
+	case <-time.After(d):
+		return false
+	}
+	return true
+}
+
 // stopping is a context that ends with drain, too. It has ended in the moment in which drain is closed: a consumer that
 // merely learns of it soon after may take one more delivery.
 type stopping struct {
@@ -620,6 +631,10 @@ func (c *consumer) each(stop stopping, s *session, h message.Each) {
 		handlers.Go(func() {
 			defer func() { <-slots }()
 			for _, i := range got {
+				if c.bugs.drainCountsNew && stop.endsWithin(time.Millisecond) {
+					c.update(func() { c.giveBack(i.item, true) })
+					return
+				}
 				outcome := h.Handle(i.delivery.Context(s.ctx), i.delivery)
 				if c.bugs.drainDropsHand && stop.Err() != nil {
 					return

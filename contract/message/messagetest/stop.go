@@ -10,6 +10,7 @@ import (
 
 var stopCases = []testCase{
 	{name: "a drain finishes deliveries in progress", run: testDrainFinishes},
+	{name: "a drain under load counts no delivery", run: testDrainUnderLoad},
 	{name: "an abandoned handler can still acknowledge", run: testAbandonedHandler},
 	{name: "a drain does not wait for readiness", run: testDrainWhileNotReady},
 	{name: "a drained batch consumer returns the rest", run: testDrainReturnsTheRest},
@@ -30,6 +31,35 @@ func testDrainFinishes(f *fixture) {
 	require.NotErrorIs(f, context.Cause(first.ctx), message.ErrConnectionLost, "nothing interrupted it")
 	rest := f.holdsOnly(p, message.Commands, jobName(2))
 	f.uncounted(rest)
+}
+
+// testDrainUnderLoad drains consumers while messages arrive, so that some are on their way to a consumer that stops.
+func testDrainUnderLoad(f *fixture) {
+	const rounds, perRound = 25, 8
+	p, _ := f.publisher()
+	published := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < rounds*perRound && err == nil; i++ {
+			err = p.Publish(f.Context(), command(jobName(i)))
+		}
+		published <- err
+	}()
+	received := make(chan *message.Delivery, rounds*perRound)
+	handler := message.Each{Concurrency: 4, Handle: func(_ context.Context, d *message.Delivery) message.Outcome {
+		received <- d
+		return message.Ack
+	}}
+	for left := rounds * perRound; left > 0; {
+		run := f.consume(message.Commands, handler)
+		require.Zero(f, next(f, received).DeliveryCount)
+		run.stop()
+		for left--; len(received) > 0; left-- {
+			require.Zero(f, (<-received).DeliveryCount)
+		}
+	}
+	require.NoError(f, next(f, published))
+	f.holdsOnly(p, message.Commands)
 }
 
 // testAbandonedHandler: when its context ends, a handler has a little time to hand its work over.
