@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -21,6 +20,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/redrive"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
+	"github.com/docmill/docmill/platform/buildinfo"
 	"github.com/docmill/docmill/platform/config"
 )
 
@@ -82,17 +82,7 @@ func run(streams *invocation.Streams, source config.Source) (invocation.Code, er
 	return invocation.CodeOf(ctx, err)
 }
 
-// version returns the version that the program was built from.
+// version returns what the program was built from.
 func version() string {
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "docmill (unknown version)"
-	}
-	words := []string{"docmill", build.Main.Version}
-	for _, setting := range build.Settings {
-		if setting.Key == "vcs.revision" {
-			words = append(words, setting.Value)
-		}
-	}
-	return strings.Join(words, " ")
+	return strings.TrimSpace("docmill " + buildinfo.Version() + " " + buildinfo.Revision())
 }

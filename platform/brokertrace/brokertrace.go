@@ -71,31 +71,35 @@ func (t Tracer) Process(ctx context.Context, from message.Queue, d *message.Deli
 }
 
 // ProcessBatch starts the span of the handling of a batch. If the whole batch belongs to one trace, so does the span.
-// Otherwise it begins a trace and is linked to those of the messages.
-func (t Tracer) ProcessBatch(ctx context.Context, from message.Queue, batch []*message.Delivery) (context.Context, trace.Span) {
+// Otherwise it begins a trace and is linked to those of the messages. The caller calls end once, with the error of the
+// handling. If that is nil, end also records in the trace of each message that it was handled as a part of the batch.
+func (t Tracer) ProcessBatch(ctx context.Context, from message.Queue, batch []*message.Delivery) (in context.Context, end func(error)) {
 	if from == message.Progress {
-		return ctx, trace.SpanFromContext(context.Background())
+		return ctx, func(error) {}
 	}
+	began := time.Now()
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(t.processing(from)...),
 		trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))),
 	}
-	links := sampledOf(batch)
+	messages, links := sampledOf(batch)
 	if oneTrace(links) {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, links[0].SpanContext)
 		links = links[1:]
 	}
-	return t.tracer.Start(ctx, "process "+from.String(), append(options, trace.WithLinks(links...))...)
+	ctx, span := t.tracer.Start(ctx, "process "+from.String(), append(options, trace.WithLinks(links...))...)
+	return ctx, func(err error) {
+		if err == nil {
+			t.processed(ctx, began, from, messages)
+		}
+		tracing.End(span, err)
+	}
 }
 
-// Processed records, in the trace of each message of a batch, that the message was handled as a part of the batch. batch has
-// the span of the batch, which began then.
-func (t Tracer) Processed(batch context.Context, began time.Time, from message.Queue, deliveries []*message.Delivery) {
+// processed records the handling of messages whose traces are sampled. batch has the span of the batch, which began then.
+func (t Tracer) processed(batch context.Context, began time.Time, from message.Queue, messages []*message.Delivery) {
 	link := trace.WithLinks(trace.LinkFromContext(batch))
-	for _, d := range deliveries {
-		if !trace.SpanContextFromContext(d.Context(context.Background())).IsSampled() { //nolint:contextcheck // the message's own
-			continue
-		}
+	for _, d := range messages {
 		_, span := t.Process(d.Context(context.Background()), from, d, link, trace.WithTimestamp(began))
 		outcome := message.Ack
 		if d.DeadLettered() {
@@ -134,15 +138,14 @@ func nameOf(d *message.Delivery) string {
 	return "unknown"
 }
 
-// sampledOf returns links to those of the messages that are sampled.
-func sampledOf(batch []*message.Delivery) []trace.Link {
-	var links []trace.Link
+// sampledOf returns those of the messages that are sampled, and links to them.
+func sampledOf(batch []*message.Delivery) (messages []*message.Delivery, links []trace.Link) {
 	for _, d := range batch {
 		if link := trace.LinkFromContext(d.Context(context.Background())); link.SpanContext.IsSampled() {
-			links = append(links, link)
+			messages, links = append(messages, d), append(links, link)
 		}
 	}
-	return links
+	return messages, links
 }
 
 // oneTrace reports whether there are links, all to the same trace.

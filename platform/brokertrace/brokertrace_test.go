@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -107,9 +106,8 @@ func TestBatchOfSeveralJobsIsLinked(t *testing.T) {
 		request.End()
 	}
 	batch[1].DeadLetter()
-	ctx, span := r.ProcessBatch(t.Context(), message.Events, batch)
-	r.Processed(ctx, time.Now(), message.Events, batch)
-	span.End()
+	_, end := r.ProcessBatch(t.Context(), message.Events, batch)
+	end(nil)
 
 	whole := r.named(t, "process events")
 	require.False(t, whole.Parent().IsValid())
@@ -140,8 +138,8 @@ func TestBatchOfOneJobBelongsToItsTrace(t *testing.T) {
 		r.publish(t, ctx, "job"), r.publish(t, ctx, "job"), r.publish(t, t.Context(), "another, which is not sampled"),
 	}
 	batch[2].Trace = nil
-	_, span := r.ProcessBatch(t.Context(), message.Events, batch)
-	span.End()
+	_, end := r.ProcessBatch(t.Context(), message.Events, batch)
+	end(nil)
 	whole := r.named(t, "process events")
 	require.Equal(t, request.SpanContext().TraceID(), whole.SpanContext().TraceID())
 	require.Len(t, whole.Links(), 1)
@@ -154,7 +152,7 @@ func TestProgressIsNotTraced(t *testing.T) {
 	d := &message.Delivery{}
 	_, span := r.Process(t.Context(), message.Progress, d)
 	span.End()
-	_, span = r.ProcessBatch(t.Context(), message.Progress, []*message.Delivery{d})
-	span.End()
+	_, end := r.ProcessBatch(t.Context(), message.Progress, []*message.Delivery{d})
+	end(nil)
 	require.Empty(t, r.spans.Started())
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/docmill/docmill/platform/brokermetrics"
 	"github.com/docmill/docmill/platform/brokertrace"
 	"github.com/docmill/docmill/platform/retry"
-	"github.com/docmill/docmill/platform/tracing"
 )
 
 // Caller calls the handler of one consumer. It is safe for concurrent use.
@@ -79,13 +78,9 @@ func (c Caller) try(ctx context.Context, h message.Batches, batch []*message.Del
 	for _, d := range batch {
 		d.Reset()
 	}
-	began := time.Now()
-	ctx, span := c.Tracer.ProcessBatch(ctx, c.Queue, batch)
+	ctx, end := c.Tracer.ProcessBatch(ctx, c.Queue, batch)
 	err := h.Handle(ctx, batch)
-	if err == nil {
-		c.Tracer.Processed(ctx, began, c.Queue, batch)
-	}
-	tracing.End(span, err)
+	end(err)
 	return err
 }
 

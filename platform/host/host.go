@@ -271,3 +271,23 @@ func Context(ctx context.Context, drain <-chan struct{}) (context.Context, conte
 	}()
 	return stop, cancel
 }
+
+// Every returns the Run of a component that calls f once it is ready, and then periodically. The context of f ends when the
+// component is drained.
+func Every(interval time.Duration, f func(ctx context.Context)) func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+		ctx, stop := Context(ctx, drain)
+		defer stop()
+		ready()
+		clock := time.NewTicker(interval)
+		defer clock.Stop()
+		for {
+			f(ctx)
+			select {
+			case <-clock.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+}

@@ -3,11 +3,13 @@
 package metrics
 
 import (
+	"cmp"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/docmill/docmill/platform/buildinfo"
 )
 
 // Namespace is the prefix of all metric names.
@@ -26,14 +28,9 @@ func NewRegistry() *prometheus.Registry {
 }
 
 func newBuildInfo() prometheus.Collector {
-	labels := prometheus.Labels{"version": "unknown", "revision": "unknown", "goversion": runtime.Version()}
-	if build, found := debug.ReadBuildInfo(); found {
-		labels["version"] = build.Main.Version
-		for _, setting := range build.Settings {
-			if setting.Key == "vcs.revision" {
-				labels["revision"] = setting.Value
-			}
-		}
+	const unknown = "unknown"
+	labels := prometheus.Labels{
+		"version": cmp.Or(buildinfo.Version(), unknown), "revision": cmp.Or(buildinfo.Revision(), unknown), "goversion": runtime.Version(),
 	}
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: Namespace, Name: "build_info", ConstLabels: labels, Help: "1; the labels say what the program was built from.",

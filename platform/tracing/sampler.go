@@ -53,6 +53,6 @@ func (u Untrusted) Extract(ctx context.Context, carrier propagation.TextMapCarri
 	if !of.IsValid() {
 		return ctx
 	}
-	// Without the id of a span it is no parent, so the sampler decides as for any new request.
+	// Without a span id it is not a parent, so the sampler decides as for any new request.
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: of.TraceID()}))
 }

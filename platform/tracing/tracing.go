@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime/debug"
 	"strings"
 
 	"go.opentelemetry.io/otel"
@@ -19,6 +18,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/buildinfo"
 )
 
 // Config configures which traces are recorded and where they are sent.
@@ -46,7 +47,7 @@ func Start(ctx context.Context, config Config, service string, log *zap.Logger) 
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("cannot send traces", zap.Error(err)) }))
 	described, err := resource.New(ctx, resource.WithFromEnv(), resource.WithAttributes(
-		attribute.String("service.name", service), attribute.String("service.version", version())))
+		attribute.String("service.name", service), attribute.String("service.version", buildinfo.Version())))
 	if err != nil {
 		return nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
@@ -89,13 +90,6 @@ func (c Config) address() (string, error) {
 		endpoint.Path = "/v1/traces"
 	}
 	return endpoint.String(), nil
-}
-
-func version() string {
-	if build, found := debug.ReadBuildInfo(); found {
-		return build.Main.Version
-	}
-	return ""
 }
 
 // JobID is the attribute of every span that concerns one job.

@@ -13,6 +13,7 @@ import (
 	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/platform/host"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/pace"
 )
@@ -43,23 +44,13 @@ type Announcer struct {
 	Log  *zap.Logger
 }
 
-// Run announces until drain is closed or ctx ends. It is the Run of a host.Component.
+// Run announces until drain is closed. It is a component of package host.
 func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	announcement := a.announcement()
-	ready()
-	again := time.NewTicker(fleet.Interval)
-	defer again.Stop()
-	for {
+	return host.Every(fleet.Interval, func(ctx context.Context) {
 		announcement.ConversionSeconds = a.Pace.Duration().Seconds()
 		a.publish(ctx, announcement)
-		select {
-		case <-again.C:
-		case <-drain:
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	})(ctx, ready, drain)
 }
 
 func (a Announcer) publish(ctx context.Context, announcement *conversionv1.ConverterAnnounced) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 )
 
@@ -141,23 +142,13 @@ func (b *Backlog) overloaded(excess time.Duration) *problem.Error {
 	return problem.New(problem.QueueUnavailable, "Too many jobs are waiting already.").After(retryAfter)
 }
 
-// Run checks the queue until drain is closed.
+// Run checks the queue until drain is closed. It is a component of package host.
 func (b *Backlog) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	ready()
-	clock := time.NewTicker(sampling)
-	defer clock.Stop()
-	for {
+	return host.Every(sampling, func(ctx context.Context) {
 		if b.look(ctx) == nil {
 			b.measure(ctx)
 		}
-		select {
-		case <-clock.C:
-		case <-drain:
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	})(ctx, ready, drain)
 }
 
 // look updates whether the queue can be used. A lost connection counts only at the second check in a row, because most are

@@ -40,19 +40,7 @@ func NewDepths(queues Counter, every time.Duration, registry prometheus.Register
 
 // Run measures until drain is closed. It is a component of package host.
 func (d *Depths) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	ctx, stop := host.Context(ctx, drain)
-	defer stop()
-	ready()
-	clock := time.NewTicker(d.every)
-	defer clock.Stop()
-	for {
-		d.measure(ctx)
-		select {
-		case <-clock.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return host.Every(d.every, d.measure)(ctx, ready, drain)
 }
 
 func (d *Depths) measure(ctx context.Context) {

@@ -37,19 +37,7 @@ func New(store Store, every time.Duration, registry prometheus.Registerer) *Age 
 
 // Run measures until drain is closed. It is a component of package host.
 func (a *Age) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	ctx, stop := host.Context(ctx, drain)
-	defer stop()
-	ready()
-	clock := time.NewTicker(a.every)
-	defer clock.Stop()
-	for {
-		a.measure(ctx)
-		select {
-		case <-clock.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return host.Every(a.every, a.measure)(ctx, ready, drain)
 }
 
 func (a *Age) measure(ctx context.Context) {
