@@ -29,13 +29,13 @@ var slos = []slo{ //nolint:gochecknoglobals // an immutable table
 		bad: `sum by (namespace) (rate(docmill_gateway_uploads_total{code=~"` + unavailable + `"}[WINDOW]))
 /
 sum by (namespace) (rate(docmill_gateway_uploads_total[WINDOW]))`,
-		summary: "Submissions are rejected for reasons that are not their clients'",
+		summary: "Submissions are rejected because of a problem of the service",
 	}, {
 		name: "jobs_failed", alert: "DocmillJobsFail", budget: .001,
 		bad: `sum by (namespace) (rate(docmill_status_jobs_ended_total{outcome="failed"}[WINDOW]))
 /
 sum by (namespace) (rate(docmill_status_jobs_ended_total[WINDOW]))`,
-		summary: "Jobs fail for reasons that are neither their documents' nor their owners'",
+		summary: "Jobs fail because of a problem of the service",
 	}, {
 		name: "results_late", alert: "DocmillResultsLate", budget: .05,
 		bad: `1 - sum by (namespace) (rate(docmill_status_time_to_result_seconds_bucket{le=~"30([.]0)?"}[WINDOW]))
@@ -55,7 +55,7 @@ sum by (namespace) (rate(docmill_status_time_to_result_seconds_count[WINDOW]))`,
 )
 /
 sum by (namespace) (rate(docmill_status_events_total[WINDOW]))`,
-		summary: "Messages are dead-lettered",
+		summary: "Messages end up in a dead-letter queue",
 	}, {
 		name: "events_late", alert: "DocmillEventsLate", budget: .01,
 		bad: `1 - sum by (namespace) (rate(docmill_status_event_lag_seconds_bucket{le=~"5([.]0)?"}[WINDOW]))

@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v3"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -11,41 +12,37 @@ import (
 // Messages returns the number of messages in each durable queue of a vhost, including those that were delivered and are not
 // acknowledged. The broker updates it every 5 s.
 func (r *RabbitMQ) Messages(ctx context.Context, vhost string) (map[string]int, error) {
-	client, err := r.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	queues, err := client.ListQueuesIn(vhost)
-	if err != nil {
-		return nil, fmt.Errorf("list the queues of vhost %s: %w", vhost, err)
-	}
+	queues, err := r.durableQueues(ctx, vhost)
 	messages := make(map[string]int, len(queues))
 	for _, queue := range queues {
-		if queue.Durable {
-			messages[queue.Name] = queue.Messages
-		}
+		messages[queue.Name] = queue.Messages
 	}
-	return messages, nil
+	return messages, err
 }
 
-// Redeliveries returns how many deliveries from each durable queue of a vhost were not the first one of their message, for the queues
-// that have had messages. The broker updates it every 5 s.
+// Redeliveries returns how many deliveries from each durable queue of a vhost were not the first one of their message, for the
+// queues that have had messages. The broker updates it every 5 s.
 func (r *RabbitMQ) Redeliveries(ctx context.Context, vhost string) (map[string]int, error) {
-	client, err := r.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	queues, err := client.ListQueuesIn(vhost)
-	if err != nil {
-		return nil, fmt.Errorf("list the queues of vhost %s: %w", vhost, err)
-	}
+	queues, err := r.durableQueues(ctx, vhost)
 	redeliveries := make(map[string]int, len(queues))
 	for _, queue := range queues {
-		if queue.Durable && queue.MessageStats != nil {
+		if queue.MessageStats != nil {
 			redeliveries[queue.Name] = int(queue.MessageStats.Redeliver)
 		}
 	}
-	return redeliveries, nil
+	return redeliveries, err
+}
+
+func (r *RabbitMQ) durableQueues(ctx context.Context, vhost string) ([]rabbithole.QueueInfo, error) {
+	client, err := r.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := client.ListQueuesIn(vhost)
+	if err != nil {
+		return nil, fmt.Errorf("list the queues of vhost %s: %w", vhost, err)
+	}
+	return slices.DeleteFunc(queues, func(queue rabbithole.QueueInfo) bool { return !queue.Durable }), nil
 }
 
 // MessageTypes returns the types of the messages in a queue, at most 1,000. It leaves them in the queue, but the broker
