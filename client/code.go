@@ -53,7 +53,9 @@ const (
 
 // Codes of warnings.
 const (
+	CodeFontReplaced    Code = "font-replaced"
 	CodeFontSubstituted Code = "font-substituted"
+	CodeGlyphsMissing   Code = "glyphs-missing"
 	CodeLinksBlocked    Code = "links-blocked"
 	CodeMacrosBlocked   Code = "macros-blocked"
 	CodeSlidesHidden    Code = "slides-hidden"

@@ -101,7 +101,20 @@ type Result struct {
 type Warning struct {
 	Code   Code   `json:"code"`
 	Detail string `json:"detail"`
+	// Severity is empty if the server is of an earlier release.
+	Severity Severity `json:"severity"`
 }
+
+// Severity is how much a warning matters.
+type Severity string
+
+// The severities.
+const (
+	// Information means that nothing is missing and that lines break in the same places.
+	Information Severity = "information"
+	// Warned means that the result may look different, or lack something.
+	Warned Severity = "warning"
+)
 
 // Report describes a conversion, up to the step that failed.
 type Report struct {
@@ -117,6 +130,9 @@ type Report struct {
 	// MacrosBlocked reports whether the document has macros. They never run.
 	MacrosBlocked       bool `json:"macros_blocked"`
 	HiddenSlidesLeftOut int  `json:"hidden_slides_left_out"`
+	// MissingCharacters are characters of the text that no font has: at most 20 of MissingCharactersTotal.
+	MissingCharacters      string `json:"missing_characters"`
+	MissingCharactersTotal int    `json:"missing_characters_total"`
 }
 
 // Font is a font that a document refers to.
@@ -124,6 +140,8 @@ type Font struct {
 	Name string `json:"name"`
 	// ReplacedBy is the font that was used instead; empty if the font was found, or if the substitute is unknown.
 	ReplacedBy string `json:"replaced_by"`
+	// SameMetrics reports whether that font has the same widths and line height, so that lines break in the same places.
+	SameMetrics bool `json:"same_metrics"`
 	// Found reports whether the font was available: installed, or embedded in the document.
 	Found bool `json:"found"`
 }

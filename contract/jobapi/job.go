@@ -103,6 +103,8 @@ type Warning struct {
 	Code string `json:"code"`
 	// Detail says what it is about; for people.
 	Detail string `json:"detail"`
+	// Severity is "information" if nothing is missing and lines break in the same places, otherwise "warning".
+	Severity string `json:"severity"`
 }
 
 // Error is the reason why a job, or an attempt, failed. Its code is one of the catalog of problems.

@@ -13,6 +13,10 @@ type Report struct {
 	BlockedLinksTotal   int32    `json:"blocked_links_total"`
 	MacrosBlocked       bool     `json:"macros_blocked"`
 	HiddenSlidesLeftOut int32    `json:"hidden_slides_left_out"`
+	// MissingCharacters are characters of the text that no font has, each once: at most 20 of MissingCharactersTotal. The
+	// result shows boxes instead of them, or nothing.
+	MissingCharacters      string `json:"missing_characters,omitempty"`
+	MissingCharactersTotal int32  `json:"missing_characters_total"`
 }
 
 // Seconds are the durations of a job's steps. Steps that were not reached are omitted.
@@ -36,6 +40,9 @@ type Font struct {
 	// ReplacedBy is the font that was used instead. It is empty, and omitted, if the font was found or if the
 	// substitute is unknown.
 	ReplacedBy string `json:"replaced_by,omitempty"`
+	// SameMetrics reports whether that font has the same widths and line height, so that lines break where they would with
+	// the font itself.
+	SameMetrics bool `json:"same_metrics,omitempty"`
 	// Found reports whether the font was available: installed, or embedded in the document.
 	Found bool `json:"found"`
 }

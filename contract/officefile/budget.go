@@ -28,6 +28,8 @@ const (
 	costTag         = 15
 	tagBytesPerUnit = 2
 	searchedPerUnit = 8
+	// textBytesPerUnit is the number of bytes of text between tags whose characters are examined for a unit.
+	textBytesPerUnit = 2
 	// costAttribute is charged for each equals sign in a tag: two searches for an attribute by name, at up to 60 ns each.
 	costAttribute = 12
 	// costEscape is charged for each ampersand in a tag: html.UnescapeString looks for several prefixes of an unknown

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html"
 	"io"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
@@ -33,6 +34,25 @@ type Tag []byte
 // scan of a document take as long as its conversion; this reads up to 500. What is not XML at all has no tags, and
 // text between tags is not checked.
 func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
+	return scanner{budget, visit, nil}.scan(r)
+}
+
+// ScanTagsAndText is like ScanTags and also visits what is between tags, until one of the two returns false: in pieces
+// as they are written (see [Unescape]), of which none ends within a character. Comments and CDATA sections are not visited.
+func ScanTagsAndText(r io.Reader, budget *Budget, visit func(Tag) bool, visitText func([]byte) bool) error {
+	return scanner{budget, visit, visitText}.scan(r)
+}
+
+// scanner scans one XML stream.
+type scanner struct {
+	budget *Budget
+	visit  func(Tag) bool
+	// visitText may be nil.
+	visitText func([]byte) bool
+}
+
+func (s scanner) scan(r io.Reader) error {
+	budget := s.budget
 	text := transform.NewReader(r, unicode.BOMOverride(transform.Nop)) // UTF-16 becomes UTF-8
 	if budget.buffer == nil {
 		budget.buffer = make([]byte, firstTag)
@@ -46,7 +66,7 @@ func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
 		if spent := budget.Spend(int64(n) / bytesPerUnit); spent != nil {
 			return spent
 		}
-		rest, more, spent := visitTags(buffer, budget, visit)
+		rest, more, spent := s.visitAll(buffer)
 		if spent != nil || !more {
 			return spent
 		}
@@ -68,31 +88,60 @@ func ScanTags(r io.Reader, budget *Budget, visit func(Tag) bool) error {
 	}
 }
 
-// visitTags visits the complete tags of a text until visit returns false or the budget ends. It returns the beginning
-// of the incomplete one.
-func visitTags(text []byte, budget *Budget, visit func(Tag) bool) (rest []byte, more bool, err error) {
+// visitAll visits the complete tags of a text, and what is between them, until a visit returns false or the budget ends. It
+// returns the beginning of the incomplete tag or character.
+func (s scanner) visitAll(text []byte) (rest []byte, more bool, err error) {
 	var cost int64
 	for {
 		start := bytes.IndexByte(text, '<')
 		if start < 0 {
-			return nil, true, budget.Spend(cost)
+			return s.visitEnd(text, cost)
+		}
+		if start > 0 && s.visitText != nil {
+			cost += textCost(text[:start])
+			if !s.visitText(text[:start]) {
+				return nil, false, s.budget.Spend(cost)
+			}
 		}
 		text = text[start:]
 		end := tagEnd(text)
 		if end < 0 {
-			return text, true, budget.Spend(cost + int64(len(text))/searchedPerUnit)
+			return text, true, s.budget.Spend(cost + int64(len(text))/searchedPerUnit)
 		}
 		if cost += tagCost(text[:end]); cost >= maxOwed { // before the work, which may be large for a single tag
-			if err := budget.Spend(cost); err != nil {
+			if err := s.budget.Spend(cost); err != nil {
 				return nil, false, err
 			}
 			cost = 0
 		}
-		if isStart(text) && !visit(Tag(text[1:end-1])) {
-			return nil, false, budget.Spend(cost)
+		if isStart(text) && !s.visit(Tag(text[1:end-1])) {
+			return nil, false, s.budget.Spend(cost)
 		}
 		text = text[end:]
 	}
+}
+
+// visitEnd visits a text without tags, and returns the beginning of its last character if that is incomplete.
+func (s scanner) visitEnd(text []byte, cost int64) (rest []byte, more bool, err error) {
+	if len(text) == 0 || s.visitText == nil {
+		return nil, true, s.budget.Spend(cost)
+	}
+	whole := len(text)
+	for back := 1; back < min(utf8.UTFMax, len(text)+1); back++ {
+		if last := text[len(text)-back:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				whole -= back
+			}
+			break
+		}
+	}
+	more = s.visitText(text[:whole])
+	return text[whole:], more, s.budget.Spend(cost + textCost(text))
+}
+
+// textCost returns what a piece of text and its visit cost in units of a budget.
+func textCost(text []byte) int64 {
+	return costTag + int64(len(text))/textBytesPerUnit + costEscape*int64(bytes.Count(text, []byte{'&'}))
 }
 
 // isStart reports whether a tag is visited: an end tag, a comment or a declaration is not.

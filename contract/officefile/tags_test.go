@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -44,6 +45,43 @@ func TestScanTags(t *testing.T) {
 		_, err := tagsOf(t, text)
 		require.Error(t, err, text[:min(len(text), 50)])
 	}
+}
+
+func TestScanTagsAndText(t *testing.T) {
+	t.Parallel()
+	scan := func(text string) (pieces string, err error) {
+		err = ScanTagsAndText(strings.NewReader(text), NewBudget(t.Context(), 1<<30), func(tag Tag) bool {
+			pieces += "<" + string(tag.Name()) + ">"
+			return true
+		}, func(piece []byte) bool {
+			require.True(t, utf8.Valid(piece), "%.20x", piece)
+			pieces += string(piece)
+			return true
+		})
+		return pieces, err
+	}
+	long := strings.Repeat("가", 100<<10) // does not end at a power of 2
+	for text, want := range map[string]string{
+		"":                              "",
+		"a":                             "a",
+		"é":                             "é",
+		"<a/>b<c>d</c>e":                "<a>b<c>de",
+		"<a x='no'>b<!-- no -->c</a>":   "<a>bc",
+		"<a>x<![CDATA[no]]>&#xAC00;":    "<a>x&#xAC00;",
+		utf16LE("<a>가</a>"):             "<a>가",
+		"<a>" + long + "<b/>x" + long:   "<a>" + long + "<b>x" + long,
+		"<a>x" + long + "</a>yy" + long: "<a>x" + long + "yy" + long,
+	} {
+		pieces, err := scan(text)
+		require.NoError(t, err)
+		require.Equal(t, want, pieces)
+	}
+	_, err := scan("<a>가\xea")
+	require.Error(t, err, "it ends within a character")
+	visits := 0
+	require.NoError(t, ScanTagsAndText(strings.NewReader("<a>1<b>2<c>3"), NewBudget(t.Context(), 1<<30),
+		func(Tag) bool { return true }, func([]byte) bool { visits++; return visits < 2 }))
+	require.Equal(t, 2, visits)
 }
 
 func TestTagAttributes(t *testing.T) {

@@ -8,6 +8,7 @@ const (
 	Locale           Name = "locale"
 	Pages            Name = "pages"
 	UpdateIndexes    Name = "update_indexes"
+	Layout           Name = "layout"
 	PDFA             Name = "pdf_a"
 	PDFUA            Name = "pdf_ua"
 	Tagged           Name = "tagged"

@@ -139,6 +139,10 @@ var table = []Option{
 		Name: UpdateIndexes, Kind: Boolean, Default: "false", Families: texts,
 		Description: "Update tables of contents and other indexes.",
 	},
+	{
+		Name: Layout, Default: "office", Families: slices.Concat(texts, slides), Targets: laidOut,
+		Description: "Follow the page layout of Microsoft Office, where possible, or that of LibreOffice.",
+	},
 
 	{Name: PDFA, Targets: onlyPDF, Description: "Produce an archival PDF: PDF/A-1b, -2b or -3b."},
 	{Name: PDFUA, Kind: Boolean, Default: "false", Targets: onlyPDF, Description: "Produce an accessible PDF (PDF/UA)."},

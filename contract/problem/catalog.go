@@ -78,6 +78,12 @@ func Describe(code Code) Entry {
 // Remedy returns the remedy of a code, or "" for a code that is not in the catalog, such as one of a newer version.
 func Remedy(code Code) string { return catalog[code].Remedy }
 
+// Known reports whether a code is in the catalog. One of a newer version is not.
+func Known(code Code) bool {
+	_, found := catalog[code]
+	return found
+}
+
 // Codes returns a copy of the catalog.
 func Codes() map[Code]Entry { return maps.Clone(catalog) }
 

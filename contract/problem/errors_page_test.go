@@ -42,7 +42,8 @@ parts of the request are invalid, ` + "`errors[]`" + ` with all of them. The ` +
 	page.WriteString(`
 ## Warnings
 
-A job that succeeded may have ` + "`warnings`" + `. Each has a ` + "`code`" + ` and a ` + "`detail`" + ` about this job.
+A job that succeeded may have ` + "`warnings`" + `. Each has a ` + "`code`" + `, a ` + "`detail`" + ` about this job and a ` + "`severity`" + `:
+` + "`information`" + ` if nothing is missing and lines break in the same places, otherwise ` + "`warning`" + `.
 
 | code | meaning | remedy |
 |---|---|---|

@@ -53,11 +53,11 @@ func succeeded() jobapi.Job {
 	job := running()
 	job.Status, job.FinishedAt, job.Progress = jobapi.Succeeded, new(at(1400)), nil
 	job.Result = &jobapi.Result{Filename: "deck.pdf", ContentType: "application/pdf", Size: 15240, SHA256: strings.Repeat("a1", 32), Pages: 8}
-	job.Warnings = []jobapi.Warning{{Code: string(problem.FontSubstituted), Detail: "Calibri → Carlito"}}
+	job.Warnings = []jobapi.Warning{{Code: string(problem.FontReplaced), Detail: "Calibri → Docmill Ca", Severity: string(problem.Information)}}
 	job.Report = &jobapi.Report{
 		Engine: "LibreOffice 7.4.7.2", BlockedLinks: []string{},
 		Seconds: jobapi.Seconds{Queued: new(0.1), Fetch: new(0.004), Load: new(0.412), Export: new(0.731), Store: new(0.009)},
-		Fonts:   []jobapi.Font{{Name: "Calibri", ReplacedBy: "Carlito"}},
+		Fonts:   []jobapi.Font{{Name: "Calibri", ReplacedBy: "Docmill Ca", SameMetrics: true}},
 	}
 	job.Links = jobapi.LinksTo(exampleID, jobapi.Succeeded)
 	return job

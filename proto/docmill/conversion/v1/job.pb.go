@@ -1118,8 +1118,13 @@ type Report struct {
 	MacrosBlocked bool `protobuf:"varint,10,opt,name=macros_blocked,json=macrosBlocked,proto3" json:"macros_blocked,omitempty"`
 	// Number of hidden slides omitted from the result.
 	HiddenSlidesLeftOut int32 `protobuf:"varint,11,opt,name=hidden_slides_left_out,json=hiddenSlidesLeftOut,proto3" json:"hidden_slides_left_out,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Characters of the text that no font has, which the result shows as boxes or not at all: each once, in the order of their
+	// numbers. At most 20.
+	MissingCharacters string `protobuf:"bytes,12,opt,name=missing_characters,json=missingCharacters,proto3" json:"missing_characters,omitempty"`
+	// How many such characters there were in all, each counted once.
+	MissingCharactersTotal int32 `protobuf:"varint,13,opt,name=missing_characters_total,json=missingCharactersTotal,proto3" json:"missing_characters_total,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
@@ -1229,6 +1234,20 @@ func (x *Report) GetHiddenSlidesLeftOut() int32 {
 	return 0
 }
 
+func (x *Report) GetMissingCharacters() string {
+	if x != nil {
+		return x.MissingCharacters
+	}
+	return ""
+}
+
+func (x *Report) GetMissingCharactersTotal() int32 {
+	if x != nil {
+		return x.MissingCharactersTotal
+	}
+	return 0
+}
+
 // Font is a font that a document references.
 type Font struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1237,7 +1256,9 @@ type Font struct {
 	// The family that was substituted for it; empty if none was, or if the substitute is not known.
 	ReplacedBy string `protobuf:"bytes,2,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
 	// Whether the font itself was found: installed, or embedded in the document.
-	Found         bool `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	Found bool `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	// Whether the substitute has the widths and the line height of the font, so that lines break where they would with it.
+	SameMetrics   bool `protobuf:"varint,4,opt,name=same_metrics,json=sameMetrics,proto3" json:"same_metrics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,6 +1310,13 @@ func (x *Font) GetReplacedBy() string {
 func (x *Font) GetFound() bool {
 	if x != nil {
 		return x.Found
+	}
+	return false
+}
+
+func (x *Font) GetSameMetrics() bool {
+	if x != nil {
+		return x.SameMetrics
 	}
 	return false
 }
@@ -1455,7 +1483,7 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06report\x18\x06 \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\x12#\n" +
 	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x13\xa2\xbb\x18\x0f\n" +
 	"\x01\x02\x12\n" +
-	"job.failed\"\xfb\x03\n" +
+	"job.failed\"\xe4\x04\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06engine\x18\x01 \x01(\tR\x06engine\x121\n" +
 	"\x06queued\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06queued\x12/\n" +
@@ -1468,12 +1496,15 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x13blocked_links_total\x18\t \x01(\x05R\x11blockedLinksTotal\x12%\n" +
 	"\x0emacros_blocked\x18\n" +
 	" \x01(\bR\rmacrosBlocked\x123\n" +
-	"\x16hidden_slides_left_out\x18\v \x01(\x05R\x13hiddenSlidesLeftOut\"Q\n" +
+	"\x16hidden_slides_left_out\x18\v \x01(\x05R\x13hiddenSlidesLeftOut\x12-\n" +
+	"\x12missing_characters\x18\f \x01(\tR\x11missingCharacters\x128\n" +
+	"\x18missing_characters_total\x18\r \x01(\x05R\x16missingCharactersTotal\"t\n" +
 	"\x04Font\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vreplaced_by\x18\x02 \x01(\tR\n" +
 	"replacedBy\x12\x14\n" +
-	"\x05found\x18\x03 \x01(\bR\x05found\"S\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\x12!\n" +
+	"\fsame_metrics\x18\x04 \x01(\bR\vsameMetrics\"S\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x1c\n" +

@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Layout selects the program whose page layout a document of Microsoft Office follows.
+type Layout int32
+
+const (
+	// The default, LAYOUT_OFFICE.
+	Layout_LAYOUT_UNSPECIFIED Layout = 0
+	// Microsoft Office, where its layout is known.
+	Layout_LAYOUT_OFFICE Layout = 1
+	// LibreOffice.
+	Layout_LAYOUT_LIBREOFFICE Layout = 2
+)
+
+// Enum value maps for Layout.
+var (
+	Layout_name = map[int32]string{
+		0: "LAYOUT_UNSPECIFIED",
+		1: "LAYOUT_OFFICE",
+		2: "LAYOUT_LIBREOFFICE",
+	}
+	Layout_value = map[string]int32{
+		"LAYOUT_UNSPECIFIED": 0,
+		"LAYOUT_OFFICE":      1,
+		"LAYOUT_LIBREOFFICE": 2,
+	}
+)
+
+func (x Layout) Enum() *Layout {
+	p := new(Layout)
+	*p = x
+	return p
+}
+
+func (x Layout) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Layout) Descriptor() protoreflect.EnumDescriptor {
+	return file_docmill_conversion_v1_options_proto_enumTypes[0].Descriptor()
+}
+
+func (Layout) Type() protoreflect.EnumType {
+	return &file_docmill_conversion_v1_options_proto_enumTypes[0]
+}
+
+func (x Layout) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Layout.Descriptor instead.
+func (Layout) EnumDescriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{0}
+}
+
 // PdfA is an archival profile.
 type PdfA int32
 
@@ -64,11 +117,11 @@ func (x PdfA) String() string {
 }
 
 func (PdfA) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[0].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[1].Descriptor()
 }
 
 func (PdfA) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[0]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[1]
 }
 
 func (x PdfA) Number() protoreflect.EnumNumber {
@@ -77,7 +130,7 @@ func (x PdfA) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PdfA.Descriptor instead.
 func (PdfA) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{0}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{1}
 }
 
 // Notes is what happens to the notes of slides.
@@ -121,11 +174,11 @@ func (x Notes) String() string {
 }
 
 func (Notes) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[1].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[2].Descriptor()
 }
 
 func (Notes) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[1]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[2]
 }
 
 func (x Notes) Number() protoreflect.EnumNumber {
@@ -134,7 +187,7 @@ func (x Notes) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Notes.Descriptor instead.
 func (Notes) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{1}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{2}
 }
 
 // Comments is what happens to comments.
@@ -174,11 +227,11 @@ func (x Comments) String() string {
 }
 
 func (Comments) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[2].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[3].Descriptor()
 }
 
 func (Comments) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[2]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[3]
 }
 
 func (x Comments) Number() protoreflect.EnumNumber {
@@ -187,7 +240,7 @@ func (x Comments) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Comments.Descriptor instead.
 func (Comments) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{2}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{3}
 }
 
 // InitialView is what a viewer shows next to the page.
@@ -231,11 +284,11 @@ func (x InitialView) String() string {
 }
 
 func (InitialView) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[3].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[4].Descriptor()
 }
 
 func (InitialView) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[3]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[4]
 }
 
 func (x InitialView) Number() protoreflect.EnumNumber {
@@ -244,7 +297,7 @@ func (x InitialView) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InitialView.Descriptor instead.
 func (InitialView) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{3}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{4}
 }
 
 // Printing is how a PDF may be printed.
@@ -288,11 +341,11 @@ func (x Printing) String() string {
 }
 
 func (Printing) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[4].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[5].Descriptor()
 }
 
 func (Printing) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[4]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[5]
 }
 
 func (x Printing) Number() protoreflect.EnumNumber {
@@ -301,7 +354,7 @@ func (x Printing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Printing.Descriptor instead.
 func (Printing) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{4}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{5}
 }
 
 // Changes is what may be changed in a PDF. Each value includes those before it.
@@ -353,11 +406,11 @@ func (x Changes) String() string {
 }
 
 func (Changes) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[5].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[6].Descriptor()
 }
 
 func (Changes) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[5]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[6]
 }
 
 func (x Changes) Number() protoreflect.EnumNumber {
@@ -366,7 +419,7 @@ func (x Changes) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Changes.Descriptor instead.
 func (Changes) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{5}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{6}
 }
 
 // Paper is a paper size.
@@ -422,11 +475,11 @@ func (x Paper) String() string {
 }
 
 func (Paper) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[6].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[7].Descriptor()
 }
 
 func (Paper) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[6]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[7]
 }
 
 func (x Paper) Number() protoreflect.EnumNumber {
@@ -435,7 +488,7 @@ func (x Paper) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Paper.Descriptor instead.
 func (Paper) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{6}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{7}
 }
 
 // Orientation is the orientation of the paper.
@@ -475,11 +528,11 @@ func (x Orientation) String() string {
 }
 
 func (Orientation) Descriptor() protoreflect.EnumDescriptor {
-	return file_docmill_conversion_v1_options_proto_enumTypes[7].Descriptor()
+	return file_docmill_conversion_v1_options_proto_enumTypes[8].Descriptor()
 }
 
 func (Orientation) Type() protoreflect.EnumType {
-	return &file_docmill_conversion_v1_options_proto_enumTypes[7]
+	return &file_docmill_conversion_v1_options_proto_enumTypes[8]
 }
 
 func (x Orientation) Number() protoreflect.EnumNumber {
@@ -488,7 +541,7 @@ func (x Orientation) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Orientation.Descriptor instead.
 func (Orientation) EnumDescriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{7}
+	return file_docmill_conversion_v1_options_proto_rawDescGZIP(), []int{8}
 }
 
 // Options are what a client may choose for a conversion. The name of a field is the option's name in the API. The
@@ -503,6 +556,8 @@ type Options struct {
 	Pages *string `protobuf:"bytes,2,opt,name=pages,proto3,oneof" json:"pages,omitempty"`
 	// Whether tables of contents and other indexes are updated before the conversion.
 	UpdateIndexes *bool `protobuf:"varint,3,opt,name=update_indexes,json=updateIndexes,proto3,oneof" json:"update_indexes,omitempty"`
+	// The program whose page layout is followed where Microsoft Office and LibreOffice differ.
+	Layout Layout `protobuf:"varint,4,opt,name=layout,proto3,enum=docmill.conversion.v1.Layout" json:"layout,omitempty"`
 	// The archival profile of the PDF, ISO 19005.
 	PdfA PdfA `protobuf:"varint,10,opt,name=pdf_a,json=pdfA,proto3,enum=docmill.conversion.v1.PdfA" json:"pdf_a,omitempty"`
 	// Whether the PDF is accessible, ISO 14289-1.
@@ -602,6 +657,13 @@ func (x *Options) GetUpdateIndexes() bool {
 		return *x.UpdateIndexes
 	}
 	return false
+}
+
+func (x *Options) GetLayout() Layout {
+	if x != nil {
+		return x.Layout
+	}
+	return Layout_LAYOUT_UNSPECIFIED
 }
 
 func (x *Options) GetPdfA() PdfA {
@@ -834,11 +896,12 @@ var File_docmill_conversion_v1_options_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"#docmill/conversion/v1/options.proto\x12\x15docmill.conversion.v1\"\x87\v\n" +
+	"#docmill/conversion/v1/options.proto\x12\x15docmill.conversion.v1\"\xbe\v\n" +
 	"\aOptions\x12\x1b\n" +
 	"\x06locale\x18\x01 \x01(\tH\x00R\x06locale\x88\x01\x01\x12\x19\n" +
 	"\x05pages\x18\x02 \x01(\tH\x01R\x05pages\x88\x01\x01\x12*\n" +
-	"\x0eupdate_indexes\x18\x03 \x01(\bH\x02R\rupdateIndexes\x88\x01\x01\x120\n" +
+	"\x0eupdate_indexes\x18\x03 \x01(\bH\x02R\rupdateIndexes\x88\x01\x01\x125\n" +
+	"\x06layout\x18\x04 \x01(\x0e2\x1d.docmill.conversion.v1.LayoutR\x06layout\x120\n" +
 	"\x05pdf_a\x18\n" +
 	" \x01(\x0e2\x1b.docmill.conversion.v1.PdfAR\x04pdfA\x12\x1a\n" +
 	"\x06pdf_ua\x18\v \x01(\bH\x03R\x05pdfUa\x88\x01\x01\x12\x1b\n" +
@@ -893,7 +956,11 @@ const file_docmill_conversion_v1_options_proto_rawDesc = "" +
 	"\x0eowner_password\x18\x03 \x01(\tH\x02R\rownerPassword\x88\x01\x01B\v\n" +
 	"\t_passwordB\x10\n" +
 	"\x0e_user_passwordB\x11\n" +
-	"\x0f_owner_password*G\n" +
+	"\x0f_owner_password*K\n" +
+	"\x06Layout\x12\x16\n" +
+	"\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rLAYOUT_OFFICE\x10\x01\x12\x16\n" +
+	"\x12LAYOUT_LIBREOFFICE\x10\x02*G\n" +
 	"\x04PdfA\x12\x15\n" +
 	"\x11PDF_A_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bPDF_A_1B\x10\x01\x12\f\n" +
@@ -954,34 +1021,36 @@ func file_docmill_conversion_v1_options_proto_rawDescGZIP() []byte {
 	return file_docmill_conversion_v1_options_proto_rawDescData
 }
 
-var file_docmill_conversion_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_docmill_conversion_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_docmill_conversion_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_docmill_conversion_v1_options_proto_goTypes = []any{
-	(PdfA)(0),        // 0: docmill.conversion.v1.PdfA
-	(Notes)(0),       // 1: docmill.conversion.v1.Notes
-	(Comments)(0),    // 2: docmill.conversion.v1.Comments
-	(InitialView)(0), // 3: docmill.conversion.v1.InitialView
-	(Printing)(0),    // 4: docmill.conversion.v1.Printing
-	(Changes)(0),     // 5: docmill.conversion.v1.Changes
-	(Paper)(0),       // 6: docmill.conversion.v1.Paper
-	(Orientation)(0), // 7: docmill.conversion.v1.Orientation
-	(*Options)(nil),  // 8: docmill.conversion.v1.Options
-	(*Secrets)(nil),  // 9: docmill.conversion.v1.Secrets
+	(Layout)(0),      // 0: docmill.conversion.v1.Layout
+	(PdfA)(0),        // 1: docmill.conversion.v1.PdfA
+	(Notes)(0),       // 2: docmill.conversion.v1.Notes
+	(Comments)(0),    // 3: docmill.conversion.v1.Comments
+	(InitialView)(0), // 4: docmill.conversion.v1.InitialView
+	(Printing)(0),    // 5: docmill.conversion.v1.Printing
+	(Changes)(0),     // 6: docmill.conversion.v1.Changes
+	(Paper)(0),       // 7: docmill.conversion.v1.Paper
+	(Orientation)(0), // 8: docmill.conversion.v1.Orientation
+	(*Options)(nil),  // 9: docmill.conversion.v1.Options
+	(*Secrets)(nil),  // 10: docmill.conversion.v1.Secrets
 }
 var file_docmill_conversion_v1_options_proto_depIdxs = []int32{
-	0, // 0: docmill.conversion.v1.Options.pdf_a:type_name -> docmill.conversion.v1.PdfA
-	1, // 1: docmill.conversion.v1.Options.notes:type_name -> docmill.conversion.v1.Notes
-	2, // 2: docmill.conversion.v1.Options.comments:type_name -> docmill.conversion.v1.Comments
-	3, // 3: docmill.conversion.v1.Options.initial_view:type_name -> docmill.conversion.v1.InitialView
-	4, // 4: docmill.conversion.v1.Options.allow_printing:type_name -> docmill.conversion.v1.Printing
-	5, // 5: docmill.conversion.v1.Options.allow_changes:type_name -> docmill.conversion.v1.Changes
-	6, // 6: docmill.conversion.v1.Options.paper:type_name -> docmill.conversion.v1.Paper
-	7, // 7: docmill.conversion.v1.Options.orientation:type_name -> docmill.conversion.v1.Orientation
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	0, // 0: docmill.conversion.v1.Options.layout:type_name -> docmill.conversion.v1.Layout
+	1, // 1: docmill.conversion.v1.Options.pdf_a:type_name -> docmill.conversion.v1.PdfA
+	2, // 2: docmill.conversion.v1.Options.notes:type_name -> docmill.conversion.v1.Notes
+	3, // 3: docmill.conversion.v1.Options.comments:type_name -> docmill.conversion.v1.Comments
+	4, // 4: docmill.conversion.v1.Options.initial_view:type_name -> docmill.conversion.v1.InitialView
+	5, // 5: docmill.conversion.v1.Options.allow_printing:type_name -> docmill.conversion.v1.Printing
+	6, // 6: docmill.conversion.v1.Options.allow_changes:type_name -> docmill.conversion.v1.Changes
+	7, // 7: docmill.conversion.v1.Options.paper:type_name -> docmill.conversion.v1.Paper
+	8, // 8: docmill.conversion.v1.Options.orientation:type_name -> docmill.conversion.v1.Orientation
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_options_proto_init() }
@@ -996,7 +1065,7 @@ func file_docmill_conversion_v1_options_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_options_proto_rawDesc), len(file_docmill_conversion_v1_options_proto_rawDesc)),
-			NumEnums:      8,
+			NumEnums:      9,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
