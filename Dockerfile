@@ -63,13 +63,13 @@ COPY --from=build /out/docmill-status /usr/local/bin/
 CMD ["docmill-status"]
 
 # LibreOffice and the other programs that a converter needs. Only the images also have the user-interface files of Writer, which
-# Debian 12 does not package separately, and Noto's Chinese, Japanese and Korean fonts (91 MB).
+# Debian 12 does not package separately.
 FROM base AS libreoffice
 USER 0
 RUN --mount=type=bind,source=devstack/install/converter-packages.txt,target=/packages.txt \
     apt-get update \
  && sed 's/#.*//' /packages.txt \
-  | xargs apt-get install -y --no-install-recommends libreoffice-uiconfig-writer fonts-noto-cjk \
+  | xargs apt-get install -y --no-install-recommends libreoffice-uiconfig-writer \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt/* /var/log/*.log \
  && install -d -o docmill -g docmill -m 700 /work /data
 USER 10001:10001

@@ -6,6 +6,7 @@ replace (
 	github.com/docmill/docmill/client => ../../client
 	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
+	github.com/docmill/docmill/fonts => ../../fonts
 	github.com/docmill/docmill/platform => ../../platform
 	github.com/docmill/docmill/proto => ../../proto
 	github.com/docmill/docmill/services/converter => ../../services/converter
@@ -31,6 +32,7 @@ require (
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
+	github.com/docmill/docmill/fonts v0.0.0-00010101000000-000000000000 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/tmaxmax/go-sse v0.11.0 // indirect

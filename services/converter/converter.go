@@ -51,6 +51,7 @@ type Config struct {
 
 	Limits      engine.Limits      `embed:""`
 	LibreOffice libreoffice.Config `embed:""`
+	Fonts       fonts.Config       `embed:""`
 	Images      pdf.ImageConfig    `embed:""`
 }
 
@@ -143,13 +144,7 @@ func New(settings Config, deps Deps) (service.Assembly, error) {
 
 func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
 	stopping, average, phases := make(chan struct{}), &pace.Average{}, phase.New(deps.Metrics)
-	office, err := libreoffice.New(settings.LibreOffice, settings.Limits, libreoffice.Deps{
-		Tools: tools, Directory: directory.Path(), Log: deps.Log, Metrics: deps.Metrics, Phases: phases,
-	})
-	if err != nil {
-		return service.Assembly{}, err
-	}
-	library, err := fonts.Open(directory.Path(), deps.Log, office.FontDirectory())
+	office, library, err := newEngine(settings, deps, tools, directory.Path(), phases)
 	if err != nil {
 		return service.Assembly{}, err
 	}
@@ -203,6 +198,33 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 			{Name: "engine", Probe: office.Check, Essential: true},
 		},
 	}, nil
+}
+
+// newEngine returns LibreOffice and the fonts that it uses.
+func newEngine(
+	settings Config, deps Deps, tools *pdf.Tools, directory string, phases *phase.Phases,
+) (*libreoffice.Engine, *fonts.Library, error) {
+	set, err := installFonts(settings, directory)
+	if err != nil {
+		return nil, nil, err
+	}
+	office, err := libreoffice.New(settings.LibreOffice, settings.Limits, libreoffice.Deps{
+		Tools: tools, Directory: directory, Fonts: set, Log: deps.Log, Metrics: deps.Metrics, Phases: phases,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	library, err := fonts.Open(directory, set, deps.Log)
+	return office, library, err
+}
+
+// installFonts writes the fonts that LibreOffice will use to a directory.
+func installFonts(config Config, directory string) (*fonts.Set, error) {
+	office, err := libreoffice.FontDirectory(config.LibreOffice)
+	if err != nil {
+		return nil, err
+	}
+	return fonts.Install(directory, config.Fonts, office)
 }
 
 // consumers are run together.

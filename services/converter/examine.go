@@ -39,16 +39,33 @@ func Examine(ctx context.Context, config Config) []health.Finding {
 	}
 	defer directory.Close()
 	findings = append(findings, examineSpace(config, directory.Path()), examineTools())
-	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
-		Directory: directory.Path(), Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
-	})
+	officeFonts, err := libreoffice.FontDirectory(config.LibreOffice)
+	if err != nil {
+		return append(findings, unusableOffice(err))
+	}
+	set, err := fonts.Install(directory.Path(), config.Fonts, officeFonts)
 	if err != nil {
 		return append(findings, health.Finding{
-			Part: "LibreOffice", State: health.Broken, Detail: err.Error(),
-			Remedy: "Install it (Debian: apt install libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui), or set --soffice.",
+			Part: "fonts", State: health.Broken, Detail: err.Error(), Remedy: "Check --font-dir, and the free space in --work-dir.",
 		})
 	}
-	return append(findings, examineOffice(ctx, office), examineFormats(office), examineFonts(ctx, directory.Path(), office))
+	office, err := libreoffice.New(config.LibreOffice, config.Limits, libreoffice.Deps{
+		Directory: directory.Path(), Fonts: set, Log: zap.NewNop(), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		return append(findings, unusableOffice(err))
+	}
+	return append(findings, examineOffice(ctx, office), examineFormats(office), examineFonts(ctx, directory.Path(), set))
+}
+
+// officePackages are Debian's packages of LibreOffice.
+const officePackages = "libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui libreoffice-math-nogui"
+
+func unusableOffice(err error) health.Finding {
+	return health.Finding{
+		Part: "LibreOffice", State: health.Broken, Detail: err.Error(),
+		Remedy: "Install it (Debian: apt install " + officePackages + "), or set --soffice.",
+	}
 }
 
 // examineSandbox checks what the kernel offers to confine documents.
@@ -132,15 +149,24 @@ func examineOffice(ctx context.Context, office *libreoffice.Engine) health.Findi
 		close(drain)
 	}, drain)
 	if detail != "" {
-		return health.Finding{Part: "LibreOffice", State: health.OK, Detail: detail}
+		return advised(office, health.Finding{Part: "LibreOffice", State: health.OK, Detail: detail})
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(cause, err)
 	}
 	return health.Finding{
 		Part: "LibreOffice", State: health.Broken, Detail: fmt.Sprintf("It cannot be used: %v.", err),
-		Remedy: "Install LibreOffice 7.4 or newer again, or set --soffice to another one.",
+		Remedy: "Install LibreOffice 25.2 again, or set --soffice to another one.",
 	}
+}
+
+// advised adds what a newer LibreOffice would do better.
+func advised(office *libreoffice.Engine, found health.Finding) health.Finding {
+	if advice := office.Advice(); advice != "" {
+		found.State, found.Detail = health.Warning, found.Detail+" "+advice
+		found.Remedy = "Install LibreOffice 25.2 (Debian 12: add bookworm-backports to apt's sources, and run apt install -t bookworm-backports " + officePackages + ")."
+	}
+	return found
 }
 
 // examineFormats reports the formats that LibreOffice lacks filters for.
@@ -161,30 +187,46 @@ func examineFormats(office *libreoffice.Engine) health.Finding {
 	return health.Finding{Part: "formats", State: health.OK, Detail: fmt.Sprintf("All %d can be read.", len(readable))}
 }
 
-// substitutes are free fonts with the same widths as those that most documents use.
-var substitutes = []struct{ family, instead, packaged string }{
+// neededFont is a family that documents need, the fonts that it replaces, and its Debian package.
+type neededFont struct{ family, instead, packaged string }
+
+// neededFonts are the families that most documents need.
+var neededFonts = []neededFont{
 	{"Liberation Sans", "Arial", "fonts-liberation"},
 	{"Liberation Serif", "Times New Roman", "fonts-liberation"},
 	{"Liberation Mono", "Courier New", "fonts-liberation"},
-	{"Carlito", "Calibri", "fonts-crosextra-carlito"},
-	{"Caladea", "Cambria", "fonts-crosextra-caladea"},
-	{"DejaVu Sans", "Verdana and many symbols", "fonts-dejavu"},
+	{"DejaVu Sans", "many symbols", "fonts-dejavu"},
+	{"Noto Sans CJK JP", "Chinese, Japanese and Korean fonts", "fonts-noto-cjk"},
+	{"UnDotum", "Gulim and Dotum", "fonts-unfonts-core"},
+	{"UnBatang", "Batang", "fonts-unfonts-core"},
+	{"Ume Gothic", "MS Gothic", "fonts-horai-umefont"},
+	{"Ume Mincho", "MS Mincho", "fonts-horai-umefont"},
 }
 
-func examineFonts(ctx context.Context, directory string, office *libreoffice.Engine) health.Finding {
-	library, err := fonts.Open(directory, zap.NewNop(), office.FontDirectory())
+// systemFonts are the families that documents also need if Docmill's font set is not in use.
+var systemFonts = []neededFont{
+	{"Carlito", "Calibri", "fonts-crosextra-carlito"},
+	{"Caladea", "Cambria", "fonts-crosextra-caladea"},
+}
+
+func examineFonts(ctx context.Context, directory string, set *fonts.Set) health.Finding {
+	library, err := fonts.Open(directory, set, zap.NewNop())
 	if err != nil {
 		return health.Finding{Part: "fonts", State: health.Broken, Detail: err.Error(), Remedy: "Install fontconfig (Debian: apt install fontconfig)."}
 	}
+	needed := neededFonts
+	if !set.Bundled() {
+		needed = slices.Concat(neededFonts, systemFonts)
+	}
 	var missing notInstalled
-	for _, s := range substitutes {
+	for _, s := range needed {
 		if !library.Has(ctx, s.family) && !library.Has(ctx, s.instead) {
 			missing.add(fmt.Sprintf("%s (instead of %s)", s.family, s.instead), s.packaged)
 		}
 	}
 	if len(missing.names) > 0 {
 		found := missing.finding("fonts", health.Warning)
-		found.Detail = "Lines may break in other places than in the originals. " + found.Detail
+		found.Detail = "Text may look different from the originals, and lines may break in other places. " + found.Detail
 		return found
 	}
 	return health.Finding{Part: "fonts", State: health.OK, Detail: "Those of most documents, or fonts of the same widths, are installed."}

@@ -6,6 +6,7 @@ replace (
 	github.com/docmill/docmill/client => ../../client
 	github.com/docmill/docmill/contract => ../../contract
 	github.com/docmill/docmill/devstack => ../../devstack
+	github.com/docmill/docmill/fonts => ../../fonts
 	github.com/docmill/docmill/platform => ../../platform
 	github.com/docmill/docmill/proto => ../../proto
 )
@@ -41,6 +42,7 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cloudwego/base64x v0.1.6 // indirect
+	github.com/docmill/docmill/fonts v0.0.0-00010101000000-000000000000
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect

@@ -146,6 +146,9 @@ type Report struct {
 	BlockedLinksTotal   int32
 	MacrosBlocked       bool
 	HiddenSlidesLeftOut int32
+	// MissingCharacters are characters that no font has: some of MissingCharactersTotal.
+	MissingCharacters      string
+	MissingCharactersTotal int32
 }
 
 // Seconds are the durations of a job's steps. A step that was not reached is nil.
@@ -166,4 +169,6 @@ type Font struct {
 	ReplacedBy string
 	// Found reports whether the font was installed or embedded in the document.
 	Found bool
+	// SameMetrics reports whether the substitute has the same widths and line height.
+	SameMetrics bool
 }

@@ -24,9 +24,12 @@ func report(m *conversionv1.Report) *Report {
 		BlockedLinks:      make([]string, len(m.GetBlockedLinks())),
 		BlockedLinksTotal: m.GetBlockedLinksTotal(), MacrosBlocked: m.GetMacrosBlocked(),
 		HiddenSlidesLeftOut: m.GetHiddenSlidesLeftOut(),
+		MissingCharacters:   text(m.GetMissingCharacters()), MissingCharactersTotal: m.GetMissingCharactersTotal(),
 	}
 	for i, f := range m.GetFonts() {
-		read.Fonts[i] = Font{Name: text(f.GetName()), ReplacedBy: text(f.GetReplacedBy()), Found: f.GetFound()}
+		read.Fonts[i] = Font{
+			Name: text(f.GetName()), ReplacedBy: text(f.GetReplacedBy()), Found: f.GetFound(), SameMetrics: f.GetSameMetrics(),
+		}
 	}
 	for i, link := range m.GetBlockedLinks() {
 		read.BlockedLinks[i] = text(link)

@@ -112,9 +112,10 @@ func TestRead(t *testing.T) {
 				Failure: &conversionv1.Failure{Code: "engine-crashed", Detail: "a\x00b", Retryable: true},
 				Report: &conversionv1.Report{
 					Engine: "LibreOffice 7.4.7.2", Fetch: durationpb.New(12345 * time.Microsecond), Queued: durationpb.New(0),
-					Fonts:        []*conversionv1.Font{{Name: "A\x00", ReplacedBy: "B"}, {Name: "C", Found: true}},
+					Fonts:        []*conversionv1.Font{{Name: "A\x00", ReplacedBy: "B", SameMetrics: true}, {Name: "C", Found: true}},
 					BlockedLinks: []string{"http://example.com/\x00x"}, BlockedLinksTotal: 30,
 					MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+					MissingCharacters: "가\x00나", MissingCharactersTotal: 3,
 				},
 			},
 			job.Ended{
@@ -122,8 +123,9 @@ func TestRead(t *testing.T) {
 				Failure: &job.Failure{Code: "engine-crashed", Detail: "ab", Retryable: true},
 				Report: &job.Report{
 					Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Fetch: new(0.012), Queued: new(0.0)},
-					Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+					Fonts:        []job.Font{{Name: "A", ReplacedBy: "B", SameMetrics: true}, {Name: "C", Found: true}},
 					BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 30, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+					MissingCharacters: "가나", MissingCharactersTotal: 3,
 				},
 			},
 		},

@@ -2,6 +2,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,7 +195,7 @@ func show(out io.Writer, job client.Job, asJSON bool) error {
 		row("result", fmt.Sprintf("%s (%s, %d bytes)", r.Filename, r.ContentType, r.Size))
 	}
 	for _, warning := range job.Warnings {
-		row("warning", warning.Detail)
+		row(cmp.Or(string(warning.Severity), "warning"), warning.Detail)
 	}
 	if job.Tag != "" {
 		row("tag", job.Tag)

@@ -136,7 +136,7 @@ func (l *lines) remarks(o Outcome) string {
 	}
 	var text strings.Builder
 	for _, warning := range o.Job.Warnings {
-		if !l.Quiet {
+		if !l.Quiet && warning.Severity != client.Information {
 			fmt.Fprintf(&text, "%s: warning: %s [%s]\n", Printable(o.Document), Printable(warning.Detail), Printable(string(warning.Code)))
 		}
 	}

@@ -167,6 +167,11 @@ func (b *bench) submit(name, format string) string {
 	b.t.Helper()
 	content, err := os.ReadFile(testdata + name)
 	require.NoError(b.t, err)
+	return b.submitContent(content, name, format)
+}
+
+func (b *bench) submitContent(content []byte, name, format string) string {
+	b.t.Helper()
 	id := uuid.Must(uuid.NewV7()).String()
 	require.NoError(b.t, b.store.Bucket(b.SourcesBucket).Put(b.t.Context(), id, bytes.NewReader(content), int64(len(content)), blob.PutOptions{}))
 	sum := sha256.Sum256(content)
@@ -320,9 +325,9 @@ func TestReports(t *testing.T) {
 	require.Contains(t, warnings(hidden), "slides-hidden: 1 hidden slide was omitted.")
 
 	sheet := end[*conversionv1.ConversionSucceeded](b, b.submit("open-xml-sdk__FilterByCF.xlsx", "xlsx"))
-	require.Equal(t, "Carlito", standIn(sheet.GetReport(), "Calibri"))
+	require.Equal(t, "Docmill Ca", standIn(sheet.GetReport(), "Calibri"))
 	require.Empty(t, standIn(sheet.GetReport(), "Cambria"), "it is named, and nothing is set in it")
-	require.Equal(t, []string{"font-substituted: Calibri → Carlito"}, warnings(sheet))
+	require.Equal(t, []string{"font-replaced: Calibri → Docmill Ca"}, warnings(sheet))
 
 	macros := end[*conversionv1.ConversionSucceeded](b, b.submit("gembox.presentation.examples__SampleVba.pptm", "pptm"))
 	require.True(t, macros.GetReport().GetMacrosBlocked())
@@ -332,6 +337,11 @@ func TestReports(t *testing.T) {
 	require.Equal(t, []string{"file:///etc/passwd", "http://127.0.0.1:9/section.odt", "http://127.0.0.1:9/linked.png"}, links.GetReport().GetBlockedLinks())
 	require.EqualValues(t, 3, links.GetReport().GetBlockedLinksTotal())
 	require.Contains(t, warnings(links), "links-blocked: 3 links were not followed.")
+
+	// No package of fonts that the tests install has Adlam.
+	adlam := end[*conversionv1.ConversionSucceeded](b, b.submitContent([]byte("Adlam: \U0001E900\U0001E901\U0001E900"), "adlam.txt", "txt"))
+	require.Equal(t, "\U0001E900\U0001E901", adlam.GetReport().GetMissingCharacters())
+	require.Equal(t, []string{"glyphs-missing: 2 characters are in no font: \U0001E900\U0001E901"}, warnings(adlam))
 
 	failed := end[*conversionv1.ConversionFailed](b, b.submit("unoserver__simple.encrypted.odt", "odt"))
 	require.Equal(t, "password-required", failed.GetFailure().GetCode())

@@ -133,7 +133,7 @@ func (a *attempt) process(
 	scanning := a.startPreflight(ctx, request)
 	output, err := a.Engine.Convert(ctx, forEngine(request))
 	found := <-scanning
-	a.report.found(found.Findings, output.HiddenSlides)
+	a.report.found(found, output.HiddenSlides)
 	fonts := a.startFontReport(ctx, found, output, request.Target)
 	defer func() { a.report.message.Fonts = <-fonts }()
 	if err != nil {

@@ -202,7 +202,7 @@ func (b *bench) start(convert convertFunc) running {
 	require.NoError(b.t, err)
 	b.run(publisher)
 	require.Eventually(b.t, func() bool { return publisher.Check(b.t.Context()) == nil }, patience, patience/1000)
-	library, err := fonts.Open(b.t.TempDir(), log)
+	library, err := fonts.Open(b.t.TempDir(), nil, log)
 	require.NoError(b.t, err)
 	tools, err := pdf.FindTools()
 	require.NoError(b.t, err)

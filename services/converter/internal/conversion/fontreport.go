@@ -62,15 +62,19 @@ func reportFonts(found scan, used map[string]bool) []*conversionv1.Font {
 		report = append(report, entry)
 		substitute := found.substitutes[font.Name]
 		if !entry.GetFound() && !font.Secondary && substitute != "" && used[fonts.Key(substitute)] {
-			entry.ReplacedBy = substitute
+			replace(entry, substitute)
 		}
 		explained[fonts.Key(cmp.Or(entry.GetReplacedBy(), entry.GetName()))] = true
 	}
 	for i, font := range found.Fonts {
 		key := fonts.Key(found.substitutes[font.Name])
 		if entry := report[i]; !entry.GetFound() && font.Secondary && used[key] && !explained[key] && key != found.lastResort {
-			entry.ReplacedBy = found.substitutes[font.Name]
+			replace(entry, found.substitutes[font.Name])
 		}
 	}
 	return report
+}
+
+func replace(entry *conversionv1.Font, substitute string) {
+	entry.ReplacedBy, entry.SameMetrics = substitute, fonts.SameMetrics(entry.GetName(), substitute)
 }

@@ -3,6 +3,7 @@ package conversion
 import (
 	"context"
 	"os"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -23,6 +24,9 @@ type scan struct {
 	// lastResort is the key of the family that is chosen for an unknown name. It also has the characters that others
 	// lack.
 	lastResort string
+	// missing are the characters of the document's text that no installed font has. They are not determined for a document
+	// that contains fonts, which may have them.
+	missing []rune
 }
 
 // maxSubstitutes bounds what a document with many invented font names can cost: each new one takes 5 ms.
@@ -49,6 +53,10 @@ func (a *attempt) startPreflight(ctx context.Context, request engine.Request) <-
 		defer a.ignorePanic()
 		if info, err := file.Stat(); err == nil {
 			found.Findings = preflight.Scan(ctx, file, info.Size(), request.Format)
+		}
+		contains := func(font preflight.Font) bool { return font.Embedded }
+		if !slices.ContainsFunc(found.Fonts, contains) {
+			found.missing = a.Fonts.Lacking(ctx, found.Characters)
 		}
 		for _, font := range found.Fonts {
 			if a.Fonts.Has(ctx, font.Name) {

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
-	"github.com/docmill/docmill/services/converter/internal/preflight"
 )
 
 // report collects the report of an attempt, which the event that ends it contains. A step that failed has a duration,
@@ -74,8 +74,13 @@ func (r *report) converted(output engine.Output, err error) {
 
 func (r *report) stored() { r.message.Store = r.lap(time.Now()) }
 
+// maxMissing bounds the number of missing characters that are listed.
+const maxMissing = 20
+
 // found records what the document contains, and how many of its hidden slides were omitted.
-func (r *report) found(in preflight.Findings, hiddenSlides int) {
+func (r *report) found(in scan, hiddenSlides int) {
+	r.message.MissingCharacters = string(in.missing[:min(len(in.missing), maxMissing)])
+	r.message.MissingCharactersTotal = int32(len(in.missing))
 	r.message.BlockedLinks, r.message.BlockedLinksTotal = in.Links, int32(in.LinksTotal)
 	r.message.MacrosBlocked = in.Macros
 	r.message.HiddenSlidesLeftOut = int32(hiddenSlides)
@@ -91,9 +96,21 @@ func (r *report) warnings() []*conversionv1.Warning {
 		all = append(all, &conversionv1.Warning{Code: string(code), Detail: detail})
 	}
 	for _, font := range r.message.GetFonts() {
-		if font.GetReplacedBy() != "" && len(all) < maxFontWarnings {
-			warn(problem.FontSubstituted, font.GetName()+" → "+font.GetReplacedBy())
+		if font.GetReplacedBy() == "" || len(all) == maxFontWarnings {
+			continue
 		}
+		code := problem.FontSubstituted
+		if font.GetSameMetrics() {
+			code = problem.FontReplaced
+		}
+		warn(code, font.GetName()+" → "+font.GetReplacedBy())
+	}
+	if n := r.message.GetMissingCharactersTotal(); n > 0 {
+		some := r.message.GetMissingCharacters()
+		if int(n) > utf8.RuneCountInString(some) {
+			some += "…"
+		}
+		warn(problem.GlyphsMissing, count(int(n), "character is", "characters are")+" in no font: "+some)
 	}
 	if n := r.message.GetBlockedLinksTotal(); n > 0 {
 		warn(problem.LinksBlocked, count(int(n), "link was", "links were")+" not followed.")

@@ -3,6 +3,7 @@ package conversion
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func TestReportFonts(t *testing.T) {
 	got := map[string]string{}
 	for _, font := range reportFonts(in, used) {
 		got[font.GetName()] = fmt.Sprint(font.GetFound(), font.GetReplacedBy())
+		require.Equal(t, font.GetName() == "Arial" || font.GetName() == "Calibri", font.GetSameMetrics(), font.GetName())
 	}
 	require.Equal(t, map[string]string{
 		"Arial": "falseLiberation Sans", "Calibri": "falseCarlito", "Installed": "true",
@@ -63,12 +65,21 @@ func TestWarnings(t *testing.T) {
 	for i := range 30 {
 		r.message.Fonts = append(r.message.Fonts, &conversionv1.Font{Name: fmt.Sprint(i), ReplacedBy: "X"}, &conversionv1.Font{Name: "y", Found: true})
 	}
-	r.found(preflight.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true}, 2)
+	r.message.Fonts[2].SameMetrics = true
+	r.found(scan{Findings: preflight.Findings{LinksTotal: 1, Links: []string{"x"}, Macros: true}, missing: []rune("가나")}, 2)
 	all := r.warnings()
-	require.Len(t, all, 23, "at most 20 fonts")
+	require.Len(t, all, 24, "at most 20 fonts")
 	require.Equal(t, "0 → X", all[0].GetDetail())
-	require.Equal(t, "1 link was not followed.", all[20].GetDetail())
-	require.Equal(t, "2 hidden slides were omitted.", all[22].GetDetail())
+	require.Equal(t, "font-substituted", all[0].GetCode())
+	require.Equal(t, "font-replaced", all[1].GetCode(), "with the same metrics")
+	require.Equal(t, "glyphs-missing", all[20].GetCode())
+	require.Equal(t, "2 characters are in no font: 가나", all[20].GetDetail())
+	require.Equal(t, "1 link was not followed.", all[21].GetDetail())
+	require.Equal(t, "2 hidden slides were omitted.", all[23].GetDetail())
+
+	r.found(scan{missing: []rune(strings.Repeat("가", 30))}, 0)
+	require.Equal(t, strings.Repeat("가", 20), r.message.GetMissingCharacters())
+	require.Equal(t, "30 characters are in no font: "+strings.Repeat("가", 20)+"…", r.warnings()[20].GetDetail())
 }
 
 func TestTimes(t *testing.T) {

@@ -123,6 +123,11 @@ func abandoned(ctx context.Context, err error) bool {
 
 // slotted waits for a slot, runs f and frees the slot.
 func (a *attempt) slotted(ctx context.Context, f func(ctx context.Context) error) error {
+	select {
+	case <-a.Stopping: // a free slot may be acquired although waiting has ended
+		return errStopping
+	default:
+	}
 	waiting, stop := a.whileRunning(ctx)
 	defer stop()
 	began, acquire := time.Now(), a.slots.acquire

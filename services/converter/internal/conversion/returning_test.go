@@ -76,6 +76,22 @@ func TestStopReturnsWhatWaits(t *testing.T) {
 	b.settled(consumer)
 }
 
+// TestStopStartsNothing checks that a converter that stops starts no conversion, although it has a free slot.
+func TestStopStartsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	convert, conversions := oneByOne()
+	close(b.stopping)
+	b.submit([]byte("1"), nil)
+	consumer := b.start(convert)
+	again := b.take(message.Returned)
+	require.Equal(t, 1, again.Attempt)
+	require.Zero(t, again.DeliveryCount)
+	consumer.drain()
+	b.settled(consumer)
+	require.Empty(t, conversions)
+}
+
 // TestSuspectIsConvertedAlone checks that a command that was lost twice shares the converter with no other, of either queue.
 func TestSuspectIsConvertedAlone(t *testing.T) {
 	t.Parallel()

@@ -1,23 +1,19 @@
-// Package fonts determines which fonts LibreOffice finds on this machine, and which ones it uses instead of those that
-// are not installed.
+// Package fonts determines which fonts LibreOffice uses: a [Set] is the font set of Docmill with a configuration of fontconfig,
+// and a [Library] reports which fonts are installed, and which ones are used in place of others.
 //
-// It queries fontconfig, as LibreOffice does: with fc-list every few minutes, and fc-match once for each name. Each
+// A Library queries fontconfig, as LibreOffice does: with fc-list every few minutes, and fc-match once for each name. Each
 // takes 5 ms.
 package fonts
 
 import (
 	"context"
-	"fmt"
-	"html"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 
+	fontset "github.com/docmill/docmill/fonts"
 	"github.com/docmill/docmill/services/converter/internal/sandbox"
 )
 
@@ -37,10 +33,12 @@ const (
 
 // Library has the fonts of this machine. It is safe for concurrent use.
 type Library struct {
+	set         *Set
 	list, match sandbox.Program
 	directory   string
 	environment []string
 	log         *zap.Logger
+	coverage    coverage
 
 	mu          sync.Mutex
 	read        time.Time
@@ -65,57 +63,38 @@ func Programs() []sandbox.Tool {
 	return []sandbox.Tool{{Name: "fc-list", Package: fontconfig}, {Name: "fc-match", Package: fontconfig}}
 }
 
-// Open finds fontconfig's programs on the search path. directory is where it may keep a file. own are LibreOffice's own
-// directories of fonts, which it adds to the system's; those that do not exist are ignored.
-func Open(directory string, log *zap.Logger, own ...string) (*Library, error) {
+// Open finds fontconfig's programs on the search path. directory is where they may keep files. They use the fonts of a set;
+// nil is the system's.
+func Open(directory string, fonts *Set, log *zap.Logger) (*Library, error) {
 	programs, err := sandbox.FindAll(Programs()...)
 	if err != nil {
 		return nil, err
 	}
-	l := &Library{
-		list: programs[0], match: programs[1], directory: directory, log: log,
-		environment: []string{"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + directory},
-	}
-	var directories strings.Builder
-	for _, path := range own {
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			fmt.Fprintf(&directories, "<dir>%s</dir>", html.EscapeString(path))
-		}
-	}
-	if directories.Len() > 0 {
-		file := filepath.Join(directory, "fonts.conf")
-		content := `<?xml version="1.0"?><fontconfig><include>/etc/fonts/fonts.conf</include>` + directories.String() + "</fontconfig>\n"
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			return nil, fmt.Errorf("write the configuration of fontconfig: %w", err)
-		}
-		l.environment = append(l.environment, "FONTCONFIG_FILE="+file)
-	}
-	return l, nil
+	environment := []string{"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + directory}
+	return &Library{
+		set: fonts, list: programs[0], match: programs[1], directory: directory, log: log,
+		environment: append(environment, fonts.Environment()...),
+	}, nil
 }
 
-// Key returns what all spellings of a family's name have in common: fontconfig ignores case and spaces, and PostScript
-// names have no spaces.
-func Key(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, name)
-}
+// Set returns the fonts that are in use.
+func (l *Library) Set() *Set { return l.set }
+
+// Key returns what all spellings of a family's name have in common.
+func Key(family string) string { return fontset.Key(family) }
 
 // Has reports whether a family is installed.
 func (l *Library) Has(ctx context.Context, family string) bool {
 	return l.current(ctx).families[Key(family)]
 }
 
-// Family returns the family of a font by its PostScript name. For a font that is not installed it is the part of the
-// name before the style.
+// Family returns the family of the font with a PostScript name. For the copy of a stand-in for Word documents, it returns
+// the stand-in. For a font that is not installed, it returns the part of the name before the style.
 func (l *Library) Family(postScript string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if family, found := l.fonts.byPostScript[postScript]; found {
-		return family
+		return fontset.StandIn(family)
 	}
 	family, _, _ := strings.Cut(postScript, "-")
 	return family

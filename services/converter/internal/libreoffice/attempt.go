@@ -1,6 +1,7 @@
 package libreoffice
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/platform/disk"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
@@ -57,7 +57,7 @@ type ending struct {
 
 // prepare creates the child's directory and its order. Each attempt has a directory of its own, and cannot see what an
 // earlier one left behind.
-func prepare(request engine.Request, source detect.Result, limits engine.Limits, number int) (attempt, error) {
+func prepare(request engine.Request, source input, limits engine.Limits, number int) (attempt, error) {
 	directory := filepath.Join(request.Directory, fmt.Sprintf("attempt-%d", number))
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		return attempt{}, fmt.Errorf("create the conversion's directory: %w", err)
@@ -77,7 +77,7 @@ func prepare(request engine.Request, source detect.Result, limits engine.Limits,
 				CPU: seconds * uint32(runtime.NumCPU()), // a backstop: watch kills the child earlier
 			},
 			Directory: directory, Source: path,
-			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import, request.Options.GetLocale()),
+			SourceURL: fileURL(path), LoadOptions: loadOptions(source.Import, cmp.Or(request.Options.GetLocale(), source.layout.language)),
 			TargetURL: fileURL(target), Format: request.Target.ID, SaveOptions: exportOptions(request), Command: command,
 			Password: request.Password, Type: documentType(source.Format.Family),
 		},

@@ -15,6 +15,7 @@ import (
 type input struct {
 	detect.Result
 	slides slides
+	layout layout
 }
 
 // checkInput detects the format of the document, which decides how LibreOffice opens it. It refuses, with a
@@ -47,5 +48,6 @@ func checkInput(ctx context.Context, request engine.Request) (input, error) {
 		return in, problem.New(problem.PasswordRequired, "The document is encrypted.")
 	}
 	in.slides = countSlides(ctx, file, info.Size(), found.Format.Family)
+	in.layout = layoutOf(ctx, request, file, info.Size())
 	return in, in.slides.check(request)
 }

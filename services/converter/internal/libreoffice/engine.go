@@ -11,10 +11,12 @@
 //	attempt.go, verdict.go             one attempt, and what its end means
 //	pool.go, instance.go               the processes that have LibreOffice loaded
 //	checkinput.go, finishoutput.go     checks before and after; outputfixes.go removes what LibreOffice cannot omit
+//	layout.go                          what is changed to lay out pages as Office does
 //	loadoptions.go, exportoptions.go   translation of the client's options into LibreOffice's
 //	pagesetup.go, pagestyles.go        options that LibreOffice does not have
 //	hiddenslides.go                    everything about hidden slides
-//	installation.go, filters.go        what is installed
+//	installation.go, version.go        what is installed, and what can be used
+//	filters.go                         which formats it reads
 package libreoffice
 
 import (
@@ -35,6 +37,7 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/tracing"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 	"github.com/docmill/docmill/services/converter/internal/phase"
 )
@@ -50,6 +53,8 @@ type Engine struct {
 	phases  *phase.Phases
 	// formats are those that LibreOffice can read.
 	formats []format.Format
+	// wordRules is a file of fontconfig with rules that apply to Word's documents only; empty if there are none.
+	wordRules string
 	// onStart, if not nil, is called for each child. It is for tests, which have no other way to the process.
 	onStart func(directory string, pid int)
 	// freeSpace is disk.Free, except in tests.
@@ -63,8 +68,10 @@ type Deps struct {
 	Tools *pdf.Tools
 	// Directory is where the Engine keeps its files. It must exist until Run has returned.
 	Directory string
-	Log       *zap.Logger
-	Metrics   prometheus.Registerer
+	// Fonts are the fonts that LibreOffice uses; nil stands for the system's.
+	Fonts   *fonts.Set
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
 	// Phases measures how long LibreOffice loads and exports; it may be nil.
 	Phases *phase.Phases
 }
@@ -82,15 +89,17 @@ func New(config Config, limits engine.Limits, deps Deps) (*Engine, error) {
 	e := &Engine{
 		program: program, limits: limits, pdf: deps.Tools, log: deps.Log,
 		metrics: newMetrics(deps.Metrics), phases: deps.Phases, formats: readFormats(program, deps.Log), freeSpace: disk.Free,
+		wordRules: deps.Fonts.WordFile(),
 	}
 	space := func() error { return limits.CheckSpace(directory) }
-	e.pool = newPool(config, program, directory, space, deps.Log, e.metrics)
+	e.pool = newPool(config, program, directory, deps.Fonts, space, deps.Log, e.metrics)
 	return e, nil
 }
 
-// FontDirectory is the directory of the fonts that come with LibreOffice; it may not exist.
-func (e *Engine) FontDirectory() string {
-	return filepath.Join(filepath.Dir(e.program), "share", "fonts", "truetype")
+// FontDirectory returns the directory of the fonts that come with LibreOffice; it may not exist.
+func FontDirectory(config Config) (string, error) {
+	program, err := findProgram(config.Program)
+	return filepath.Join(filepath.Dir(program), "share", "fonts", "truetype"), err
 }
 
 // Program is LibreOffice's directory "program".
@@ -104,6 +113,9 @@ func (e *Engine) Version() string { return e.pool.version() }
 // error if that fails although the disk is not full; after later failures it starts LibreOffice again. It is the Run of a
 // host.Component.
 func (e *Engine) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	if advice := e.Advice(); advice != "" {
+		e.log.Warn("a newer LibreOffice is recommended", zap.String("reason", advice))
+	}
 	return e.pool.run(ctx, e.tryOut, ready, drain)
 }
 
@@ -197,9 +209,12 @@ func (e *Engine) attempt(ctx context.Context, request engine.Request, in input, 
 }
 
 func (e *Engine) attemptIn(ctx context.Context, i *instance, request engine.Request, in input, number int) (engine.Output, error) {
-	a, err := prepare(request, in.Result, e.limits, number)
+	a, err := prepare(request, in, e.limits, number)
 	if err != nil {
 		return engine.Output{}, err
+	}
+	if in.layout.asWord {
+		a.order.FontRules = e.wordRules
 	}
 	a.instance = i
 	a.onStart = e.onStart

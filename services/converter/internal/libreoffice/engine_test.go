@@ -380,20 +380,6 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "libmergedlo.so")
 }
 
-func TestOldLibreOfficeIsRefused(t *testing.T) {
-	t.Parallel()
-	for version, accepted := range map[string]bool{
-		"6.4": false, "7.3": false, "7.4": true, "7.10": true, "24.8": true, "25.2": true, "": true, "master": true,
-	} {
-		err := checkVersion(`{"ProductName": "LibreOffice", "ProductVersion": "` + version + `", "ProductExtension": ".2.2"}`)
-		if accepted {
-			require.NoError(t, err, version)
-		} else {
-			require.EqualError(t, err, "LibreOffice "+version+".2.2 is too old: install LibreOffice 7.4 or newer")
-		}
-	}
-}
-
 func TestCheckFollowsTheEngine(t *testing.T) {
 	t.Parallel()
 	own := setupOwn(t, nil)

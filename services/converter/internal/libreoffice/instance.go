@@ -2,12 +2,10 @@ package libreoffice
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +76,7 @@ func awaitGreeting(ctx context.Context, process *zygote.Process, directory strin
 	switch message := message.(type) {
 	case wire.Hello:
 		i := &instance{
-			process: process, hello: message, version: versionOf(message.Office), directory: directory, started: time.Now(),
+			process: process, hello: message, version: nameOf(message.Office), directory: directory, started: time.Now(),
 			gone: make(chan struct{}), released: make(chan struct{}, 1), running: map[uint64]*child{}, idle: make(chan struct{}),
 		}
 		if i.resident, err = i.memory(); err != nil {
@@ -91,33 +89,6 @@ func awaitGreeting(ctx context.Context, process *zygote.Process, directory strin
 	default:
 		return nil, fmt.Errorf("%w: %T instead of a greeting", wire.ErrMalformed, message)
 	}
-}
-
-// checkVersion refuses a LibreOffice older than 7.4, which this package was never tested with.
-func checkVersion(office string) error {
-	var info struct {
-		ProductVersion string `json:"ProductVersion"`
-	}
-	var major, minor int
-	_ = json.Unmarshal([]byte(office), &info)
-	if n, _ := fmt.Sscanf(info.ProductVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 4) {
-		return fmt.Errorf("%s is too old: install LibreOffice 7.4 or newer", versionOf(office))
-	}
-	return nil // with any other kind of version, the canary decides
-}
-
-// versionOf returns the name and version from LibreOfficeKit's version information: {"ProductName": "LibreOffice",
-// "ProductVersion": "7.4", "ProductExtension": ".7.2", "BuildId": …}.
-func versionOf(office string) string {
-	var info struct {
-		Name      string `json:"ProductName"`
-		Version   string `json:"ProductVersion"`
-		Extension string `json:"ProductExtension"`
-	}
-	if err := json.Unmarshal([]byte(office), &info); err != nil || info.Name == "" {
-		return "LibreOffice"
-	}
-	return strings.TrimSpace(info.Name + " " + info.Version + info.Extension)
 }
 
 // listen dispatches the zygote's packets until it is gone.

@@ -49,7 +49,9 @@ func libreOffices(t *testing.T, documents map[string]string) map[string]string {
 	command := exec.CommandContext(context.Background(), "soffice", append([]string{
 		"-env:UserInstallation=file://" + t.TempDir(), "--headless", "--convert-to", "pdf", "--outdir", directory,
 	}, sources...)...)
-	command.Env = []string{"HOME=" + directory, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}
+	common, err := shared()
+	require.NoError(t, err)
+	command.Env = append([]string{"HOME=" + directory, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}, common.fonts...)
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
 	return paths

@@ -9,7 +9,7 @@ import (
 
 // LoadOptions are the options that apply when the document is opened, LoadSecrets the secrets.
 var (
-	LoadOptions = []option.Name{option.Locale, option.UpdateIndexes}
+	LoadOptions = []option.Name{option.Locale, option.UpdateIndexes, option.Layout}
 	LoadSecrets = []option.Name{option.Password}
 )
 

@@ -20,7 +20,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		children: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "children_total",
-			Help: "Children that have ended, by how they ended: the number of their outcome, signal, limit or lost.",
+			Help: "Children (processes that convert one document) that have ended. end is \"outcome N\" with the code that the child returned, signal if it was killed, limit if it reached a limit, or lost if how it ended is not known.",
 		}, []string{"end"}),
 		replaced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: platform.Namespace, Subsystem: "engine", Name: "parents_ended_total",

@@ -86,6 +86,7 @@ func TestEveryOptionHasACase(t *testing.T) {
 	t.Parallel()
 	tested := map[option.Name]bool{
 		option.UpdateIndexes: true, // TestUpdateIndexes
+		option.Layout:        true, // TestEastAsianDocuments, TestWordRules
 		option.ImageQuality:  true, // TestContentAndImageOptions compares two values
 	}
 	mark := func(options *conversionv1.Options) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/retry"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/wire"
 	"github.com/docmill/docmill/services/converter/internal/libreoffice/zygote"
 )
@@ -42,6 +44,7 @@ type pool struct {
 	config    Config
 	program   string
 	directory string
+	fonts     *fonts.Set
 	log       *zap.Logger
 	metrics   *metrics
 	// space returns an error while the disk is too full for LibreOffice.
@@ -56,9 +59,10 @@ type pool struct {
 // trial checks that a new instance works.
 type trial func(ctx context.Context, i *instance) error
 
-func newPool(config Config, program, directory string, space func() error, log *zap.Logger, metrics *metrics) *pool {
+func newPool(config Config, program, directory string, fonts *fonts.Set, space func() error, log *zap.Logger, metrics *metrics) *pool {
 	return &pool{
-		config: config, program: program, directory: directory, space: space, log: log, metrics: metrics, changed: make(chan struct{}),
+		config: config, program: program, directory: directory, fonts: fonts, space: space, log: log, metrics: metrics,
+		changed: make(chan struct{}),
 	}
 }
 
@@ -321,6 +325,9 @@ func (s *supervisor) start(ctx context.Context) (*instance, error) {
 }
 
 func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, error) {
+	if err := checkInstallation(s.program); err != nil {
+		return nil, err
+	}
 	profile, warm, err := writeProfile(directory, s.config.warmUp())
 	if err != nil {
 		return nil, err
@@ -331,7 +338,7 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	}
 	packet, err := wire.Configure{
 		Program: s.program, ProfileURL: fileURL(profile), Confined: !s.config.unconfined,
-		Readable: append(readablePaths(s.program), profile, installation), Warm: warm,
+		Readable: slices.Concat(readablePaths(s.program), []string{profile, installation}, s.fonts.Readable()), Warm: warm,
 	}.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("configure LibreOffice: %w", err)
@@ -340,7 +347,7 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	if err != nil {
 		return nil, err
 	}
-	process, err := zygote.Start(directory, append(environment(installation), layers...), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
+	process, err := zygote.Start(directory, slices.Concat(environment(installation), layers, s.fonts.Environment()), &zapio.Writer{Log: s.log.Named("libreoffice"), Level: zap.WarnLevel})
 	if err != nil {
 		return nil, err
 	}
@@ -349,9 +356,6 @@ func (s *supervisor) startIn(ctx context.Context, directory string) (*instance, 
 	}
 	i, err := awaitGreeting(ctx, process, directory)
 	if err != nil {
-		return nil, errors.Join(err, process.Kill())
-	}
-	if err := checkVersion(i.hello.Office); err != nil {
 		return nil, errors.Join(err, process.Kill())
 	}
 	if i.hello.Landlock == 0 && !s.config.AllowUnconfined {

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/docmill/docmill/contract/detect"
 	"github.com/docmill/docmill/services/converter/internal/phase"
 )
 
@@ -24,7 +23,7 @@ func TestSandbox(t *testing.T) {
 
 	request := requestFor(t, []byte("x"), "txt")
 	request.Target.ID, request.Target.Extension = "probe", "probe"
-	a, err := prepare(request, detect.Result{}, own.limits, 1)
+	a, err := prepare(request, input{}, own.limits, 1)
 	require.NoError(t, err)
 	a.instance, a.steps = i, (*phase.Phases)(nil).Sequence(t.Context())
 	finished, err := a.run(t.Context())

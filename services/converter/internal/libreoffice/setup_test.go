@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/format"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/services/converter/internal/engine"
+	"github.com/docmill/docmill/services/converter/internal/fonts"
 	_ "github.com/docmill/docmill/services/converter/internal/libreoffice/zygote/probe" // see TestSandbox
 	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
@@ -37,35 +38,57 @@ type running struct {
 
 	directory string
 	stop      func() error
+	// fonts is the environment of programs that are to use the same fonts.
+	fonts []string
 }
 
-// run starts an Engine and returns when it is ready.
-func run(config Config) (running, error) {
-	directory, err := os.MkdirTemp("", "docmill-libreoffice-test-")
+// run starts an Engine with the font set and returns when it is ready.
+func run(config Config) (running, error) { return runWith(config, fonts.Config{}) }
+
+// runWith starts an Engine with other fonts.
+func runWith(config Config, fontConfig fonts.Config) (r running, err error) {
+	root, err := os.MkdirTemp("", "docmill-libreoffice-test-")
 	if err != nil {
+		return running{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(root))
+		}
+	}()
+	directory := filepath.Join(root, "engine")
+	if err := os.Mkdir(directory, 0o700); err != nil {
 		return running{}, err
 	}
 	tools, err := pdf.FindTools()
 	if err != nil {
 		return running{}, err
 	}
-	limits := engine.Limits{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}
-	e, err := New(config, limits, Deps{Tools: tools, Directory: directory, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	office, err := FontDirectory(config)
 	if err != nil {
-		return running{}, errors.Join(err, os.Remove(directory))
+		return running{}, err
+	}
+	set, err := fonts.Install(root, fontConfig, office)
+	if err != nil {
+		return running{}, err
+	}
+	limits := engine.Limits{Timeout: 10 * time.Minute, Memory: 2 << 30, Disk: 2 << 30}
+	e, err := New(config, limits, Deps{Tools: tools, Directory: directory, Fonts: set, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return running{}, err
 	}
 	ready, drain, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() { ended <- e.Run(context.Background(), func() { close(ready) }, drain) }()
 	select {
 	case <-ready:
 	case err := <-ended:
-		return running{}, errors.Join(err, os.Remove(directory))
+		return running{}, err
 	}
 	stop := sync.OnceValue(func() error {
 		close(drain)
-		return errors.Join(<-ended, os.Remove(directory)) // Remove fails if anything is left
+		return errors.Join(<-ended, os.Remove(directory), os.RemoveAll(root)) // Remove fails if anything is left
 	})
-	return running{e, directory, stop}, nil
+	return running{e, directory, stop, set.Environment()}, nil
 }
 
 // shared is one Engine for all tests that do not disturb it: a start takes seconds.

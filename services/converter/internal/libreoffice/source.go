@@ -9,8 +9,6 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
-
-	"github.com/docmill/docmill/contract/detect"
 )
 
 // byteOrderMark makes the character set of a text unambiguous.
@@ -25,19 +23,28 @@ var decoders = map[string]encoding.Encoding{"UTF8": encoding.Nop, "MS_1252": cha
 // A plain text is copied in a form whose character set LibreOffice cannot mistake: LibreOfficeKit picks the filter
 // "Text", which takes no options and guesses; it read four words of Windows-1252 as Chinese. A document that is changed
 // before it is written is copied as well, because LibreOffice opens what it cannot write to as read-only. Any other
-// document is a link: relative addresses in it then stay correct in a result that lies beside it.
-func placeSource(path string, source detect.Result, directory string, changes bool) (string, error) {
-	if source.Import.Filter != "Text (encoded)" {
-		own := filepath.Join(directory, filepath.Base(path))
-		if !changes {
-			return own, os.Symlink(path, own)
-		}
-		if err := rewriteTo(path, own, copyPlain); err != nil {
-			return "", fmt.Errorf("copy the document: %w", err)
-		}
-		return own, nil
+// document is a link: relative addresses in it then stay correct in a result that lies beside it. Parts that are
+// laid out better in another form are replaced in a copy.
+func placeSource(path string, source input, directory string, changes bool) (string, error) {
+	if source.Import.Filter == "Text (encoded)" {
+		return placeText(path, source.Import.Options, directory)
 	}
-	charset, known := decoders[source.Import.Options]
+	own := filepath.Join(directory, filepath.Base(path))
+	if changed := source.layout.changed; len(changed) > 0 && replaceParts(path, own, changed) == nil {
+		return own, nil // otherwise LibreOffice decides whether the document is damaged
+	}
+	if !changes {
+		return own, os.Symlink(path, own)
+	}
+	if err := rewriteTo(path, own, copyPlain); err != nil {
+		return "", fmt.Errorf("copy the document: %w", err)
+	}
+	return own, nil
+}
+
+// placeText copies a plain text in a character set to directory, with a byte order mark.
+func placeText(path, characterSet, directory string) (string, error) {
+	charset, known := decoders[characterSet]
 	if !known {
 		return path, nil
 	}

@@ -1,6 +1,8 @@
 package libreoffice
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +25,11 @@ func with(t *testing.T, name option.Name) *conversionv1.Options {
 	case protoreflect.BoolKind:
 		message.Set(field, protoreflect.ValueOfBool(name != option.FormFields)) // whose default is true
 	case protoreflect.EnumKind:
-		message.Set(field, protoreflect.ValueOfEnum(1))
+		value := protoreflect.EnumNumber(1)
+		if name == option.Layout { // whose default is 1
+			value = 2
+		}
+		message.Set(field, protoreflect.ValueOfEnum(value))
 	case protoreflect.StringKind:
 		message.Set(field, protoreflect.ValueOfString("de"))
 	default:
@@ -38,9 +44,11 @@ func TestDeclaredOptionsHaveAnEffect(t *testing.T) {
 	t.Parallel()
 	xlsx, _ := format.ByID("xlsx")
 	target, _ := xlsx.Target(format.TargetPDF)
+	docx, _ := format.ByID("docx")
 	translators := map[string]func(*conversionv1.Options) any{
 		"load": func(o *conversionv1.Options) any {
-			return loadOptions(format.Import{}, o.GetLocale()) + loadCommand(o)
+			layout := layoutOf(t.Context(), engine.Request{Format: docx, Target: target, Options: o}, strings.NewReader(""), 0)
+			return fmt.Sprint(loadOptions(format.Import{}, o.GetLocale()), loadCommand(o), layout)
 		},
 		"export": func(o *conversionv1.Options) any {
 			return exportOptions(engine.Request{Format: xlsx, Target: target, Options: o})

@@ -14,12 +14,14 @@ func (f *finder) html(r io.Reader) {
 	tokens := html.NewTokenizer(io.LimitReader(r, maxHTML))
 	tokens.SetMaxBuf(1 << 20)
 	for n := 0; n%1024 != 0 || f.budget.Spend(1024) == nil; n++ {
-		kind := tokens.Next()
-		if kind == html.ErrorToken {
+		switch tokens.Next() {
+		case html.ErrorToken:
 			return
-		}
-		if kind == html.StartTagToken || kind == html.SelfClosingTagToken {
+		case html.StartTagToken, html.SelfClosingTagToken:
 			f.htmlElement(tokens.Token())
+		case html.TextToken: // also that of scripts, which seldom has characters that fonts lack
+			f.characters.add(tokens.Text())
+		default:
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (f *finder) openDocument(parts []part, scan scanner) {
 }
 
 // flatODF scans OpenDocument in one XML file.
-func (f *finder) flatODF(r io.Reader) { f.scan(r, f.openDocumentElement(true)) }
+func (f *finder) flatODF(r io.Reader) { f.scanShown(r, f.openDocumentElement(true)) }
 
 // openDocumentElement returns a visitor of one part. In a flat document every relative address leads outside.
 func (f *finder) openDocumentElement(flat bool) func(officefile.Tag) {

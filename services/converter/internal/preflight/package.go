@@ -35,7 +35,13 @@ func (f *finder) archive(r io.ReaderAt, size int64) {
 		openXML = openXML || key == "[content_types].xml"
 		parts = append(parts, part{file, key})
 	}
-	scan := func(entry part, visit func(officefile.Tag)) { f.scanPart(p, entry, visit) }
+	scan := func(entry part, visit func(officefile.Tag)) {
+		how := f.scan
+		if openXML && isShown(entry.key) || !openXML && path.Base(entry.key) == "content.xml" {
+			how = f.scanShown
+		}
+		f.scanPart(p, entry, func(r io.Reader) { how(r, visit) })
+	}
 	if openXML {
 		f.openXML(parts, scan)
 	} else {
@@ -46,7 +52,7 @@ func (f *finder) archive(r io.ReaderAt, size int64) {
 // scanner scans a part of the package.
 type scanner func(part, func(officefile.Tag))
 
-func (f *finder) scanPart(p *officefile.Package, entry part, visit func(officefile.Tag)) {
+func (f *finder) scanPart(p *officefile.Package, entry part, scan func(io.Reader)) {
 	if f.left <= 0 || f.budget.Err() != nil {
 		return
 	}
@@ -55,7 +61,7 @@ func (f *finder) scanPart(p *officefile.Package, entry part, visit func(officefi
 		return
 	}
 	defer r.Close()
-	f.scan(r, visit)
+	scan(r)
 }
 
 // openXML scans what is small and says most first: relationships, themes, styles.

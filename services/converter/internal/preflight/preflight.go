@@ -6,6 +6,7 @@
 package preflight
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -48,6 +49,9 @@ type Findings struct {
 	LinksTotal int
 	// Macros reports whether the document has macros.
 	Macros bool
+	// Characters are those of the document's text that fonts may lack, each once, in the order of their numbers. They are not
+	// known for the binary formats of Office.
+	Characters []rune
 }
 
 // Font is a font family that a document refers to.
@@ -64,7 +68,7 @@ type Font struct {
 func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Findings {
 	f := &finder{
 		budget: officefile.NewBudget(ctx, maxUnits), left: maxScanned,
-		fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{},
+		fonts: map[string]*Font{}, written: map[string]*Font{}, links: map[string]bool{}, characters: characters{},
 	}
 	head := make([]byte, min(size, 512))
 	if n, err := r.ReadAt(head, 0); n < len(head) && err != nil {
@@ -80,7 +84,9 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, kind format.Format) Fi
 		f.rtf(all)
 	case kind.ID == "html":
 		f.html(all)
-	case bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")) && kind.ID != "txt" && kind.ID != "csv":
+	case kind.ID == "txt", kind.ID == "csv":
+		f.characters.addPlain(all)
+	case bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")):
 		f.flatODF(all)
 	}
 	return f.findings()
@@ -101,16 +107,40 @@ type finder struct {
 	links  map[string]bool
 	kept   []string
 	macros bool
+
+	characters characters
 }
 
 // scan visits the tags of an XML stream until its end, until it is no longer XML, or until the limits.
 func (f *finder) scan(r io.Reader, visit func(officefile.Tag)) {
+	f.limited(r, func(limited io.Reader) error {
+		return officefile.ScanTags(limited, f.budget, func(t officefile.Tag) bool {
+			visit(t)
+			return true
+		})
+	})
+}
+
+// scanShown is like scan, and also records the characters of the text between the tags.
+func (f *finder) scanShown(r io.Reader, visit func(officefile.Tag)) {
+	buffered := bufio.NewReader(r)
+	if head, _ := buffered.Peek(16); !bytes.HasPrefix(bytes.TrimLeft(head, "\xef\xbb\xbf\xff\xfe\x00 \t\r\n"), []byte("<")) {
+		return // encrypted
+	}
+	r = buffered
+	visitTag, visitText := f.shownText(visit)
+	f.limited(r, func(limited io.Reader) error {
+		return officefile.ScanTagsAndText(limited, f.budget,
+			func(t officefile.Tag) bool { visitTag(t); return true },
+			func(text []byte) bool { visitText(text); return true })
+	})
+}
+
+// limited calls scan with as much of a reader as may be read. What cannot be read is omitted.
+func (f *finder) limited(r io.Reader, scan func(io.Reader) error) {
 	limited := &io.LimitedReader{R: r, N: min(maxPart, f.left)}
 	whole := limited.N
-	_ = officefile.ScanTags(limited, f.budget, func(t officefile.Tag) bool {
-		visit(t)
-		return true
-	})
+	_ = scan(limited)
 	f.left -= whole - limited.N
 }
 
@@ -171,7 +201,7 @@ func (f *finder) link(address string) {
 }
 
 func (f *finder) findings() Findings {
-	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros}
+	found := Findings{Links: f.kept, LinksTotal: len(f.links), Macros: f.macros, Characters: f.characters.sorted()}
 	for _, key := range slices.Sorted(maps.Keys(f.fonts)) {
 		found.Fonts = append(found.Fonts, *f.fonts[key])
 	}

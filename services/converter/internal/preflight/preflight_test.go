@@ -91,6 +91,7 @@ func TestRealDocuments(t *testing.T) {
 			found := look(t, content, c.file[strings.LastIndexByte(c.file, '.')+1:])
 			require.Equal(t, c.fonts, names(found))
 			found.Fonts = nil
+			c.want.Characters = found.Characters // see TestCharacters
 			require.Equal(t, c.want, found)
 		})
 	}
@@ -243,8 +244,13 @@ func FuzzScan(f *testing.F) {
 		f.Add(content, "html")
 		f.Add(content[:len(content)/2], "fodt")
 	}
+	f.Add(packed(f, "[Content_Types].xml", "<Types/>", "word/document.xml", "<w:t>회의 &#x0; </w:t>"), "docx")
 	f.Fuzz(func(t *testing.T, content []byte, id string) {
 		found := look(t, content, id)
+		require.True(t, slices.IsSorted(found.Characters))
+		require.Len(t, slices.Compact(slices.Clone(found.Characters)), len(found.Characters))
+		require.NotContains(t, found.Characters, utf8.RuneError)
+		preflight.ScriptOf(t.Context(), bytes.NewReader(content), int64(len(content)))
 		require.LessOrEqual(t, len(found.Fonts), 100)
 		require.LessOrEqual(t, len(found.Links), 20)
 		for _, link := range found.Links {

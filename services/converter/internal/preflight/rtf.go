@@ -19,6 +19,7 @@ func (f *finder) rtf(r io.Reader) {
 	if err != nil {
 		return
 	}
+	f.characters.addRTF(content)
 	table, rest := fontTable(content)
 	chosen := map[int]bool{}
 	for _, word := range []string{`\f`, `\deff`} {

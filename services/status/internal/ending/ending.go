@@ -2,6 +2,7 @@
 package ending
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +44,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	registry.MustRegister(m.ended, m.duration)
 	m.ended.WithLabelValues(succeeded, ok)
 	m.duration.WithLabelValues(succeeded)
-	for _, code := range codes { // an alert needs the series before its first value
+	for _, code := range slices.Concat(ofDocument, ofInstallation) { // an alert needs the series before its first value
 		m.ended.WithLabelValues(outcomeOf(code), string(code))
 		m.duration.WithLabelValues(outcomeOf(code))
 	}
@@ -86,29 +87,29 @@ func submittedAt(e job.Ended) time.Time {
 	return e.StartedAt.Add(-time.Duration(*e.Report.Seconds.Queued * float64(time.Second)))
 }
 
-// codes are the codes that end jobs.
-var codes = []problem.Code{
-	problem.PasswordRequired, problem.PasswordWrong, problem.DocumentMalformed, problem.DocumentEmpty, problem.PagesNotFound,
-	problem.DocumentTooComplex, problem.ConversionTimeout, problem.EngineCrashed, problem.Canceled,
-	problem.FormatUnsupported, problem.SourceMissing, problem.AttemptsExhausted, problem.Internal,
-}
-
-// outcomeOf returns the outcome of a job that ended with this code. A time limit and a crash are attributed to the document,
-// because a job is retried after those that the machine may have caused. FormatUnsupported is not: a gateway accepts only what
-// a converter has announced.
-func outcomeOf(code problem.Code) string {
-	switch code {
-	case problem.PasswordRequired, problem.PasswordWrong, problem.DocumentMalformed, problem.DocumentEmpty, problem.PagesNotFound,
-		problem.DocumentTooComplex, problem.ConversionTimeout, problem.EngineCrashed, problem.Canceled:
-		return rejected
-	default:
-		return failed
+// The codes that end jobs, by cause. A time limit and a crash are attributed to the document, because a job is retried after
+// those that the machine may have caused. FormatUnsupported is not: a gateway accepts only what a converter has announced.
+var (
+	ofDocument = []problem.Code{
+		problem.PasswordRequired, problem.PasswordWrong, problem.DocumentMalformed, problem.DocumentEmpty, problem.PagesNotFound,
+		problem.DocumentTooComplex, problem.ConversionTimeout, problem.EngineCrashed, problem.Canceled,
 	}
+	ofInstallation = []problem.Code{
+		problem.FormatUnsupported, problem.SourceMissing, problem.AttemptsExhausted, problem.Internal,
+	}
+)
+
+// outcomeOf returns the outcome of a job that ended with this code. Those that are not listed count as failures.
+func outcomeOf(code problem.Code) string {
+	if slices.Contains(ofDocument, code) {
+		return rejected
+	}
+	return failed
 }
 
 // labelOf returns the code as a label. Codes come from messages, so their number must be limited.
 func labelOf(code problem.Code) string {
-	if _, known := problem.Codes()[code]; known {
+	if problem.Known(code) {
 		return string(code)
 	}
 	return "unknown"

@@ -189,10 +189,13 @@ func succeeded(id uuid.UUID) job.Event {
 		Result: &job.Result{
 			ObjectKey: "results/1.pdf", ContentType: "application/pdf", Size: 9, SHA256: bytes.Repeat([]byte{8}, 32), Pages: 8,
 		},
-		Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
+		Warnings: []job.Warning{
+			{Code: "font-replaced", Detail: "A → B"}, {Code: "glyphs-missing", Detail: "가"}, {Code: "of-a-newer-converter", Detail: "x"},
+		},
 		Report: &job.Report{
 			Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Queued: new(0.0), Load: new(0.062)},
-			Fonts: []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}}, BlockedLinks: []string{},
+			Fonts: []job.Font{{Name: "A", ReplacedBy: "B", SameMetrics: true}, {Name: "C", Found: true}}, BlockedLinks: []string{},
+			MissingCharacters: "가", MissingCharactersTotal: 1,
 		},
 	}
 }
@@ -255,11 +258,16 @@ func TestRepresentation(t *testing.T) {
 		"target": {"format": "pdf", "options": {}}, "tag": "mine",
 		"result": {"filename": "deck.pdf", "content_type": "application/pdf", "size": 9, "pages": 8,
 			"sha256": "0808080808080808080808080808080808080808080808080808080808080808"},
-		"warnings": [{"code": "font-substituted", "detail": "A → B"}],
+		"warnings": [
+			{"code": "font-replaced", "detail": "A → B", "severity": "information"},
+			{"code": "glyphs-missing", "detail": "가", "severity": "warning"},
+			{"code": "of-a-newer-converter", "detail": "x", "severity": "warning"}
+		],
 		"report": {
 			"engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "load": 0.062},
-			"fonts": [{"name": "A", "replaced_by": "B", "found": false}, {"name": "C", "found": true}],
-			"blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0
+			"fonts": [{"name": "A", "replaced_by": "B", "same_metrics": true, "found": false}, {"name": "C", "found": true}],
+			"blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0,
+			"missing_characters": "가", "missing_characters_total": 1
 		},
 		"links": {"self": "/v1/jobs/`+id.String()+`", "events": "/v1/jobs/`+id.String()+`/events", "result": "/v1/jobs/`+id.String()+`/result"}
 	}`, string(got.body))

@@ -44,7 +44,9 @@ func represent(j job.Job) jobapi.Job {
 		}
 	}
 	for _, w := range j.Warnings {
-		public.Warnings = append(public.Warnings, jobapi.Warning{Code: w.Code, Detail: w.Detail})
+		public.Warnings = append(public.Warnings, jobapi.Warning{
+			Code: w.Code, Detail: w.Detail, Severity: string(problem.SeverityOf(problem.Code(w.Code))),
+		})
 	}
 	if f := j.Failure; f != nil {
 		// Rows that are older than the member remedy have the remedy at the end of their detail.
@@ -83,9 +85,10 @@ func reportOf(r *job.Report) *jobapi.Report {
 		Fonts:        make([]jobapi.Font, len(r.Fonts)),
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
+		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
 	}
 	for i, f := range r.Fonts {
-		public.Fonts[i] = jobapi.Font{Name: f.Name, ReplacedBy: f.ReplacedBy, Found: f.Found}
+		public.Fonts[i] = jobapi.Font{Name: f.Name, ReplacedBy: f.ReplacedBy, Found: f.Found, SameMetrics: f.SameMetrics}
 	}
 	if public.BlockedLinks == nil {
 		public.BlockedLinks = []string{}

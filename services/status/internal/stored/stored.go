@@ -35,6 +35,9 @@ type Report struct {
 	BlockedLinksTotal   int32    `json:"blocked_links_total"`
 	MacrosBlocked       bool     `json:"macros_blocked"`
 	HiddenSlidesLeftOut int32    `json:"hidden_slides_left_out"`
+
+	MissingCharacters      string `json:"missing_characters,omitempty"`
+	MissingCharactersTotal int32  `json:"missing_characters_total,omitempty"`
 }
 
 // Seconds is the encoding of a job.Seconds.
@@ -51,6 +54,8 @@ type Font struct {
 	Name       string `json:"name"`
 	ReplacedBy string `json:"replaced_by,omitempty"`
 	Found      bool   `json:"found"`
+
+	SameMetrics bool `json:"same_metrics,omitempty"`
 }
 
 // Warning is the encoding of a job.Warning.
@@ -69,6 +74,7 @@ func FromReport(r *job.Report) *Report {
 		Fonts:        convert(r.Fonts, func(f job.Font) Font { return Font(f) }),
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
+		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
 	}
 }
 
@@ -85,6 +91,7 @@ func ToReport(r *Report) (*job.Report, error) {
 		Fonts:        convert(r.Fonts, func(f Font) job.Font { return job.Font(f) }),
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
+		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
 	}, nil
 }
 

@@ -48,6 +48,22 @@ func TestEncodingIsFixed(t *testing.T) {
 	require.JSONEq(t, `[{"code": "c", "detail": "d"}]`, string(encoded))
 }
 
+// TestAddedMembers checks the members that were added later and are omitted when they are empty.
+func TestAddedMembers(t *testing.T) {
+	t.Parallel()
+	with := report()
+	with.Fonts[0].SameMetrics, with.MissingCharacters, with.MissingCharactersTotal = true, "가", 3
+	encoded, err := json.Marshal(stored.FromReport(with))
+	require.NoError(t, err)
+	require.Contains(t, string(encoded), `"same_metrics":true`)
+	require.Contains(t, string(encoded), `"missing_characters":"가","missing_characters_total":3`)
+	var decoded stored.Report
+	require.NoError(t, json.Unmarshal(encoded, &decoded))
+	read, err := stored.ToReport(&decoded)
+	require.NoError(t, err)
+	require.Equal(t, with, read)
+}
+
 func TestEncodingOfRecordsIsFixed(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)

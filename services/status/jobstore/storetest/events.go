@@ -74,8 +74,9 @@ func report() *job.Report {
 	load := 0.062
 	return &job.Report{
 		Engine: "LibreOffice 7.4.7.2", Seconds: job.Seconds{Load: &load},
-		Fonts:        []job.Font{{Name: "A", ReplacedBy: "B"}, {Name: "C", Found: true}},
+		Fonts:        []job.Font{{Name: "A", ReplacedBy: "B", SameMetrics: true}, {Name: "C", Found: true}},
 		BlockedLinks: []string{"http://example.com/x"}, BlockedLinksTotal: 1, MacrosBlocked: true, HiddenSlidesLeftOut: 2,
+		MissingCharacters: "가나", MissingCharactersTotal: 3,
 	}
 }
 

@@ -28,7 +28,7 @@ import (
 )
 
 // Version is the version of the protocol.
-const Version = 2
+const Version = 3
 
 // MaxPacket is the maximum length of a packet, in bytes.
 const MaxPacket = 64 << 10
@@ -81,6 +81,9 @@ type Convert struct {
 	Password *string
 	// Type is the kind that the document must have.
 	Type Type
+	// FontRules is the path of a file of fontconfig with rules for this document only, which is read before the child is
+	// sandboxed; may be empty.
+	FontRules string
 }
 
 // Type is a kind of document, with LibreOfficeKit's numbers.
@@ -201,7 +204,7 @@ func (c Convert) Marshal() ([]byte, error) {
 	if c.Password != nil {
 		password = *c.Password
 	}
-	texts := []string{c.Directory, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command}
+	texts := []string{c.Directory, c.Source, c.SourceURL, c.LoadOptions, c.TargetURL, c.Format, c.SaveOptions, password, c.Command, c.FontRules}
 	if strings.Contains(strings.Join(texts, ""), "\x00") {
 		return nil, fmt.Errorf("%w: NUL in a string", ErrMalformed)
 	}

@@ -130,6 +130,8 @@ _Noreturn void child_main(struct office *office, const struct task *task, const 
     if (!enter(task->directory))
         fail("enter the directory");
     watch_memory();
+    if (*task->font_rules)
+        office_add_font_rules(task->font_rules); /* a file of the converter's own: the document is not open yet */
     const char *failed = confine(task, confinement); /* uses descriptors that the next line closes */
     if (failed)
         fail(failed);

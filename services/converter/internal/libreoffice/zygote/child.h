@@ -8,6 +8,7 @@
 struct task {
     struct conversion conversion;
     const char *directory, *source; /* paths */
+    const char *font_rules; /* the path of a file of fontconfig, or empty */
     struct limits limits;
     int report; /* where records of progress and explanations go */
 };

@@ -56,6 +56,12 @@ typedef struct office *hook(const char *program, const char *profile_url);
 
 static void (*set_kit_active)(bool active);
 
+/* Those of fontconfig, which LibreOffice's libraries are linked with. */
+static struct {
+    void *(*current)(void);
+    int (*load)(void *config, const char *path, int complain);
+} fontconfig;
+
 /*
  * Replaces the C library's function in every program with this package, for LibreOffice's libraries too: the program comes
  * first in the search for a symbol. liblangtag calls it for each error, and LibreOfficeKit causes one for each document that
@@ -108,6 +114,8 @@ static hook *find_hook(const char *program, void **library, char *explanation, s
         if (found) {
             /* comphelper::LibreOfficeKit::setActive(bool) */
             set_kit_active = (void (*)(bool))dlsym(*library, "_ZN10comphelper14LibreOfficeKit9setActiveEb");
+            fontconfig.current = (void *(*)(void))dlsym(*library, "FcConfigGetCurrent");
+            fontconfig.load = (int (*)(void *, const char *, int))dlsym(*library, "FcConfigParseAndLoad");
             return found;
         }
         snprintf(explanation, room, "%s/%s has no libreofficekit_hook_2: it is older than LibreOffice 5.0", program, libraries[i]);
@@ -184,6 +192,12 @@ const char *office_error(struct office *office)
 {
     const char *text = office->call->error(office);
     return text ? text : "";
+}
+
+void office_add_font_rules(const char *path)
+{
+    if (fontconfig.current && fontconfig.load)
+        fontconfig.load(fontconfig.current(), path, false);
 }
 
 struct watch {

@@ -25,6 +25,12 @@ char *office_version(struct office *office);
 /* LibreOffice's last error message; never NULL, never freed. */
 const char *office_error(struct office *office);
 
+/*
+ * Adds the rules in a file of fontconfig after those that LibreOffice has loaded, for this process. Fonts that were chosen before,
+ * for the warm-up documents, stay as they are. Without the file, nothing changes.
+ */
+void office_add_font_rules(const char *path);
+
 enum phase { LOADING = 1, SAVING = 2 };
 
 /* The outcome of a conversion; also the exit status of a child. The values are those of package wire. */

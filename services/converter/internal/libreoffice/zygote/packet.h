@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PROTOCOL_VERSION = 2, MAX_PACKET = 64 << 10 };
+enum { PROTOCOL_VERSION = 3, MAX_PACKET = 64 << 10 };
 
 enum packet { CONFIGURE = 1, CONVERT = 2, KILL = 3, HELLO = 65, STARTED = 66, DONE = 67, REFUSED = 68, FAULT = 69 };
 

@@ -225,8 +225,8 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     task.limits.file_size = read_u64(&r);
     task.limits.cpu = read_u32(&r);
     task.limits.open_files = read_u32(&r);
-    char *texts[9];
-    for (size_t i = 0; i < 9; i++)
+    char *texts[10];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         texts[i] = read_string(&r);
     task.conversion.has_password = read_u8(&r);
     task.conversion.type = read_u8(&r);
@@ -236,9 +236,10 @@ static void on_convert(const struct packet_in *packet, struct reader r)
     task.conversion.source_url = texts[2], task.conversion.load_options = texts[3];
     task.conversion.target_url = texts[4], task.conversion.format = texts[5], task.conversion.save_options = texts[6];
     task.conversion.password = texts[7], task.conversion.command = texts[8];
+    task.font_rules = texts[9];
     start_child(id, &task);
     explicit_bzero(texts[7], strlen(texts[7])); /* later children must not inherit a password */
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
 }
 
@@ -416,7 +417,7 @@ static _Noreturn void run(void)
     if (!zygote.office)
         fault("%s", explanation);
     office_run(zygote.office, warm_up, on_idle);
-    fault("LibreOffice's main loop ended");
+    fault("LibreOffice's main loop ended; LibreOffice 26.8 and newer are not supported");
 }
 
 __attribute__((constructor)) static void take_over(void)

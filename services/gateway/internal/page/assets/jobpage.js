@@ -62,8 +62,11 @@ export class JobPage {
     const at = (time) => time && new Date(time).toLocaleString();
     const took = Object.entries(steps).filter(([step]) => report.seconds[step] !== undefined)
       .map(([step, words]) => `${duration(report.seconds[step] * 1000)} ${words}`);
-    const fonts = report.fonts.map((f) => (f.found ? f.name : `${f.name} (${f.replaced_by ? `replaced by ${f.replaced_by}` : "not installed"})`));
+    const replaced = (f) => `replaced by ${f.replaced_by}${f.same_metrics ? ", which has the same widths" : ""}`;
+    const fonts = report.fonts.map((f) => (f.found ? f.name : `${f.name} (${f.replaced_by ? replaced(f) : "not installed"})`));
     const more = report.blocked_links_total - report.blocked_links.length;
+    const missing = [...(report.missing_characters || "")];
+    const moreMissing = report.missing_characters_total - missing.length;
     const facts = {
       Document: `${job.source.filename}, ${size(job.source.size)}`,
       Options: Object.entries(job.target.options || {}).map(([name, value]) => `${labelOf(name)}: ${value}`).join(", "),
@@ -74,6 +77,7 @@ export class JobPage {
       Attempts: job.attempt > 1 ? String(job.attempt) : "",
       Time: took.join(", "),
       Fonts: fonts.join(", "),
+      "Missing characters": missing.concat(moreMissing > 0 ? [`and ${moreMissing} more`] : []).join(" "),
       "Blocked links": report.blocked_links.concat(more > 0 ? [`and ${more} more`] : []).join(", "),
       Engine: report.engine,
       ID: job.id,

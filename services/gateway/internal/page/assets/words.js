@@ -94,10 +94,10 @@ export function factsOf(job) {
 /** How long a job has taken so far, in milliseconds. */
 export const elapsed = (job, now) => (ended(job) ? Date.parse(job.finished_at) : now) - Date.parse(job.created_at);
 
-/** The warnings of a job, one for each code: {what, remedy}. */
+/** The warnings of a job, one for each code: {what, remedy}. What does not change the looks of the result is not among them. */
 export function warnings(job) {
   const byCode = new Map();
-  for (const w of job.warnings || []) byCode.set(w.code, [...(byCode.get(w.code) || []), w.detail]);
+  for (const w of (job.warnings || []).filter((w) => w.severity !== "information")) byCode.set(w.code, [...(byCode.get(w.code) || []), w.detail]);
   return [...byCode].map(([code, details]) => {
     const { title, remedy } = textOf(code) || { title: details.shift(), remedy: "" };
     // A detail is a sentence that begins with a number ("2 links were not followed."), another sentence, which repeats the
