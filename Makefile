@@ -14,6 +14,8 @@
 #   OUTAGE    the duration of outage (default 460s)
 #   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
+#   PAIRS     the directory of the pairs of fidelity (default testdata/fidelity)
+#   UPDATE    1 lets fidelity record the scores
 #   OTHER_TAG the tag of the images of another build, for test-cluster
 #   OLD       the commit of an earlier release, for chaos (default: the last release)
 #   MINUTES   how long chaos injects faults (default 0: until each was injected once)
@@ -35,6 +37,8 @@ MINUTES  ?= 0
 FAULTS   ?=
 OLD      ?=
 OTHER_TAG ?=
+PAIRS    ?=
+UPDATE   ?=
 DEVSTACK := bin/devstack
 
 # devstack/toolchain.sh puts Go here if the installed one is too old.
@@ -87,6 +91,10 @@ bench: build ## Measure both editions and the engine, as ratios taken in one run
 	@$(DEVSTACK) bench
 	@go test -run='^$$' -bench=. -benchtime=8x -timeout=1h ./services/converter/internal/libreoffice
 
+.PHONY: fidelity
+fidelity: build ## Compare PDFs with Microsoft Office's own, and fail if they are worse than recorded; PAIRS=DIR, UPDATE=1
+	@$(DEVSTACK) fidelity $(if $(PAIRS),--pairs=$(PAIRS)) $(if $(UPDATE),--update)
+
 .PHONY: soak
 soak: devstack ## Convert COUNT documents (5000) and check that nothing is left behind
 	@SOAK=$(COUNT) $(DEVSTACK) run -- go test -tags=soak -count=1 -timeout=6h -v -run='^TestSoak$$' ./services/converter/internal/libreoffice
@@ -131,6 +139,15 @@ generate: toolchain $(BUF) $(PROTOC_GEN_GO) $(SQLC) ## Regenerate the code of me
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@cd services/status && $(SQLC) generate
 	@go test -count=1 ./contract/openapi/... -update
+
+.PHONY: fonts check-fonts
+fonts: ## Rebuild the font set (needs fontTools: apt install python3-fonttools)
+	@rm -rf fonts/faces fonts/licenses
+	@python3 -B fonts/build/build.py $(CACHE)/font-sources fonts
+check-fonts: ## Check that a rebuild gives the same font set
+	@fresh=$$(mktemp -d); trap 'rm -r "$$fresh"' EXIT; \
+	python3 -B fonts/build/build.py $(CACHE)/font-sources "$$fresh"; \
+	diff -r "$$fresh/faces" fonts/faces && diff -r "$$fresh/licenses" fonts/licenses
 
 .PHONY: build
 build: devstack ## Build all programs into bin/

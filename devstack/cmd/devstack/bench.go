@@ -38,16 +38,10 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	if c.File == "" {
 		c.File = filepath.Join(project, small)
 	}
-	tools, err := install.Ensure(ctx, log, install.Services()...)
+	field, err := newField(ctx, log)
 	if err != nil {
 		return err
 	}
-	shared, err := servers.Start(ctx, servers.Options{Durable: true, Log: log})
-	if err != nil {
-		return fmt.Errorf("start servers: %w", err)
-	}
-	defer func() { err = errors.Join(err, shared.Stop(context.WithoutCancel(ctx))) }()
-	field := field{servers: shared}
 	defer func() { err = errors.Join(err, field.stop(context.WithoutCancel(ctx))) }()
 
 	binaries := filepath.Join(project, "bin")
@@ -65,24 +59,47 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	if err := field.addEmbedded(ctx, "embedded", binaries); err != nil {
 		return err
 	}
-	bucket := shared.Space("puts")
+	bucket := field.servers.Space("puts")
 	if err := bucket.Create(ctx); err != nil {
 		return err
 	}
 	return bench.Run(ctx, bench.Options{
-		Candidates: field.candidates, Soffice: tools.Soffice, Docmill: filepath.Join(binaries, "docmill"),
+		Candidates: field.candidates, Soffice: field.tools.Soffice, Docmill: filepath.Join(binaries, "docmill"),
 		Document: c.File, Letter: filepath.Join(project, letter), Streams: streams(), Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
-			return shared.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
+			return field.servers.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},
 	})
 }
 
 // field is the set of systems to measure.
 type field struct {
+	tools      install.Tools
 	servers    *servers.Servers
 	candidates []bench.Candidate
 	systems    []*system.System
+}
+
+// newField installs what is missing, and starts servers for the systems.
+func newField(ctx context.Context, log *zap.Logger) (*field, error) {
+	tools, err := install.Ensure(ctx, log, install.Services()...)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := servers.Start(ctx, servers.Options{Durable: true, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("start servers: %w", err)
+	}
+	return &field{tools: tools, servers: shared}, nil
+}
+
+// startServices starts the three services in a space of that name.
+func (f *field) startServices(ctx context.Context, space string, options system.Options) (*system.System, error) {
+	options.Space = f.servers.Space(space)
+	if err := options.Space.Create(ctx); err != nil {
+		return nil, err
+	}
+	return f.start(ctx, system.Start, space, options)
 }
 
 // addServices starts the three services twice, each in its own space on the servers, and stops the converter of the
@@ -90,12 +107,7 @@ type field struct {
 func (f *field) addServices(ctx context.Context, name string, release system.Release) error {
 	var urls [2]string
 	for i, space := range []string{"whole", "edge"} {
-		spaceName := fmt.Sprintf("bench-%d-%s", len(f.candidates), space)
-		on := f.servers.Space(spaceName)
-		if err := on.Create(ctx); err != nil {
-			return err
-		}
-		started, err := f.start(ctx, system.Start, spaceName, system.Options{Space: on, Release: release})
+		started, err := f.startServices(ctx, fmt.Sprintf("bench-%d-%s", len(f.candidates), space), system.Options{Release: release})
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}
@@ -111,11 +123,7 @@ func (f *field) addServices(ctx context.Context, name string, release system.Rel
 
 // backlog measures the services with many jobs in the queue.
 func (f *field) backlog(ctx context.Context, binaries string, jobs int, document string) error {
-	on := f.servers.Space("backlog")
-	if err := on.Create(ctx); err != nil {
-		return err
-	}
-	started, err := f.start(ctx, system.Start, "backlog", system.Options{Space: on, Release: system.Release{Binaries: binaries}})
+	started, err := f.startServices(ctx, "backlog", system.Options{Release: system.Release{Binaries: binaries}})
 	if err != nil {
 		return fmt.Errorf("start services: %w", err)
 	}
@@ -199,10 +207,11 @@ func (f *field) start(
 	return started, err
 }
 
+// stop stops the systems, and then the servers.
 func (f *field) stop(ctx context.Context) error {
 	var failures []error
 	for _, started := range f.systems {
 		failures = append(failures, started.Stop(ctx))
 	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, f.servers.Stop(ctx))...)
 }

@@ -21,8 +21,6 @@ import (
 
 	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/bench"
-	"github.com/docmill/docmill/devstack/install"
-	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/simulation"
 	"github.com/docmill/docmill/devstack/system"
 )
@@ -47,22 +45,14 @@ func (c *loadCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 			return err
 		}
 	}
-	if _, err := install.Ensure(ctx, log, install.Services()...); err != nil {
-		return err
-	}
-	shared, err := servers.Start(ctx, servers.Options{Durable: true, Log: log})
+	field, err := newField(ctx, log)
 	if err != nil {
-		return fmt.Errorf("start servers: %w", err)
-	}
-	defer func() { err = errors.Join(err, shared.Stop(context.WithoutCancel(ctx))) }()
-	field := field{servers: shared}
-	defer func() { err = errors.Join(err, field.stop(context.WithoutCancel(ctx))) }()
-	on := shared.Space("load")
-	if err := on.Create(ctx); err != nil {
 		return err
 	}
-	started, err := field.start(ctx, system.Start, "load", system.Options{
-		Space: on, Release: system.Release{Binaries: filepath.Join(project, "bin")}, Env: map[string][]string{system.Converter: {fmt.Sprintf("DOCMILL_SLOTS=%d", c.Slots)}},
+	defer func() { err = errors.Join(err, field.stop(context.WithoutCancel(ctx))) }()
+	started, err := field.startServices(ctx, "load", system.Options{
+		Release: system.Release{Binaries: filepath.Join(project, "bin")},
+		Env:     map[string][]string{system.Converter: {fmt.Sprintf("DOCMILL_SLOTS=%d", c.Slots)}},
 	})
 	if err != nil {
 		return fmt.Errorf("start services: %w", err)

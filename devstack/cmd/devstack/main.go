@@ -22,6 +22,7 @@ type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Convert a document and store the PDF in the current directory."`
 	Bench     benchCommand     `cmd:"" help:"Measure both editions of Docmill on private servers, and print ratios."`
 	Chaos     chaosCommand     `cmd:"" help:"Inject faults while clients use Docmill, and check that no job is lost or wrong."`
+	Fidelity  fidelityCommand  `cmd:"" help:"Compare Docmill's PDFs with those that Microsoft Office exported from the same documents."`
 	Load      loadCommand      `cmd:"" help:"Measure waiting, conversion and start times of the three services under a random load."`
 	Simulate  simulateCommand  `cmd:"" help:"Simulate converters and an autoscaler, and compute what a rate of documents needs."`
 	Run       runCommand       `cmd:"" help:"Start servers for tests, run a command with them, stop them, and exit with the code of the command."`
