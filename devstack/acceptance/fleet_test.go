@@ -229,12 +229,26 @@ func (f *fleet) poll(job *followed) {
 		f.t.Errorf("job %s (%s): answered with %d: %s", job.id, job.file, status, body)
 		return
 	}
+	withoutNewMembers(&now)
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if err := job.history.See(now); err != nil {
 		f.t.Errorf("job %s (%s): %v", job.id, job.file, err)
 	}
 	job.finished = now.Status.Terminal()
+}
+
+// withoutNewMembers removes what an older release does not show.
+func withoutNewMembers(job *jobapi.Job) {
+	for i := range job.Warnings {
+		job.Warnings[i].Severity = ""
+	}
+	if job.Report != nil {
+		job.Report.MissingCharacters, job.Report.MissingCharactersTotal = "", 0
+		for i := range job.Report.Fonts {
+			job.Report.Fonts[i].SameMetrics = false
+		}
+	}
 }
 
 // get sends a request for a path to the next gateway.

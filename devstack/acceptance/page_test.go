@@ -57,6 +57,7 @@ func testWebPage(t *testing.T, on edition) {
 			"a drop":               pageAcceptsDrops,
 			"options that apply":   pageOffersOptions,
 			"failures":             pageShowsFailures,
+			"warnings":             pageShowsWarnings,
 			"a password":           pageAsksForPassword,
 			"a reload":             pageSurvivesReload,
 			"two tabs":             pageKeepsTabsInStep,
@@ -174,6 +175,22 @@ func pageShowsFailures(t *testing.T, p *pageBundle) {
 	require.Equal(t, "1 done, 2 failed", tab.Text("#summary"))
 	tab.Reload()
 	tab.Wait(inState("failed") + " === 2 && " + inState("succeeded") + " === 1")
+}
+
+func pageShowsWarnings(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, append(files(t, "open-xml-sdk__FilterByCF.xlsx"), adlam(t))...)
+	tab.Wait(inState("succeeded") + " === 2")
+	require.True(t, browser.Evaluate[bool](tab, `document.querySelector("#jobs li:nth-child(1) .warnings").hidden`), "a font with the same widths is no reason to warn")
+	require.Contains(t, tab.Text("#jobs li:nth-child(2) .warnings"), "Some characters are in no font")
+
+	job, err := p.client.SubmitFile(p.ctx, adlam(t))
+	require.NoError(t, err)
+	_, err = p.client.Wait(p.ctx, job)
+	require.NoError(t, err)
+	tab = p.open(t, "/jobs/"+job.ID)
+	tab.Wait(`document.querySelector("#details").textContent.includes("Missing characters")`)
+	require.Contains(t, tab.Text("#details"), "\U0001E900")
 }
 
 func pageAsksForPassword(t *testing.T, p *pageBundle) {

@@ -1,6 +1,8 @@
 package acceptance_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,6 +42,20 @@ func testReportsAreShown(t *testing.T, on edition) {
 	require.True(t, macros.Report.MacrosBlocked)
 	require.Contains(t, codes(macros.Warnings), client.CodeMacrosBlocked)
 
+	sheet := b.succeed(t, b.submit(t, "open-xml-sdk__FilterByCF.xlsx"))
+	require.Len(t, sheet.Warnings, 1)
+	require.Equal(t, client.CodeFontReplaced, sheet.Warnings[0].Code)
+	require.Equal(t, client.Information, sheet.Warnings[0].Severity)
+
+	boxes, err := b.client.SubmitFile(b.ctx, adlam(t))
+	require.NoError(t, err)
+	boxes = b.succeed(t, boxes)
+	require.Equal(t, "\U0001E900", boxes.Report.MissingCharacters)
+	require.Equal(t, 1, boxes.Report.MissingCharactersTotal)
+	require.Len(t, boxes.Warnings, 1)
+	require.Equal(t, client.CodeGlyphsMissing, boxes.Warnings[0].Code)
+	require.Equal(t, client.Warned, boxes.Warnings[0].Severity)
+
 	// 100 slides: polls show its progress, until it fails because it has too many pages.
 	long := b.submit(t, "odftoolkit__Presentation7.odp")
 	seen := map[int]bool{}
@@ -58,6 +74,14 @@ func testReportsAreShown(t *testing.T, on edition) {
 	require.Contains(t, long.Failure.Detail, "100 pages")
 	require.Contains(t, long.Report.Seconds, "export")
 	require.NotContains(t, long.Report.Seconds, "store")
+}
+
+// adlam returns a text with a letter that no font has.
+func adlam(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "adlam.txt")
+	require.NoError(t, os.WriteFile(path, []byte("Adlam: \U0001E900"), 0o600))
+	return path
 }
 
 func codes(warnings []client.Warning) []client.Code {

@@ -54,24 +54,33 @@ func Scale(ctx context.Context, component string, replicas int) error {
 	if err := Settle(ctx, component); err != nil {
 		return err
 	}
+	return AwaitPods(ctx, component, replicas)
+}
+
+// AwaitPods waits until a component has that number of pods, in any state.
+func AwaitPods(ctx context.Context, component string, n int) error {
 	for {
 		out, err := Kubectl(ctx, "get", "pods", "--selector", selector(component), "--output", "name")
 		if err != nil {
 			return err
 		}
-		if len(strings.Fields(out)) == replicas {
+		if len(strings.Fields(out)) == n {
 			return nil
 		}
 		if err := pause(ctx); err != nil {
-			return fmt.Errorf("scale %s to %d: %w; its pods are %s", component, replicas, err, out)
+			return fmt.Errorf("wait for %d pods of %s: %w; there are %s", n, component, err, out)
 		}
 	}
 }
 
-// Settle waits until the replicas of a component are those that its Deployment describes, and ready.
-func Settle(ctx context.Context, component string) error {
-	_, err := Kubectl(ctx, "rollout", "status", "deployment/"+Name+component, "--timeout=5m")
-	return err
+// Settle waits until the replicas of all these components are those that their Deployments describe, and ready.
+func Settle(ctx context.Context, components ...string) error {
+	for _, component := range components {
+		if _, err := Kubectl(ctx, "rollout", "status", "deployment/"+Name+component, "--timeout=5m"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Restart replaces the pods of a component, one after another, and waits for the new ones.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/devstack/cluster"
@@ -44,11 +45,12 @@ func TestTrial(t *testing.T) { //nolint:paralleltest // there is one cluster
 			s.gentle(t, func(ctx context.Context) error { return cluster.Restart(ctx, component) })
 		})
 	}
-	t.Run("drain of a node", func(t *testing.T) { s.gentle(t, s.drain(t)) })
+	t.Run("drain of a node", func(t *testing.T) { s.gentle(t, drain) })
 	t.Run("scaling in", func(t *testing.T) { s.gentle(t, scaleIn) })
 	t.Run("rolling upgrade and rollback", s.upgrade)
 	t.Run("a pod of each kind killed every 10 s", s.kills)
 	t.Run("from zero converters", s.fromZero)
+	t.Run("scaling out and back to zero", s.scaleOut)
 	t.Run("three converters with quotas", s.quotas)
 }
 
@@ -58,9 +60,7 @@ func (s *suite) deploy(t *testing.T) {
 	began := time.Now()
 	_, err := cluster.Kubectl(t.Context(), "apply", "--kustomize", overlay)
 	require.NoError(t, err)
-	for _, component := range components {
-		require.NoError(t, cluster.Settle(t.Context(), component))
-	}
+	require.NoError(t, cluster.Settle(t.Context(), components...))
 	took := time.Since(began)
 	t.Logf("ready after %.0f s", took.Seconds())
 	require.Less(t, took, 3*time.Minute)
@@ -74,19 +74,13 @@ func (s *suite) deploy(t *testing.T) {
 func (s *suite) documents(t *testing.T) {
 	load := cluster.NewLoad(s.url, testdata)
 	all := slices.Repeat(cluster.Documents(), 20)
-	places := make(chan struct{}, concurrency)
-	var running sync.WaitGroup
+	var conversions errgroup.Group
+	conversions.SetLimit(concurrency)
 	began := time.Now()
 	for _, document := range all {
-		places <- struct{}{}
-		running.Go(func() {
-			if err := load.Convert(t.Context(), document); err != nil {
-				t.Error(err)
-			}
-			<-places
-		})
+		conversions.Go(func() error { return load.Convert(t.Context(), document) })
 	}
-	running.Wait()
+	require.NoError(t, conversions.Wait())
 	t.Logf("%d documents in %.0f s", len(all), time.Since(began).Seconds())
 	require.Equal(t, len(all), accept(t, load.Verdict()).Finished)
 }
@@ -144,32 +138,27 @@ func (s *suite) gentle(t *testing.T, f func(ctx context.Context) error) {
 }
 
 // drain evicts all pods of Docmill from the first node. If it is the only one, it accepts the new pods.
-func (s *suite) drain(t *testing.T) func(ctx context.Context) error {
-	t.Helper()
-	return func(ctx context.Context) error {
-		for _, component := range components { // so that the disruption budgets allow evictions
-			if err := cluster.Settle(ctx, component); err != nil {
-				return err
-			}
-		}
-		nodes, err := cluster.Kubectl(ctx, "get", "nodes", "--output", "jsonpath={.items[*].metadata.name}")
-		if err != nil {
-			return err
-		}
-		node := strings.Fields(nodes)[0]
-		drained := make(chan error, 1)
-		go func() {
-			_, err := cluster.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=4m",
-				"--pod-selector=app.kubernetes.io/name=docmill")
-			drained <- err
-		}()
-		if len(strings.Fields(nodes)) == 1 {
-			err = cordonedThenFree(ctx, node)
-		}
-		err = errors.Join(err, <-drained)
-		_, uncordoned := cluster.Kubectl(ctx, "uncordon", node)
-		return errors.Join(err, uncordoned)
+func drain(ctx context.Context) error {
+	if err := cluster.Settle(ctx, components...); err != nil { // so that the disruption budgets allow evictions
+		return err
 	}
+	nodes, err := cluster.Kubectl(ctx, "get", "nodes", "--output", "jsonpath={.items[*].metadata.name}")
+	if err != nil {
+		return err
+	}
+	node := strings.Fields(nodes)[0]
+	drained := make(chan error, 1)
+	go func() {
+		_, err := cluster.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=4m",
+			"--pod-selector=app.kubernetes.io/name=docmill")
+		drained <- err
+	}()
+	if len(strings.Fields(nodes)) == 1 {
+		err = cordonedThenFree(ctx, node)
+	}
+	err = errors.Join(err, <-drained)
+	_, uncordoned := cluster.Kubectl(ctx, "uncordon", node)
+	return errors.Join(err, uncordoned)
 }
 
 // cordonedThenFree lets the only node accept pods again as soon as the drain has cordoned it.
@@ -235,12 +224,7 @@ func (s *suite) kills(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		for _, component := range components {
-			if err := cluster.Settle(ctx, component); err != nil {
-				return err
-			}
-		}
-		return nil
+		return cluster.Settle(ctx, components...)
 	})
 	v := accept(t, load.Verdict())
 	repeated, total := conversions.Repeated()
@@ -254,7 +238,7 @@ func (s *suite) fromZero(t *testing.T) {
 	if scaler == "" {
 		require.NoError(t, cluster.Scale(t.Context(), cluster.Converter, 0))
 	} else {
-		awaitConverters(t, 0)
+		require.NoError(t, cluster.AwaitPods(t.Context(), cluster.Converter, 0))
 	}
 	load := cluster.NewLoad(s.url, testdata)
 	began := time.Now()
@@ -271,18 +255,41 @@ func (s *suite) fromZero(t *testing.T) {
 	require.Equal(t, client.Status("succeeded"), job.Status)
 	require.Less(t, took, 15*time.Second)
 	if scaler != "" {
-		awaitConverters(t, 0)
+		require.NoError(t, cluster.AwaitPods(t.Context(), cluster.Converter, 0))
 		t.Logf("no converter is left %.0f s after the submission", time.Since(began).Seconds())
 	}
 }
 
-// awaitConverters waits until the cluster has that number of converters.
-func awaitConverters(t *testing.T, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		out, err := cluster.Kubectl(t.Context(), "get", "pods", "--selector=app.kubernetes.io/component=converter", "--output", "name")
-		return err == nil && len(strings.Fields(out)) == n
-	}, 10*time.Minute, time.Second)
+// scaleOut requires that a cluster that scales converters itself adds some while jobs wait, and removes all of them afterwards.
+func (s *suite) scaleOut(t *testing.T) {
+	if _, err := cluster.Kubectl(t.Context(), "get", "scaledobject", cluster.Name+cluster.Converter); err != nil {
+		t.Skip("the cluster does not scale converters itself: ", err)
+	}
+	load := cluster.NewLoad(s.url, testdata)
+	began := time.Now()
+	var conversions errgroup.Group
+	for _, document := range slices.Repeat(cluster.Documents(), 40) {
+		conversions.Go(func() error { return load.Convert(t.Context(), document) })
+	}
+	most := 0
+	converted := make(chan error, 1)
+	go func() { converted <- conversions.Wait() }()
+	for done := false; !done; {
+		select {
+		case err := <-converted:
+			require.NoError(t, err)
+			done = true
+		case <-time.After(time.Second):
+			pods, err := cluster.Pods(t.Context(), cluster.Converter)
+			require.NoError(t, err)
+			most = max(most, len(pods))
+		}
+	}
+	t.Logf("at most %d converters for %.0f s", most, time.Since(began).Seconds())
+	require.Empty(t, accept(t, load.Verdict()).Repeated)
+	require.Greater(t, most, 1)
+	require.NoError(t, cluster.AwaitPods(t.Context(), cluster.Converter, 0))
+	t.Logf("no converter is left after %.0f s", time.Since(began).Seconds())
 }
 
 // quotas compares the throughput of one and of three converters with a small share of a processor each.

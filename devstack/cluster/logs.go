@@ -23,14 +23,13 @@ func (c *Conversions) Follow(ctx context.Context) {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	for {
-		pods, err := Pods(ctx, Converter)
+		pods, _ := Pods(ctx, Converter) // after an error, the next round has them
 		for _, pod := range pods {
 			if !seen[pod] {
 				seen[pod] = true
 				readers.Go(func() { c.read(ctx, pod) })
 			}
 		}
-		_ = err // asked again
 		if pause(ctx) != nil {
 			return
 		}

@@ -39,7 +39,7 @@ func (r *Recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 // recordFailure records a 5xx response. A 503 is documented if it is a problem with a code.
 func (r *Recorder) recordFailure(request *http.Request, response *http.Response) {
 	const limit = 64 << 10
-	body, _ := io.ReadAll(io.LimitReader(response.Body, limit)) // what is missing is no valid problem
+	body, _ := io.ReadAll(io.LimitReader(response.Body, limit)) // a truncated body is not a valid problem
 	_ = response.Body.Close()
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	var problem struct {

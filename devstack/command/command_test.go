@@ -464,7 +464,7 @@ func TestDoctor(t *testing.T) {
 		t.Parallel()
 		findings := examine(t, withServer(t), 0)
 		require.Len(t, findings, 8, slices.Sorted(maps.Keys(findings)))
-		require.Equal(t, "ok", findings["LibreOffice"].State)
+		require.NotEqual(t, "broken", findings["LibreOffice"].State)
 		require.Equal(t, "ok", findings["sandbox"].State)
 	})
 	t.Run("broken", func(t *testing.T) {

@@ -38,6 +38,9 @@ func debianPackages(needs []Need) []string {
 
 // needOf returns the need that a package is for.
 func needOf(name string) Need {
+	if strings.HasPrefix(name, "fonts-") {
+		return Fonts
+	}
 	switch name {
 	case "rabbitmq-server":
 		return RabbitMQ
@@ -51,7 +54,7 @@ func needOf(name string) Need {
 		return WebP
 	case "chromium-headless-shell":
 		return Chromium
-	default: // its components and fonts
+	default: // its components
 		return LibreOffice
 	}
 }

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 func find(needs []Need) (tools Tools, missing []Need) {
 	finders := map[Need]func(*Tools) bool{
 		RabbitMQ: findRabbitMQ, PostgreSQL: findPostgreSQL, MinIO: findMinIO,
-		LibreOffice: findLibreOffice, Poppler: findPoppler,
+		LibreOffice: findLibreOffice, Fonts: findFonts, Poppler: findPoppler,
 		QPDF: findQPDF, WebP: findWebP, Chromium: findChromium, Prometheus: findPrometheus,
 	}
 	for _, need := range needs {
@@ -75,6 +76,21 @@ func findLibreOffice(tools *Tools) bool {
 	}
 	tools.Soffice = found
 	return true
+}
+
+// findFonts looks for a file of each package of fonts.
+func findFonts(*Tools) bool {
+	missing := map[string]bool{
+		"LiberationSans-Regular.ttf": true, "DejaVuSans.ttf": true, "NotoSansCJK-Regular.ttc": true, "UnDotum.ttf": true,
+		"ume-tgo4.ttf": true, "Carlito-Regular.ttf": true, "Caladea-Regular.ttf": true,
+	}
+	for _, directory := range []string{"/usr/share/fonts", "/usr/local/share/fonts"} {
+		_ = filepath.WalkDir(directory, func(path string, _ fs.DirEntry, _ error) error {
+			delete(missing, filepath.Base(path))
+			return nil
+		})
+	}
+	return len(missing) == 0
 }
 
 func findPoppler(tools *Tools) bool {

@@ -29,6 +29,7 @@ const (
 	PostgreSQL  Need = "PostgreSQL"
 	MinIO       Need = "MinIO"
 	LibreOffice Need = "LibreOffice"
+	Fonts       Need = "fonts"
 	Poppler     Need = "Poppler"
 	QPDF        Need = "qpdf"
 	WebP        Need = "WebP"
@@ -43,7 +44,7 @@ func All() []Need { return append(Services(), Chromium, Prometheus) }
 func Services() []Need { return append([]Need{RabbitMQ, PostgreSQL, MinIO}, Converter()...) }
 
 // Converter returns the dependencies of the converter, which are also those of the single-process edition.
-func Converter() []Need { return []Need{LibreOffice, Poppler, QPDF, WebP} }
+func Converter() []Need { return []Need{LibreOffice, Fonts, Poppler, QPDF, WebP} }
 
 // Tools has the paths of the programs. Fields that were not requested are empty.
 type Tools struct {
