@@ -166,7 +166,7 @@ func TestDirectoriesMustBeReadable(t *testing.T) {
 func TestLibreOfficesOwnFonts(t *testing.T) {
 	t.Parallel()
 	own := t.TempDir()
-	renamed(t, own, "Karlito")
+	fontstest.WriteRenamed(t, own, "Karlito")
 	for mode, want := range map[string]bool{fonts.Bundled: false, fonts.BundledAndSystem: true, fonts.System: true} {
 		library := open(t, fonts.Config{Mode: mode}, own, "/does/not/exist")
 		require.Equal(t, want, library.Has(t.Context(), "Karlito"), mode)

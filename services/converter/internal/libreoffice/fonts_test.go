@@ -2,8 +2,6 @@ package libreoffice
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
