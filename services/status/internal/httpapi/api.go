@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/status/internal/feed"
+	"github.com/docmill/docmill/services/status/internal/representation"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
@@ -157,7 +158,7 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 		c.Status(http.StatusNotModified)
 		return nil
 	}
-	c.JSON(http.StatusOK, represent(*latest))
+	c.JSON(http.StatusOK, representation.Of(*latest))
 	return nil
 }
 
@@ -211,7 +212,7 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		return notFound()
 	}
 	c.Header("ETag", tagOf(*recorded)) // the gateway continues to wait from here
-	c.JSON(http.StatusOK, represent(*recorded))
+	c.JSON(http.StatusOK, representation.Of(*recorded))
 	return nil
 }
 
@@ -224,7 +225,7 @@ func (a *api) result(c *gin.Context, id uuid.UUID) error {
 	case found == nil:
 		return unknown()
 	case found.Status == job.Succeeded:
-		c.JSON(http.StatusOK, locate(*found))
+		c.JSON(http.StatusOK, representation.Location(*found))
 		return nil
 	case found.Failure != nil:
 		return problem.New(problem.JobFailed, "The job failed with the error %s.", found.Failure.Code)

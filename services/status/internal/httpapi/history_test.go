@@ -18,7 +18,7 @@ import (
 	"github.com/docmill/docmill/contract/lifecycle"
 	"github.com/docmill/docmill/contract/problem"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
-	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/representation"
 	"github.com/docmill/docmill/services/status/job"
 )
 
@@ -264,7 +264,7 @@ func (m *model) check(t *rapid.T) {
 	if !m.fold.Visible() {
 		return
 	}
-	require.NoError(t, m.seen.See(httpapi.Represent(m.fold)))
+	require.NoError(t, m.seen.See(representation.Of(m.fold)))
 }
 
 // settle completes everything that has not ended, without faults, and checks the end.

@@ -1,4 +1,5 @@
-package httpapi
+// Package representation turns jobs into the JSON that clients receive, in answers and in webhooks.
+package representation
 
 import (
 	"encoding/hex"
@@ -12,8 +13,8 @@ import (
 	"github.com/docmill/docmill/services/status/job"
 )
 
-// represent returns the public representation of a visible job.
-func represent(j job.Job) jobapi.Job {
+// Of returns the public representation of a visible job.
+func Of(j job.Job) jobapi.Job {
 	id, status, submission := j.ID.String(), statusOf(j.Status), j.Submission
 	public := jobapi.Job{
 		ID: id, Status: status, Attempt: j.Attempt,
@@ -96,8 +97,8 @@ func reportOf(r *job.Report) *jobapi.Report {
 	return public
 }
 
-// locate returns where the result of a succeeded job is stored.
-func locate(j job.Job) jobapi.Location {
+// Location returns where the result of a succeeded job is stored.
+func Location(j job.Job) jobapi.Location {
 	return jobapi.Location{
 		ObjectKey: j.Result.ObjectKey, Filename: resultName(*j.Submission, j.Result.ContentType),
 		ContentType: j.Result.ContentType, Size: j.Result.Size, SHA256: hex.EncodeToString(j.Result.SHA256),

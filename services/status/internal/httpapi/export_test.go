@@ -1,4 +1,0 @@
-package httpapi
-
-// Represent returns the public representation of a visible job.
-var Represent = represent
