@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
+	"time"
 )
 
 // Errors that callers distinguish.
@@ -36,6 +38,15 @@ type PutOptions struct {
 	CreateOnce bool
 }
 
+// Entry describes a blob in a listing.
+type Entry struct {
+	Key string
+	// Size is in bytes.
+	Size int64
+	// ModifiedAt is when the blob was put, by the clock of the store.
+	ModifiedAt time.Time
+}
+
 // Bucket stores blobs by key. [ValidateKey] defines which keys are valid; every method returns ErrInvalidKey for
 // others. Buckets are safe for concurrent use.
 type Bucket interface {
@@ -53,6 +64,15 @@ type Bucket interface {
 	Stat(ctx context.Context, key string) (int64, error)
 	// Delete removes a blob. Deleting one that does not exist is not an error.
 	Delete(ctx context.Context, key string) error
+	// List returns the blobs whose keys begin with prefix and are greater than after, in ascending order of the bytes of
+	// their keys. Both may be empty; neither has to be a key. Memory is bounded, however many blobs there are, and the
+	// loop may put and delete blobs: those that are put or deleted meanwhile may be missing or listed. The last element is
+	// an error if the listing failed or ctx is done.
+	List(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
+	// DeleteUnfinished deletes what is left of Puts that were not finished, for example because their process was killed,
+	// and returns the number of Puts. It deletes only what is older than that. A Put that is still in progress fails if it
+	// began so long ago, so olderThan must be longer than any Put takes.
+	DeleteUnfinished(ctx context.Context, olderThan time.Duration) (int, error)
 	// Check returns nil while the bucket can be used. It is meant for readiness checks.
 	Check(ctx context.Context) error
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +30,8 @@ func New(registry prometheus.Registerer) *Buckets {
 		tracer: otel.Tracer("github.com/docmill/docmill/platform/observed"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: metrics.Namespace, Subsystem: "store", Name: "request_duration_seconds",
-			Help: "Duration of requests to the store, retries included, by bucket, operation (put, get, stat or delete) and outcome: " +
-				"ok, not_found, exists, full, canceled or failed. A get ends when its first bytes can be read.",
+			Help: "Duration of requests to the store, retries included, by bucket, operation (put, get, stat, delete, list or delete_unfinished) and outcome: " +
+				"ok, not_found, exists, full, canceled or failed. A get ends when its first bytes can be read, a list when its first blob is known.",
 			Buckets: metrics.DurationBuckets(),
 		}, []string{"bucket", "operation", "outcome"}),
 	}
@@ -81,6 +82,34 @@ func (b *bucket) Stat(ctx context.Context, key string) (size int64, err error) {
 // Delete implements blob.Bucket.
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	return b.observe(ctx, "delete", key, func(ctx context.Context) error { return b.Bucket.Delete(ctx, key) })
+}
+
+// List implements blob.Bucket.
+func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	return func(yield func(blob.Entry, error) bool) {
+		next, stop := iter.Pull2(b.Bucket.List(ctx, prefix, after))
+		defer stop()
+		var entry blob.Entry
+		more := false
+		err := b.observe(ctx, "list", prefix, func(context.Context) (err error) {
+			entry, err, more = next()
+			return err
+		})
+		for ; more; entry, err, more = next() {
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
+}
+
+// DeleteUnfinished implements blob.Bucket.
+func (b *bucket) DeleteUnfinished(ctx context.Context, olderThan time.Duration) (deleted int, err error) {
+	err = b.observe(ctx, "delete_unfinished", "", func(ctx context.Context) error {
+		deleted, err = b.Bucket.DeleteUnfinished(ctx, olderThan)
+		return err
+	})
+	return deleted, err
 }
 
 func (b *bucket) observe(ctx context.Context, operation, key string, request func(context.Context) error) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -39,7 +40,16 @@ func TestRequestsAreCounted(t *testing.T) {
 	size, err := bucket.Stat(t.Context(), "key")
 	require.NoError(t, err)
 	require.EqualValues(t, 4, size)
+	for entry, err := range bucket.List(t.Context(), "k", "") {
+		require.NoError(t, err)
+		require.Equal(t, "key", entry.Key)
+	}
+	_, err = bucket.DeleteUnfinished(t.Context(), time.Hour)
+	require.NoError(t, err)
 	require.NoError(t, bucket.Delete(t.Context(), "key"))
+	for range bucket.List(t.Context(), "k", "") {
+		require.Fail(t, "nothing is left")
+	}
 	_, err = bucket.Get(t.Context(), "key", 0, -1)
 	require.ErrorIs(t, err, blob.ErrNotFound)
 	require.NoError(t, bucket.Check(t.Context()))
@@ -59,5 +69,6 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 	require.Equal(t, map[string]uint64{
 		"put failed": 1, "put canceled": 1, "put ok": 1, "put exists": 1, "get ok": 1, "get not_found": 1, "stat ok": 1, "delete ok": 1,
+		"list ok": 2, "delete_unfinished ok": 1,
 	}, counts)
 }

@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,15 +27,23 @@ import (
 type memory struct {
 	mutex sync.Mutex
 	blobs map[string]content
+	puts  map[*unfinished]bool
+}
+
+// unfinished is a put in progress.
+type unfinished struct {
+	began   time.Time
+	deleted bool
 }
 
 // content is zeros followed by data.
 type content struct {
 	zeros int64
 	data  []byte
+	put   time.Time
 }
 
-func newMemory() *memory { return &memory{blobs: map[string]content{}} }
+func newMemory() *memory { return &memory{blobs: map[string]content{}, puts: map[*unfinished]bool{}} }
 
 // receive reads content to its end.
 func receive(ctx context.Context, r io.Reader) (content, error) {
@@ -81,17 +93,59 @@ func (m *memory) Put(ctx context.Context, key string, r io.Reader, size int64, o
 	if err := blob.ValidateKey(key); err != nil {
 		return err
 	}
+	put := &unfinished{began: time.Now()}
+	m.mutex.Lock()
+	m.puts[put] = true
+	m.mutex.Unlock()
 	received, err := receive(ctx, blob.Exactly(r, size))
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.puts, put)
 	if err != nil {
 		return err
 	}
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
+	if put.deleted {
+		return errors.New("the beginning of the content is gone")
+	}
 	if _, found := m.blobs[key]; found && options.CreateOnce {
 		return blob.ErrExists
 	}
+	received.put = time.Now()
 	m.blobs[key] = received
 	return nil
+}
+
+func (m *memory) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	return func(yield func(blob.Entry, error) bool) {
+		m.mutex.Lock()
+		keys := slices.Sorted(maps.Keys(m.blobs))
+		m.mutex.Unlock()
+		for _, key := range keys {
+			found, err := m.find(key)
+			if key <= after || !strings.HasPrefix(key, prefix) || err != nil || ctx.Err() != nil {
+				continue
+			}
+			if !yield(blob.Entry{Key: key, Size: found.size(), ModifiedAt: found.put}, nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(blob.Entry{}, err)
+		}
+	}
+}
+
+func (m *memory) DeleteUnfinished(_ context.Context, olderThan time.Duration) (int, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	deleted := 0
+	for put := range m.puts {
+		if time.Since(put.began) >= olderThan && !put.deleted {
+			put.deleted = true
+			deleted++
+		}
+	}
+	return deleted, nil
 }
 
 func (m *memory) find(key string) (content, error) {
@@ -166,6 +220,22 @@ type bugged struct {
 	stat   func(m *memory, ctx context.Context, key string) (int64, error)
 	remove func(m *memory, ctx context.Context, key string) error
 	check  func() error
+	list   func(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error]
+	clean  func(m *memory, ctx context.Context, olderThan time.Duration) (int, error)
+}
+
+func (b bugged) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	if b.list != nil {
+		return b.list(b.memory, ctx, prefix, after)
+	}
+	return b.memory.List(ctx, prefix, after)
+}
+
+func (b bugged) DeleteUnfinished(ctx context.Context, olderThan time.Duration) (int, error) {
+	if b.clean != nil {
+		return b.clean(b.memory, ctx, olderThan)
+	}
+	return b.memory.DeleteUnfinished(ctx, olderThan)
 }
 
 func (b bugged) Put(ctx context.Context, key string, r io.Reader, size int64, options blob.PutOptions) error {
@@ -258,6 +328,51 @@ func escaping(m *memory, ctx context.Context, key string, r io.Reader, size int6
 		key = "escaped"
 	}
 	return m.Put(ctx, key, r, size, options)
+}
+
+// listing returns a listing that f has changed.
+func listing(
+	f func(entries []blob.Entry, prefix, after string) []blob.Entry,
+) func(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	return func(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+		return func(yield func(blob.Entry, error) bool) {
+			var all []blob.Entry
+			for entry := range m.List(context.WithoutCancel(ctx), "", "") {
+				all = append(all, entry)
+			}
+			for _, entry := range f(all, prefix, after) {
+				if !yield(entry, nil) {
+					return
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				yield(blob.Entry{}, err)
+			}
+		}
+	}
+}
+
+// selected is what a listing of entries has to contain, except for those with another prefix or key that is not after.
+func selected(entries []blob.Entry, prefix, after string) []blob.Entry {
+	return slices.DeleteFunc(entries, func(e blob.Entry) bool { return e.Key <= after || !strings.HasPrefix(e.Key, prefix) })
+}
+
+// pageByPage lists a page of blobs, and begins the next one where it ended by its number.
+func pageByPage(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	return func(yield func(blob.Entry, error) bool) {
+		const page = 1000
+		for skip := 0; ; skip += page {
+			n := 0
+			for entry, err := range m.List(ctx, prefix, after) {
+				if n++; n > skip && n <= skip+page && !yield(entry, err) {
+					return
+				}
+			}
+			if n <= skip+page {
+				return
+			}
+		}
+	}
 }
 
 // defects are the planted ones, by the test of the suite that must find them.
@@ -355,6 +470,60 @@ var defects = map[string]struct {
 			}
 		}
 		return m.Delete(ctx, key)
+	}}},
+	"list is in the order of a directory": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		slices.SortFunc(all, func(a, b blob.Entry) int {
+			return strings.Compare(strings.ReplaceAll(a.Key, "/", "+"), strings.ReplaceAll(b.Key, "/", "+"))
+		})
+		return selected(all, prefix, after)
+	})}},
+	"list ignores the prefix": {"List", bugged{list: listing(func(all []blob.Entry, _, after string) []blob.Entry {
+		return selected(all, "", after)
+	})}},
+	"prefix of a list is a folder": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		if prefix != "" {
+			prefix = strings.TrimSuffix(prefix, "/") + "/"
+		}
+		return selected(all, prefix, after)
+	})}},
+	"list begins with the key": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		return slices.DeleteFunc(all, func(e blob.Entry) bool { return e.Key < after || !strings.HasPrefix(e.Key, prefix) })
+	})}},
+	"list groups folders": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		return slices.DeleteFunc(selected(all, prefix, after), func(e blob.Entry) bool { return strings.Contains(e.Key[len(prefix):], "/") })
+	})}},
+	"list has no sizes": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		for i := range all {
+			all[i].Size = 0
+		}
+		return selected(all, prefix, after)
+	})}},
+	"list has no times": {"List", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		for i := range all {
+			all[i].ModifiedAt = time.Time{}
+		}
+		return selected(all, prefix, after)
+	})}},
+	"list ignores its context": {"List", bugged{list: func(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+		return m.List(context.WithoutCancel(ctx), prefix, after)
+	}}},
+	"list ends after a page": {"ListPages", bugged{list: listing(func(all []blob.Entry, prefix, after string) []blob.Entry {
+		all = selected(all, prefix, after)
+		return all[:min(len(all), 1000)]
+	})}},
+	"list skips blobs when others are deleted": {"ListWhileDeleting", bugged{list: pageByPage}},
+	"unfinished puts are not deleted": {"DeleteUnfinished", bugged{clean: func(*memory, context.Context, time.Duration) (int, error) {
+		return 0, nil
+	}}},
+	"every put in progress is deleted": {"DeleteUnfinished", bugged{clean: func(m *memory, ctx context.Context, _ time.Duration) (int, error) {
+		return m.DeleteUnfinished(ctx, 0)
+	}}},
+	"complete blobs are deleted": {"DeleteUnfinished", bugged{clean: func(m *memory, ctx context.Context, olderThan time.Duration) (int, error) {
+		n, err := m.DeleteUnfinished(ctx, olderThan)
+		m.mutex.Lock()
+		defer m.mutex.Unlock()
+		maps.DeleteFunc(m.blobs, func(_ string, c content) bool { return time.Since(c.put) >= olderThan })
+		return n, err
 	}}},
 	"put ignores its context": {"CanceledContext", bugged{put: func(m *memory, ctx context.Context, key string, r io.Reader, size int64, o blob.PutOptions) error {
 		return m.Put(context.WithoutCancel(ctx), key, r, size, o)

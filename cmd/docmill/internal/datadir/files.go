@@ -49,15 +49,15 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 			return
 		}
 		for _, bucket := range []*directory.Bucket{d.Sources, d.Results} {
-			for key, err := range bucket.Keys(ctx) {
-				belongs := pending[key]
+			for blob, err := range bucket.List(ctx, "", "") {
+				belongs := pending[blob.Key]
 				if err == nil && !belongs {
-					belongs, err = d.belongs(ctx, bucket, key)
+					belongs, err = d.belongs(ctx, bucket, blob.Key)
 				}
 				if belongs && err == nil {
 					continue
 				}
-				if !yield(file{bucket, key}, err) || err != nil {
+				if !yield(file{bucket, blob.Key}, err) || err != nil {
 					return
 				}
 			}
