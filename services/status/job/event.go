@@ -10,7 +10,8 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
-// Event is something that happened to a job: [Submitted], [Withdrawn], [AttemptUpdated] or [Ended].
+// Event is something that happened to a job: [Submitted], [Withdrawn], [AttemptUpdated] or [Ended], or what the status service
+// itself has decided: [Retried], [Published], [Removed], [FilesRemoved], [SourceRemoved], [Leased] or [Kept].
 type Event interface {
 	// Job returns the job's id.
 	Job() uuid.UUID
@@ -32,11 +33,17 @@ func Apply(j Job, e Event) (Job, Change) {
 	if !e.apply(&j) {
 		return before, Change{}
 	}
+	if j.Status != Queued {
+		j.Unpublished = false // its command was published
+	}
+	if _, leased := e.(Leased); !leased {
+		j.DueAt = j.due()
+	}
 	j.Version++
 	return j, Change{
 		Any: true,
 		State: j.Status != before.Status || j.Attempt != before.Attempt || j.Visible() != before.Visible() ||
-			j.SubmissionID != before.SubmissionID || j.Retry != before.Retry,
+			j.SubmissionID != before.SubmissionID || j.Retry != before.Retry || j.Generation != before.Generation || j.Gone != before.Gone,
 	}
 }
 
@@ -51,6 +58,8 @@ func (id ID) Job() uuid.UUID { return uuid.UUID(id) }
 func (j *Job) change(submission uuid.UUID, apply func(*Record) bool) bool {
 	var changed bool
 	switch {
+	case j.Gone != "":
+		return false
 	case submission == uuid.Nil:
 		changed = apply(&j.Record)
 		j.Others = slices.Clone(j.Others)
@@ -114,6 +123,9 @@ func (e Submitted) record(r *Record) bool {
 		return false
 	}
 	r.Submission = &e.Submission
+	if !r.ExpiresAt.IsZero() && e.Submission.Retention > 0 { // it has ended already
+		r.keepUntil(earlier(r.ExpiresAt, r.FinishedAt.Add(e.Submission.Retention)), r.SourceExpiresAt)
+	}
 	return true
 }
 
@@ -142,6 +154,7 @@ type AttemptUpdated struct {
 
 	// SubmissionID is uuid.Nil if the converter is older than the field.
 	SubmissionID uuid.UUID
+	Generation   int32
 	Attempt      int32
 	// At orders the updates of one attempt. An attempt that a stopping converter abandons is run again under the same
 	// number, from the beginning; so the later update counts, not the one with more progress.
@@ -161,7 +174,7 @@ func (e AttemptUpdated) apply(j *Job) bool { return j.change(e.SubmissionID, e.a
 // advance takes the maximum of what is known and e in a total order. Therefore the order and number of calls do not
 // matter.
 func (e AttemptUpdated) advance(r *Record) bool {
-	if r.Status.Terminal() || e.Attempt < r.Attempt {
+	if !r.reach(e.Generation) || r.Status.Terminal() || e.Attempt < r.Attempt {
 		return false
 	}
 	newer := e.compare(*r) > 0
@@ -219,7 +232,8 @@ type Ended struct {
 	// SubmissionID is uuid.Nil if the converter is older than the field, or if the end applies to any submission, as at the
 	// deadline.
 	SubmissionID uuid.UUID
-	// Status is Succeeded or Failed.
+	Generation   int32
+	// Status is Succeeded, Failed or Canceled.
 	Status Status
 	// Attempt is the one that ended the job; 0 if the end does not come from an attempt.
 	Attempt int32
@@ -232,22 +246,31 @@ type Ended struct {
 	Failure  *Failure
 	// Report may be nil.
 	Report *Report
+	// ExpiresAt and SourceExpiresAt are those of the job, unless its submission shortens them.
+	ExpiresAt, SourceExpiresAt time.Time
 }
 
-// Fail returns the event with which the status service itself ends a job now, whichever submission it has.
-func Fail(id uuid.UUID, attempt int32, cause *problem.Error) Ended {
+// Fail returns the event with which the status service itself ends this generation of a job now, whichever submission it has.
+func Fail(id uuid.UUID, generation, attempt int32, cause *problem.Error) Ended {
 	failure := cause.Failure()
 	return Ended{
-		ID: ID(id), Status: Failed, Attempt: attempt,
-		FinishedAt: time.Now().UTC().Truncate(time.Microsecond), // what PostgreSQL stores
-		Failure:    &Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
+		ID: ID(id), Generation: generation, Status: Failed, Attempt: attempt, FinishedAt: now(),
+		Failure: &Failure{Code: string(failure.Code), Detail: failure.Detail, Retryable: failure.Retryable},
 	}
 }
+
+// Cancel returns the event with which the client ends this generation of a job now.
+func Cancel(id uuid.UUID, generation int32) Ended {
+	return Ended{ID: ID(id), Generation: generation, Status: Canceled, FinishedAt: now()}
+}
+
+// now returns the present time in the precision that PostgreSQL stores.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func (e Ended) apply(j *Job) bool { return j.change(e.SubmissionID, e.end) }
 
 func (e Ended) end(r *Record) bool {
-	if r.Status.Terminal() {
+	if !r.reach(e.Generation) || r.Status.Terminal() {
 		return false
 	}
 	r.Status, r.Withdrawn = e.Status, false
@@ -257,5 +280,10 @@ func (e Ended) end(r *Record) bool {
 	}
 	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
 	r.UpdatedAt, r.Phase, r.Percent, r.Retry = time.Time{}, NoPhase, 0, nil
+	expires := e.ExpiresAt
+	if r.Submission != nil && r.Submission.Retention > 0 && !expires.IsZero() {
+		expires = earlier(expires, e.FinishedAt.Add(r.Submission.Retention))
+	}
+	r.keepUntil(expires, e.SourceExpiresAt)
 	return true
 }

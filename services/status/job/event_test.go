@@ -61,6 +61,10 @@ func failed(attempt int32, seconds int) job.Event {
 	}
 }
 
+func canceled(attempt int32, seconds int) job.Event {
+	return job.Ended{ID: id, Status: job.Canceled, Attempt: attempt, StartedAt: at(seconds - 1), FinishedAt: at(seconds)}
+}
+
 func after(events ...job.Event) job.Job {
 	j := job.New(uuid.UUID(id))
 	for _, event := range events {
@@ -191,7 +195,7 @@ func TestApply(t *testing.T) {
 // starts or the job ends.
 func TestRetryIsShownWhileTheJobWaits(t *testing.T) {
 	t.Parallel()
-	dead := job.Fail(uuid.UUID(id), 1, problem.New(problem.AttemptsExhausted, "It was dead-lettered."))
+	dead := job.Fail(uuid.UUID(id), 0, 1, problem.New(problem.AttemptsExhausted, "It was dead-lettered."))
 	for name, test := range map[string]struct {
 		events  []job.Event
 		attempt int32
@@ -254,7 +258,7 @@ var (
 			return event
 		},
 	}
-	ends = []func(attempt int32, seconds int) job.Event{succeeded, failed}
+	ends = []func(attempt int32, seconds int) job.Event{succeeded, failed, canceled}
 )
 
 // TestEveryEventIsDrawn requires that the tests of properties draw every event that a message can describe.

@@ -49,12 +49,33 @@ type Job struct {
 	Record
 	// Others are the records of further submissions under the same id, until one of them is known to be the job's.
 	Others []Record
+	// Gone is set if the job was deleted or has expired. The job is then a tombstone, which no event revives. It has only what is
+	// needed to delete its files, and is itself deleted at ExpiresAt.
+	Gone   Gone
+	GoneAt time.Time
+	// FilesDeleted is set if the files of a tombstone have been deleted, and SourceDeleted if the document of a job has.
+	FilesDeleted, SourceDeleted bool
+	// Unpublished is set while the command of a retried job may not have been published.
+	Unpublished bool
+	// DueAt is when the housekeeping of the job has to do something next; zero if nothing is to be done.
+	DueAt time.Time
 }
+
+// Gone is the reason why a job is a tombstone. Its values are stored in databases and must not change.
+type Gone string
+
+// The reasons. Jobs that are not gone have none.
+const (
+	Deleted Gone = "deleted"
+	Expired Gone = "expired"
+)
 
 // Record is what is known about one submission and its conversion.
 type Record struct {
 	// SubmissionID is uuid.Nil if no event has named one, as those of older gateways and converters do not.
 	SubmissionID uuid.UUID
+	// Generation counts how many times the client has retried the job. Events of another generation have no effect.
+	Generation int32
 	// Submission is nil in a placeholder: only later events are known yet. Clients do not see placeholders.
 	Submission *Submission
 	// Withdrawn is set if the submission was rejected and nothing else is known of it. Clients do not see it.
@@ -70,6 +91,10 @@ type Record struct {
 	Retry      *Retry
 	StartedAt  time.Time
 	FinishedAt time.Time
+	// ExpiresAt is when the files of an ended job are deleted, and SourceExpiresAt when its document is, which is not later. They
+	// are zero before the end, and if an earlier release has ended the job.
+	ExpiresAt       time.Time
+	SourceExpiresAt time.Time
 	// Result and Warnings are set if the job has succeeded, Failure if it has failed.
 	Result   *Result
 	Warnings []Warning
@@ -82,7 +107,7 @@ type Record struct {
 func New(id uuid.UUID) Job { return Job{ID: id, Record: Record{Status: Queued}} }
 
 // Visible reports whether clients may see the job, which is the case once its submission is known, unless that was
-// withdrawn.
+// withdrawn. A tombstone has a submission too; see Job.Gone.
 func (r Record) Visible() bool { return r.Submission != nil && !r.Withdrawn }
 
 // final reports whether the submission remains the job's: it is known, and it was attempted or has ended.
@@ -102,6 +127,13 @@ type Submission struct {
 	// strings, booleans and numbers; a number may be a float64 after it was stored.
 	Options map[string]any
 	Tag     string
+	// Target is the encoded message Target of the command, with its secrets sealed, for a retry; nil if an earlier release has
+	// recorded the job.
+	Target []byte
+	// ClaimKey is the key of the blob that remembers the idempotency key of the submission; empty if it had none.
+	ClaimKey string
+	// Retention is how long the client wants the files to be kept; 0 if it has not said.
+	Retention time.Duration
 }
 
 // Result describes the result and where it is stored.

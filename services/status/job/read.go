@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
@@ -59,26 +60,32 @@ func (r *reader) read(message proto.Message) Event {
 		return Withdrawn{ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId())}
 	case *conversionv1.ConversionStarted:
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Attempt: r.attempt(m.GetAttempt()),
 			At:     r.requiredTime("started_at", m.GetStartedAt()),
 			Starts: true, Status: Running,
 		}
 	case *conversionv1.ConversionProgressed:
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Attempt: r.attempt(m.GetAttempt()),
 			At:     r.requiredTime("progressed_at", m.GetProgressedAt()),
 			Status: Running, Phase: phase(m.GetPhase()), Percent: min(max(m.GetPercent(), 0), 100),
 		}
 	case *conversionv1.ConversionRetried:
 		at := r.requiredTime("retried_at", m.GetRetriedAt())
 		return AttemptUpdated{
-			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Attempt: r.attempt(m.GetAttempt()),
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Attempt: r.attempt(m.GetAttempt()),
 			At: at, Status: Queued, Retry: retry(m, at),
 		}
 	case *conversionv1.ConversionSucceeded:
 		return r.succeeded(m)
 	case *conversionv1.ConversionFailed:
 		return r.failed(m)
+	case *conversionv1.ConversionCanceled:
+		return Ended{
+			ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Status: Canceled,
+			Attempt:   max(m.GetAttempt(), 0),
+			StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
+		}
 	default:
 		r.requiref(false, "not a message about a job")
 		return nil
@@ -97,7 +104,25 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
 		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
+		Target: r.target(m.GetTarget()), Retention: r.retention(m.GetRetention()),
 	}}
+}
+
+// target encodes a target. The encoding keeps what a newer gateway has added.
+func (r *reader) target(t *conversionv1.Target) []byte {
+	encoded, err := proto.Marshal(t)
+	r.requiref(err == nil, "target: %w", err)
+	return encoded
+}
+
+// retention reads a retention in whole microseconds; 0 if there is none.
+func (r *reader) retention(d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	err := d.CheckValid()
+	r.requiref(err == nil && d.AsDuration() > 0, "retention is %s", d.AsDuration())
+	return d.AsDuration().Truncate(time.Microsecond)
 }
 
 func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
@@ -110,7 +135,7 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 		warnings = append(warnings, Warning{Code: text(w.GetCode()), Detail: text(w.GetDetail())})
 	}
 	return Ended{
-		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Status: Succeeded,
+		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Status: Succeeded,
 		Attempt:   r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
 		Result: &Result{
@@ -124,7 +149,7 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 func (r *reader) failed(m *conversionv1.ConversionFailed) Event {
 	r.requiref(m.GetFailure().GetCode() != "", "failure.code is empty")
 	return Ended{
-		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Status: Failed,
+		ID: r.id(m.GetJobId()), SubmissionID: r.submissionID(m.GetSubmissionId()), Generation: m.GetGeneration(), Status: Failed,
 		Attempt:   r.attempt(m.GetAttempt()),
 		StartedAt: r.time("started_at", m.GetStartedAt()), FinishedAt: r.requiredTime("finished_at", m.GetFinishedAt()),
 		Failure: new(failure(m.GetFailure())),

@@ -34,25 +34,33 @@ func with(options *conversionv1.Options) *conversionv1.ConvertRequested {
 	return m
 }
 
+func encoded(m *conversionv1.ConvertRequested) []byte {
+	target, err := proto.Marshal(m.GetTarget())
+	if err != nil {
+		panic(err)
+	}
+	return target
+}
+
 func TestRead(t *testing.T) {
 	t.Parallel()
 	jobID := uuid.UUID(id).String()
+	chosen := &conversionv1.Options{
+		Pages: new("1-3\x00"), PdfUa: new(false), ImageQuality: new(int32(80)), PdfA: conversionv1.PdfA_PDF_A_2B, Notes: 99,
+	}
 	tests := map[string]struct {
 		message proto.Message
 		want    job.Event
 	}{
 		"submitted": {request(), job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", Target: encoded(request()),
 		}}},
 		"submitted with options, one of which only a newer version knows": {
-			with(&conversionv1.Options{
-				Pages: new("1-3\x00"), PdfUa: new(false), ImageQuality: new(int32(80)), PdfA: conversionv1.PdfA_PDF_A_2B,
-				Notes: 99,
-			}),
+			with(chosen),
 			job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", Target: encoded(with(chosen)),
 				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
 			}},
 		},
@@ -105,6 +113,12 @@ func TestRead(t *testing.T) {
 				},
 				Warnings: []job.Warning{{Code: "font-substituted", Detail: "A → B"}},
 			},
+		},
+		"canceled": {
+			&conversionv1.ConversionCanceled{
+				JobId: jobID, SubmissionId: one.String(), Generation: 2, Attempt: 3, StartedAt: timestamppb.New(at(2)), FinishedAt: timestamppb.New(at(3)),
+			},
+			job.Ended{ID: id, SubmissionID: one, Generation: 2, Status: job.Canceled, Attempt: 3, StartedAt: at(2), FinishedAt: at(3)},
 		},
 		"failed, with a byte that PostgreSQL cannot store": {
 			&conversionv1.ConversionFailed{

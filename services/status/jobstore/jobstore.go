@@ -19,6 +19,8 @@ import (
 var (
 	// ErrNotFound means that no job has this id, that its submission is not known yet, or that it was withdrawn.
 	ErrNotFound = errors.New("no such job")
+	// ErrGone means that the job was deleted or has expired. The job that is returned with it says which.
+	ErrGone = errors.New("the job is gone")
 	// ErrPlaceholder is the ErrNotFound for a job of which events are known, but not the submission, which may still
 	// arrive.
 	ErrPlaceholder = fmt.Errorf("%w yet: its submission is not known", ErrNotFound)
@@ -43,8 +45,8 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	// Check returns nil if the store can work now.
 	Check(ctx context.Context) error
 
-	// Job returns one job, ErrNotFound for an unknown id and for a withdrawn job, or ErrPlaceholder for a job without its
-	// submission.
+	// Job returns one job, ErrNotFound for an unknown id and for a withdrawn job, ErrPlaceholder for a job without its
+	// submission, or ErrGone for a tombstone.
 	Job(ctx context.Context, id uuid.UUID) (job.Job, error)
 	// OldestWaiting returns how long the oldest visible job that no attempt has begun for has waited since its submission; 0 if
 	// there is none. Different clocks of the gateway and the database make it inexact.
@@ -63,6 +65,8 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	// watermark, and returns their number. Nothing remains of such a job: an event that arrives later makes a new one.
 	DeleteWithdrawn(ctx context.Context, age time.Duration, limit int) (int, error)
 
+	Housekeeping
+
 	// Now returns the time by the database's clock, in whole microseconds.
 	Now(ctx context.Context) (time.Time, error)
 	// Advance moves the watermark forward to a time that Now has returned. It moves the watermark back only if it is in the
@@ -74,12 +78,38 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	Watermark(ctx context.Context) (time.Time, error)
 }
 
-// Visible returns what Job of [Store] returns for a stored job: ErrPlaceholder or ErrNotFound if clients cannot see it. An
+// Housekeeping is the part of a [Store] that deletes what has expired. Every method is safe to repeat.
+type Housekeeping interface {
+	// Due applies the event that next returns to at most limit of the jobs whose DueAt has passed by the database's clock, and
+	// returns the jobs as they are then, those that have been due for longest first. The event must change DueAt, otherwise the next
+	// call returns the job again. Concurrent calls return different jobs. next may be called more than once for a job; it must
+	// not call the store.
+	Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
+	// Keep applies the event that next returns to at most limit of the ended jobs that have no time of expiry, because an earlier
+	// release has ended them, and returns their number.
+	Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error)
+	// Forget deletes those of the jobs that are tombstones whose files were deleted, and returns their number. An event that arrives
+	// later makes a new job.
+	Forget(ctx context.Context, ids []uuid.UUID) (int, error)
+	// Jobs returns those of the jobs that are stored, in any order: also placeholders, withdrawn jobs and tombstones.
+	Jobs(ctx context.Context, ids []uuid.UUID) ([]job.Job, error)
+	// Sources returns those of the keys that are the document of a stored job, in any order.
+	Sources(ctx context.Context, keys []string) ([]string, error)
+	// Claim reports whether the caller is to do the named chore now. It returns true to one of all replicas per interval, by
+	// the database's clock. A chore that its replica does not finish is done again after the interval.
+	Claim(ctx context.Context, chore string, interval time.Duration) (bool, error)
+}
+
+// Visible returns what Job of [Store] returns for a stored job: ErrGone, ErrPlaceholder or ErrNotFound if clients cannot see it. An
 // error of reading it is returned unchanged. It is for implementations.
 func Visible(j job.Job, err error) (job.Job, error) {
 	switch {
-	case err != nil || j.Visible():
+	case err != nil:
 		return j, err
+	case j.Gone != "":
+		return j, ErrGone
+	case j.Visible():
+		return j, nil
 	case j.Submission == nil && !j.Withdrawn:
 		return j, ErrPlaceholder
 	default:

@@ -69,8 +69,46 @@ UPDATE jobs SET
     report = @report,
     submission_id = @submission_id,
     other_submissions = @other_submissions,
-    retry = @retry
+    retry = @retry,
+    -- The deadline of a new generation counts from now.
+    first_seen_at = CASE WHEN generation < @generation THEN clock_timestamp() ELSE first_seen_at END,
+    generation = @generation,
+    due_at = @due_at,
+    expires_at = @expires_at,
+    source_expires_at = @source_expires_at,
+    gone = @gone,
+    gone_at = @gone_at,
+    files_deleted = @files_deleted,
+    source_deleted = @source_deleted,
+    unpublished = @unpublished,
+    target = @target,
+    claim_key = @claim_key,
+    retention = @retention
 WHERE id = @id;
+
+-- name: GetJobs :many
+SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);
+
+-- Never waits: another replica works on a row that is locked.
+-- name: LockDue :many
+SELECT * FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT @max_rows FOR UPDATE SKIP LOCKED;
+
+-- name: LockUnscheduled :many
+SELECT * FROM jobs
+WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
+ORDER BY finished_at
+LIMIT @max_rows
+FOR UPDATE SKIP LOCKED;
+
+-- name: DeleteTombstones :execrows
+DELETE FROM jobs WHERE id = ANY(@ids::uuid[]) AND gone <> '' AND files_deleted;
+
+-- name: ListSourceKeys :many
+SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key <> '';
+
+-- name: ClaimChore :execrows
+INSERT INTO chores (name, next_at) VALUES (@name, clock_timestamp() + @every::interval)
+ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chores.next_at <= clock_timestamp();
 
 -- name: Notify :exec
 SELECT pg_notify(@channel, payload) FROM unnest(@payloads::text[]) AS payload;

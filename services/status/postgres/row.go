@@ -32,13 +32,16 @@ func fromRow(row query.Job) (job.Job, error) {
 	j := job.Job{
 		ID: row.ID, Version: row.Version,
 		Record: job.Record{
-			SubmissionID: row.SubmissionID.UUID, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
+			SubmissionID: row.SubmissionID.UUID, Generation: row.Generation, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
 			UpdatedAt: fromNullable(row.MovedAt), Phase: row.Phase, Percent: row.Percent,
 			Retry:     stored.ToRetry(row.Retry, fromNullable(row.MovedAt)),
 			StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
+			ExpiresAt: fromNullable(row.ExpiresAt), SourceExpiresAt: fromNullable(row.SourceExpiresAt),
 			Warnings: stored.ToWarnings(row.Warnings), Report: report,
 		},
 		Others: others,
+		Gone:   row.Gone, GoneAt: fromNullable(row.GoneAt), FilesDeleted: row.FilesDeleted, SourceDeleted: row.SourceDeleted,
+		Unpublished: row.Unpublished, DueAt: fromNullable(row.DueAt),
 	}
 	if row.RequestedAt != nil {
 		j.Submission = &job.Submission{
@@ -46,6 +49,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			ObjectKey:   row.SourceKey, Filename: row.SourceFilename, Format: row.SourceFormat,
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
 			TargetFormat: row.TargetFormat, Options: row.TargetOptions, Tag: row.Tag,
+			Target: row.Target, ClaimKey: row.ClaimKey, Retention: time.Duration(row.Retention) * time.Microsecond,
 		}
 	}
 	switch row.Status {
@@ -63,18 +67,22 @@ func fromRow(row query.Job) (job.Job, error) {
 
 func toRow(j job.Job) query.WriteJobParams {
 	row := query.WriteJobParams{
-		ID: j.ID, Version: j.Version, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
+		ID: j.ID, Version: j.Version, Generation: j.Generation, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
 		MovedAt: toNullable(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent, Retry: stored.FromRetry(j.Record),
 		StartedAt: toNullable(j.StartedAt), FinishedAt: toNullable(j.FinishedAt),
 		Warnings: stored.FromWarnings(j.Warnings), Report: stored.FromReport(j.Report),
 		SubmissionID:     uuid.NullUUID{UUID: j.SubmissionID, Valid: j.SubmissionID != uuid.Nil},
 		OtherSubmissions: stored.FromRecords(j.Others),
+		ExpiresAt:        toNullable(j.ExpiresAt), SourceExpiresAt: toNullable(j.SourceExpiresAt),
+		Gone: j.Gone, GoneAt: toNullable(j.GoneAt), FilesDeleted: j.FilesDeleted, SourceDeleted: j.SourceDeleted,
+		Unpublished: j.Unpublished, DueAt: toNullable(j.DueAt),
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = toNullable(s.RequestedAt)
 		row.SourceKey, row.SourceFilename, row.SourceFormat = s.ObjectKey, s.Filename, s.Format
 		row.SourceContentType, row.SourceSize, row.SourceSha256 = s.ContentType, s.Size, s.SHA256
 		row.TargetFormat, row.TargetOptions, row.Tag = s.TargetFormat, s.Options, s.Tag
+		row.Target, row.ClaimKey, row.Retention = s.Target, s.ClaimKey, s.Retention.Microseconds()
 	}
 	if r := j.Result; r != nil {
 		row.ResultKey, row.ResultContentType, row.ResultSize = r.ObjectKey, r.ContentType, r.Size

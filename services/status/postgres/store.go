@@ -154,25 +154,35 @@ func (s *Store) applyOnce(ctx context.Context, events []job.Event) ([]jobstore.O
 func (s *Store) Expire(
 	ctx context.Context, age time.Duration, limit int, end func(job.Job) job.Event,
 ) ([]job.Job, error) {
-	var expired []job.Job
-	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
-		rows, err := queries.LockOverdue(ctx, query.LockOverdueParams{Age: age, MaxRows: int32(limit)})
+	before, _, err := s.change(ctx, "end the overdue jobs", end, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.LockOverdue(ctx, query.LockOverdueParams{Age: age, MaxRows: int32(limit)})
+	})
+	return before, err
+}
+
+// change applies an event to each of the jobs whose rows lock returns, in one transaction, and returns the jobs before and after.
+func (s *Store) change(
+	ctx context.Context, what string, next func(job.Job) job.Event, lock func(context.Context, *query.Queries) ([]query.Job, error),
+) (before, after []job.Job, err error) {
+	err = s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
+		rows, err := lock(ctx, queries)
 		if err != nil {
-			return fmt.Errorf("lock the overdue jobs: %w", err)
+			return fmt.Errorf("lock the jobs: %w", err)
 		}
-		if expired, err = fromRows(rows); err != nil {
+		if before, err = fromRows(rows); err != nil {
 			return err
 		}
-		batch := fold.New(expired)
-		for _, j := range expired {
-			batch.Apply(end(j))
+		batch := fold.New(before)
+		for _, j := range before {
+			batch.Apply(next(j))
 		}
+		after = batch.All()
 		return write(ctx, queries, batch)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("end the overdue jobs: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return expired, nil
+	return before, after, nil
 }
 
 // DeleteWithdrawn implements [jobstore.Store]. It skips jobs that another transaction has locked.

@@ -31,7 +31,7 @@ DELETE FROM jobs WHERE id IN (
     LIMIT @max_rows
 );
 
--- Keeps first_seen_at of a row that exists.
+-- Keeps first_seen_at of a row that exists, unless a new generation begins.
 -- name: WriteJob :exec
 INSERT INTO jobs (
     id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at,
@@ -39,14 +39,16 @@ INSERT INTO jobs (
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
-    retry
+    retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
+    target, claim_key, retention
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
-    ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -79,7 +81,33 @@ INSERT INTO jobs (
     withdrawn = excluded.withdrawn,
     submission_id = excluded.submission_id,
     other_submissions = excluded.other_submissions,
-    retry = excluded.retry;
+    retry = excluded.retry,
+    -- The deadline of a new generation counts from now.
+    first_seen_at = CASE WHEN jobs.generation < excluded.generation THEN excluded.first_seen_at ELSE jobs.first_seen_at END,
+    generation = excluded.generation,
+    due_at = excluded.due_at,
+    expires_at = excluded.expires_at,
+    source_expires_at = excluded.source_expires_at,
+    gone = excluded.gone,
+    gone_at = excluded.gone_at,
+    files_deleted = excluded.files_deleted,
+    source_deleted = excluded.source_deleted,
+    unpublished = excluded.unpublished,
+    target = excluded.target,
+    claim_key = excluded.claim_key,
+    retention = excluded.retention;
+
+-- name: ListDue :many
+SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;
+
+-- name: ListUnscheduled :many
+SELECT * FROM jobs
+WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
+ORDER BY finished_at
+LIMIT @max_rows;
+
+-- name: DeleteTombstone :execrows
+DELETE FROM jobs WHERE id = ? AND gone <> '' AND files_deleted = 1;
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;

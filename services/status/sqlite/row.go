@@ -17,14 +17,28 @@ import (
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
+func fromRows(rows []query.Job) ([]job.Job, error) {
+	jobs := make([]job.Job, len(rows))
+	for i, row := range rows {
+		var err error
+		if jobs[i], err = fromRow(row); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
+}
+
 func fromRow(row query.Job) (job.Job, error) {
 	j := job.Job{
 		ID: uuid.UUID(row.ID), Version: row.Version,
 		Record: job.Record{
-			Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
+			Generation: row.Generation, Withdrawn: row.Withdrawn, Status: row.Status, Attempt: row.Attempt,
 			UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
 			StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
+			ExpiresAt: fromMicroseconds(row.ExpiresAt), SourceExpiresAt: fromMicroseconds(row.SourceExpiresAt),
 		},
+		Gone: row.Gone, GoneAt: fromMicroseconds(row.GoneAt), FilesDeleted: row.FilesDeleted, SourceDeleted: row.SourceDeleted,
+		Unpublished: row.Unpublished, DueAt: fromMicroseconds(row.DueAt),
 	}
 	if row.SubmissionID != nil {
 		j.SubmissionID = uuid.UUID(row.SubmissionID)
@@ -35,6 +49,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			ObjectKey:   row.SourceKey, Filename: row.SourceFilename, Format: row.SourceFormat,
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
 			TargetFormat: row.TargetFormat, Tag: row.Tag,
+			Target: row.Target, ClaimKey: row.ClaimKey, Retention: time.Duration(row.Retention) * time.Microsecond,
 		}
 	}
 	switch row.Status {
@@ -84,9 +99,12 @@ func decode(column *string, into any) error {
 // toRow returns the row of a job, without FirstSeenAt. Its error is an ErrRefused.
 func toRow(j job.Job) (query.WriteJobParams, error) {
 	row := query.WriteJobParams{
-		ID: j.ID[:], Version: j.Version, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
+		ID: j.ID[:], Version: j.Version, Generation: j.Generation, Withdrawn: j.Withdrawn, Status: j.Status, Attempt: j.Attempt,
 		UpdatedAt: toMicroseconds(j.UpdatedAt), Phase: j.Phase, Percent: j.Percent,
 		StartedAt: toMicroseconds(j.StartedAt), FinishedAt: toMicroseconds(j.FinishedAt),
+		ExpiresAt: toMicroseconds(j.ExpiresAt), SourceExpiresAt: toMicroseconds(j.SourceExpiresAt),
+		Gone: j.Gone, GoneAt: toMicroseconds(j.GoneAt), FilesDeleted: j.FilesDeleted, SourceDeleted: j.SourceDeleted,
+		Unpublished: j.Unpublished, DueAt: toMicroseconds(j.DueAt),
 	}
 	var e encoder
 	if warnings := stored.FromWarnings(j.Warnings); warnings != nil {
@@ -109,6 +127,7 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 		row.SourceKey, row.SourceFilename, row.SourceFormat = e.text(s.ObjectKey), e.text(s.Filename), e.text(s.Format)
 		row.SourceContentType, row.SourceSize, row.SourceSha256 = e.text(s.ContentType), s.Size, s.SHA256
 		row.TargetFormat, row.Tag = e.text(s.TargetFormat), e.text(s.Tag)
+		row.Target, row.ClaimKey, row.Retention = s.Target, e.text(s.ClaimKey), s.Retention.Microseconds()
 		if s.Options != nil {
 			row.TargetOptions = e.json(s.Options)
 		}

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +39,15 @@ type Store struct {
 	db        *sqlite.DB
 	audiences []jobstore.Audience
 	running   atomic.Bool
+
+	choresMutex sync.Mutex
+	chores      map[string]time.Time // when each is to be done next
 }
 
 var _ jobstore.Store = (*Store)(nil)
 
 // New returns a store in the database, which must stay open while the store runs.
-func New(db *sqlite.DB) *Store { return &Store{db: db} }
+func New(db *sqlite.DB) *Store { return &Store{db: db, chores: map[string]time.Time{}} }
 
 // Notify implements [jobstore.Store].
 func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
@@ -191,30 +195,35 @@ func (s *Store) Expire(
 	if err != nil || watermark.IsZero() {
 		return nil, err
 	}
-	var expired []job.Job
+	before, _, err := s.change(ctx, "end the overdue jobs", end, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.ListOverdue(ctx, query.ListOverdueParams{FirstSeenBefore: watermark.Add(-age).UnixMicro(), MaxRows: int64(limit)})
+	})
+	return before, err
+}
+
+// change applies an event to each of the jobs whose rows list returns, in one transaction, and returns the jobs before and after.
+func (s *Store) change(
+	ctx context.Context, what string, next func(job.Job) job.Event, list func(context.Context, *query.Queries) ([]query.Job, error),
+) (before, after []job.Job, err error) {
 	err = s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
-		rows, err := queries.ListOverdue(ctx, query.ListOverdueParams{
-			FirstSeenBefore: watermark.Add(-age).UnixMicro(), MaxRows: int64(limit),
-		})
+		rows, err := list(ctx, queries)
 		if err != nil {
-			return nil, fmt.Errorf("read the overdue jobs: %w", err)
+			return nil, fmt.Errorf("read the jobs: %w", err)
 		}
-		expired = make([]job.Job, len(rows))
-		for i, row := range rows {
-			if expired[i], err = fromRow(row); err != nil {
-				return nil, err
-			}
+		if before, err = fromRows(rows); err != nil {
+			return nil, err
 		}
-		batch := fold.New(expired)
-		for _, j := range expired {
-			batch.Apply(end(j))
+		batch := fold.New(before)
+		for _, j := range before {
+			batch.Apply(next(j))
 		}
+		after = batch.All()
 		return batch, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("end the overdue jobs: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return expired, nil
+	return before, after, nil
 }
 
 // DeleteWithdrawn implements [jobstore.Store].

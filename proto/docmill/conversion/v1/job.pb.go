@@ -129,8 +129,13 @@ type ConvertRequested struct {
 	Passes int32 `protobuf:"varint,12,opt,name=passes,proto3" json:"passes,omitempty"`
 	// Number of failures outside isolation that the machine or another job may have caused, such as a full disk.
 	UncertainFailures int32 `protobuf:"varint,13,opt,name=uncertain_failures,json=uncertainFailures,proto3" json:"uncertain_failures,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// How many times the client had retried the job after its end: 0 for a new job. Commands, events and cancellations of an
+	// earlier generation have no effect on a later one.
+	Generation int32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
+	// How long the job's files are kept after its end. If absent, or longer than the setting of the status service, that applies.
+	Retention     *durationpb.Duration `protobuf:"bytes,17,opt,name=retention,proto3" json:"retention,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConvertRequested) Reset() {
@@ -252,6 +257,20 @@ func (x *ConvertRequested) GetUncertainFailures() int32 {
 		return x.UncertainFailures
 	}
 	return 0
+}
+
+func (x *ConvertRequested) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ConvertRequested) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
 }
 
 // Source is the uploaded document.
@@ -491,7 +510,9 @@ type ConversionStarted struct {
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// The submission_id of the command; empty if it has none. Only the events of the submission that is recorded for the
 	// job count. Converters that are older than the field omit it; their events always count.
-	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// The generation of the command. Only events of the job's present generation count.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +575,13 @@ func (x *ConversionStarted) GetSubmissionId() string {
 	return ""
 }
 
+func (x *ConversionStarted) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // ConversionProgressed reports the progress of a running attempt. It is advisory: publishers may omit any of these
 // events, and a lost one only affects the progress that is shown in the meantime.
 //
@@ -571,7 +599,9 @@ type ConversionProgressed struct {
 	// When this was measured. UTC.
 	ProgressedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=progressed_at,json=progressedAt,proto3" json:"progressed_at,omitempty"`
 	// As in ConversionStarted.
-	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// As in ConversionStarted.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -648,6 +678,13 @@ func (x *ConversionProgressed) GetSubmissionId() string {
 	return ""
 }
 
+func (x *ConversionProgressed) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // ConversionRetried reports that an attempt failed for a transient reason, such as an object store that does not
 // answer, and that the job waits for its next attempt.
 //
@@ -665,7 +702,9 @@ type ConversionRetried struct {
 	// When it failed. UTC.
 	RetriedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=retried_at,json=retriedAt,proto3" json:"retried_at,omitempty"`
 	// As in ConversionStarted.
-	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// As in ConversionStarted.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +781,13 @@ func (x *ConversionRetried) GetSubmissionId() string {
 	return ""
 }
 
+func (x *ConversionRetried) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // ConversionSucceeded reports that the result is stored. It ends the job.
 //
 // Publisher: converter. Consumer: status.
@@ -762,7 +808,9 @@ type ConversionSucceeded struct {
 	// How the conversion went. Converters that are older than the report omit it.
 	Report *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
 	// As in ConversionStarted.
-	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// As in ConversionStarted.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +899,13 @@ func (x *ConversionSucceeded) GetSubmissionId() string {
 		return x.SubmissionId
 	}
 	return ""
+}
+
+func (x *ConversionSucceeded) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // Result is a stored result.
@@ -1008,7 +1063,9 @@ type ConversionFailed struct {
 	// How far the conversion got and what is known about the document, if it was opened at all.
 	Report *Report `protobuf:"bytes,6,opt,name=report,proto3" json:"report,omitempty"`
 	// As in ConversionStarted.
-	SubmissionId  string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// As in ConversionStarted.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1092,6 +1149,165 @@ func (x *ConversionFailed) GetSubmissionId() string {
 	return ""
 }
 
+func (x *ConversionFailed) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// ConversionCanceled reports that a converter has dropped the command of a canceled job, or has ended its attempt. It ends the
+// job, unless that was canceled before.
+//
+// Publisher: converter. Consumer: status.
+type ConversionCanceled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's id, as in ConvertRequested.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The attempt that was canceled.
+	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When that attempt started. UTC. Absent if it had not.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When it was canceled. UTC.
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	// As in ConversionStarted.
+	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// As in ConversionStarted.
+	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConversionCanceled) Reset() {
+	*x = ConversionCanceled{}
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConversionCanceled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConversionCanceled) ProtoMessage() {}
+
+func (x *ConversionCanceled) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConversionCanceled.ProtoReflect.Descriptor instead.
+func (*ConversionCanceled) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ConversionCanceled) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *ConversionCanceled) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ConversionCanceled) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *ConversionCanceled) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *ConversionCanceled) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
+func (x *ConversionCanceled) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// CancelAnnounced reports that a job was canceled, so that a converter that works on it stops at once. A converter that was not
+// connected finds the marker of the cancellation in the sources bucket.
+//
+// Publisher: status. Consumer: every converter.
+type CancelAnnounced struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job's id, as in ConvertRequested.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The generation that was canceled. Later ones are not affected.
+	Generation    int32 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelAnnounced) Reset() {
+	*x = CancelAnnounced{}
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelAnnounced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelAnnounced) ProtoMessage() {}
+
+func (x *CancelAnnounced) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelAnnounced.ProtoReflect.Descriptor instead.
+func (*CancelAnnounced) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CancelAnnounced) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CancelAnnounced) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // Report describes how a conversion went, to explain why it was slow or why the result looks different.
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1129,7 +1345,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1357,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1370,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Report) GetEngine() string {
@@ -1265,7 +1481,7 @@ type Font struct {
 
 func (x *Font) Reset() {
 	*x = Font{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1493,7 @@ func (x *Font) String() string {
 func (*Font) ProtoMessage() {}
 
 func (x *Font) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1506,7 @@ func (x *Font) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Font.ProtoReflect.Descriptor instead.
 func (*Font) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Font) GetName() string {
@@ -1336,7 +1552,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1564,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1577,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failure) GetCode() string {
@@ -1389,7 +1605,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x04\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x04\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1407,7 +1623,11 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
 	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\x12\x16\n" +
 	"\x06passes\x18\f \x01(\x05R\x06passes\x12-\n" +
-	"\x12uncertain_failures\x18\r \x01(\x05R\x11uncertainFailures:\x17\xa2\xbb\x18\x13\n" +
+	"\x12uncertain_failures\x18\r \x01(\x05R\x11uncertainFailures\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x0e \x01(\x05R\n" +
+	"generation\x127\n" +
+	"\tretention\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\tretention:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +
@@ -1425,22 +1645,28 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x12#\n" +
 	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x16\xa2\xbb\x18\x12\n" +
-	"\x01\x02\x12\rjob.withdrawn\"\xba\x01\n" +
+	"\x01\x02\x12\rjob.withdrawn\"\xda\x01\n" +
 	"\x11ConversionStarted\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
 	"\n" +
 	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12#\n" +
-	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x14\xa2\xbb\x18\x10\n" +
-	"\x01\x02\x12\vjob.started\"\x94\x02\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x14\xa2\xbb\x18\x10\n" +
+	"\x01\x02\x12\vjob.started\"\xb4\x02\n" +
 	"\x14ConversionProgressed\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x122\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x1c.docmill.conversion.v1.PhaseR\x05phase\x12\x18\n" +
 	"\apercent\x18\x04 \x01(\x05R\apercent\x12?\n" +
 	"\rprogressed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fprogressedAt\x12#\n" +
-	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x17\xa2\xbb\x18\x13\n" +
-	"\x01\x04\x12\x0ejob.progressed\"\xa5\x02\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x17\xa2\xbb\x18\x13\n" +
+	"\x01\x04\x12\x0ejob.progressed\"\xc5\x02\n" +
 	"\x11ConversionRetried\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x128\n" +
@@ -1448,8 +1674,11 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x05delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x129\n" +
 	"\n" +
 	"retried_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tretriedAt\x12#\n" +
-	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x14\xa2\xbb\x18\x10\n" +
-	"\x01\x02\x12\vjob.retried\"\xa5\x03\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x14\xa2\xbb\x18\x10\n" +
+	"\x01\x02\x12\vjob.retried\"\xc5\x03\n" +
 	"\x13ConversionSucceeded\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1460,7 +1689,10 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06result\x18\x05 \x01(\v2\x1d.docmill.conversion.v1.ResultR\x06result\x12:\n" +
 	"\bwarnings\x18\x06 \x03(\v2\x1e.docmill.conversion.v1.WarningR\bwarnings\x125\n" +
 	"\x06report\x18\a \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\x12#\n" +
-	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x16\xa2\xbb\x18\x12\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x16\xa2\xbb\x18\x12\n" +
 	"\x01\x02\x12\rjob.succeeded\"\x8c\x01\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
@@ -1471,7 +1703,7 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x05pages\x18\x05 \x01(\x05R\x05pages\"5\n" +
 	"\aWarning\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xe6\x02\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x86\x03\n" +
 	"\x10ConversionFailed\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1481,9 +1713,30 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"finishedAt\x128\n" +
 	"\afailure\x18\x05 \x01(\v2\x1e.docmill.conversion.v1.FailureR\afailure\x125\n" +
 	"\x06report\x18\x06 \x01(\v2\x1d.docmill.conversion.v1.ReportR\x06report\x12#\n" +
-	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId:\x13\xa2\xbb\x18\x0f\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x13\xa2\xbb\x18\x0f\n" +
 	"\x01\x02\x12\n" +
-	"job.failed\"\xe4\x04\n" +
+	"job.failed\"\x99\x02\n" +
+	"\x12ConversionCanceled\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
+	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12#\n" +
+	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x05R\n" +
+	"generation:\x15\xa2\xbb\x18\x11\n" +
+	"\x01\x02\x12\fjob.canceled\"Q\n" +
+	"\x0fCancelAnnounced\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x05R\n" +
+	"generation:\a\xa2\xbb\x18\x03\n" +
+	"\x01\x03\"\xe4\x04\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06engine\x18\x01 \x01(\tR\x06engine\x121\n" +
 	"\x06queued\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06queued\x12/\n" +
@@ -1529,7 +1782,7 @@ func file_docmill_conversion_v1_job_proto_rawDescGZIP() []byte {
 }
 
 var file_docmill_conversion_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_docmill_conversion_v1_job_proto_goTypes = []any{
 	(Phase)(0),                    // 0: docmill.conversion.v1.Phase
 	(*ConvertRequested)(nil),      // 1: docmill.conversion.v1.ConvertRequested
@@ -1543,46 +1796,51 @@ var file_docmill_conversion_v1_job_proto_goTypes = []any{
 	(*Result)(nil),                // 9: docmill.conversion.v1.Result
 	(*Warning)(nil),               // 10: docmill.conversion.v1.Warning
 	(*ConversionFailed)(nil),      // 11: docmill.conversion.v1.ConversionFailed
-	(*Report)(nil),                // 12: docmill.conversion.v1.Report
-	(*Font)(nil),                  // 13: docmill.conversion.v1.Font
-	(*Failure)(nil),               // 14: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Options)(nil),               // 16: docmill.conversion.v1.Options
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*ConversionCanceled)(nil),    // 12: docmill.conversion.v1.ConversionCanceled
+	(*CancelAnnounced)(nil),       // 13: docmill.conversion.v1.CancelAnnounced
+	(*Report)(nil),                // 14: docmill.conversion.v1.Report
+	(*Font)(nil),                  // 15: docmill.conversion.v1.Font
+	(*Failure)(nil),               // 16: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*Options)(nil),               // 19: docmill.conversion.v1.Options
 }
 var file_docmill_conversion_v1_job_proto_depIdxs = []int32{
-	15, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	17, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	15, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
-	16, // 4: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
-	15, // 5: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
-	15, // 6: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	15, // 8: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	14, // 9: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	17, // 10: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	15, // 11: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	15, // 12: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	15, // 13: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	9,  // 14: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	10, // 15: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	12, // 16: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	15, // 17: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	15, // 18: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	14, // 19: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	12, // 20: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	17, // 21: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	17, // 22: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	17, // 23: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	17, // 24: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	17, // 25: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
-	13, // 26: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	17, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
+	18, // 4: docmill.conversion.v1.ConvertRequested.retention:type_name -> google.protobuf.Duration
+	19, // 5: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	17, // 6: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	17, // 7: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 8: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	17, // 9: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	16, // 10: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	18, // 11: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	17, // 12: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	17, // 13: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	17, // 14: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	9,  // 15: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	10, // 16: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	14, // 17: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	17, // 18: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	17, // 19: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	16, // 20: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	14, // 21: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	17, // 22: docmill.conversion.v1.ConversionCanceled.started_at:type_name -> google.protobuf.Timestamp
+	17, // 23: docmill.conversion.v1.ConversionCanceled.finished_at:type_name -> google.protobuf.Timestamp
+	18, // 24: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	18, // 25: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	18, // 26: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	18, // 27: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	18, // 28: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	15, // 29: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_job_proto_init() }
@@ -1597,7 +1855,7 @@ func file_docmill_conversion_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_job_proto_rawDesc), len(file_docmill_conversion_v1_job_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

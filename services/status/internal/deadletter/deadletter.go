@@ -84,8 +84,8 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 // not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
 // its job outside of its body. Nothing follows from one that names no job.
 func eventsOf(d *message.Delivery) []job.Event {
-	if submission, found := submission(d); found {
-		end := job.Fail(submission.Job(), int32(d.Attempt), failure(d.Death))
+	if submission, generation, found := submission(d); found {
+		end := job.Fail(submission.Job(), generation, int32(d.Attempt), failure(d.Death))
 		end.SubmissionID = submission.SubmissionID
 		return []job.Event{submission, end}
 	}
@@ -93,20 +93,22 @@ func eventsOf(d *message.Delivery) []job.Event {
 	if err != nil {
 		return nil
 	}
-	return []job.Event{job.Fail(id, int32(d.Attempt), failure(d.Death))}
+	return []job.Event{job.Fail(id, 0, int32(d.Attempt), failure(d.Death))}
 }
 
-func submission(d *message.Delivery) (job.Submitted, bool) {
+// submission returns the submission that a command was made for, and the generation of the command.
+func submission(d *message.Delivery) (s job.Submitted, generation int32, found bool) {
 	body, err := d.Message()
 	if err != nil {
-		return job.Submitted{}, false
+		return s, 0, false
 	}
-	if _, ok := body.(*conversionv1.ConvertRequested); !ok {
-		return job.Submitted{}, false
+	command, ok := body.(*conversionv1.ConvertRequested)
+	if !ok {
+		return s, 0, false
 	}
-	event, err := job.Read(body)
-	submitted, ok := event.(job.Submitted)
-	return submitted, ok && err == nil
+	event, err := job.Read(command)
+	s, ok = event.(job.Submitted)
+	return s, command.GetGeneration(), ok && err == nil
 }
 
 func failure(death message.Death) *problem.Error {

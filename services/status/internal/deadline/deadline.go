@@ -116,5 +116,5 @@ func (s *Sweep) deleteWithdrawn(ctx context.Context) error {
 // attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
 // opened.
 func (s *Sweep) end(j job.Job) job.Event {
-	return job.Fail(j.ID, 0, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline))
+	return job.Fail(j.ID, j.Generation, 0, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline))
 }

@@ -84,6 +84,15 @@ func (b *Batch) Apply(event job.Event) bool {
 	return change.Any
 }
 
+// All returns all jobs as they are now, in the order of New.
+func (b *Batch) All() []job.Job {
+	jobs := make([]job.Job, len(b.entries))
+	for i, e := range b.entries {
+		jobs[i] = e.job
+	}
+	return jobs
+}
+
 // Changed returns the jobs that have changed, in the order of New.
 func (b *Batch) Changed() []job.Job {
 	var jobs []job.Job
@@ -99,7 +108,7 @@ func (b *Batch) Changed() []job.Job {
 func (b *Batch) Notable() []uuid.UUID {
 	var ids []uuid.UUID
 	for _, e := range b.entries {
-		if e.change.State && e.job.Visible() {
+		if e.change.State && (e.job.Visible() || e.job.Gone != "") {
 			ids = append(ids, e.job.ID)
 		}
 	}

@@ -238,7 +238,7 @@ func (m *model) apply(t *rapid.T) {
 // failJob fails the job as the status service does.
 func (m *model) failJob(attempt int32) {
 	m.failures = append(m.failures, string(problem.AttemptsExhausted))
-	m.fold, _ = job.Apply(m.fold, job.Fail(m.id, attempt, problem.New(problem.AttemptsExhausted, "It took too long.")))
+	m.fold, _ = job.Apply(m.fold, job.Fail(m.id, 0, attempt, problem.New(problem.AttemptsExhausted, "It took too long.")))
 }
 
 func (m *model) deadLetter(t *rapid.T) {

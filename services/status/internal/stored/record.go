@@ -12,6 +12,7 @@ import (
 // Record is the encoding of a job.Record.
 type Record struct {
 	SubmissionID uuid.UUID   `json:"submission_id"`
+	Generation   int32       `json:"generation,omitempty"`
 	Submission   *Submission `json:"submission,omitempty"`
 	Withdrawn    bool        `json:"withdrawn,omitempty"`
 	Status       job.Status  `json:"status"`
@@ -22,10 +23,14 @@ type Record struct {
 	Retry        *Retry      `json:"retry,omitempty"`
 	StartedAt    time.Time   `json:"started_at,omitzero"`
 	FinishedAt   time.Time   `json:"finished_at,omitzero"`
-	Result       *Result     `json:"result,omitempty"`
-	Warnings     []Warning   `json:"warnings"`
-	Failure      *Failure    `json:"failure,omitempty"`
-	Report       *Report     `json:"report,omitempty"`
+
+	ExpiresAt       time.Time `json:"expires_at,omitzero"`
+	SourceExpiresAt time.Time `json:"source_expires_at,omitzero"`
+
+	Result   *Result   `json:"result,omitempty"`
+	Warnings []Warning `json:"warnings"`
+	Failure  *Failure  `json:"failure,omitempty"`
+	Report   *Report   `json:"report,omitempty"`
 }
 
 // Submission is the encoding of a job.Submission.
@@ -40,6 +45,10 @@ type Submission struct {
 	TargetFormat string         `json:"target_format"`
 	Options      map[string]any `json:"options,omitempty"`
 	Tag          string         `json:"tag,omitempty"`
+	Target       []byte         `json:"target,omitempty"`
+	ClaimKey     string         `json:"claim_key,omitempty"`
+	// Retention is in nanoseconds.
+	Retention time.Duration `json:"retention,omitempty"`
 }
 
 // Result is the encoding of a job.Result.
@@ -87,9 +96,10 @@ func ToRetry(r *Retry, updatedAt time.Time) *job.Retry {
 func FromRecords(records []job.Record) []Record {
 	return convert(records, func(r job.Record) Record {
 		return Record{
-			SubmissionID: r.SubmissionID, Submission: (*Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: (*Submission)(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
 			Retry: FromRetry(r), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,
 			Result: (*Result)(r.Result), Warnings: FromWarnings(r.Warnings), Failure: (*Failure)(r.Failure),
 			Report: FromReport(r.Report),
 		}
@@ -103,9 +113,10 @@ func ToRecords(records []Record) ([]job.Record, error) {
 		report, err := ToReport(r.Report)
 		errs = append(errs, err)
 		return job.Record{
-			SubmissionID: r.SubmissionID, Submission: (*job.Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: (*job.Submission)(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
 			Retry: ToRetry(r.Retry, r.UpdatedAt), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,
 			Result: (*job.Result)(r.Result), Warnings: ToWarnings(r.Warnings), Failure: (*job.Failure)(r.Failure),
 			Report: report,
 		}

@@ -39,6 +39,20 @@ func testFieldsRoundTrip(t *suite) {
 			require.Equal(t, fold(id, events...), read(t, store, id))
 		}
 	}
+	for _, change := range []func(id job.ID) job.Event{
+		func(id job.ID) job.Event { return job.SourceRemoved{ID: id} },
+		func(id job.ID) job.Event { return job.Retried{ID: id, At: noon} },
+		func(id job.ID) job.Event { return job.Removed{ID: id, Reason: job.Expired, At: at(1), Until: at(2)} },
+	} {
+		id := newID(t)
+		events := append(fullEvents(t, id, job.Failed), change(job.ID(id)), job.FilesRemoved{ID: job.ID(id)})
+		apply(t, store, events...)
+		want := fold(id, events...)
+		found, err := store.Jobs(t.Context(), []uuid.UUID{id})
+		require.NoError(t, err)
+		require.Equal(t, []job.Job{want}, found)
+		markSet(reflect.ValueOf(want), "Job", seen)
+	}
 	seen["Job.Record.Withdrawn"] = true // by testWithdrawn: such a job cannot be read
 	for _, path := range leaves(reflect.TypeFor[job.Job](), "Job") {
 		if !strings.HasPrefix(path, "Job.Others.") { // clients see no job that has them; they were read above
@@ -85,6 +99,9 @@ func fill(t testingT, v reflect.Value, n *int) {
 		v.Set(reflect.ValueOf(noon.Add(time.Duration(*n)*time.Second + time.Duration(*n)*time.Microsecond)))
 		return
 	case job.ID: // set by the caller
+		return
+	case time.Duration:
+		v.SetInt(int64(*n) * int64(time.Microsecond)) // the precision of the stores
 		return
 	case uuid.UUID:
 		v.Set(reflect.ValueOf(newID(t)))

@@ -32,6 +32,7 @@ type memoryDatabase struct {
 	jobs      map[uuid.UUID]record
 	watermark time.Time
 	audiences []jobstore.Audience
+	chores    map[string]time.Time // when each is to be done next
 }
 
 type record struct {
@@ -45,7 +46,7 @@ func newMemory(bugs ...bug) storetest.Implementation {
 		within = time.Second
 	}
 	return storetest.Implementation{Replicas: true, NotifyWithin: within, New: func(testing.TB) storetest.Database {
-		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}}
+		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}, chores: map[string]time.Time{}}
 		for _, b := range bugs {
 			d.bugs[b] = true
 		}
@@ -141,7 +142,7 @@ func (s *memoryStore) Job(ctx context.Context, id uuid.UUID) (job.Job, error) {
 	if errors.Is(err, jobstore.ErrPlaceholder) && s.d.bugs[placeholderIsUnknown] {
 		err = jobstore.ErrNotFound
 	}
-	if r.job.Submission == nil && s.d.bugs[showPlaceholder] || r.job.Withdrawn && s.d.bugs[showWithdrawn] {
+	if r.job.Submission == nil && s.d.bugs[showPlaceholder] || r.job.Withdrawn && s.d.bugs[showWithdrawn] || s.d.bugs[showGone] {
 		err = nil
 	}
 	return r.job, err
@@ -292,6 +293,100 @@ func (s *memoryStore) DeleteWithdrawn(ctx context.Context, age time.Duration, li
 	return deleted, nil
 }
 
+func (s *memoryStore) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	return s.each(ctx, limit, next, func(j job.Job) time.Time {
+		if j.DueAt.After(time.Now()) && !s.d.bugs[dueEarly] {
+			return time.Time{}
+		}
+		return j.DueAt
+	})
+}
+
+func (s *memoryStore) Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error) {
+	kept, err := s.each(ctx, limit, next, func(j job.Job) time.Time {
+		if !j.Status.Terminal() || !j.ExpiresAt.IsZero() && !s.d.bugs[keepAgain] {
+			return time.Time{}
+		}
+		return j.FinishedAt
+	})
+	return len(kept), err
+}
+
+// each applies the event that next returns to at most limit of the jobs for which order returns a time, the earliest first.
+func (s *memoryStore) each(
+	ctx context.Context, limit int, next func(job.Job) job.Event, order func(job.Job) time.Time,
+) ([]job.Job, error) {
+	var after []job.Job
+	err := s.transact(ctx, func(records map[uuid.UUID]record) ([]job.Job, func(*fold.Batch)) {
+		var jobs []job.Job
+		for _, r := range records {
+			if !order(r.job).IsZero() {
+				jobs = append(jobs, r.job)
+			}
+		}
+		slices.SortFunc(jobs, func(a, b job.Job) int { return order(a).Compare(order(b)) })
+		if !s.d.bugs[dueWithoutLimit] {
+			jobs = jobs[:min(limit, len(jobs))]
+		}
+		return jobs, func(batch *fold.Batch) {
+			for _, j := range jobs {
+				batch.Apply(next(j))
+			}
+			after = batch.All()
+			if s.d.bugs[dueReturnsBefore] {
+				after = jobs
+			}
+		}
+	})
+	return after, err
+}
+
+func (s *memoryStore) Forget(_ context.Context, ids []uuid.UUID) (int, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	forgotten := 0
+	for _, id := range ids {
+		if r := s.d.jobs[id]; r.job.Gone != "" && (r.job.FilesDeleted || s.d.bugs[forgetFiles]) {
+			delete(s.d.jobs, id)
+			forgotten++
+		}
+	}
+	return forgotten, nil
+}
+
+func (s *memoryStore) Jobs(_ context.Context, ids []uuid.UUID) ([]job.Job, error) {
+	var found []job.Job
+	for _, id := range ids {
+		if r, stored := s.d.snapshot()[id]; stored && (r.job.Visible() || !s.d.bugs[jobsOnlyVisible]) {
+			found = append(found, r.job)
+		}
+	}
+	return found, nil
+}
+
+func (s *memoryStore) Sources(_ context.Context, keys []string) ([]string, error) {
+	var found []string
+	for _, r := range s.d.snapshot() {
+		if r.job.Submission != nil && slices.Contains(keys, r.job.Submission.ObjectKey) && !(s.d.bugs[sourcesNotOfGone] && r.job.Gone != "") {
+			found = append(found, r.job.Submission.ObjectKey)
+		}
+	}
+	return found, nil
+}
+
+func (s *memoryStore) Claim(_ context.Context, chore string, interval time.Duration) (bool, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.chores[chore].After(time.Now()) && !s.d.bugs[claimTwice] {
+		return false, nil
+	}
+	s.d.chores[chore] = time.Now().Add(interval)
+	if s.d.bugs[claimForever] {
+		s.d.chores[chore] = time.Now().Add(time.Hour)
+	}
+	return true, nil
+}
+
 func (s *memoryStore) Now(ctx context.Context) (time.Time, error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	if s.d.bugs[wrongClock] {
@@ -365,6 +460,9 @@ func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job)
 	defer d.mu.Unlock()
 	for _, j := range changed {
 		r := records[j.ID]
+		if j.Generation > r.job.Generation && !d.bugs[keepDeadline] {
+			r.firstSeen = time.Now()
+		}
 		r.job = d.damage(j)
 		d.jobs[j.ID] = r
 	}
@@ -397,6 +495,12 @@ func (d *memoryDatabase) damage(j job.Job) job.Job {
 	}
 	if d.bugs[loseRetry] {
 		j.Retry = nil
+	}
+	if d.bugs[loseGeneration] {
+		j.Generation = 0
+	}
+	if d.bugs[loseGone] {
+		j.Gone = ""
 	}
 	if d.bugs[losePhase] {
 		j.Phase = job.NoPhase

@@ -69,6 +69,19 @@ const (
 	wakeBeforeCommit     bug = "wakes before the commit"
 	wakeForProgress      bug = "wakes for progress"
 	wakePlaceholders     bug = "wakes for placeholders"
+	showGone             bug = "shows deleted jobs"
+	loseGone             bug = "forgets that a job was deleted"
+	loseGeneration       bug = "forgets the generation"
+	keepDeadline         bug = "does not restart the deadline of a retried job"
+	dueEarly             bug = "Due returns jobs too early"
+	dueWithoutLimit      bug = "Due ignores the limit"
+	dueReturnsBefore     bug = "Due returns the jobs as they were before"
+	keepAgain            bug = "Keep takes jobs that have a time of expiry"
+	forgetFiles          bug = "Forget deletes tombstones that have files"
+	jobsOnlyVisible      bug = "Jobs returns visible jobs only"
+	sourcesNotOfGone     bug = "Sources ignores tombstones"
+	claimTwice           bug = "Claim returns true to everybody"
+	claimForever         bug = "Claim never returns true again"
 )
 
 // plantedBug is the environment variable that makes TestPlanted run, on a store with that bug.
@@ -137,6 +150,19 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		wakeBeforeCommit:     {"Notifications"},
 		wakeForProgress:      {"Notifications"},
 		wakePlaceholders:     {"Notifications"},
+		showGone:             {"Gone"},
+		loseGone:             {"Gone"},
+		loseGeneration:       {"Generations"},
+		keepDeadline:         {"Generations"},
+		dueEarly:             {"Due"},
+		dueWithoutLimit:      {"Due"},
+		dueReturnsBefore:     {"Due"},
+		keepAgain:            {"Keep"},
+		forgetFiles:          {"Gone"},
+		jobsOnlyVisible:      {"Jobs"},
+		sourcesNotOfGone:     {"Jobs"},
+		claimTwice:           {"Claim"},
+		claimForever:         {"Claim"},
 	} {
 		for _, finder := range finders {
 			t.Run(string(planted)+"/"+finder, func(t *testing.T) {

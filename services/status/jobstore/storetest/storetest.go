@@ -80,6 +80,14 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"WatermarkOfFastClock":  testWatermarkOfFastClock,
 		"Now":                   testNow,
 		"OldestWaiting":         testOldestWaiting,
+		"Generations":           testGenerations,
+		"Gone":                  testGone,
+		"NotificationsOfGone":   testNotificationsOfGone,
+		"Due":                   testDue,
+		"DueConcurrently":       testDueConcurrently,
+		"Keep":                  testKeep,
+		"Jobs":                  testJobs,
+		"Claim":                 testClaim,
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

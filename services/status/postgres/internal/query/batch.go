@@ -53,8 +53,22 @@ UPDATE jobs SET
     report = $29,
     submission_id = $30,
     other_submissions = $31,
-    retry = $32
-WHERE id = $33
+    retry = $32,
+    -- The deadline of a new generation counts from now.
+    first_seen_at = CASE WHEN generation < $33 THEN clock_timestamp() ELSE first_seen_at END,
+    generation = $33,
+    due_at = $34,
+    expires_at = $35,
+    source_expires_at = $36,
+    gone = $37,
+    gone_at = $38,
+    files_deleted = $39,
+    source_deleted = $40,
+    unpublished = $41,
+    target = $42,
+    claim_key = $43,
+    retention = $44
+WHERE id = $45
 `
 
 type WriteJobBatchResults struct {
@@ -96,6 +110,18 @@ type WriteJobParams struct {
 	SubmissionID      uuid.NullUUID
 	OtherSubmissions  []stored.Record
 	Retry             *stored.Retry
+	Generation        int32
+	DueAt             *time.Time
+	ExpiresAt         *time.Time
+	SourceExpiresAt   *time.Time
+	Gone              job.Gone
+	GoneAt            *time.Time
+	FilesDeleted      bool
+	SourceDeleted     bool
+	Unpublished       bool
+	Target            []byte
+	ClaimKey          string
+	Retention         int64
 	ID                uuid.UUID
 }
 
@@ -135,6 +161,18 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.SubmissionID,
 			a.OtherSubmissions,
 			a.Retry,
+			a.Generation,
+			a.DueAt,
+			a.ExpiresAt,
+			a.SourceExpiresAt,
+			a.Gone,
+			a.GoneAt,
+			a.FilesDeleted,
+			a.SourceDeleted,
+			a.Unpublished,
+			a.Target,
+			a.ClaimKey,
+			a.Retention,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

@@ -12,6 +12,11 @@ import (
 	"github.com/google/uuid"
 )
 
+type Chore struct {
+	Name   string
+	NextAt time.Time
+}
+
 type Job struct {
 	ID                uuid.UUID
 	Version           int64
@@ -47,6 +52,18 @@ type Job struct {
 	SubmissionID      uuid.NullUUID
 	OtherSubmissions  []stored.Record
 	Retry             *stored.Retry
+	Generation        int32
+	DueAt             *time.Time
+	ExpiresAt         *time.Time
+	SourceExpiresAt   *time.Time
+	Gone              job.Gone
+	GoneAt            *time.Time
+	FilesDeleted      bool
+	SourceDeleted     bool
+	Unpublished       bool
+	Target            []byte
+	ClaimKey          string
+	Retention         int64
 }
 
 type Probe struct {

@@ -24,6 +24,36 @@ func (q *Queries) AdvanceWatermark(ctx context.Context, until time.Time) error {
 	return err
 }
 
+const claimChore = `-- name: ClaimChore :execrows
+INSERT INTO chores (name, next_at) VALUES ($1, clock_timestamp() + $2::interval)
+ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chores.next_at <= clock_timestamp()
+`
+
+type ClaimChoreParams struct {
+	Name  string
+	Every time.Duration
+}
+
+func (q *Queries) ClaimChore(ctx context.Context, arg ClaimChoreParams) (int64, error) {
+	result, err := q.db.Exec(ctx, claimChore, arg.Name, arg.Every)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteTombstones = `-- name: DeleteTombstones :execrows
+DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND gone <> '' AND files_deleted
+`
+
+func (q *Queries) DeleteTombstones(ctx context.Context, ids []uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteTombstones, ids)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteWithdrawn = `-- name: DeleteWithdrawn :execrows
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs
@@ -60,7 +90,7 @@ func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id = $1
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -101,8 +131,91 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.SubmissionID,
 		&i.OtherSubmissions,
 		&i.Retry,
+		&i.Generation,
+		&i.DueAt,
+		&i.ExpiresAt,
+		&i.SourceExpiresAt,
+		&i.Gone,
+		&i.GoneAt,
+		&i.FilesDeleted,
+		&i.SourceDeleted,
+		&i.Unpublished,
+		&i.Target,
+		&i.ClaimKey,
+		&i.Retention,
 	)
 	return i, err
+}
+
+const getJobs = `-- name: GetJobs :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ANY($1::uuid[])
+`
+
+func (q *Queries) GetJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
+	rows, err := q.db.Query(ctx, getJobs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getOldestWaiting = `-- name: GetOldestWaiting :one
@@ -153,8 +266,104 @@ func (q *Queries) InsertPlaceholders(ctx context.Context, ids []uuid.UUID) error
 	return err
 }
 
+const listSourceKeys = `-- name: ListSourceKeys :many
+SELECT source_key FROM jobs WHERE source_key = ANY($1::text[]) AND source_key <> ''
+`
+
+func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, error) {
+	rows, err := q.db.Query(ctx, listSourceKeys, keys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var source_key string
+		if err := rows.Scan(&source_key); err != nil {
+			return nil, err
+		}
+		items = append(items, source_key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockDue = `-- name: LockDue :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+`
+
+// Never waits: another replica works on a row that is locked.
+func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockDue, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -202,6 +411,18 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.SubmissionID,
 			&i.OtherSubmissions,
 			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
 		); err != nil {
 			return nil, err
 		}
@@ -214,7 +435,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
     AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - $1::interval
 ORDER BY first_seen_at
@@ -272,6 +493,93 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.SubmissionID,
 			&i.OtherSubmissions,
 			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockUnscheduled = `-- name: LockUnscheduled :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
+ORDER BY finished_at
+LIMIT $1
+FOR UPDATE SKIP LOCKED
+`
+
+func (q *Queries) LockUnscheduled(ctx context.Context, maxRows int32) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockUnscheduled, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
 		); err != nil {
 			return nil, err
 		}

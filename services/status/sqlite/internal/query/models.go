@@ -43,6 +43,18 @@ type Job struct {
 	SubmissionID      []byte
 	OtherSubmissions  *string
 	Retry             *string
+	Generation        int32
+	DueAt             *int64
+	ExpiresAt         *int64
+	SourceExpiresAt   *int64
+	Gone              job.Gone
+	GoneAt            *int64
+	FilesDeleted      bool
+	SourceDeleted     bool
+	Unpublished       bool
+	Target            []byte
+	ClaimKey          string
+	Retention         int64
 }
 
 type Watermark struct {

@@ -21,6 +21,18 @@ func (q *Queries) AdvanceWatermark(ctx context.Context, appliedUntil int64) erro
 	return err
 }
 
+const deleteTombstone = `-- name: DeleteTombstone :execrows
+DELETE FROM jobs WHERE id = ? AND gone <> '' AND files_deleted = 1
+`
+
+func (q *Queries) DeleteTombstone(ctx context.Context, id []byte) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteTombstone, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const deleteWatermarkAfter = `-- name: DeleteWatermarkAfter :exec
 DELETE FROM watermark WHERE applied_until > ?
 `
@@ -53,7 +65,7 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -94,6 +106,18 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.SubmissionID,
 		&i.OtherSubmissions,
 		&i.Retry,
+		&i.Generation,
+		&i.DueAt,
+		&i.ExpiresAt,
+		&i.SourceExpiresAt,
+		&i.Gone,
+		&i.GoneAt,
+		&i.FilesDeleted,
+		&i.SourceDeleted,
+		&i.Unpublished,
+		&i.Target,
+		&i.ClaimKey,
+		&i.Retention,
 	)
 	return i, err
 }
@@ -135,8 +159,87 @@ func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error)
 	return exists, err
 }
 
+const listDue = `-- name: ListDue :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
+`
+
+type ListDueParams struct {
+	Now     *int64
+	MaxRows int64
+}
+
+func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listDue, arg.Now, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -188,6 +291,18 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.SubmissionID,
 			&i.OtherSubmissions,
 			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
 		); err != nil {
 			return nil, err
 		}
@@ -203,7 +318,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
 WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
@@ -258,6 +373,95 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.SubmissionID,
 			&i.OtherSubmissions,
 			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUnscheduled = `-- name: ListUnscheduled :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
+ORDER BY finished_at
+LIMIT ?1
+`
+
+func (q *Queries) ListUnscheduled(ctx context.Context, maxRows int64) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listUnscheduled, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
 		); err != nil {
 			return nil, err
 		}
@@ -288,14 +492,16 @@ INSERT INTO jobs (
     target_format, target_options, tag,
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
-    retry
+    retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
+    target, claim_key, retention
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?,
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
-    ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -328,7 +534,21 @@ INSERT INTO jobs (
     withdrawn = excluded.withdrawn,
     submission_id = excluded.submission_id,
     other_submissions = excluded.other_submissions,
-    retry = excluded.retry
+    retry = excluded.retry,
+    -- The deadline of a new generation counts from now.
+    first_seen_at = CASE WHEN jobs.generation < excluded.generation THEN excluded.first_seen_at ELSE jobs.first_seen_at END,
+    generation = excluded.generation,
+    due_at = excluded.due_at,
+    expires_at = excluded.expires_at,
+    source_expires_at = excluded.source_expires_at,
+    gone = excluded.gone,
+    gone_at = excluded.gone_at,
+    files_deleted = excluded.files_deleted,
+    source_deleted = excluded.source_deleted,
+    unpublished = excluded.unpublished,
+    target = excluded.target,
+    claim_key = excluded.claim_key,
+    retention = excluded.retention
 `
 
 type WriteJobParams struct {
@@ -366,9 +586,21 @@ type WriteJobParams struct {
 	SubmissionID      []byte
 	OtherSubmissions  *string
 	Retry             *string
+	Generation        int32
+	DueAt             *int64
+	ExpiresAt         *int64
+	SourceExpiresAt   *int64
+	Gone              job.Gone
+	GoneAt            *int64
+	FilesDeleted      bool
+	SourceDeleted     bool
+	Unpublished       bool
+	Target            []byte
+	ClaimKey          string
+	Retention         int64
 }
 
-// Keeps first_seen_at of a row that exists.
+// Keeps first_seen_at of a row that exists, unless a new generation begins.
 func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 	_, err := q.db.ExecContext(ctx, writeJob,
 		arg.ID,
@@ -405,6 +637,18 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.SubmissionID,
 		arg.OtherSubmissions,
 		arg.Retry,
+		arg.Generation,
+		arg.DueAt,
+		arg.ExpiresAt,
+		arg.SourceExpiresAt,
+		arg.Gone,
+		arg.GoneAt,
+		arg.FilesDeleted,
+		arg.SourceDeleted,
+		arg.Unpublished,
+		arg.Target,
+		arg.ClaimKey,
+		arg.Retention,
 	)
 	return err
 }

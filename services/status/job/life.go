@@ -1,0 +1,201 @@
+package job
+
+import (
+	"time"
+)
+
+// Retention is how long the files of ended jobs are kept.
+type Retention struct {
+	// Files is how long all files are kept, and Source how long the document is, which is not longer.
+	Files, Source time.Duration
+	// Tombstone is how long a deleted or expired job is remembered, so that late events do not revive it.
+	Tombstone time.Duration
+}
+
+// Keep returns the end of a job with the times at which its files expire. They count from now, because the clock of the
+// converter, which FinishedAt comes from, may be wrong.
+func (r Retention) Keep(end Ended) Ended {
+	end.ExpiresAt, end.SourceExpiresAt = r.from(now())
+	return end
+}
+
+func (r Retention) from(t time.Time) (files, source time.Time) {
+	return t.Add(r.Files), t.Add(min(r.Source, r.Files))
+}
+
+// Republish is how long after a retry its command is published again, if it may not have been published. A duplicate costs a
+// conversion and does no other harm.
+const Republish = 30 * time.Second
+
+// keepUntil sets the times of expiry. The document does not outlive the other files.
+func (r *Record) keepUntil(files, source time.Time) {
+	r.ExpiresAt, r.SourceExpiresAt = files, earlier(source, files)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// due returns DueAt.
+func (j *Job) due() time.Time {
+	switch {
+	case j.Gone != "" && j.FilesDeleted:
+		return j.ExpiresAt
+	case j.Gone != "":
+		return j.GoneAt
+	case j.Status.Terminal() && !j.SourceDeleted:
+		return j.SourceExpiresAt
+	case j.Status.Terminal():
+		return j.ExpiresAt
+	case j.Unpublished:
+		return j.UpdatedAt.Add(Republish)
+	default:
+		return time.Time{}
+	}
+}
+
+// Retryable reports whether the client can retry the job at this time: it has failed or was canceled, and its document still
+// exists.
+func (j *Job) Retryable(at time.Time) bool {
+	return j.Gone == "" && j.Visible() && (j.Status == Failed || j.Status == Canceled) && j.Submission.Target != nil &&
+		!j.SourceDeleted && at.Before(j.SourceExpiresAt)
+}
+
+// Retried begins the next generation of a job that can be retried. Its command has to be published after that.
+type Retried struct {
+	ID
+
+	At time.Time
+}
+
+func (e Retried) apply(j *Job) bool {
+	if !j.Retryable(e.At) {
+		return false
+	}
+	j.begin(j.Generation + 1)
+	j.UpdatedAt, j.Unpublished = e.At, true
+	return true
+}
+
+// begin makes the record that of a job whose generation begins.
+func (r *Record) begin(generation int32) {
+	*r = Record{
+		SubmissionID: r.SubmissionID, Generation: generation, Submission: r.Submission, Status: Queued,
+		Attempt: r.Attempt, // clients never see it go back
+	}
+}
+
+// reach reports whether an event of this generation counts. A generation that is not known yet, because a failover of the
+// database has lost the retry, begins with its first event.
+func (r *Record) reach(generation int32) bool {
+	if generation > r.Generation {
+		r.begin(generation)
+	}
+	return generation == r.Generation
+}
+
+// Published means that the command of a generation was published.
+type Published struct {
+	ID
+
+	Generation int32
+}
+
+func (e Published) apply(j *Job) bool {
+	if !j.Unpublished || j.Generation != e.Generation {
+		return false
+	}
+	j.Unpublished = false
+	return true
+}
+
+// Removed makes a job a tombstone.
+type Removed struct {
+	ID
+
+	Reason Gone
+	At     time.Time
+	// Until is when the tombstone is deleted.
+	Until time.Time
+}
+
+func (e Removed) apply(j *Job) bool {
+	if j.Gone != "" || !j.Visible() {
+		return false
+	}
+	left := Record{
+		SubmissionID: j.SubmissionID, Generation: j.Generation, Status: j.Status, Attempt: j.Attempt, FinishedAt: j.FinishedAt,
+		Submission: &Submission{RequestedAt: j.Submission.RequestedAt, ObjectKey: j.Submission.ObjectKey, ClaimKey: j.Submission.ClaimKey},
+		ExpiresAt:  e.Until,
+	}
+	if !j.Status.Terminal() {
+		left.Status, left.FinishedAt = Canceled, e.At
+	}
+	switch left.Status {
+	case Succeeded:
+		left.Result = &Result{ObjectKey: j.Result.ObjectKey}
+	case Failed:
+		left.Failure = &Failure{}
+	default:
+	}
+	j.Record, j.Others = left, nil
+	j.Gone, j.GoneAt, j.Unpublished = e.Reason, e.At, false
+	return true
+}
+
+// SourceRemoved means that the document of an ended job was deleted.
+type SourceRemoved struct{ ID }
+
+func (SourceRemoved) apply(j *Job) bool {
+	if j.SourceDeleted || j.Gone != "" || !j.Status.Terminal() {
+		return false
+	}
+	j.SourceDeleted = true
+	return true
+}
+
+// FilesRemoved means that the files of a tombstone were deleted.
+type FilesRemoved struct{ ID }
+
+func (FilesRemoved) apply(j *Job) bool {
+	if j.Gone == "" || j.FilesDeleted {
+		return false
+	}
+	j.FilesDeleted = true
+	return true
+}
+
+// Leased reserves the housekeeping of a job for one replica until a time. After that, another one does it.
+type Leased struct {
+	ID
+
+	Until time.Time
+}
+
+func (e Leased) apply(j *Job) bool {
+	if j.DueAt.IsZero() || j.DueAt.Equal(e.Until) {
+		return false
+	}
+	j.DueAt = e.Until
+	return true
+}
+
+// Kept gives an ended job the times of expiry that an earlier release has not given it. They count from At, so that an upgrade
+// deletes nothing at once.
+type Kept struct {
+	ID
+
+	At time.Time
+	Retention
+}
+
+func (e Kept) apply(j *Job) bool {
+	if j.Gone != "" || !j.Status.Terminal() || !j.ExpiresAt.IsZero() {
+		return false
+	}
+	j.keepUntil(e.from(e.At))
+	return true
+}

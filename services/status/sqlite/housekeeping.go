@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/docmill/docmill/platform/sqlite"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/sqlite/internal/query"
+)
+
+// Due implements [jobstore.Housekeeping].
+func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	_, after, err := s.change(ctx, "take the due jobs", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.ListDue(ctx, query.ListDueParams{Now: new(time.Now().UnixMicro()), MaxRows: int64(limit)})
+	})
+	return after, err
+}
+
+// Keep implements [jobstore.Housekeeping].
+func (s *Store) Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error) {
+	_, after, err := s.change(ctx, "give jobs their time of expiry", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.ListUnscheduled(ctx, int64(limit))
+	})
+	return len(after), err
+}
+
+// Forget implements [jobstore.Housekeeping].
+func (s *Store) Forget(ctx context.Context, ids []uuid.UUID) (int, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	var deleted int64
+	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
+		deleted = 0
+		for _, id := range ids {
+			n, err := query.New(tx).DeleteTombstone(ctx, id[:])
+			if err != nil {
+				return err
+			}
+			deleted += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete tombstones: %w", err)
+	}
+	return int(deleted), nil
+}
+
+// Jobs implements [jobstore.Housekeeping].
+func (s *Store) Jobs(ctx context.Context, ids []uuid.UUID) ([]job.Job, error) {
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	var rows []query.Job
+	for _, id := range ids {
+		row, err := query.New(s.db.Reader()).GetJob(ctx, id[:])
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, fmt.Errorf("read jobs: %w", sqlite.Classify(err))
+		}
+		if err == nil {
+			rows = append(rows, row)
+		}
+	}
+	return fromRows(rows)
+}
+
+// Sources implements [jobstore.Housekeeping].
+func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, key := range keys {
+		known, err := s.HasSource(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			found = append(found, key)
+		}
+	}
+	return found, nil
+}
+
+// Claim implements [jobstore.Housekeeping]. There is only one process, which remembers its chores itself.
+func (s *Store) Claim(_ context.Context, chore string, interval time.Duration) (bool, error) {
+	if err := s.ready(); err != nil {
+		return false, err
+	}
+	now := time.Now()
+	s.choresMutex.Lock()
+	defer s.choresMutex.Unlock()
+	if s.chores[chore].After(now) {
+		return false, nil
+	}
+	s.chores[chore] = now.Add(interval)
+	return true, nil
+}
