@@ -98,11 +98,11 @@ func TestOlderConverterLimitsTheOffer(t *testing.T) {
 // options returns the options that are offered at a time, with their values.
 func (f *Fleet) options(now time.Time) map[string][]string {
 	offered := map[string][]string{}
-	for _, o := range f.offerAt(now).Options(true) {
-		offered[string(o.Name)] = o.Allowed
+	for _, o := range f.offerAt(now).Options(true, true) {
+		if !o.Name.OfSubmission() {
+			offered[string(o.Name)] = o.Allowed
+		}
 	}
-	delete(offered, string(option.To))
-	delete(offered, string(option.Tag))
 	return offered
 }
 

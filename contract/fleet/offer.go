@@ -38,19 +38,21 @@ func (f Format) Target(id string) (format.Target, bool) {
 }
 
 // Options returns the options that a submission may have. Secret ones are included only if there is a key to seal them
-// with. The result must not be modified.
-func (o Offer) Options(secrets bool) []option.Option {
-	if secrets {
+// with, and those for webhooks only if webhooks are sent. The result must not be modified.
+func (o Offer) Options(secrets, webhooks bool) []option.Option {
+	if secrets && webhooks {
 		return o.options
 	}
-	return slices.DeleteFunc(slices.Clone(o.options), func(one option.Option) bool { return one.Kind == option.Secret })
+	return slices.DeleteFunc(slices.Clone(o.options), func(one option.Option) bool {
+		return one.Kind == option.Secret && !secrets || one.Name.OfCallback() && !webhooks
+	})
 }
 
 // newOffer returns an offer of what is supported. An empty value of an option means any.
 func newOffer(converts func(source, target string) bool, knows func(name, value string) bool) Offer {
 	offer := Offer{Formats: formats(converts)}
 	for _, one := range option.Offered(targetsOf(offer.Formats), true) {
-		if one.Name == option.To || one.Name == option.Tag { // handled by the gateway itself
+		if one.Name.OfSubmission() { // handled by the gateway itself
 			offer.options = append(offer.options, one)
 			continue
 		}

@@ -1,6 +1,10 @@
 package option
 
-import "github.com/docmill/docmill/contract/format"
+import (
+	"strings"
+
+	"github.com/docmill/docmill/contract/format"
+)
 
 // The options of a submission that are not options of the conversion.
 const (
@@ -8,7 +12,17 @@ const (
 	To Name = "to"
 	// Tag is the client's own label.
 	Tag Name = "tag"
+	// CallbackURL is where the end of the job is reported.
+	CallbackURL Name = "callback_url"
+	// CallbackEvents are the ends that are reported.
+	CallbackEvents Name = "callback_events"
 )
+
+// OfSubmission reports whether the option is one of the submission, not of the conversion.
+func (n Name) OfSubmission() bool { return n == To || n == Tag || n.OfCallback() }
+
+// OfCallback reports whether the option is for webhooks.
+func (n Name) OfCallback() bool { return n == CallbackURL || n == CallbackEvents }
 
 // MaxTag is the maximum length of a tag, in characters.
 const MaxTag = 128
@@ -19,6 +33,14 @@ func Offered(targets []string, secrets bool) []Option {
 	offered := []Option{
 		{Name: To, Kind: Choice, Description: "The format to convert to.", Default: "pdf", Allowed: targets},
 		{Name: Tag, Kind: Text, Description: "Your own label, shown with the job.", MaxLength: MaxTag},
+		{
+			Name: CallbackURL, Kind: Text, MaxLength: MaxCallbackURL,
+			Description: "The http or https URL that receives a webhook when the job ends.",
+		},
+		{
+			Name: CallbackEvents, Kind: Text, MaxLength: maxCallbackEvents, Default: strings.Join(callbackEvents, ","),
+			Description: "Which ends of the job are reported to callback_url, separated by commas: " + strings.Join(callbackEvents, ", ") + ".",
+		},
 	}
 	for _, o := range all() {
 		if o.Kind != Secret || secrets {

@@ -99,6 +99,8 @@ type Deps struct {
 	JobDeadline time.Duration
 	// SingleConverter means that there is only one converter, and never will be another.
 	SingleConverter bool
+	// Webhooks is set if the status service sends webhooks. Otherwise the options for them are not accepted.
+	Webhooks bool
 	// Seal encrypts passwords. If it is nil, there is no key, and secret options are not accepted.
 	Seal    *seal.Box
 	Log     *zap.Logger
@@ -195,7 +197,7 @@ func renderReference() (reference.Page, error) {
 func (c Config) api(deps Deps) httpapi.Settings {
 	return httpapi.Settings{
 		Upload: upload.Limits{
-			MaxSize: int64(c.MaxUploadSize), Idle: c.UploadIdleTimeout, MinRate: int64(c.MinUploadRate), Secrets: deps.Seal != nil,
+			MaxSize: int64(c.MaxUploadSize), Idle: c.UploadIdleTimeout, MinRate: int64(c.MinUploadRate), Secrets: deps.Seal != nil, Webhooks: deps.Webhooks,
 		},
 		MaxUploads: c.MaxUploads, MaxOpenUploads: c.MaxOpenUploads, SlotWait: slotWait, RecordWait: c.RecordWait,
 	}

@@ -134,6 +134,15 @@ type Submission struct {
 	ClaimKey string
 	// Retention is how long the client wants the files to be kept; 0 if it has not said.
 	Retention time.Duration
+	// Callback is where the end of the job is reported; nil if the client wants no report.
+	Callback *Callback
+}
+
+// Callback is a client's wish for webhooks.
+type Callback struct {
+	URL string
+	// Events are the types of the events to report, such as "job.succeeded".
+	Events []string
 }
 
 // Result describes the result and where it is stored.

@@ -104,7 +104,7 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
 		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
-		Target: r.target(m.GetTarget()), Retention: r.retention(m.GetRetention()),
+		Target: r.target(m.GetTarget()), Retention: r.retention(m.GetRetention()), Callback: callback(m.GetCallback()),
 	}}
 }
 
@@ -123,6 +123,18 @@ func (r *reader) retention(d *durationpb.Duration) time.Duration {
 	err := d.CheckValid()
 	r.requiref(err == nil && d.AsDuration() > 0, "retention is %s", d.AsDuration())
 	return d.AsDuration().Truncate(time.Microsecond)
+}
+
+// callback returns the callback of a submission; nil if it has none.
+func callback(m *conversionv1.Callback) *Callback {
+	if m.GetUrl() == "" {
+		return nil
+	}
+	c := Callback{URL: text(m.GetUrl())}
+	for _, event := range m.GetEvents() {
+		c.Events = append(c.Events, text(event))
+	}
+	return &c
 }
 
 func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {

@@ -64,6 +64,18 @@ func TestRead(t *testing.T) {
 				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
 			}},
 		},
+		"submitted with a callback": {
+			func() proto.Message {
+				m := request()
+				m.Callback = &conversionv1.Callback{Url: "https://example.com/", Events: []string{"job.failed"}}
+				return m
+			}(),
+			job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
+				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
+				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+				Target: []byte("\n\x03pdf"), Callback: &job.Callback{URL: "https://example.com/", Events: []string{"job.failed"}},
+			}},
+		},
 		"withdrawn": {
 			&conversionv1.SubmissionWithdrawn{JobId: jobID, SubmissionId: one.String(), WithdrawnAt: timestamppb.New(at(1))},
 			job.Withdrawn{ID: id, SubmissionID: one},

@@ -76,6 +76,8 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	// called Advance. It is zero if it is not known yet, and never later than Now. Expire and DeleteWithdrawn use it with the
 	// same limits. Package watermark defines what may be concluded from it.
 	Watermark(ctx context.Context) (time.Time, error)
+
+	Deliveries
 }
 
 // Housekeeping is the part of a [Store] that deletes what has expired. Every method is safe to repeat.

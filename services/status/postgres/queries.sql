@@ -83,7 +83,8 @@ UPDATE jobs SET
     unpublished = @unpublished,
     target = @target,
     claim_key = @claim_key,
-    retention = @retention
+    retention = @retention,
+    callback = @callback
 WHERE id = @id;
 
 -- name: GetJobs :many
@@ -137,3 +138,81 @@ RETURNING id;
 
 -- name: RehearseUpdate :exec
 UPDATE jobs SET version = 1, tag = repeat('y', 100) WHERE id = ANY(@ids::uuid[]);
+
+-- A delivery waits for the earlier ones of its job. Until they are settled, it need not be looked at.
+-- name: InsertDelivery :batchexec
+INSERT INTO deliveries (job_id, generation, event, url, receiver, payload, due_at)
+SELECT @job_id::uuid, @generation::integer, @event::text, @url::text, @receiver::text, @payload::bytea,
+    coalesce(max(earlier.due_at), clock_timestamp())
+FROM deliveries AS earlier WHERE earlier.job_id = @job_id::uuid AND earlier.state = 'pending'
+ON CONFLICT DO NOTHING;
+
+-- Reads the first pending delivery of each receiver with one probe of the index, however many the receiver has.
+-- name: ListReceivers :many
+WITH RECURSIVE pending (receiver, due_at, visits) AS (
+    (
+        SELECT d.receiver, d.due_at, 1 FROM deliveries AS d
+        WHERE d.state = 'pending' AND d.receiver > @after::text
+        ORDER BY d.receiver, d.due_at LIMIT 1
+    )
+    UNION ALL
+    SELECT following.receiver, following.due_at, pending.visits + 1
+    FROM pending CROSS JOIN LATERAL (
+        SELECT d.receiver, d.due_at FROM deliveries AS d
+        WHERE d.state = 'pending' AND d.receiver > pending.receiver
+        ORDER BY d.receiver, d.due_at LIMIT 1
+    ) AS following
+    WHERE pending.visits < @max_rows::integer
+)
+SELECT receiver::text AS receiver, (due_at <= clock_timestamp())::boolean AS due FROM pending;
+
+-- name: LeaseDeliveries :many
+UPDATE deliveries SET lease = lease + 1, due_at = clock_timestamp() + @duration::interval
+WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.state = 'pending' AND d.receiver = @receiver AND d.due_at <= clock_timestamp()
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS earlier
+            WHERE earlier.job_id = d.job_id AND earlier.generation < d.generation AND earlier.state = 'pending'
+        )
+    ORDER BY d.due_at
+    LIMIT @max_rows
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING job_id, generation, event, url, receiver, payload, lease, failures, enqueued_at, due_at, attempts,
+    (clock_timestamp() - enqueued_at)::interval AS age;
+
+-- name: SettleDelivery :execrows
+UPDATE deliveries SET
+    state = @state,
+    failures = @failures,
+    due_at = clock_timestamp() + @delay::interval,
+    attempts = @attempts
+WHERE job_id = @job_id AND generation = @generation AND lease = @lease AND state = 'pending';
+
+-- name: DelayLaterDeliveries :exec
+UPDATE deliveries SET due_at = clock_timestamp() + @delay::interval
+WHERE job_id = @job_id AND generation > @generation AND state = 'pending';
+
+-- name: ListDeliveries :many
+SELECT job_id, generation, event, url, receiver, state, failures, enqueued_at, due_at, attempts FROM deliveries
+WHERE job_id = @job_id ORDER BY generation DESC LIMIT @max_rows;
+
+-- A new lease: what an attempt that is running now reports is ignored.
+-- name: ResendDeliveries :execrows
+UPDATE deliveries SET
+    state = 'pending', failures = 0, lease = lease + 1, enqueued_at = clock_timestamp(), due_at = clock_timestamp()
+WHERE job_id = @job_id;
+
+-- name: DeleteDeliveries :execrows
+DELETE FROM deliveries WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.enqueued_at < clock_timestamp() - @age::interval
+    ORDER BY d.enqueued_at
+    LIMIT @max_rows
+    FOR UPDATE SKIP LOCKED
+);
+
+-- name: CountPendingDeliveries :one
+SELECT count(*) AS pending, coalesce(clock_timestamp() - min(due_at), '0')::interval AS overdue
+FROM (SELECT d.due_at FROM deliveries AS d WHERE d.state = 'pending' LIMIT @max_rows) AS counted;

@@ -50,6 +50,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
 			TargetFormat: row.TargetFormat, Options: row.TargetOptions, Tag: row.Tag,
 			Target: row.Target, ClaimKey: row.ClaimKey, Retention: time.Duration(row.Retention) * time.Microsecond,
+			Callback: stored.ToCallback(row.Callback),
 		}
 	}
 	switch row.Status {
@@ -76,6 +77,7 @@ func toRow(j job.Job) query.WriteJobParams {
 		ExpiresAt:        toNullable(j.ExpiresAt), SourceExpiresAt: toNullable(j.SourceExpiresAt),
 		Gone: j.Gone, GoneAt: toNullable(j.GoneAt), FilesDeleted: j.FilesDeleted, SourceDeleted: j.SourceDeleted,
 		Unpublished: j.Unpublished, DueAt: toNullable(j.DueAt),
+		Callback: stored.FromCallback(j.Submission),
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = toNullable(s.RequestedAt)

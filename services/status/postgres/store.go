@@ -31,6 +31,7 @@ type Store struct {
 	pool        *pgxpool.Pool
 	readTimeout time.Duration
 	audiences   []jobstore.Audience
+	bell        jobstore.Bell
 	trouble     trouble
 	migrated    chan struct{}         // closed once the schema is up to date
 	lastErr     atomic.Pointer[error] // why the last attempt at the schema failed
@@ -48,7 +49,7 @@ func Open(config Config, log *zap.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return &Store{log: log, pool: pool, readTimeout: config.ReadTimeout, migrated: make(chan struct{})}, nil
+	return &Store{log: log, pool: pool, readTimeout: config.ReadTimeout, migrated: make(chan struct{}), bell: jobstore.NewBell()}, nil
 }
 
 func (s *Store) ready() error {
@@ -123,6 +124,7 @@ func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobsto
 func (s *Store) applyOnce(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	ids := fold.IDs(events)
 	outcomes := make([]jobstore.Outcome, len(events))
+	var enqueued bool
 	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
 		if err := queries.InsertPlaceholders(ctx, ids); err != nil {
 			return fmt.Errorf("insert placeholders: %w", err)
@@ -142,10 +144,14 @@ func (s *Store) applyOnce(ctx context.Context, events []job.Event) ([]jobstore.O
 		for i, event := range events {
 			outcomes[i].Changed = batch.Apply(event)
 		}
-		return write(ctx, queries, batch)
+		enqueued, err = write(ctx, queries, batch)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apply %d events: %w", len(events), err)
+	}
+	if enqueued {
+		s.bell.Ring()
 	}
 	return outcomes, nil
 }
@@ -164,6 +170,7 @@ func (s *Store) Expire(
 func (s *Store) change(
 	ctx context.Context, what string, next func(job.Job) job.Event, lock func(context.Context, *query.Queries) ([]query.Job, error),
 ) (before, after []job.Job, err error) {
+	var enqueued bool
 	err = s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
 		rows, err := lock(ctx, queries)
 		if err != nil {
@@ -177,10 +184,14 @@ func (s *Store) change(
 			batch.Apply(next(j))
 		}
 		after = batch.All()
-		return write(ctx, queries, batch)
+		enqueued, err = write(ctx, queries, batch)
+		return err
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if enqueued {
+		s.bell.Ring()
 	}
 	return before, after, nil
 }
@@ -198,13 +209,14 @@ func (s *Store) DeleteWithdrawn(ctx context.Context, age time.Duration, limit in
 	return int(deleted), nil
 }
 
-// write writes the changed jobs in one round trip and notifies of those whose state has changed in another.
+// write writes the changed jobs in one round trip, enqueues the webhooks that their ends cause, and notifies of those whose
+// state has changed in another. It reports whether it has enqueued any.
 // PostgreSQL sends notifications at the commit, under a lock that all committing transactions share: hence one
 // statement for the whole batch, and none for progress.
-func write(ctx context.Context, queries *query.Queries, batch *fold.Batch) error {
+func write(ctx context.Context, queries *query.Queries, batch *fold.Batch) (enqueued bool, err error) {
 	changed := batch.Changed()
 	if len(changed) == 0 {
-		return nil
+		return false, nil
 	}
 	rows := make([]query.WriteJobParams, len(changed))
 	for i, j := range changed {
@@ -217,16 +229,19 @@ func write(ctx context.Context, queries *query.Queries, batch *fold.Batch) error
 		}
 	})
 	if err := errors.Join(failures...); err != nil {
-		return fmt.Errorf("write the jobs: %w", err)
+		return false, fmt.Errorf("write the jobs: %w", err)
+	}
+	if enqueued, err = enqueue(ctx, queries, batch); err != nil {
+		return false, err
 	}
 	notable := batch.Notable()
 	if len(notable) == 0 {
-		return nil
+		return enqueued, nil
 	}
 	if err := queries.Notify(ctx, query.NotifyParams{Channel: channel, Payloads: payloads(notable)}); err != nil {
-		return fmt.Errorf("notify of the changes: %w", err)
+		return false, fmt.Errorf("notify of the changes: %w", err)
 	}
-	return nil
+	return enqueued, nil
 }
 
 func (s *Store) transact(ctx context.Context, do func(context.Context, *query.Queries) error) error {

@@ -40,7 +40,7 @@ INSERT INTO jobs (
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
     retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
-    target, claim_key, retention
+    target, claim_key, retention, callback
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
@@ -48,7 +48,7 @@ INSERT INTO jobs (
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?
+    ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -95,7 +95,8 @@ INSERT INTO jobs (
     unpublished = excluded.unpublished,
     target = excluded.target,
     claim_key = excluded.claim_key,
-    retention = excluded.retention;
+    retention = excluded.retention,
+    callback = excluded.callback;
 
 -- name: ListDue :many
 SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;
@@ -118,3 +119,66 @@ DELETE FROM watermark WHERE applied_until > ?;
 -- name: AdvanceWatermark :exec
 INSERT INTO watermark (id, applied_until) VALUES (1, ?)
 ON CONFLICT (id) DO UPDATE SET applied_until = max(applied_until, excluded.applied_until);
+
+-- A delivery waits for the earlier ones of its job. Until they are settled, it need not be looked at.
+-- name: InsertDelivery :exec
+INSERT INTO deliveries (job_id, generation, event, url, receiver, payload, enqueued_at, due_at)
+SELECT @job_id, @generation, @event, @url, @receiver, @payload, @now,
+    coalesce((SELECT max(due_at) FROM deliveries WHERE job_id = @job_id AND state = 'pending'), @now)
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: NextReceiver :one
+SELECT receiver, due_at FROM deliveries
+WHERE state = 'pending' AND receiver > @after
+ORDER BY receiver, due_at LIMIT 1;
+
+-- name: LeaseDeliveries :many
+UPDATE deliveries SET lease = lease + 1, leased = 1, due_at = @until
+WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.state = 'pending' AND d.receiver = @receiver AND d.due_at <= @now
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS earlier
+            WHERE earlier.job_id = d.job_id AND earlier.generation < d.generation AND earlier.state = 'pending'
+        )
+    ORDER BY d.due_at
+    LIMIT @max_rows
+)
+RETURNING *;
+
+-- name: ReleaseLeases :exec
+UPDATE deliveries SET leased = 0, due_at = @now WHERE state = 'pending' AND leased = 1;
+
+-- name: SettleDelivery :execrows
+UPDATE deliveries SET
+    state = @state,
+    failures = @failures,
+    due_at = @due_at,
+    leased = 0,
+    attempts = @attempts
+WHERE job_id = @job_id AND generation = @generation AND lease = @lease AND state = 'pending';
+
+-- name: DelayLaterDeliveries :exec
+UPDATE deliveries SET due_at = @due_at
+WHERE job_id = @job_id AND generation > @generation AND state = 'pending';
+
+-- name: ListDeliveries :many
+SELECT * FROM deliveries WHERE job_id = @job_id ORDER BY generation DESC LIMIT @max_rows;
+
+-- A new lease: what an attempt that is running now reports is ignored.
+-- name: ResendDeliveries :execrows
+UPDATE deliveries SET state = 'pending', failures = 0, lease = lease + 1, leased = 0, enqueued_at = @now, due_at = @now
+WHERE job_id = @job_id;
+
+-- name: DeleteDeliveries :execrows
+DELETE FROM deliveries WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.enqueued_at < @enqueued_before
+    ORDER BY d.enqueued_at
+    LIMIT @max_rows
+);
+
+-- name: CountPendingDeliveries :one
+SELECT count(*) AS pending, CAST(coalesce(min(due_at), @now) AS INTEGER) AS first_due_at
+FROM (SELECT d.due_at FROM deliveries AS d WHERE d.state = 'pending' LIMIT @max_rows);

@@ -77,7 +77,9 @@ func decodeInto(j *job.Job, row query.Job) error {
 	err := errors.Join(decode(row.Warnings, &warnings), decode(row.Report, &report), decode(row.Retry, &retry),
 		decode(row.OtherSubmissions, &others))
 	if j.Submission != nil {
-		err = errors.Join(err, decode(row.TargetOptions, &j.Submission.Options))
+		var callback *stored.Callback
+		err = errors.Join(err, decode(row.TargetOptions, &j.Submission.Options), decode(row.Callback, &callback))
+		j.Submission.Callback = stored.ToCallback(callback)
 	}
 	if err != nil {
 		return err
@@ -130,6 +132,9 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 		row.Target, row.ClaimKey, row.Retention = s.Target, e.text(s.ClaimKey), s.Retention.Microseconds()
 		if s.Options != nil {
 			row.TargetOptions = e.json(s.Options)
+		}
+		if callback := stored.FromCallback(s); callback != nil {
+			row.Callback = e.json(callback)
 		}
 	}
 	if r := j.Result; r != nil {

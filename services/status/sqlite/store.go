@@ -38,6 +38,7 @@ var migrations embed.FS
 type Store struct {
 	db        *sqlite.DB
 	audiences []jobstore.Audience
+	bell      jobstore.Bell
 	running   atomic.Bool
 
 	choresMutex sync.Mutex
@@ -47,7 +48,9 @@ type Store struct {
 var _ jobstore.Store = (*Store)(nil)
 
 // New returns a store in the database, which must stay open while the store runs.
-func New(db *sqlite.DB) *Store { return &Store{db: db, chores: map[string]time.Time{}} }
+func New(db *sqlite.DB) *Store {
+	return &Store{db: db, chores: map[string]time.Time{}, bell: jobstore.NewBell()}
+}
 
 // Notify implements [jobstore.Store].
 func (s *Store) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }
@@ -69,6 +72,9 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 		return err
 	}
 	if err := s.restartDeadlines(ctx); err != nil {
+		return err
+	}
+	if err := s.releaseLeases(ctx); err != nil {
 		return err
 	}
 	s.running.Store(true)
@@ -266,7 +272,14 @@ func (s *Store) write(
 				}
 			})
 		}
-		return writeJobs(ctx, queries, batch.Changed())
+		if err := writeJobs(ctx, queries, batch.Changed()); err != nil {
+			return err
+		}
+		caused := batch.Deliveries()
+		if len(caused) > 0 {
+			tx.AfterCommit(s.bell.Ring)
+		}
+		return enqueue(ctx, queries, caused)
 	})
 	if sqlite.Refused(err) {
 		return fmt.Errorf("%w: %w", jobstore.ErrRefused, err)

@@ -128,7 +128,7 @@ func (f Flags) Check(values map[string]string) error {
 	var wrong []string
 	for _, o := range f.options {
 		value, set := values[string(o.Name)]
-		if !set || o.Name == option.To || o.Name == option.Tag {
+		if !set || o.Name.OfSubmission() {
 			continue
 		}
 		if err := chosen.Set(string(o.Name), value); err != nil {

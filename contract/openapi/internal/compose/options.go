@@ -52,7 +52,7 @@ func optionSchema(o option.Option) openapi.Schema {
 		}
 		return schema
 	default:
-		return openapi.Schema{Type: "string", MaxLength: o.MaxLength, Examples: optionExamples[o.Kind], MinLength: minLength(o)}
+		return openapi.Schema{Type: "string", MaxLength: o.MaxLength, Examples: examplesOf(o), MinLength: minLength(o)}
 	}
 }
 
@@ -68,6 +68,17 @@ func minLength(o option.Option) int {
 var optionExamples = map[option.Kind][]any{
 	option.PageRange: {"1-3,5,8-"},
 	option.Language:  {"de", "pt-BR"},
+}
+
+func examplesOf(o option.Option) []any {
+	switch o.Name {
+	case option.CallbackURL:
+		return []any{"https://example.com/hooks/docmill"}
+	case option.CallbackEvents:
+		return []any{"job.succeeded,job.failed"}
+	default:
+		return optionExamples[o.Kind]
+	}
 }
 
 // describe returns the description of an option and what it applies to.

@@ -132,6 +132,8 @@ type ConvertRequested struct {
 	// How many times the client had retried the job after its end: 0 for a new job. Commands, events and cancellations of an
 	// earlier generation have no effect on a later one.
 	Generation int32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Where the end of the job is reported. Absent if the client wants no report.
+	Callback *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
 	// How long the job's files are kept after its end. If absent, or longer than the setting of the status service, that applies.
 	Retention     *durationpb.Duration `protobuf:"bytes,17,opt,name=retention,proto3" json:"retention,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -264,6 +266,13 @@ func (x *ConvertRequested) GetGeneration() int32 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *ConvertRequested) GetCallback() *Callback {
+	if x != nil {
+		return x.Callback
+	}
+	return nil
 }
 
 func (x *ConvertRequested) GetRetention() *durationpb.Duration {
@@ -429,6 +438,61 @@ func (x *Target) GetSealedSecrets() []byte {
 	return nil
 }
 
+// Callback is where, and for which ends, the client wants a webhook. Only the status service uses it.
+type Callback struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An http or https URL in ASCII without user information, at most 2048 bytes.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// The types of the events to report, such as "job.succeeded". At least one.
+	Events        []string `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Callback) Reset() {
+	*x = Callback{}
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Callback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Callback) ProtoMessage() {}
+
+func (x *Callback) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Callback.ProtoReflect.Descriptor instead.
+func (*Callback) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Callback) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Callback) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 // SubmissionWithdrawn reports that a submission was rejected, although the status service may have received it: the queue
 // of the commands was full, so the client was told that no job exists. It may arrive before the submission. A job with an
 // event of an attempt is not withdrawn.
@@ -448,7 +512,7 @@ type SubmissionWithdrawn struct {
 
 func (x *SubmissionWithdrawn) Reset() {
 	*x = SubmissionWithdrawn{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +524,7 @@ func (x *SubmissionWithdrawn) String() string {
 func (*SubmissionWithdrawn) ProtoMessage() {}
 
 func (x *SubmissionWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[3]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +537,7 @@ func (x *SubmissionWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmissionWithdrawn.ProtoReflect.Descriptor instead.
 func (*SubmissionWithdrawn) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{3}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubmissionWithdrawn) GetJobId() string {
@@ -519,7 +583,7 @@ type ConversionStarted struct {
 
 func (x *ConversionStarted) Reset() {
 	*x = ConversionStarted{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +595,7 @@ func (x *ConversionStarted) String() string {
 func (*ConversionStarted) ProtoMessage() {}
 
 func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +608,7 @@ func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionStarted.ProtoReflect.Descriptor instead.
 func (*ConversionStarted) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConversionStarted) GetJobId() string {
@@ -608,7 +672,7 @@ type ConversionProgressed struct {
 
 func (x *ConversionProgressed) Reset() {
 	*x = ConversionProgressed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +684,7 @@ func (x *ConversionProgressed) String() string {
 func (*ConversionProgressed) ProtoMessage() {}
 
 func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +697,7 @@ func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionProgressed.ProtoReflect.Descriptor instead.
 func (*ConversionProgressed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConversionProgressed) GetJobId() string {
@@ -711,7 +775,7 @@ type ConversionRetried struct {
 
 func (x *ConversionRetried) Reset() {
 	*x = ConversionRetried{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +787,7 @@ func (x *ConversionRetried) String() string {
 func (*ConversionRetried) ProtoMessage() {}
 
 func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +800,7 @@ func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionRetried.ProtoReflect.Descriptor instead.
 func (*ConversionRetried) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConversionRetried) GetJobId() string {
@@ -817,7 +881,7 @@ type ConversionSucceeded struct {
 
 func (x *ConversionSucceeded) Reset() {
 	*x = ConversionSucceeded{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +893,7 @@ func (x *ConversionSucceeded) String() string {
 func (*ConversionSucceeded) ProtoMessage() {}
 
 func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +906,7 @@ func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionSucceeded.ProtoReflect.Descriptor instead.
 func (*ConversionSucceeded) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConversionSucceeded) GetJobId() string {
@@ -927,7 +991,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1003,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1016,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetObjectKey() string {
@@ -1003,7 +1067,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1079,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1092,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Warning) GetCode() string {
@@ -1072,7 +1136,7 @@ type ConversionFailed struct {
 
 func (x *ConversionFailed) Reset() {
 	*x = ConversionFailed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1148,7 @@ func (x *ConversionFailed) String() string {
 func (*ConversionFailed) ProtoMessage() {}
 
 func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1161,7 @@ func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionFailed.ProtoReflect.Descriptor instead.
 func (*ConversionFailed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConversionFailed) GetJobId() string {
@@ -1180,7 +1244,7 @@ type ConversionCanceled struct {
 
 func (x *ConversionCanceled) Reset() {
 	*x = ConversionCanceled{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1256,7 @@ func (x *ConversionCanceled) String() string {
 func (*ConversionCanceled) ProtoMessage() {}
 
 func (x *ConversionCanceled) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1269,7 @@ func (x *ConversionCanceled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionCanceled.ProtoReflect.Descriptor instead.
 func (*ConversionCanceled) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConversionCanceled) GetJobId() string {
@@ -1266,7 +1330,7 @@ type CancelAnnounced struct {
 
 func (x *CancelAnnounced) Reset() {
 	*x = CancelAnnounced{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1342,7 @@ func (x *CancelAnnounced) String() string {
 func (*CancelAnnounced) ProtoMessage() {}
 
 func (x *CancelAnnounced) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1355,7 @@ func (x *CancelAnnounced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnounced.ProtoReflect.Descriptor instead.
 func (*CancelAnnounced) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CancelAnnounced) GetJobId() string {
@@ -1345,7 +1409,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1421,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1434,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Report) GetEngine() string {
@@ -1481,7 +1545,7 @@ type Font struct {
 
 func (x *Font) Reset() {
 	*x = Font{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1557,7 @@ func (x *Font) String() string {
 func (*Font) ProtoMessage() {}
 
 func (x *Font) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1570,7 @@ func (x *Font) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Font.ProtoReflect.Descriptor instead.
 func (*Font) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{14}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Font) GetName() string {
@@ -1552,7 +1616,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1628,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1641,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{15}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Failure) GetCode() string {
@@ -1605,7 +1669,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x04\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x05\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1626,7 +1690,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x12uncertain_failures\x18\r \x01(\x05R\x11uncertainFailures\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x0e \x01(\x05R\n" +
-	"generation\x127\n" +
+	"generation\x12;\n" +
+	"\bcallback\x18\x10 \x01(\v2\x1f.docmill.conversion.v1.CallbackR\bcallback\x127\n" +
 	"\tretention\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\tretention:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
@@ -1640,7 +1705,10 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x06Target\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x128\n" +
 	"\aoptions\x18\x02 \x01(\v2\x1e.docmill.conversion.v1.OptionsR\aoptions\x12%\n" +
-	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"\xa8\x01\n" +
+	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"4\n" +
+	"\bCallback\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
+	"\x06events\x18\x02 \x03(\tR\x06events\"\xa8\x01\n" +
 	"\x13SubmissionWithdrawn\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x12#\n" +
@@ -1782,65 +1850,67 @@ func file_docmill_conversion_v1_job_proto_rawDescGZIP() []byte {
 }
 
 var file_docmill_conversion_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_docmill_conversion_v1_job_proto_goTypes = []any{
 	(Phase)(0),                    // 0: docmill.conversion.v1.Phase
 	(*ConvertRequested)(nil),      // 1: docmill.conversion.v1.ConvertRequested
 	(*Source)(nil),                // 2: docmill.conversion.v1.Source
 	(*Target)(nil),                // 3: docmill.conversion.v1.Target
-	(*SubmissionWithdrawn)(nil),   // 4: docmill.conversion.v1.SubmissionWithdrawn
-	(*ConversionStarted)(nil),     // 5: docmill.conversion.v1.ConversionStarted
-	(*ConversionProgressed)(nil),  // 6: docmill.conversion.v1.ConversionProgressed
-	(*ConversionRetried)(nil),     // 7: docmill.conversion.v1.ConversionRetried
-	(*ConversionSucceeded)(nil),   // 8: docmill.conversion.v1.ConversionSucceeded
-	(*Result)(nil),                // 9: docmill.conversion.v1.Result
-	(*Warning)(nil),               // 10: docmill.conversion.v1.Warning
-	(*ConversionFailed)(nil),      // 11: docmill.conversion.v1.ConversionFailed
-	(*ConversionCanceled)(nil),    // 12: docmill.conversion.v1.ConversionCanceled
-	(*CancelAnnounced)(nil),       // 13: docmill.conversion.v1.CancelAnnounced
-	(*Report)(nil),                // 14: docmill.conversion.v1.Report
-	(*Font)(nil),                  // 15: docmill.conversion.v1.Font
-	(*Failure)(nil),               // 16: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*Options)(nil),               // 19: docmill.conversion.v1.Options
+	(*Callback)(nil),              // 4: docmill.conversion.v1.Callback
+	(*SubmissionWithdrawn)(nil),   // 5: docmill.conversion.v1.SubmissionWithdrawn
+	(*ConversionStarted)(nil),     // 6: docmill.conversion.v1.ConversionStarted
+	(*ConversionProgressed)(nil),  // 7: docmill.conversion.v1.ConversionProgressed
+	(*ConversionRetried)(nil),     // 8: docmill.conversion.v1.ConversionRetried
+	(*ConversionSucceeded)(nil),   // 9: docmill.conversion.v1.ConversionSucceeded
+	(*Result)(nil),                // 10: docmill.conversion.v1.Result
+	(*Warning)(nil),               // 11: docmill.conversion.v1.Warning
+	(*ConversionFailed)(nil),      // 12: docmill.conversion.v1.ConversionFailed
+	(*ConversionCanceled)(nil),    // 13: docmill.conversion.v1.ConversionCanceled
+	(*CancelAnnounced)(nil),       // 14: docmill.conversion.v1.CancelAnnounced
+	(*Report)(nil),                // 15: docmill.conversion.v1.Report
+	(*Font)(nil),                  // 16: docmill.conversion.v1.Font
+	(*Failure)(nil),               // 17: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*Options)(nil),               // 20: docmill.conversion.v1.Options
 }
 var file_docmill_conversion_v1_job_proto_depIdxs = []int32{
-	17, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	18, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	17, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
-	18, // 4: docmill.conversion.v1.ConvertRequested.retention:type_name -> google.protobuf.Duration
-	19, // 5: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
-	17, // 6: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
-	17, // 7: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 8: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	17, // 9: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	16, // 10: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	18, // 11: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	17, // 12: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	17, // 13: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	17, // 14: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	9,  // 15: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	10, // 16: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	14, // 17: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	17, // 18: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	17, // 19: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	16, // 20: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	14, // 21: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	17, // 22: docmill.conversion.v1.ConversionCanceled.started_at:type_name -> google.protobuf.Timestamp
-	17, // 23: docmill.conversion.v1.ConversionCanceled.finished_at:type_name -> google.protobuf.Timestamp
-	18, // 24: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	18, // 25: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	18, // 26: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	18, // 27: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	18, // 28: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
-	15, // 29: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	18, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
+	4,  // 4: docmill.conversion.v1.ConvertRequested.callback:type_name -> docmill.conversion.v1.Callback
+	19, // 5: docmill.conversion.v1.ConvertRequested.retention:type_name -> google.protobuf.Duration
+	20, // 6: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	18, // 7: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	18, // 8: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	18, // 10: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	17, // 11: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	19, // 12: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	18, // 13: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	18, // 14: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	18, // 15: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	10, // 16: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	11, // 17: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	15, // 18: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	18, // 19: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	18, // 20: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	17, // 21: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	15, // 22: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	18, // 23: docmill.conversion.v1.ConversionCanceled.started_at:type_name -> google.protobuf.Timestamp
+	18, // 24: docmill.conversion.v1.ConversionCanceled.finished_at:type_name -> google.protobuf.Timestamp
+	19, // 25: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	19, // 26: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	19, // 27: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	19, // 28: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	19, // 29: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	16, // 30: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_job_proto_init() }
@@ -1855,7 +1925,7 @@ func file_docmill_conversion_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_job_proto_rawDesc), len(file_docmill_conversion_v1_job_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,6 +22,7 @@ type settings struct {
 
 	Address     string          `default:"127.0.0.1:8080" help:"Address of the public API."`
 	JobDeadline time.Duration   `default:"24h" help:"A job is not converted later than this after its submission. Set it to the job-deadline of the status service."`
+	Webhooks    bool            `help:"Accept the option callback_url. Set it when all replicas of the status service have a webhook-secret."`
 	Broker      rabbitmq.Config `embed:"" prefix:"broker-"`
 	Store       s3.Config       `embed:"" prefix:"store-"`
 	Status      gateway.Status  `embed:"" prefix:"status-"`
@@ -52,7 +53,7 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	}
 	assembly, err := gateway.New(s.Config, gateway.Deps{
 		Messages: messages, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
-		Status: s.Status, JobDeadline: s.JobDeadline, Seal: box, Log: process.Log, Metrics: process.Metrics,
+		Status: s.Status, JobDeadline: s.JobDeadline, Webhooks: s.Webhooks, Seal: box, Log: process.Log, Metrics: process.Metrics,
 	})
 	if err != nil {
 		return service.Assembly{}, err

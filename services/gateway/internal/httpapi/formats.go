@@ -13,7 +13,7 @@ import (
 // formats answers GET /v1/formats.
 func (a *api) formats(c *gin.Context) error {
 	limits := a.limits()
-	answer := jobapi.Formats{Options: limits.Offer.Options(limits.Secrets), MaxUploadSize: limits.MaxSize}
+	answer := jobapi.Formats{Options: limits.Offer.Options(limits.Secrets, limits.Webhooks), MaxUploadSize: limits.MaxSize}
 	for _, f := range limits.Offer.Formats {
 		entry := jobapi.SourceFormat{Format: f.ID, Title: f.Title, MediaType: f.MediaType, Family: string(f.Family), Extensions: f.Extensions()}
 		for t := range f.Targets() {

@@ -123,7 +123,16 @@ func (s *Submitter) request(
 		Source:       source,
 		Target:       target,
 		Tag:          options.Tag,
+		Callback:     callback(options.Callback),
 	}, nil
+}
+
+// callback returns what the client wants to be reported; nil for nothing.
+func callback(wanted *upload.Callback) *conversionv1.Callback {
+	if wanted == nil {
+		return nil
+	}
+	return &conversionv1.Callback{Url: wanted.URL, Events: wanted.Events}
 }
 
 // target returns the requested target, with its secrets sealed.

@@ -21,6 +21,8 @@ type Options struct {
 	To string
 	// Tag is the client's own label: at most 128 characters, without control characters; may be empty.
 	Tag string
+	// Callback is where the end of the job is reported; nil if the client wants no report.
+	Callback *Callback
 	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least
 	// one kind of document.
 	Chosen *option.Chosen
@@ -28,8 +30,15 @@ type Options struct {
 	formats []fleet.Format // the supported formats
 }
 
-// maxValue is the maximum length of the value of an option, in bytes: a password of 255 characters of 4 bytes each.
-const maxValue = 4 * 255
+// Callback is a wish for webhooks.
+type Callback struct {
+	URL string
+	// Events are the types of the events to report. There is at least one.
+	Events []string
+}
+
+// maxValue is the maximum length of the value of an option, in bytes. Passwords have at most 255 characters of 4 bytes each.
+const maxValue = option.MaxCallbackURL
 
 // collector collects options and everything that is wrong with them, so that the client gets all errors together.
 type collector struct {
@@ -37,11 +46,14 @@ type collector struct {
 	given   []string
 	values  Options
 	invalid []problem.Field
+
+	callbackURL    string
+	callbackEvents []string // nil if they are not given
 }
 
 func newCollector(limits Limits) *collector {
 	return &collector{
-		offered: limits.Offer.Options(limits.Secrets), values: Options{To: "pdf", Chosen: option.New(), formats: limits.Offer.Formats},
+		offered: limits.Offer.Options(limits.Secrets, limits.Webhooks), values: Options{To: "pdf", Chosen: option.New(), formats: limits.Offer.Formats},
 	}
 }
 
@@ -88,6 +100,8 @@ func (c *collector) add(name, value string) {
 func (c *collector) set(name, value string) error {
 	offered, found := c.find(name)
 	switch {
+	case !found && option.Name(name).OfCallback():
+		return errors.New("is not available: this server sends no webhooks")
 	case !found:
 		return errors.New("unknown option; see GET /v1/formats")
 	case len(value) > maxValue:
@@ -100,6 +114,13 @@ func (c *collector) set(name, value string) error {
 	case name == string(option.Tag):
 		c.values.Tag = value
 		return validateTag(value)
+	case name == string(option.CallbackURL):
+		c.callbackURL = value
+		return option.CheckCallbackURL(value)
+	case name == string(option.CallbackEvents):
+		events, err := option.ParseCallbackEvents(value)
+		c.callbackEvents = events
+		return err
 	default:
 		return c.values.Chosen.Set(name, value)
 	}
@@ -133,10 +154,24 @@ func (c *collector) finish() (Options, error) {
 	for _, violation := range slices.Concat(c.values.Chosen.Unsuitable(c.values.To, families...), c.values.Chosen.Contradictions()) {
 		c.reject(violation.Name, violation.Detail)
 	}
+	c.setCallback()
 	if len(c.invalid) > 0 {
 		return Options{}, problem.New(problem.OptionInvalid, "The request has invalid options.").With(c.invalid...)
 	}
 	return c.values, nil
+}
+
+// setCallback sets the callback from the two options.
+func (c *collector) setCallback() {
+	switch {
+	case c.callbackURL != "":
+		c.values.Callback = &Callback{URL: c.callbackURL, Events: c.callbackEvents}
+		if c.callbackEvents == nil {
+			c.values.Callback.Events = option.AllCallbackEvents()
+		}
+	case c.callbackEvents != nil && !slices.Contains(c.given, string(option.CallbackURL)):
+		c.reject(string(option.CallbackEvents), "requires callback_url")
+	}
 }
 
 // Suit returns nil if a document of the format can be converted with these options, or the reason why not.

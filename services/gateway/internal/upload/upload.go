@@ -30,6 +30,8 @@ type Limits struct {
 	MinRate int64
 	// Secrets reports whether secret options are accepted, because there is a key to seal them with.
 	Secrets bool
+	// Webhooks reports whether the options for webhooks are accepted.
+	Webhooks bool
 	// Offer is what the converters support.
 	Offer fleet.Offer
 	// Admit returns a problem if no document should be received now; nil means that there is no such condition.

@@ -222,6 +222,7 @@ func TestRefusedForms(t *testing.T) {
 			problem.OptionInvalid,
 			[]string{"allow_copying", "image_quality"},
 		},
+		"no webhooks":             {formRequest(field("callback_url", "https://example.com/") + field("callback_events", "job.failed") + whole), problem.OptionInvalid, []string{"callback_url", "callback_events"}},
 		"tag too long":            {formRequest(field("tag", strings.Repeat("ü", 129)) + whole), problem.OptionInvalid, []string{"tag"}},
 		"value far too long":      {formRequest(field("tag", strings.Repeat("x", 5000)) + whole), problem.OptionInvalid, []string{"tag"}},
 		"tag not UTF-8":           {formRequest(field("tag", "\xff") + whole), problem.OptionInvalid, []string{"tag"}},
@@ -250,6 +251,46 @@ func TestRefusedForms(t *testing.T) {
 			p := requireProblem(t, err, test.code)
 			require.NotErrorIs(t, err, io.EOF)
 			require.Equal(t, test.fields, names(p))
+		})
+	}
+}
+
+// callback returns the callback of a form with these fields, or the names of the invalid ones.
+func callback(t *testing.T, fields string) (*Callback, []string) {
+	t.Helper()
+	limits := small
+	limits.MaxSize, limits.Webhooks = 1<<20, true
+	u, _, err := receive(formRequest(fields+file("a.txt", "text")+closed), limits)
+	if err != nil {
+		return nil, names(requireProblem(t, err, problem.OptionInvalid))
+	}
+	return u.Options.Callback, nil
+}
+
+func TestCallback(t *testing.T) {
+	t.Parallel()
+	const hook = "https://example.com/hook?a=b"
+	for name, test := range map[string]struct {
+		fields  string
+		want    *Callback
+		invalid []string
+	}{
+		"none":               {"", nil, nil},
+		"all events":         {field("callback_url", hook), &Callback{hook, []string{"job.succeeded", "job.failed", "job.canceled"}}, nil},
+		"events":             {field("callback_events", "job.failed") + field("callback_url", hook), &Callback{hook, []string{"job.failed"}}, nil},
+		"events without URL": {field("callback_events", "job.failed"), nil, []string{"callback_events"}},
+		"both invalid":       {field("callback_url", "ftp://example.com/") + field("callback_events", "any"), nil, []string{"callback_url", "callback_events"}},
+		"empty":              {field("callback_url", "") + field("callback_events", ""), nil, []string{"callback_url", "callback_events"}},
+		"longest":            {field("callback_url", "https://e/"+strings.Repeat("a", 2038)), &Callback{"https://e/" + strings.Repeat("a", 2038), option.AllCallbackEvents()}, nil},
+		"too long":           {field("callback_url", "https://e/"+strings.Repeat("a", 2039)), nil, []string{"callback_url"}},
+		"far too long":       {field("callback_url", "https://e/"+strings.Repeat("a", 9000)), nil, []string{"callback_url"}},
+		"twice":              {field("callback_url", hook) + field("callback_url", hook), nil, []string{"callback_url"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, invalid := callback(t, test.fields)
+			require.Equal(t, test.want, got)
+			require.Equal(t, test.invalid, invalid)
 		})
 	}
 }

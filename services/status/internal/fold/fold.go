@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -56,6 +57,7 @@ func IDs(events []job.Event) []uuid.UUID {
 type Batch struct {
 	entries []entry
 	byID    map[uuid.UUID]int
+	caused  []delivery.Delivery
 }
 
 // entry is one job and how it has changed so far.
@@ -78,6 +80,11 @@ func New(jobs []job.Job) *Batch {
 func (b *Batch) Apply(event job.Event) bool {
 	e := &b.entries[b.byID[event.Job()]]
 	after, change := job.Apply(e.job, event)
+	if change.Any && (!delivery.Reports(e.job) || e.job.Generation != after.Generation) {
+		if d, wanted := delivery.Of(after); wanted {
+			b.caused = append(b.caused, d)
+		}
+	}
 	e.job = after
 	e.change.Any = e.change.Any || change.Any
 	e.change.State = e.change.State || change.State
@@ -103,6 +110,9 @@ func (b *Batch) Changed() []job.Job {
 	}
 	return jobs
 }
+
+// Deliveries returns the webhooks that the events cause, in their order. The store enqueues them in the transaction.
+func (b *Batch) Deliveries() []delivery.Delivery { return b.caused }
 
 // Notable returns the ids of the jobs whose changes an audience is notified of, in the order of New.
 func (b *Batch) Notable() []uuid.UUID {

@@ -49,6 +49,46 @@ type Submission struct {
 	ClaimKey     string         `json:"claim_key,omitempty"`
 	// Retention is in nanoseconds.
 	Retention time.Duration `json:"retention,omitempty"`
+	Callback  *Callback     `json:"callback,omitempty"`
+}
+
+// Callback is the encoding of a job.Callback.
+type Callback struct {
+	URL    string   `json:"url"`
+	Events []string `json:"events"`
+}
+
+// FromCallback returns the encoding of the callback of a submission; nil if it has none.
+func FromCallback(s *job.Submission) *Callback {
+	if s == nil {
+		return nil
+	}
+	return (*Callback)(s.Callback)
+}
+
+// ToCallback returns the callback that was encoded; nil for nil.
+func ToCallback(c *Callback) *job.Callback { return (*job.Callback)(c) }
+
+func fromSubmission(s *job.Submission) *Submission {
+	if s == nil {
+		return nil
+	}
+	return &Submission{
+		RequestedAt: s.RequestedAt, ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType,
+		Size: s.Size, SHA256: s.SHA256, TargetFormat: s.TargetFormat, Options: s.Options, Tag: s.Tag, Target: s.Target, ClaimKey: s.ClaimKey,
+		Retention: s.Retention, Callback: FromCallback(s),
+	}
+}
+
+func toSubmission(s *Submission) *job.Submission {
+	if s == nil {
+		return nil
+	}
+	return &job.Submission{
+		RequestedAt: s.RequestedAt, ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType,
+		Size: s.Size, SHA256: s.SHA256, TargetFormat: s.TargetFormat, Options: s.Options, Tag: s.Tag, Target: s.Target, ClaimKey: s.ClaimKey,
+		Retention: s.Retention, Callback: ToCallback(s.Callback),
+	}
 }
 
 // Result is the encoding of a job.Result.
@@ -96,7 +136,7 @@ func ToRetry(r *Retry, updatedAt time.Time) *job.Retry {
 func FromRecords(records []job.Record) []Record {
 	return convert(records, func(r job.Record) Record {
 		return Record{
-			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: (*Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: fromSubmission(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
 			Retry: FromRetry(r), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,
@@ -113,7 +153,7 @@ func ToRecords(records []Record) ([]job.Record, error) {
 		report, err := ToReport(r.Report)
 		errs = append(errs, err)
 		return job.Record{
-			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: (*job.Submission)(r.Submission), Withdrawn: r.Withdrawn,
+			SubmissionID: r.SubmissionID, Generation: r.Generation, Submission: toSubmission(r.Submission), Withdrawn: r.Withdrawn,
 			Status: r.Status, Attempt: r.Attempt, UpdatedAt: r.UpdatedAt, Phase: r.Phase, Percent: r.Percent,
 			Retry: ToRetry(r.Retry, r.UpdatedAt), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,

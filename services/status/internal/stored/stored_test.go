@@ -88,6 +88,7 @@ func TestEncodingOfRecordsIsFixed(t *testing.T) {
 			Submission: &job.Submission{
 				RequestedAt: noon, ObjectKey: "k", Filename: "a.docx", Format: "docx", ContentType: "application/x", Size: 7,
 				SHA256: []byte{1, 2, 3}, TargetFormat: "pdf", Options: map[string]any{"pages": "1"}, Tag: "t",
+				Callback: &job.Callback{URL: "https://example.com/", Events: []string{"job.failed"}},
 			},
 			Withdrawn: true, Status: job.Running, Attempt: 1, UpdatedAt: noon, Phase: job.Converting, Percent: 40,
 		},
@@ -109,7 +110,7 @@ func TestEncodingOfRecordsIsFixed(t *testing.T) {
 		{"submission_id": "00000000-0000-4000-8000-000000000002", 
 		 "submission": {"requested_at": "2026-03-01T12:00:00.000001Z", "object_key": "k", "filename": "a.docx", "format": "docx",
 		   "content_type": "application/x", "size": 7, "sha256": "AQID", "target_format": "pdf", "options": {"pages": "1"},
-		   "tag": "t"},
+		   "tag": "t", "callback": {"url": "https://example.com/", "events": ["job.failed"]}},
 		 "withdrawn": true, "status": "running", "attempt": 1,
 		 "updated_at": "2026-03-01T12:00:00.000001Z", "phase": 2, "percent": 40, "warnings": null}
 	]`, string(encoded))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/internal/fold"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -33,6 +34,9 @@ type memoryDatabase struct {
 	watermark time.Time
 	audiences []jobstore.Audience
 	chores    map[string]time.Time // when each is to be done next
+
+	deliveries map[delivery.Key]memoryDelivery
+	bells      []jobstore.Bell
 }
 
 type record struct {
@@ -46,7 +50,7 @@ func newMemory(bugs ...bug) storetest.Implementation {
 		within = time.Second
 	}
 	return storetest.Implementation{Replicas: true, NotifyWithin: within, New: func(testing.TB) storetest.Database {
-		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}, chores: map[string]time.Time{}}
+		d := &memoryDatabase{bugs: map[bug]bool{}, lock: make(chan struct{}, 1), jobs: map[uuid.UUID]record{}, chores: map[string]time.Time{}, deliveries: map[delivery.Key]memoryDelivery{}}
 		for _, b := range bugs {
 			d.bugs[b] = true
 		}
@@ -58,7 +62,11 @@ func (d *memoryDatabase) Open(testing.TB) jobstore.Store {
 	if d.bugs[forgetOnRestart] {
 		d.jobs, d.watermark = map[uuid.UUID]record{}, time.Time{}
 	}
-	return &memoryStore{d: d}
+	s := &memoryStore{d: d, bell: jobstore.NewBell()}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bells = append(d.bells, s.bell)
+	return s
 }
 
 func (d *memoryDatabase) Backdate(_ testing.TB, by time.Duration, ids ...uuid.UUID) {
@@ -82,6 +90,7 @@ func (d *memoryDatabase) snapshot() map[uuid.UUID]record {
 type memoryStore struct {
 	d         *memoryDatabase
 	audiences []jobstore.Audience
+	bell      jobstore.Bell
 
 	mu      sync.Mutex
 	running bool
@@ -448,14 +457,14 @@ func (s *memoryStore) transact(
 	if s.d.bugs[wakeBeforeCommit] {
 		s.d.notify(batch)
 	}
-	s.d.commit(records, changed)
+	s.d.commit(records, changed, batch)
 	if !s.d.bugs[wakeBeforeCommit] {
 		s.d.notify(batch)
 	}
 	return nil
 }
 
-func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job) {
+func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job, batch *fold.Batch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, j := range changed {
@@ -466,6 +475,7 @@ func (d *memoryDatabase) commit(records map[uuid.UUID]record, changed []job.Job)
 		r.job = d.damage(j)
 		d.jobs[j.ID] = r
 	}
+	d.enqueue(batch)
 }
 
 // damage is what the bugs that lose data write.
@@ -489,6 +499,11 @@ func (d *memoryDatabase) damage(j job.Job) job.Job {
 	}
 	if d.bugs[loseRetryable] && j.Failure != nil {
 		j.Failure = &job.Failure{Code: j.Failure.Code, Detail: j.Failure.Detail}
+	}
+	if d.bugs[loseCallback] && j.Submission != nil {
+		damaged := *j.Submission
+		damaged.Callback = nil
+		j.Submission = &damaged
 	}
 	if d.bugs[loseWithdrawn] {
 		j.Withdrawn = false

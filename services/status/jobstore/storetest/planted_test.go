@@ -82,6 +82,20 @@ const (
 	sourcesNotOfGone     bug = "Sources ignores tombstones"
 	claimTwice           bug = "Claim returns true to everybody"
 	claimForever         bug = "Claim never returns true again"
+	enqueueNothing       bug = "enqueues no deliveries"
+	enqueueAgain         bug = "enqueues a delivery for every change of an ended job"
+	bellSilent           bug = "does not report new deliveries"
+	receiverAlwaysDue    bug = "reports every receiver as due"
+	leaseEarly           bug = "leases deliveries that are not due"
+	leaseAnyReceiver     bug = "leases deliveries to other receivers"
+	leaseInAnyOrder      bug = "leases a delivery before the earlier ones of its job"
+	leaseForever         bug = "leases do not end"
+	settleOldLease       bug = "settles an old lease"
+	loseAttempts         bug = "forgets the attempts of a delivery"
+	resendKeepsLease     bug = "settles a delivery that was sent again meanwhile"
+	deleteNew            bug = "DeleteDeliveries deletes new ones"
+	countSettled         bug = "counts settled deliveries"
+	loseCallback         bug = "loses the callback of a job"
 )
 
 // plantedBug is the environment variable that makes TestPlanted run, on a store with that bug.
@@ -163,6 +177,20 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		sourcesNotOfGone:     {"Jobs"},
 		claimTwice:           {"Claim"},
 		claimForever:         {"Claim"},
+		enqueueNothing:       {"Deliveries", "DeliveriesOfExpire"},
+		enqueueAgain:         {"Deliveries"},
+		bellSilent:           {"Deliveries"},
+		receiverAlwaysDue:    {"DeliveryReceivers"},
+		leaseEarly:           {"DeliveryLeases", "DeliverySettlement", "DeliveryConcurrency"},
+		leaseAnyReceiver:     {"DeliveryLeases", "DeliveryReceivers"},
+		leaseInAnyOrder:      {"DeliveryOrder"},
+		leaseForever:         {"DeliveryLeases"},
+		settleOldLease:       {"DeliveryLeases"},
+		loseAttempts:         {"DeliverySettlement", "DeliveryLeases"},
+		resendKeepsLease:     {"DeliveryResend"},
+		deleteNew:            {"DeleteDeliveries"},
+		countSettled:         {"DeliveryBacklog"},
+		loseCallback:         {"FieldsRoundTrip", "Deliveries"},
 	} {
 		for _, finder := range finders {
 			t.Run(string(planted)+"/"+finder, func(t *testing.T) {

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -89,6 +90,7 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"Jobs":                  testJobs,
 		"Claim":                 testClaim,
 	}
+	maps.Copy(cases, deliveryCases())
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

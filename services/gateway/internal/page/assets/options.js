@@ -3,7 +3,7 @@
 import { capital, labelOf } from "./words.js";
 
 // The options that have their own controls on the page, and those that only programs need.
-const elsewhere = ["to", "tag", "password"];
+const elsewhere = ["to", "tag", "password", "callback_url", "callback_events"];
 
 const families = { presentation: "Presentations", text: "Text documents", spreadsheet: "Spreadsheets", drawing: "Drawings" };
 

@@ -20,6 +20,68 @@ var (
 	ErrBatchAlreadyClosed = errors.New("batch already closed")
 )
 
+const insertDelivery = `-- name: InsertDelivery :batchexec
+INSERT INTO deliveries (job_id, generation, event, url, receiver, payload, due_at)
+SELECT $1::uuid, $2::integer, $3::text, $4::text, $5::text, $6::bytea,
+    coalesce(max(earlier.due_at), clock_timestamp())
+FROM deliveries AS earlier WHERE earlier.job_id = $1::uuid AND earlier.state = 'pending'
+ON CONFLICT DO NOTHING
+`
+
+type InsertDeliveryBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type InsertDeliveryParams struct {
+	JobID      uuid.UUID
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	Payload    []byte
+}
+
+// A delivery waits for the earlier ones of its job. Until they are settled, it need not be looked at.
+func (q *Queries) InsertDelivery(ctx context.Context, arg []InsertDeliveryParams) *InsertDeliveryBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.JobID,
+			a.Generation,
+			a.Event,
+			a.Url,
+			a.Receiver,
+			a.Payload,
+		}
+		batch.Queue(insertDelivery, vals...)
+	}
+	br := q.db.SendBatch(ctx, batch)
+	return &InsertDeliveryBatchResults{br, len(arg), false}
+}
+
+func (b *InsertDeliveryBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *InsertDeliveryBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const writeJob = `-- name: WriteJob :batchexec
 UPDATE jobs SET
     version = $1,
@@ -67,8 +129,9 @@ UPDATE jobs SET
     unpublished = $41,
     target = $42,
     claim_key = $43,
-    retention = $44
-WHERE id = $45
+    retention = $44,
+    callback = $45
+WHERE id = $46
 `
 
 type WriteJobBatchResults struct {
@@ -122,6 +185,7 @@ type WriteJobParams struct {
 	Target            []byte
 	ClaimKey          string
 	Retention         int64
+	Callback          *stored.Callback
 	ID                uuid.UUID
 }
 
@@ -173,6 +237,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.Target,
 			a.ClaimKey,
 			a.Retention,
+			a.Callback,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

@@ -7,6 +7,7 @@ package query
 import (
 	"time"
 
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/internal/stored"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/google/uuid"
@@ -15,6 +16,21 @@ import (
 type Chore struct {
 	Name   string
 	NextAt time.Time
+}
+
+type Delivery struct {
+	JobID      uuid.UUID
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	Payload    []byte
+	State      delivery.State
+	EnqueuedAt time.Time
+	DueAt      time.Time
+	Lease      int64
+	Failures   int32
+	Attempts   []stored.Attempt
 }
 
 type Job struct {
@@ -64,6 +80,7 @@ type Job struct {
 	Target            []byte
 	ClaimKey          string
 	Retention         int64
+	Callback          *stored.Callback
 }
 
 type Probe struct {

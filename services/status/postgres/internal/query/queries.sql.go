@@ -9,6 +9,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/docmill/docmill/services/status/delivery"
+	"github.com/docmill/docmill/services/status/internal/stored"
 	"github.com/google/uuid"
 )
 
@@ -36,6 +38,62 @@ type ClaimChoreParams struct {
 
 func (q *Queries) ClaimChore(ctx context.Context, arg ClaimChoreParams) (int64, error) {
 	result, err := q.db.Exec(ctx, claimChore, arg.Name, arg.Every)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const countPendingDeliveries = `-- name: CountPendingDeliveries :one
+SELECT count(*) AS pending, coalesce(clock_timestamp() - min(due_at), '0')::interval AS overdue
+FROM (SELECT d.due_at FROM deliveries AS d WHERE d.state = 'pending' LIMIT $1) AS counted
+`
+
+type CountPendingDeliveriesRow struct {
+	Pending int64
+	Overdue time.Duration
+}
+
+func (q *Queries) CountPendingDeliveries(ctx context.Context, maxRows int32) (CountPendingDeliveriesRow, error) {
+	row := q.db.QueryRow(ctx, countPendingDeliveries, maxRows)
+	var i CountPendingDeliveriesRow
+	err := row.Scan(&i.Pending, &i.Overdue)
+	return i, err
+}
+
+const delayLaterDeliveries = `-- name: DelayLaterDeliveries :exec
+UPDATE deliveries SET due_at = clock_timestamp() + $1::interval
+WHERE job_id = $2 AND generation > $3 AND state = 'pending'
+`
+
+type DelayLaterDeliveriesParams struct {
+	Delay      time.Duration
+	JobID      uuid.UUID
+	Generation int32
+}
+
+func (q *Queries) DelayLaterDeliveries(ctx context.Context, arg DelayLaterDeliveriesParams) error {
+	_, err := q.db.Exec(ctx, delayLaterDeliveries, arg.Delay, arg.JobID, arg.Generation)
+	return err
+}
+
+const deleteDeliveries = `-- name: DeleteDeliveries :execrows
+DELETE FROM deliveries WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.enqueued_at < clock_timestamp() - $1::interval
+    ORDER BY d.enqueued_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+`
+
+type DeleteDeliveriesParams struct {
+	Age     time.Duration
+	MaxRows int32
+}
+
+func (q *Queries) DeleteDeliveries(ctx context.Context, arg DeleteDeliveriesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteDeliveries, arg.Age, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +148,7 @@ func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = $1
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -143,12 +201,13 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.Target,
 		&i.ClaimKey,
 		&i.Retention,
+		&i.Callback,
 	)
 	return i, err
 }
 
 const getJobs = `-- name: GetJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ANY($1::uuid[])
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
@@ -207,6 +266,7 @@ func (q *Queries) GetJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -266,6 +326,181 @@ func (q *Queries) InsertPlaceholders(ctx context.Context, ids []uuid.UUID) error
 	return err
 }
 
+const leaseDeliveries = `-- name: LeaseDeliveries :many
+UPDATE deliveries SET lease = lease + 1, due_at = clock_timestamp() + $1::interval
+WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.state = 'pending' AND d.receiver = $2 AND d.due_at <= clock_timestamp()
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS earlier
+            WHERE earlier.job_id = d.job_id AND earlier.generation < d.generation AND earlier.state = 'pending'
+        )
+    ORDER BY d.due_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING job_id, generation, event, url, receiver, payload, lease, failures, enqueued_at, due_at, attempts,
+    (clock_timestamp() - enqueued_at)::interval AS age
+`
+
+type LeaseDeliveriesParams struct {
+	Duration time.Duration
+	Receiver string
+	MaxRows  int32
+}
+
+type LeaseDeliveriesRow struct {
+	JobID      uuid.UUID
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	Payload    []byte
+	Lease      int64
+	Failures   int32
+	EnqueuedAt time.Time
+	DueAt      time.Time
+	Attempts   []stored.Attempt
+	Age        time.Duration
+}
+
+func (q *Queries) LeaseDeliveries(ctx context.Context, arg LeaseDeliveriesParams) ([]LeaseDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, leaseDeliveries, arg.Duration, arg.Receiver, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LeaseDeliveriesRow
+	for rows.Next() {
+		var i LeaseDeliveriesRow
+		if err := rows.Scan(
+			&i.JobID,
+			&i.Generation,
+			&i.Event,
+			&i.Url,
+			&i.Receiver,
+			&i.Payload,
+			&i.Lease,
+			&i.Failures,
+			&i.EnqueuedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.Age,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDeliveries = `-- name: ListDeliveries :many
+SELECT job_id, generation, event, url, receiver, state, failures, enqueued_at, due_at, attempts FROM deliveries
+WHERE job_id = $1 ORDER BY generation DESC LIMIT $2
+`
+
+type ListDeliveriesParams struct {
+	JobID   uuid.UUID
+	MaxRows int32
+}
+
+type ListDeliveriesRow struct {
+	JobID      uuid.UUID
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	State      delivery.State
+	Failures   int32
+	EnqueuedAt time.Time
+	DueAt      time.Time
+	Attempts   []stored.Attempt
+}
+
+func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) ([]ListDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, listDeliveries, arg.JobID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListDeliveriesRow
+	for rows.Next() {
+		var i ListDeliveriesRow
+		if err := rows.Scan(
+			&i.JobID,
+			&i.Generation,
+			&i.Event,
+			&i.Url,
+			&i.Receiver,
+			&i.State,
+			&i.Failures,
+			&i.EnqueuedAt,
+			&i.DueAt,
+			&i.Attempts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listReceivers = `-- name: ListReceivers :many
+WITH RECURSIVE pending (receiver, due_at, visits) AS (
+    (
+        SELECT d.receiver, d.due_at, 1 FROM deliveries AS d
+        WHERE d.state = 'pending' AND d.receiver > $1::text
+        ORDER BY d.receiver, d.due_at LIMIT 1
+    )
+    UNION ALL
+    SELECT following.receiver, following.due_at, pending.visits + 1
+    FROM pending CROSS JOIN LATERAL (
+        SELECT d.receiver, d.due_at FROM deliveries AS d
+        WHERE d.state = 'pending' AND d.receiver > pending.receiver
+        ORDER BY d.receiver, d.due_at LIMIT 1
+    ) AS following
+    WHERE pending.visits < $2::integer
+)
+SELECT receiver::text AS receiver, (due_at <= clock_timestamp())::boolean AS due FROM pending
+`
+
+type ListReceiversParams struct {
+	After   string
+	MaxRows int32
+}
+
+type ListReceiversRow struct {
+	Receiver string
+	Due      bool
+}
+
+// Reads the first pending delivery of each receiver with one probe of the index, however many the receiver has.
+func (q *Queries) ListReceivers(ctx context.Context, arg ListReceiversParams) ([]ListReceiversRow, error) {
+	rows, err := q.db.Query(ctx, listReceivers, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListReceiversRow
+	for rows.Next() {
+		var i ListReceiversRow
+		if err := rows.Scan(&i.Receiver, &i.Due); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listSourceKeys = `-- name: ListSourceKeys :many
 SELECT source_key FROM jobs WHERE source_key = ANY($1::text[]) AND source_key <> ''
 `
@@ -291,7 +526,7 @@ func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, 
 }
 
 const lockDue = `-- name: LockDue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 `
 
 // Never waits: another replica works on a row that is locked.
@@ -351,6 +586,7 @@ func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -363,7 +599,7 @@ func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
 }
 
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -423,6 +659,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -435,7 +672,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
     AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - $1::interval
 ORDER BY first_seen_at
@@ -505,6 +742,7 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -517,7 +755,7 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 }
 
 const lockUnscheduled = `-- name: LockUnscheduled :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
 ORDER BY finished_at
 LIMIT $1
@@ -580,6 +818,7 @@ func (q *Queries) LockUnscheduled(ctx context.Context, maxRows int32) ([]Job, er
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -653,4 +892,54 @@ UPDATE jobs SET version = 1, tag = repeat('y', 100) WHERE id = ANY($1::uuid[])
 func (q *Queries) RehearseUpdate(ctx context.Context, ids []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, rehearseUpdate, ids)
 	return err
+}
+
+const resendDeliveries = `-- name: ResendDeliveries :execrows
+UPDATE deliveries SET
+    state = 'pending', failures = 0, lease = lease + 1, enqueued_at = clock_timestamp(), due_at = clock_timestamp()
+WHERE job_id = $1
+`
+
+// A new lease: what an attempt that is running now reports is ignored.
+func (q *Queries) ResendDeliveries(ctx context.Context, jobID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, resendDeliveries, jobID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const settleDelivery = `-- name: SettleDelivery :execrows
+UPDATE deliveries SET
+    state = $1,
+    failures = $2,
+    due_at = clock_timestamp() + $3::interval,
+    attempts = $4
+WHERE job_id = $5 AND generation = $6 AND lease = $7 AND state = 'pending'
+`
+
+type SettleDeliveryParams struct {
+	State      delivery.State
+	Failures   int32
+	Delay      time.Duration
+	Attempts   []stored.Attempt
+	JobID      uuid.UUID
+	Generation int32
+	Lease      int64
+}
+
+func (q *Queries) SettleDelivery(ctx context.Context, arg SettleDeliveryParams) (int64, error) {
+	result, err := q.db.Exec(ctx, settleDelivery,
+		arg.State,
+		arg.Failures,
+		arg.Delay,
+		arg.Attempts,
+		arg.JobID,
+		arg.Generation,
+		arg.Lease,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

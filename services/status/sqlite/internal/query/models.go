@@ -5,8 +5,25 @@
 package query
 
 import (
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/job"
 )
+
+type Delivery struct {
+	JobID      []byte
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	Payload    []byte
+	State      delivery.State
+	EnqueuedAt int64
+	DueAt      int64
+	Lease      int64
+	Leased     int64
+	Failures   int32
+	Attempts   string
+}
 
 type Job struct {
 	ID                []byte
@@ -55,6 +72,7 @@ type Job struct {
 	Target            []byte
 	ClaimKey          string
 	Retention         int64
+	Callback          *string
 }
 
 type Watermark struct {

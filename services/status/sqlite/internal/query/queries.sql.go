@@ -8,6 +8,7 @@ package query
 import (
 	"context"
 
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/job"
 )
 
@@ -19,6 +20,66 @@ ON CONFLICT (id) DO UPDATE SET applied_until = max(applied_until, excluded.appli
 func (q *Queries) AdvanceWatermark(ctx context.Context, appliedUntil int64) error {
 	_, err := q.db.ExecContext(ctx, advanceWatermark, appliedUntil)
 	return err
+}
+
+const countPendingDeliveries = `-- name: CountPendingDeliveries :one
+SELECT count(*) AS pending, CAST(coalesce(min(due_at), ?1) AS INTEGER) AS first_due_at
+FROM (SELECT d.due_at FROM deliveries AS d WHERE d.state = 'pending' LIMIT ?2)
+`
+
+type CountPendingDeliveriesParams struct {
+	Now     int64
+	MaxRows int64
+}
+
+type CountPendingDeliveriesRow struct {
+	Pending    int64
+	FirstDueAt int64
+}
+
+func (q *Queries) CountPendingDeliveries(ctx context.Context, arg CountPendingDeliveriesParams) (CountPendingDeliveriesRow, error) {
+	row := q.db.QueryRowContext(ctx, countPendingDeliveries, arg.Now, arg.MaxRows)
+	var i CountPendingDeliveriesRow
+	err := row.Scan(&i.Pending, &i.FirstDueAt)
+	return i, err
+}
+
+const delayLaterDeliveries = `-- name: DelayLaterDeliveries :exec
+UPDATE deliveries SET due_at = ?1
+WHERE job_id = ?2 AND generation > ?3 AND state = 'pending'
+`
+
+type DelayLaterDeliveriesParams struct {
+	DueAt      int64
+	JobID      []byte
+	Generation int32
+}
+
+func (q *Queries) DelayLaterDeliveries(ctx context.Context, arg DelayLaterDeliveriesParams) error {
+	_, err := q.db.ExecContext(ctx, delayLaterDeliveries, arg.DueAt, arg.JobID, arg.Generation)
+	return err
+}
+
+const deleteDeliveries = `-- name: DeleteDeliveries :execrows
+DELETE FROM deliveries WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.enqueued_at < ?1
+    ORDER BY d.enqueued_at
+    LIMIT ?2
+)
+`
+
+type DeleteDeliveriesParams struct {
+	EnqueuedBefore int64
+	MaxRows        int64
+}
+
+func (q *Queries) DeleteDeliveries(ctx context.Context, arg DeleteDeliveriesParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteDeliveries, arg.EnqueuedBefore, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const deleteTombstone = `-- name: DeleteTombstone :execrows
@@ -65,7 +126,7 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -118,6 +179,7 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.Target,
 		&i.ClaimKey,
 		&i.Retention,
+		&i.Callback,
 	)
 	return i, err
 }
@@ -159,8 +221,150 @@ func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error)
 	return exists, err
 }
 
+const insertDelivery = `-- name: InsertDelivery :exec
+INSERT INTO deliveries (job_id, generation, event, url, receiver, payload, enqueued_at, due_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7,
+    coalesce((SELECT max(due_at) FROM deliveries WHERE job_id = ?1 AND state = 'pending'), ?7)
+WHERE true
+ON CONFLICT DO NOTHING
+`
+
+type InsertDeliveryParams struct {
+	JobID      []byte
+	Generation int32
+	Event      string
+	Url        string
+	Receiver   string
+	Payload    []byte
+	Now        int64
+}
+
+// A delivery waits for the earlier ones of its job. Until they are settled, it need not be looked at.
+func (q *Queries) InsertDelivery(ctx context.Context, arg InsertDeliveryParams) error {
+	_, err := q.db.ExecContext(ctx, insertDelivery,
+		arg.JobID,
+		arg.Generation,
+		arg.Event,
+		arg.Url,
+		arg.Receiver,
+		arg.Payload,
+		arg.Now,
+	)
+	return err
+}
+
+const leaseDeliveries = `-- name: LeaseDeliveries :many
+UPDATE deliveries SET lease = lease + 1, leased = 1, due_at = ?1
+WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d
+    WHERE d.state = 'pending' AND d.receiver = ?2 AND d.due_at <= ?3
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries AS earlier
+            WHERE earlier.job_id = d.job_id AND earlier.generation < d.generation AND earlier.state = 'pending'
+        )
+    ORDER BY d.due_at
+    LIMIT ?4
+)
+RETURNING job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts
+`
+
+type LeaseDeliveriesParams struct {
+	Until    int64
+	Receiver string
+	Now      int64
+	MaxRows  int64
+}
+
+func (q *Queries) LeaseDeliveries(ctx context.Context, arg LeaseDeliveriesParams) ([]Delivery, error) {
+	rows, err := q.db.QueryContext(ctx, leaseDeliveries,
+		arg.Until,
+		arg.Receiver,
+		arg.Now,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Delivery
+	for rows.Next() {
+		var i Delivery
+		if err := rows.Scan(
+			&i.JobID,
+			&i.Generation,
+			&i.Event,
+			&i.Url,
+			&i.Receiver,
+			&i.Payload,
+			&i.State,
+			&i.EnqueuedAt,
+			&i.DueAt,
+			&i.Lease,
+			&i.Leased,
+			&i.Failures,
+			&i.Attempts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDeliveries = `-- name: ListDeliveries :many
+SELECT job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts FROM deliveries WHERE job_id = ?1 ORDER BY generation DESC LIMIT ?2
+`
+
+type ListDeliveriesParams struct {
+	JobID   []byte
+	MaxRows int64
+}
+
+func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) ([]Delivery, error) {
+	rows, err := q.db.QueryContext(ctx, listDeliveries, arg.JobID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Delivery
+	for rows.Next() {
+		var i Delivery
+		if err := rows.Scan(
+			&i.JobID,
+			&i.Generation,
+			&i.Event,
+			&i.Url,
+			&i.Receiver,
+			&i.Payload,
+			&i.State,
+			&i.EnqueuedAt,
+			&i.DueAt,
+			&i.Lease,
+			&i.Leased,
+			&i.Failures,
+			&i.Attempts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listDue = `-- name: ListDue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
 `
 
 type ListDueParams struct {
@@ -224,6 +428,7 @@ func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error)
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -239,7 +444,7 @@ func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error)
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -303,6 +508,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -318,7 +524,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
 WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
@@ -385,6 +591,7 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -400,7 +607,7 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 }
 
 const listUnscheduled = `-- name: ListUnscheduled :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
 ORDER BY finished_at
 LIMIT ?1
@@ -462,6 +669,7 @@ func (q *Queries) ListUnscheduled(ctx context.Context, maxRows int64) ([]Job, er
 			&i.Target,
 			&i.ClaimKey,
 			&i.Retention,
+			&i.Callback,
 		); err != nil {
 			return nil, err
 		}
@@ -476,6 +684,52 @@ func (q *Queries) ListUnscheduled(ctx context.Context, maxRows int64) ([]Job, er
 	return items, nil
 }
 
+const nextReceiver = `-- name: NextReceiver :one
+SELECT receiver, due_at FROM deliveries
+WHERE state = 'pending' AND receiver > ?1
+ORDER BY receiver, due_at LIMIT 1
+`
+
+type NextReceiverRow struct {
+	Receiver string
+	DueAt    int64
+}
+
+func (q *Queries) NextReceiver(ctx context.Context, after string) (NextReceiverRow, error) {
+	row := q.db.QueryRowContext(ctx, nextReceiver, after)
+	var i NextReceiverRow
+	err := row.Scan(&i.Receiver, &i.DueAt)
+	return i, err
+}
+
+const releaseLeases = `-- name: ReleaseLeases :exec
+UPDATE deliveries SET leased = 0, due_at = ?1 WHERE state = 'pending' AND leased = 1
+`
+
+func (q *Queries) ReleaseLeases(ctx context.Context, now int64) error {
+	_, err := q.db.ExecContext(ctx, releaseLeases, now)
+	return err
+}
+
+const resendDeliveries = `-- name: ResendDeliveries :execrows
+UPDATE deliveries SET state = 'pending', failures = 0, lease = lease + 1, leased = 0, enqueued_at = ?1, due_at = ?1
+WHERE job_id = ?2
+`
+
+type ResendDeliveriesParams struct {
+	Now   int64
+	JobID []byte
+}
+
+// A new lease: what an attempt that is running now reports is ignored.
+func (q *Queries) ResendDeliveries(ctx context.Context, arg ResendDeliveriesParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, resendDeliveries, arg.Now, arg.JobID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const restartDeadlines = `-- name: RestartDeadlines :exec
 UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running')
 `
@@ -483,6 +737,42 @@ UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running')
 func (q *Queries) RestartDeadlines(ctx context.Context, firstSeenAt int64) error {
 	_, err := q.db.ExecContext(ctx, restartDeadlines, firstSeenAt)
 	return err
+}
+
+const settleDelivery = `-- name: SettleDelivery :execrows
+UPDATE deliveries SET
+    state = ?1,
+    failures = ?2,
+    due_at = ?3,
+    leased = 0,
+    attempts = ?4
+WHERE job_id = ?5 AND generation = ?6 AND lease = ?7 AND state = 'pending'
+`
+
+type SettleDeliveryParams struct {
+	State      delivery.State
+	Failures   int32
+	DueAt      int64
+	Attempts   string
+	JobID      []byte
+	Generation int32
+	Lease      int64
+}
+
+func (q *Queries) SettleDelivery(ctx context.Context, arg SettleDeliveryParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, settleDelivery,
+		arg.State,
+		arg.Failures,
+		arg.DueAt,
+		arg.Attempts,
+		arg.JobID,
+		arg.Generation,
+		arg.Lease,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const writeJob = `-- name: WriteJob :exec
@@ -493,7 +783,7 @@ INSERT INTO jobs (
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
     retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
-    target, claim_key, retention
+    target, claim_key, retention, callback
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
@@ -501,7 +791,7 @@ INSERT INTO jobs (
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?
+    ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -548,7 +838,8 @@ INSERT INTO jobs (
     unpublished = excluded.unpublished,
     target = excluded.target,
     claim_key = excluded.claim_key,
-    retention = excluded.retention
+    retention = excluded.retention,
+    callback = excluded.callback
 `
 
 type WriteJobParams struct {
@@ -598,6 +889,7 @@ type WriteJobParams struct {
 	Target            []byte
 	ClaimKey          string
 	Retention         int64
+	Callback          *string
 }
 
 // Keeps first_seen_at of a row that exists, unless a new generation begins.
@@ -649,6 +941,7 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.Target,
 		arg.ClaimKey,
 		arg.Retention,
+		arg.Callback,
 	)
 	return err
 }
