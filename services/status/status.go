@@ -26,6 +26,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/waiting"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
+	"github.com/docmill/docmill/services/status/internal/webhook"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 	BatchSize   int           `default:"256" help:"Maximum number of events that are applied in one transaction."`
 	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further polls are answered at once."`
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
+
+	Webhook webhook.Config `embed:"" prefix:"webhook-"`
 }
 
 const maxBatch = 10_000 // twice that is the consumer's prefetch, whose limit in AMQP is 65,535
@@ -101,12 +104,16 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
 	age := waiting.New(deps.Jobs, waiting.Interval, deps.Metrics)
 	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Ends: ends, Log: deps.Log}
+	callbacks, err := webhooks(config.Webhook, deps)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, deps.Jobs, config.JobDeadline, waiters, changes)
 
 	return service.Assembly{
 		Handler: engine,
-		Components: []host.Component{
+		Components: append([]host.Component{
 			{Name: "job store", Run: deps.Jobs.Run},
 			{Name: "events", Run: eventsConsumer.Run},
 			{Name: "progress", Run: progressConsumer.Run},
@@ -116,7 +123,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "depths of the dead letters", Run: depths.Run},
 			{Name: "age of the oldest waiting job", Run: age.Run},
 			{Name: "deadline", Run: sweep.Run},
-		},
+		}, callbacks...),
 		// Polls do not need the queue.
 		Checks: []health.Check{
 			// Polls are answered from a database that cannot be written, such as a standby.

@@ -103,7 +103,7 @@ func newGateway(s Settings, p service.Process, dir *datadir.Dir, box *seal.Box, 
 	return gateway.New(s.Gateway, gateway.Deps{
 		Messages: dir.Messages.Broker(gateway.Name, log, metrics), Sources: dir.Sources, Results: dir.Results,
 		Status: gateway.Status{URL: "http://status"}, StatusTransport: httpserver.InProcess(statusSide.Handler),
-		JobDeadline: s.Status.JobDeadline, SingleConverter: true, Seal: box, Log: log, Metrics: metrics,
+		JobDeadline: s.Status.JobDeadline, Webhooks: s.Status.Webhook.Enabled(), SingleConverter: true, Seal: box, Log: log, Metrics: metrics,
 	})
 }
 

@@ -1,0 +1,119 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/delivery"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+// Outcomes of attempts that are not states of a delivery.
+const (
+	failed   = "failed"
+	released = "released"
+)
+
+type measures struct {
+	attempts *prometheus.CounterVec
+	duration prometheus.Histogram
+}
+
+func newMeasures(registry prometheus.Registerer) measures {
+	factory := promauto.With(registry)
+	m := measures{
+		attempts: factory.NewCounterVec(prometheus.CounterOpts{
+			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhook_attempts_total",
+			Help: "Attempts to send a webhook, by outcome: delivered, failed (it is sent again later), abandoned (it was the last attempt) " +
+				"or released (the process stopped).",
+		}, []string{"outcome"}),
+		duration: factory.NewHistogram(prometheus.HistogramOpts{
+			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhook_duration_seconds",
+			Help: "Time of one attempt to send a webhook.", Buckets: metrics.DurationBuckets(),
+		}),
+	}
+	for _, outcome := range []string{string(delivery.Delivered), failed, string(delivery.Abandoned), released} {
+		m.attempts.WithLabelValues(outcome) // an alert needs the series before its first value
+	}
+	return m
+}
+
+func (m measures) observe(outcome string, attempt delivery.Attempt) {
+	m.attempts.WithLabelValues(outcome).Inc()
+	m.duration.Observe(attempt.Duration.Seconds())
+}
+
+// Upkeep measures how many webhooks wait, and deletes old ones.
+type Upkeep struct {
+	store     jobstore.Deliveries
+	retention time.Duration
+	log       *zap.Logger
+	pending   *prometheus.GaugeVec
+	overdue   *prometheus.GaugeVec
+}
+
+const (
+	// Interval is the usual time between two measurements. All replicas measure the same.
+	Interval = 15 * time.Second
+	// deleteBatch is how many old webhooks are deleted in one transaction.
+	deleteBatch = 500
+	// maxDeleted is how many are deleted at once, so that a large number disturbs nobody.
+	maxDeleted = 20 * deleteBatch
+)
+
+// NewUpkeep returns a component for a store. Webhooks are deleted when they are older than retention.
+func NewUpkeep(store jobstore.Deliveries, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
+	factory := promauto.With(registry)
+	return &Upkeep{
+		store: store, retention: retention, log: log,
+		pending: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_pending",
+			Help: "Webhooks that were not accepted yet, at most 100,000. It is absent while the database cannot be read.",
+		}, nil),
+		overdue: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_overdue_seconds",
+			Help: "How long the next attempt to send a webhook could have been made; 0 if none is due. " +
+				"It is absent while the database cannot be read.",
+		}, nil),
+	}
+}
+
+// Run measures and deletes until drain is closed. It is a component of package host.
+func (u *Upkeep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return host.Every(Interval, func(ctx context.Context) {
+		u.measure(ctx)
+		u.clean(ctx)
+	})(ctx, ready, drain)
+}
+
+func (u *Upkeep) measure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, Interval)
+	defer cancel()
+	backlog, err := u.store.DeliveryBacklog(ctx)
+	if err != nil { // do not report outdated numbers
+		u.pending.Reset()
+		u.overdue.Reset()
+		return
+	}
+	u.pending.WithLabelValues().Set(float64(backlog.Pending))
+	u.overdue.WithLabelValues().Set(backlog.Overdue.Seconds())
+}
+
+func (u *Upkeep) clean(ctx context.Context) {
+	for total := 0; total < maxDeleted; {
+		deleted, err := u.store.DeleteDeliveries(ctx, u.retention, deleteBatch)
+		if err != nil && ctx.Err() == nil {
+			u.log.Warn("cannot delete old webhooks; retrying later", zap.Error(err))
+		}
+		if err != nil || deleted < deleteBatch {
+			return
+		}
+		total += deleted
+	}
+}
