@@ -73,10 +73,11 @@ func (c converter) knows(name, value string) bool {
 
 // Handler returns the handler for the queue message.Announcements.
 func (f *Fleet) Handler() message.Handler {
-	return message.Each{Concurrency: 1, Handle: f.handle}
+	return message.Each{Concurrency: 1, Handle: f.Handle}
 }
 
-func (f *Fleet) handle(_ context.Context, d *message.Delivery) message.Outcome {
+// Handle handles an announcement.
+func (f *Fleet) Handle(_ context.Context, d *message.Delivery) message.Outcome {
 	body, err := d.Message()
 	announcement, ok := body.(*conversionv1.ConverterAnnounced)
 	if err != nil || !ok {

@@ -34,6 +34,10 @@ type Job struct {
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	// FinishedAt is when the job ended.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
+	// ExpiresAt is when the files of the job are deleted. Before the job ends, it is the latest possible time.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// Generation is how many times the job was retried with POST /v1/jobs/{id}/retry. It is omitted if it is 0.
+	Generation int32 `json:"generation,omitempty"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt int32 `json:"attempt"`
 	// LastError is the reason why the last attempt failed. It is present while a job waits for its next attempt. It has no

@@ -47,6 +47,9 @@ func (h *History) Last() (jobapi.Job, bool) { return h.last, h.seen }
 func Step(before, after jobapi.Job) error {
 	var errs []error
 	illegal := func(format string, arguments ...any) { errs = append(errs, fmt.Errorf(format, arguments...)) }
+	if before.ExpiresAt == nil {
+		after.ExpiresAt = nil // the job was recorded by a release that had no such time
+	}
 	if !equal(submissionOf(before), submissionOf(after)) {
 		illegal("the submission has changed")
 	}
@@ -54,6 +57,12 @@ func Step(before, after jobapi.Job) error {
 		illegal("the attempt went back from %d to %d", before.Attempt, after.Attempt)
 	}
 	switch {
+	case after.Generation < before.Generation:
+		illegal("the generation went back from %d to %d", before.Generation, after.Generation)
+	case after.Generation > before.Generation: // the client has retried the job
+		if before.Status == jobapi.Succeeded {
+			illegal("a job that has succeeded was retried")
+		}
 	case before.Status.Terminal():
 		if !equal(before, after) {
 			illegal("the job has changed after its end, from %s to %s", before.Status, after.Status)

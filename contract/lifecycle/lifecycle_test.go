@@ -40,6 +40,12 @@ func failed(attempt int32) jobapi.Job {
 	return j
 }
 
+// again returns the job as of a generation.
+func again(generation int32, j jobapi.Job) jobapi.Job {
+	j.Generation = generation
+	return j
+}
+
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	changed := func(j jobapi.Job, change func(*jobapi.Job)) jobapi.Job {
@@ -56,21 +62,27 @@ func TestHistories(t *testing.T) {
 		"failed while queued": {history: []jobapi.Job{queued(0), failed(0)}},
 		"lost worker":         {history: []jobapi.Job{running(1), running(1), running(2), succeeded(2)}},
 
-		"second end":          {[]jobapi.Job{succeeded(1), failed(1)}, "after its end, from succeeded to failed"},
-		"left end":            {[]jobapi.Job{failed(1), running(2)}, "after its end, from failed to running"},
-		"other result":        {[]jobapi.Job{succeeded(1), changed(succeeded(1), func(j *jobapi.Job) { j.Result = &jobapi.Result{Size: 2} })}, "after its end"},
-		"attempt goes back":   {[]jobapi.Job{running(2), succeeded(1)}, "from 2 to 1"},
-		"other submission":    {[]jobapi.Job{queued(0), changed(queued(0), func(j *jobapi.Job) { j.Source.SHA256 = "ff" })}, "submission has changed"},
-		"unknown state":       {[]jobapi.Job{changed(queued(0), func(j *jobapi.Job) { j.Status = "paused" })}, "does not exist"},
-		"no result":           {[]jobapi.Job{changed(succeeded(1), func(j *jobapi.Job) { j.Result = nil })}, "has a result"},
-		"no link":             {[]jobapi.Job{changed(succeeded(1), func(j *jobapi.Job) { j.Links.Result = "" })}, "links to a result"},
-		"no error":            {[]jobapi.Job{changed(failed(1), func(j *jobapi.Job) { j.Error = nil })}, "has an error"},
-		"finished too early":  {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.FinishedAt = &noon })}, "has finished_at"},
-		"progress of nothing": {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.Status = jobapi.Queued })}, "has progress"},
-		"error of no attempt": {[]jobapi.Job{waiting(0)}, "has last_error only"},
-		"error while running": {[]jobapi.Job{changed(running(2), func(j *jobapi.Job) { j.LastError, j.NextAttemptAt = waiting(2).LastError, &noon })}, "has last_error only"},
-		"no next attempt":     {[]jobapi.Job{changed(waiting(1), func(j *jobapi.Job) { j.NextAttemptAt = nil })}, "together"},
-		"no attempt":          {[]jobapi.Job{running(0)}, "at least one attempt"},
+		"retried by its client": {history: []jobapi.Job{queued(0), failed(1), again(1, queued(1)), again(1, running(2)), again(1, succeeded(2))}},
+		"retried unseen":        {history: []jobapi.Job{running(1), again(1, running(2))}},
+		"expiry is new":         {history: []jobapi.Job{succeeded(1), changed(succeeded(1), func(j *jobapi.Job) { j.ExpiresAt = &noon })}},
+
+		"generation goes back": {[]jobapi.Job{again(2, queued(1)), again(1, queued(1))}, "generation went back"},
+		"success is retried":   {[]jobapi.Job{succeeded(1), again(1, queued(1))}, "has succeeded was retried"},
+		"second end":           {[]jobapi.Job{succeeded(1), failed(1)}, "after its end, from succeeded to failed"},
+		"left end":             {[]jobapi.Job{failed(1), running(2)}, "after its end, from failed to running"},
+		"other result":         {[]jobapi.Job{succeeded(1), changed(succeeded(1), func(j *jobapi.Job) { j.Result = &jobapi.Result{Size: 2} })}, "after its end"},
+		"attempt goes back":    {[]jobapi.Job{running(2), succeeded(1)}, "from 2 to 1"},
+		"other submission":     {[]jobapi.Job{queued(0), changed(queued(0), func(j *jobapi.Job) { j.Source.SHA256 = "ff" })}, "submission has changed"},
+		"unknown state":        {[]jobapi.Job{changed(queued(0), func(j *jobapi.Job) { j.Status = "paused" })}, "does not exist"},
+		"no result":            {[]jobapi.Job{changed(succeeded(1), func(j *jobapi.Job) { j.Result = nil })}, "has a result"},
+		"no link":              {[]jobapi.Job{changed(succeeded(1), func(j *jobapi.Job) { j.Links.Result = "" })}, "links to a result"},
+		"no error":             {[]jobapi.Job{changed(failed(1), func(j *jobapi.Job) { j.Error = nil })}, "has an error"},
+		"finished too early":   {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.FinishedAt = &noon })}, "has finished_at"},
+		"progress of nothing":  {[]jobapi.Job{changed(running(1), func(j *jobapi.Job) { j.Status = jobapi.Queued })}, "has progress"},
+		"error of no attempt":  {[]jobapi.Job{waiting(0)}, "has last_error only"},
+		"error while running":  {[]jobapi.Job{changed(running(2), func(j *jobapi.Job) { j.LastError, j.NextAttemptAt = waiting(2).LastError, &noon })}, "has last_error only"},
+		"no next attempt":      {[]jobapi.Job{changed(waiting(1), func(j *jobapi.Job) { j.NextAttemptAt = nil })}, "together"},
+		"no attempt":           {[]jobapi.Job{running(0)}, "at least one attempt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

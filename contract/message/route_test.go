@@ -73,6 +73,8 @@ func TestRoutes(t *testing.T) {
 		&conversionv1.ConversionRetried{}:    {Queues: events, Key: "job.retried"},
 		&conversionv1.ConversionSucceeded{}:  {Queues: events, Key: "job.succeeded"},
 		&conversionv1.ConversionFailed{}:     {Queues: events, Key: "job.failed"},
+		&conversionv1.ConversionCanceled{}:   {Queues: events, Key: "job.canceled"},
+		&conversionv1.CancelAnnounced{}:      {Queues: []message.Queue{message.Announcements}},
 		&conversionv1.StatusMarked{}:         {Queues: events, Key: "status.marked"},
 		&conversionv1.ConverterAnnounced{}:   {Queues: []message.Queue{message.Announcements}},
 	}

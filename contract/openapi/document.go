@@ -34,6 +34,8 @@ type PathItem struct {
 	Get  *Operation `json:"get,omitempty"`
 	Head *Operation `json:"head,omitempty"`
 	Post *Operation `json:"post,omitempty"`
+
+	Delete *Operation `json:"delete,omitempty"`
 }
 
 // Operation is a method of a path.

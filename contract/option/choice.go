@@ -71,12 +71,8 @@ func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed 
 		}
 		return protoreflect.ValueOfBool(value == "true"), nil
 	case Integer:
-		n, err := strconv.ParseInt(value, 10, 32)
-		parsed = protoreflect.ValueOfInt32(int32(n))
-		if err != nil || !o.accepts(parsed) {
-			return parsed, fmt.Errorf("must be a whole number from %d to %d", o.Minimum, o.Maximum)
-		}
-		return parsed, nil
+		n, err := o.Integer(value)
+		return protoreflect.ValueOfInt32(n), err
 	case Choice:
 		i := slices.Index(o.Allowed, value)
 		if i < 0 {
@@ -86,6 +82,15 @@ func (o Option) parse(field protoreflect.FieldDescriptor, value string) (parsed 
 	default:
 		return protoreflect.ValueOfString(value), o.validateText(value)
 	}
+}
+
+// Integer returns a value of an option of the kind Integer. Its error is one of [Chosen.Set].
+func (o Option) Integer(value string) (int32, error) {
+	n, err := strconv.ParseInt(value, 10, 32)
+	if err != nil || n < int64(o.Minimum) || n > int64(o.Maximum) {
+		return 0, fmt.Errorf("must be a whole number from %d to %d", o.Minimum, o.Maximum)
+	}
+	return int32(n), nil
 }
 
 // Unsupported returns the name of the first option in a message, Options or Secrets, whose value this release does not

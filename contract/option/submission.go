@@ -16,16 +16,24 @@ const (
 	CallbackURL Name = "callback_url"
 	// CallbackEvents are the ends that are reported.
 	CallbackEvents Name = "callback_events"
+	// ExpiresIn is how long the files of the job are kept after its end.
+	ExpiresIn Name = "expires_in"
 )
 
 // OfSubmission reports whether the option is one of the submission, not of the conversion.
-func (n Name) OfSubmission() bool { return n == To || n == Tag || n.OfCallback() }
+func (n Name) OfSubmission() bool { return n == To || n == Tag || n == ExpiresIn || n.OfCallback() }
 
 // OfCallback reports whether the option is for webhooks.
 func (n Name) OfCallback() bool { return n == CallbackURL || n == CallbackEvents }
 
 // MaxTag is the maximum length of a tag, in characters.
 const MaxTag = 128
+
+// The limits of ExpiresIn, in seconds: a minute, to leave time for fetching the result, and a year.
+const (
+	MinExpiresIn = 60
+	MaxExpiresIn = 365 * 24 * 60 * 60
+)
 
 // Offered returns the options that a submission may have, if documents can be converted to the targets. Secret options
 // are included only if there is a key to seal them with.
@@ -40,6 +48,10 @@ func Offered(targets []string, secrets bool) []Option {
 		{
 			Name: CallbackEvents, Kind: Text, MaxLength: maxCallbackEvents, Default: strings.Join(callbackEvents, ","),
 			Description: "Which ends of the job are reported to callback_url, separated by commas: " + strings.Join(callbackEvents, ", ") + ".",
+		},
+		{
+			Name: ExpiresIn, Kind: Integer, Minimum: MinExpiresIn, Maximum: MaxExpiresIn,
+			Description: "How many seconds after the end of the job its files are deleted. The server may delete them earlier; see expires_at of the job.",
 		},
 	}
 	for _, o := range all() {

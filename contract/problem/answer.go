@@ -35,6 +35,8 @@ type Answer struct {
 	Code Code `json:"code"`
 	// Job is the id of the job that may exist although the submission was not confirmed.
 	Job string `json:"job,omitempty"`
+	// JobState is the job, as GET /v1/jobs/{id} returns it, if its state does not permit the request.
+	JobState any `json:"job_state,omitempty"`
 	// TraceID identifies the request for the operator.
 	TraceID string `json:"trace_id,omitempty"`
 	// Errors are all invalid parts of the request.
@@ -57,6 +59,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		Instance: r.URL.Path,
 		Code:     problem.Code,
 		Job:      problem.Job,
+		JobState: problem.State,
 		Errors:   problem.Fields,
 	}
 	if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {

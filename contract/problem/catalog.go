@@ -26,6 +26,10 @@ const (
 	JobNotFound          Code = "job-not-found"
 	JobNotFinished       Code = "job-not-finished"
 	JobFailed            Code = "job-failed"
+	JobNotCancelable     Code = "job-not-cancelable"
+	JobNotRetryable      Code = "job-not-retryable"
+	JobDeleted           Code = "job-deleted"
+	JobExpired           Code = "job-expired"
 	ResultsMissing       Code = "results-missing"
 	RangeInvalid         Code = "range-invalid"
 	PreconditionFailed   Code = "precondition-failed"
@@ -118,6 +122,10 @@ var catalog = map[Code]Entry{
 	JobNotFound:          {http.StatusNotFound, "The job does not exist", "Check the id; the response to the submission contains it.", false},
 	JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until its status is succeeded, then request the result.", true},
 	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's error for the reason.", false},
+	JobNotCancelable:     {http.StatusConflict, "The job has ended", "Nothing needs to be canceled; job_state shows how the job ended.", false},
+	JobNotRetryable:      {http.StatusConflict, "The job cannot be retried", "Submit the document again.", false},
+	JobDeleted:           {http.StatusGone, "The job was deleted", "Submit the document again if you still need it.", false},
+	JobExpired:           {http.StatusGone, "The job has expired", "Submit the document again. Fetch results before expires_at.", false},
 	ResultsMissing:       {http.StatusConflict, "Some of the jobs have no result", "Omit the jobs listed in errors[], or wait until they have succeeded.", false},
 	RangeInvalid:         {http.StatusRequestedRangeNotSatisfiable, "The requested range is outside the file", "Request a range within the size given in Content-Range.", false},
 	PreconditionFailed:   {http.StatusPreconditionFailed, "The result does not match If-Match", "Request it again without If-Match and If-Unmodified-Since.", false},

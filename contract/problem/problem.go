@@ -21,6 +21,8 @@ type Error struct {
 	Fields []Field
 	// Job is the id of the job that may exist although the submission failed; empty if there is none.
 	Job string
+	// State is the job in its present state, as clients see it, if that is the reason of the problem; otherwise nil.
+	State any
 	// RetryAfter is the time after which a retry makes sense; zero if that is unknown.
 	RetryAfter time.Duration
 
@@ -65,6 +67,13 @@ func (e *Error) With(fields ...Field) *Error {
 func (e *Error) About(job string) *Error {
 	with := *e
 	with.Job = job
+	return &with
+}
+
+// Showing returns a copy with the present state of the job.
+func (e *Error) Showing(state any) *Error {
+	with := *e
+	with.State = state
 	return &with
 }
 

@@ -111,7 +111,7 @@ func settings(service string, options Options) []string {
 	case Embedded:
 		return []string{"DOCMILL_DATA=" + options.Data}
 	case Status:
-		return slices.Concat(space.BrokerEnv(), space.DatabaseEnv())
+		return slices.Concat(space.BrokerEnv(), space.DatabaseEnv(), space.StoreEnv())
 	default:
 		return slices.Concat(space.BrokerEnv(), space.StoreEnv(), space.SealEnv())
 	}

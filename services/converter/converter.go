@@ -29,6 +29,7 @@ import (
 	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/capacity"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -157,10 +158,6 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		return errors.Join(publisher.Check(ctx), space(), deps.Sources.Check(ctx), deps.Results.Check(ctx), office.Check(ctx))
 	}
 	converters := &fleet.Fleet{Single: !deps.ResumedAt.IsZero()}
-	listener, err := deps.Messages.NewConsumer(message.Announcements, converters.Handler(), message.ConsumerOptions{})
-	if err != nil {
-		return service.Assembly{}, err
-	}
 	converter := conversion.New(conversion.Deps{
 		Slots: settings.Concurrency(), Engine: office, Renderer: pdf.NewRenderer(tools, settings.Limits, settings.Images),
 		Encrypter: pdf.NewEncrypter(tools, settings.Limits),
@@ -169,6 +166,10 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
 		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Phases: phases, Log: deps.Log,
 	})
+	listener, err := deps.Messages.NewConsumer(message.Announcements, announcements(converters, converter), message.ConsumerOptions{})
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	announcer := presence.Announcer{
 		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,
 	}
@@ -198,6 +199,19 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 			{Name: "engine", Probe: office.Check, Essential: true},
 		},
 	}, nil
+}
+
+// announcements returns the handler for the announcements of other converters and of cancellations.
+func announcements(converters *fleet.Fleet, converter *conversion.Converter) message.Handler {
+	return message.Each{Concurrency: 1, Handle: func(ctx context.Context, d *message.Delivery) message.Outcome {
+		if body, err := d.Message(); err == nil {
+			if announced, ok := body.(*conversionv1.CancelAnnounced); ok {
+				converter.Cancel(announced.GetJobId(), announced.GetGeneration())
+				return message.Ack
+			}
+		}
+		return converters.Handle(ctx, d)
+	}}
 }
 
 // newEngine returns LibreOffice and the fonts that it uses.

@@ -31,6 +31,7 @@ import (
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/service"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status"
@@ -50,6 +51,7 @@ type settings struct {
 
 	Broker   rabbitmq.Config `embed:"" prefix:"broker-"`
 	Database postgres.Config `embed:"" prefix:"database-"`
+	Store    s3.Config       `embed:"" prefix:"store-"`
 }
 
 // replica is one running instance of the service.
@@ -83,7 +85,7 @@ func parse(t testing.TB, bench *testbench.Bench, more ...string) settings {
 	t.Helper()
 	var s settings
 	source := config.Source{
-		Args: more, Environ: append(bench.BrokerEnv(), bench.DatabaseEnv()...), Stdout: io.Discard, Exit: func(int) {},
+		Args: more, Environ: slices.Concat(bench.BrokerEnv(), bench.DatabaseEnv(), bench.StoreEnv()), Stdout: io.Discard, Exit: func(int) {},
 	}
 	require.NoError(t, config.Parse(status.Name, "", &s, source, config.Defaults{"admin_address": freeAddress(t), "drain_delay": "0s"}))
 	return s
@@ -100,7 +102,12 @@ func freeAddress(t testing.TB) string {
 func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration, log *zap.Logger) replica {
 	t.Helper()
 	registry := metrics.NewRegistry()
-	assembly, err := status.New(s.Config, status.Deps{Messages: rabbit(t, s.Broker, status.Name, log, registry), Jobs: jobs, Log: log, Metrics: registry})
+	store, err := s3.New(s.Store)
+	require.NoError(t, err)
+	assembly, err := status.New(s.Config, status.Deps{
+		Messages: rabbit(t, s.Broker, status.Name, log, registry), Jobs: jobs, Log: log, Metrics: registry,
+		Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
+	})
 	require.NoError(t, err)
 	address, adminAddress := freeAddress(t), s.Admin.Address
 	components := slices.Concat(
@@ -131,7 +138,7 @@ func (r replica) ready(t testing.TB) replica {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		got := get(t, r.admin+"/readyz?verbose")
-		return got.StatusCode == http.StatusOK && bytes.Count(got.Body, []byte(`"ok"`)) == 3
+		return got.StatusCode == http.StatusOK && bytes.Count(got.Body, []byte(`"ok"`)) == 4
 	}, patience, poll)
 	return r
 }

@@ -6,27 +6,33 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/events"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
+	"github.com/docmill/docmill/services/status/internal/orphan"
+	"github.com/docmill/docmill/services/status/internal/purge"
 	"github.com/docmill/docmill/services/status/internal/waiting"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/internal/webhook"
+	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -40,6 +46,10 @@ type Config struct {
 	BatchSize   int           `default:"256" help:"Maximum number of events that are applied in one transaction."`
 	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further polls are answered at once."`
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
+
+	Retention       time.Duration `default:"24h" help:"Time after the end of a job at which its files are deleted. Clients can shorten it for a job, with the option expires_in."`
+	SourceRetention time.Duration `default:"24h" help:"Time after the end of a job at which its document is deleted, if that is shorter than the retention. A job can be retried until then."`
+	OrphanSweep     time.Duration `default:"1h" help:"Time between two searches for files that belong to no job. One replica of the service searches at a time."`
 
 	Webhook webhook.Config `embed:"" prefix:"webhook-"`
 }
@@ -55,9 +65,26 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting max-waiters: %d is less than 1", c.MaxWaiters)
 	case c.JobDeadline < message.MinDeadline():
 		return fmt.Errorf("setting job-deadline: %s is less than %s, the sum of the delays between attempts", c.JobDeadline, message.MinDeadline())
+	case c.Retention < minRetention:
+		return fmt.Errorf("setting retention: %s is less than %s; for results that are kept for years, use for example 87600h", c.Retention, minRetention)
+	case c.SourceRetention < 0:
+		return fmt.Errorf("setting source-retention: %s is negative", c.SourceRetention)
+	case c.OrphanSweep < time.Second:
+		return fmt.Errorf("setting orphan-sweep: %s is less than 1s", c.OrphanSweep)
 	default:
 		return nil
 	}
+}
+
+// minRetention leaves clients time to fetch results.
+const minRetention = time.Minute
+
+// tombstones is the least time for which deleted and expired jobs are remembered. Their clients get a better answer than "unknown", and
+// whatever is still in a queue does not revive them.
+const tombstones = 7 * 24 * time.Hour
+
+func (c Config) retention() job.Retention {
+	return job.Retention{Files: c.Retention, Source: c.SourceRetention, Tombstone: max(tombstones, 2*c.JobDeadline)}
 }
 
 // Deps are what the service depends on. All are required.
@@ -65,9 +92,11 @@ type Deps struct {
 	// Messages is where events come from.
 	Messages message.Broker
 	// Jobs keeps the jobs. The service runs it.
-	Jobs    jobstore.Store
-	Log     *zap.Logger
-	Metrics prometheus.Registerer
+	Jobs jobstore.Store
+	// Sources and Results are where the files of the jobs are.
+	Sources, Results blob.Bucket
+	Log              *zap.Logger
+	Metrics          prometheus.Registerer
 }
 
 // sweepInterval is the time between two sweeps of overdue jobs.
@@ -80,7 +109,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	changes := feed.New()
 	deps.Jobs.Notify(changes)
 	ends := ending.NewMetrics(deps.Metrics)
-	applied := events.New(deps.Jobs, config.BatchSize, ends, deps.Log, deps.Metrics)
+	retention := config.retention()
+	applied := events.New(deps.Jobs, retention, config.BatchSize, ends, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check, RetryFor: watermark.MaxHold}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
 	if err != nil {
@@ -91,7 +121,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	dead := deadletter.New(deps.Jobs, ends, deps.Log, deps.Metrics)
+	dead := deadletter.New(deps.Jobs, retention, ends, deps.Log, deps.Metrics)
 	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err
@@ -103,17 +133,19 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	marker := &watermark.Marker{Every: watermark.Interval, Clock: deps.Jobs, Publisher: publisher, Log: deps.Log}
 	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
 	age := waiting.New(deps.Jobs, waiting.Interval, deps.Metrics)
-	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Ends: ends, Log: deps.Log}
 	callbacks, err := webhooks(config.Webhook, deps)
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	requests, housekeeping := newHousekeeping(config, deps, publisher, ends)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
-	httpapi.Register(engine, deps.Jobs, config.JobDeadline, waiters, changes)
+	httpapi.Register(engine, httpapi.Deps{
+		Jobs: deps.Jobs, Control: requests, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
+	})
 
 	return service.Assembly{
 		Handler: engine,
-		Components: append([]host.Component{
+		Components: slices.Concat([]host.Component{
 			{Name: "job store", Run: deps.Jobs.Run},
 			{Name: "events", Run: eventsConsumer.Run},
 			{Name: "progress", Run: progressConsumer.Run},
@@ -122,16 +154,38 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "marks", Run: marker.Run},
 			{Name: "depths of the dead letters", Run: depths.Run},
 			{Name: "age of the oldest waiting job", Run: age.Run},
-			{Name: "deadline", Run: sweep.Run},
-		}, callbacks...),
+		}, housekeeping, callbacks),
 		// Polls do not need the queue.
 		Checks: []health.Check{
 			// Polls are answered from a database that cannot be written, such as a standby.
 			{Name: "job-store", Probe: jobstore.Readable(deps.Jobs), Essential: true},
 			{Name: "job-store-writes", Probe: deps.Jobs.Check},
 			{Name: "messages", Probe: eventsConsumer.Check},
+			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+// newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no
+// longer needed.
+func newHousekeeping(
+	config Config, deps Deps, publisher message.Publisher, ends *ending.Metrics,
+) (*control.Control, []host.Component) {
+	retention := config.retention()
+	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Retention: retention, Ends: ends, Log: deps.Log}
+	requests := &control.Control{
+		Jobs: deps.Jobs, Sources: deps.Sources, Publisher: publisher, Retention: retention, JobDeadline: config.JobDeadline, Ends: ends, Log: deps.Log,
+	}
+	purger := purge.New(purge.Purge{
+		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, Publish: requests.Publish, Retention: retention, Log: deps.Log,
+	}, deps.Metrics)
+	requests.Removed = purger.Wake
+	orphans := orphan.New(orphan.Sweep{
+		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, JobDeadline: config.JobDeadline, Every: config.OrphanSweep, Log: deps.Log,
+	}, deps.Metrics)
+	return requests, []host.Component{
+		{Name: "deadline", Run: sweep.Run}, {Name: "purge", Run: purger.Run}, {Name: "orphans", Run: orphans.Run},
+	}
 }
 
 func gauge(registry prometheus.Registerer, name, help string) prometheus.Gauge {

@@ -36,7 +36,9 @@ func Apply(j Job, e Event) (Job, Change) {
 	if j.Status != Queued {
 		j.Unpublished = false // its command was published
 	}
-	if _, leased := e.(Leased); !leased {
+	if lease, leased := e.(interface{ leasedUntil() time.Time }); leased {
+		j.DueAt = lease.leasedUntil()
+	} else {
 		j.DueAt = j.due()
 	}
 	j.Version++

@@ -176,12 +176,19 @@ type Leased struct {
 }
 
 func (e Leased) apply(j *Job) bool {
-	if j.DueAt.IsZero() || j.DueAt.Equal(e.Until) {
-		return false
-	}
-	j.DueAt = e.Until
-	return true
+	return !j.DueAt.IsZero() && !j.DueAt.Equal(e.Until)
 }
+
+func (e Leased) leasedUntil() time.Time { return e.Until }
+
+// Outlived makes an expired job a tombstone, whose files the caller deletes. Another replica does that after the lease.
+type Outlived struct {
+	Removed
+
+	LeasedUntil time.Time
+}
+
+func (e Outlived) leasedUntil() time.Time { return e.LeasedUntil }
 
 // Kept gives an ended job the times of expiry that an earlier release has not given it. They count from At, so that an upgrade
 // deletes nothing at once.

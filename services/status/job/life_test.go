@@ -151,6 +151,12 @@ func TestExpiry(t *testing.T) {
 	require.Equal(t, job.Change{Any: true}, change)
 	require.Equal(t, at(9), j.DueAt)
 
+	removed := job.Removed{ID: id, Reason: job.Expired, At: at(9), Until: at(99)}
+	j, change = job.Apply(j, job.Outlived{Removed: removed, LeasedUntil: at(10)})
+	require.Equal(t, job.Change{Any: true, State: true}, change)
+	require.Equal(t, job.Expired, j.Gone)
+	require.Equal(t, at(10), j.DueAt)
+
 	earlier := after(retryable, failed(1, 2)) // by an earlier release
 	require.Zero(t, earlier.DueAt)
 	earlier, _ = job.Apply(earlier, job.Kept{ID: id, At: at(100), Retention: retention})

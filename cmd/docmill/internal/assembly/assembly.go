@@ -83,7 +83,8 @@ func of(p service.Process, name string) (*zap.Logger, prometheus.Registerer) {
 func newStatus(s Settings, p service.Process, dir *datadir.Dir) (service.Assembly, error) {
 	log, metrics := of(p, status.Name)
 	return status.New(s.Status, status.Deps{
-		Messages: dir.Messages.Broker(status.Name, log, metrics), Jobs: dir.Jobs, Log: log, Metrics: metrics,
+		Messages: dir.Messages.Broker(status.Name, log, metrics), Jobs: dir.Jobs, Sources: dir.Sources, Results: dir.Results,
+		Log: log, Metrics: metrics,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protorange"
 
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
 	"github.com/docmill/docmill/platform/directory"
 	"github.com/docmill/docmill/services/status/job"
 )
@@ -68,7 +69,7 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 // belongs reports whether a job refers to a file. The key of a result begins with the id of its job.
 func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string) (bool, error) {
 	if bucket == d.Sources {
-		return d.Jobs.HasSource(ctx, key)
+		return d.sourceBelongs(ctx, key)
 	}
 	id, _, _ := strings.Cut(key, "/")
 	jobID, err := uuid.Parse(id)
@@ -77,6 +78,20 @@ func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string)
 	}
 	_, results, err := d.Jobs.Files(ctx, jobID)
 	return slices.Contains(results, key), err
+}
+
+// sourceBelongs reports the same for a file of the bucket of the sources.
+func (d *Dir) sourceBelongs(ctx context.Context, key string) (bool, error) {
+	id, marker := cancellation.JobOf(key)
+	if !marker {
+		return d.Jobs.HasSource(ctx, key)
+	}
+	jobID, err := uuid.Parse(id)
+	if err != nil {
+		return false, nil //nolint:nilerr // no job has such a marker
+	}
+	sources, _, err := d.Jobs.Files(ctx, jobID)
+	return len(sources) > 0, err
 }
 
 // errForeignMessage means that a message of another version is stored, which may refer to any file.
@@ -178,11 +193,14 @@ func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 
 // inspectJob checks the files of a job.
 func (d *Dir) inspectJob(ctx context.Context, j job.Job, report *Report) error {
-	if s := j.Submission; s != nil {
+	if j.Gone != "" {
+		return nil
+	}
+	if s := j.Submission; s != nil && !j.SourceDeleted {
 		if err := inspectFile(ctx, d.Sources, j.ID, s.ObjectKey, s.Size, report); err != nil {
 			return err
 		}
-	} else if j.Status.Terminal() {
+	} else if s == nil && j.Status.Terminal() {
 		report.problemf("job %s has ended, but its submission is unknown", j.ID)
 	}
 	if r := j.Result; r != nil {

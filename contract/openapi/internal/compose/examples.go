@@ -39,6 +39,8 @@ func queued() jobapi.Job {
 		},
 		Target: jobapi.Target{Format: format.TargetPDF, Options: map[string]any{"pages": "1-8"}},
 		Links:  jobapi.LinksTo(exampleID, jobapi.Queued),
+
+		ExpiresAt: new(at(0).Add(48 * time.Hour)),
 	}
 }
 
@@ -51,7 +53,7 @@ func running() jobapi.Job {
 
 func succeeded() jobapi.Job {
 	job := running()
-	job.Status, job.FinishedAt, job.Progress = jobapi.Succeeded, new(at(1400)), nil
+	job = ended(job, jobapi.Succeeded)
 	job.Result = &jobapi.Result{Filename: "deck.pdf", ContentType: "application/pdf", Size: 15240, SHA256: strings.Repeat("a1", 32), Pages: 8}
 	job.Warnings = []jobapi.Warning{{Code: string(problem.FontReplaced), Detail: "Calibri → Docmill Ca", Severity: string(problem.Information)}}
 	job.Report = &jobapi.Report{
@@ -65,10 +67,25 @@ func succeeded() jobapi.Job {
 
 func failed() jobapi.Job {
 	job := running()
-	job.Status, job.FinishedAt, job.Progress = jobapi.Failed, new(at(1400)), nil
+	job = ended(job, jobapi.Failed)
 	entry := problem.Describe(problem.DocumentEmpty)
 	job.Error = &jobapi.Error{Code: string(problem.DocumentEmpty), Detail: entry.Title + ".", Remedy: entry.Remedy, Retryable: entry.Retryable}
 	job.Report = &jobapi.Report{Engine: "LibreOffice 7.4.7.2", Fonts: []jobapi.Font{}, BlockedLinks: []string{}, Seconds: jobapi.Seconds{Load: new(0.3)}}
+	return job
+}
+
+func canceled() jobapi.Job { return ended(running(), jobapi.Canceled) }
+
+// retried returns a job that the client has retried after its first attempt.
+func retried() jobapi.Job {
+	job := queued()
+	job.Attempt, job.Generation = 1, 1
+	return job
+}
+
+// ended returns the job after its end.
+func ended(job jobapi.Job, status jobapi.Status) jobapi.Job {
+	job.Status, job.FinishedAt, job.ExpiresAt, job.Progress = status, new(at(1400)), new(at(1400).Add(24*time.Hour)), nil
 	return job
 }
 

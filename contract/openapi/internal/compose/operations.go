@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/docmill/docmill/contract/jobapi"
@@ -11,8 +12,8 @@ import (
 // operation is an operation of the API. Its failures are made of its problems.
 type operation struct {
 	path string
-	// post is set for POST; the others are GET.
-	post bool
+	// method is http.MethodPost or http.MethodDelete; the others are GET.
+	method string
 	// head is set if the operation also exists for HEAD.
 	head      bool
 	problems  []problem.Code
@@ -21,7 +22,7 @@ type operation struct {
 
 // operations are all operations, in the order in which people use them.
 func operations() []operation {
-	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), listFormats(), getDocument(), getReference()}
+	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), cancelJob(), retryJob(), deleteJob(), listFormats(), getDocument(), getReference()}
 }
 
 func paths() openapi.Map[openapi.PathItem] {
@@ -29,9 +30,14 @@ func paths() openapi.Map[openapi.PathItem] {
 	for _, o := range operations() {
 		described := o.described
 		described.Responses = append(described.Responses, failures(o.problems...)...)
-		item := openapi.PathItem{Get: &described}
-		if o.post {
-			item = openapi.PathItem{Post: &described}
+		item, _ := paths.Get(o.path)
+		switch o.method {
+		case http.MethodPost:
+			item.Post = &described
+		case http.MethodDelete:
+			item.Delete = &described
+		default:
+			item.Get = &described
 		}
 		if o.head {
 			item.Head = headOf(described)
@@ -82,7 +88,7 @@ func submitJob() operation {
 	queued := openapi.Response{Description: "The document was accepted.", Headers: withHeader(accepted, "Retry-After", retryAfter(true)), Content: jobBody(queued())}
 	submit.Responses.Set("200", finished)
 	submit.Responses.Set("202", queued)
-	return operation{path: "/v1/jobs", post: true, described: submit, problems: []problem.Code{
+	return operation{path: "/v1/jobs", method: http.MethodPost, described: submit, problems: []problem.Code{
 		problem.FileEmpty, problem.FileMissing, problem.FileRepeated, problem.FileNameInvalid, problem.FormInvalid,
 		problem.HeaderInvalid, problem.OptionInvalid, problem.UploadInterrupted, problem.UploadTooSlow, problem.FileTooLarge,
 		problem.FileTypeContradicted, problem.FileUnrecognized, problem.FormatUnsupported,
@@ -109,7 +115,7 @@ func getJob() operation {
 	})
 	get.Responses.Set("304", openapi.Response{Description: "The job has not changed.", Headers: headers})
 	return operation{path: "/v1/jobs/{id}", head: true, described: get, problems: []problem.Code{
-		problem.JobNotFound, problem.StatusUnavailable,
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable,
 	}}
 }
 
@@ -131,7 +137,7 @@ func streamEvents() operation {
 	})
 	events.Responses.Set("204", openapi.Response{Description: "The job has ended, and the client has its last state. An EventSource then stops."})
 	return operation{path: "/v1/jobs/{id}/events", described: events, problems: []problem.Code{
-		problem.JobNotFound, problem.StatusUnavailable,
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable,
 	}}
 }
 
@@ -159,7 +165,7 @@ func getResult() operation {
 	})
 	result.Responses.Set("304", openapi.Response{Description: "The client has the file.", Headers: openapi.Map[openapi.Header]{{Name: "ETag", Value: entityTag()}}})
 	return operation{path: "/v1/jobs/{id}/result", head: true, described: result, problems: []problem.Code{
-		problem.JobNotFound, problem.JobNotFinished, problem.JobFailed, problem.PreconditionFailed, problem.RangeInvalid,
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotFinished, problem.JobFailed, problem.PreconditionFailed, problem.RangeInvalid,
 		problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
@@ -184,6 +190,50 @@ func getResults() operation {
 	})
 	return operation{path: "/v1/results.zip", described: results, problems: []problem.Code{
 		problem.ParameterInvalid, problem.ResultsMissing, problem.Busy, problem.StatusUnavailable, problem.StoreUnavailable,
+	}}
+}
+
+func cancelJob() operation {
+	cancel := openapi.Operation{
+		OperationID: "cancelJob", Tags: []string{jobs}, Summary: "Cancel a job",
+		Description: "A queued job does not start any more, and a running conversion is stopped. It is safe to repeat the request. The document is kept until the job expires, so the job can be retried.",
+		Parameters:  []openapi.Parameter{id()},
+	}
+	cancel.Responses.Set("200", openapi.Response{Description: "The canceled job.", Headers: changedHeaders(), Content: jobBody(canceled())})
+	return operation{path: "/v1/jobs/{id}/cancel", method: http.MethodPost, described: cancel, problems: []problem.Code{
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotCancelable, problem.StatusUnavailable, problem.StoreUnavailable,
+	}}
+}
+
+func retryJob() operation {
+	retry := openapi.Operation{
+		OperationID: "retryJob", Tags: []string{jobs}, Summary: "Retry a failed or canceled job",
+		Description: "The job is queued again, with the same document and options. That is possible until its document is deleted. If the job was retried before and has not ended yet, the request changes nothing.",
+		Parameters:  []openapi.Parameter{id()},
+	}
+	retry.Responses.Set("202", openapi.Response{Description: "The job is queued.", Headers: changedHeaders(), Content: jobBody(retried())})
+	return operation{path: "/v1/jobs/{id}/retry", method: http.MethodPost, described: retry, problems: []problem.Code{
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotFinished, problem.JobNotRetryable, problem.StatusUnavailable,
+	}}
+}
+
+func changedHeaders() openapi.Map[openapi.Header] {
+	return openapi.Map[openapi.Header]{
+		{Name: "ETag", Value: entityTag()},
+		{Name: "Cache-Control", Value: header("Not to be stored.")},
+		{Name: "Retry-After", Value: retryAfter(false)},
+	}
+}
+
+func deleteJob() operation {
+	remove := openapi.Operation{
+		OperationID: "deleteJob", Tags: []string{jobs}, Summary: "Delete a job and its files",
+		Description: "If the job has not ended, it is canceled. Its files are deleted within seconds. Later requests for the job are answered with job-deleted.",
+		Parameters:  []openapi.Parameter{id()},
+	}
+	remove.Responses.Set("204", openapi.Response{Description: "The job was deleted."})
+	return operation{path: "/v1/jobs/{id}", method: http.MethodDelete, described: remove, problems: []problem.Code{
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 

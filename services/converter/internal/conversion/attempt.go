@@ -38,8 +38,12 @@ type attempt struct {
 	// number counts the attempts at the job from 1.
 	number int
 	// left means that the command was left to other converters.
-	left   bool
-	began  time.Time
+	left  bool
+	began time.Time
+	// started is when the attempt has published that it starts; zero before.
+	started time.Time
+	// cancel ends the attempt, with the cause errCanceled.
+	cancel context.CancelCauseFunc
 	events *events
 	report *report
 	log    *zap.Logger
@@ -98,6 +102,9 @@ func (a *attempt) make(ctx context.Context) (_ *conversionv1.Result, err error) 
 	}
 	progress := a.events.startProgress(ctx)
 	defer progress.stop()
+	rechecking, stop := context.WithCancel(ctx)
+	defer stop()
+	go a.recheck(rechecking)
 
 	directory, err := a.Workdir.Make()
 	if err != nil {
@@ -242,7 +249,15 @@ const fetchStall = 30 * time.Second
 
 func (a *attempt) tryFetch(ctx context.Context, path string) error {
 	source := a.command.GetSource()
+	marked := make(chan error, 1)
+	go func() { marked <- a.marked(ctx) }() // at the same time: most jobs are not canceled
 	content, err := blob.GetUnlessStalled(ctx, a.Sources, source.GetObjectKey(), 0, -1, fetchStall)
+	if failure := <-marked; failure != nil {
+		if err == nil {
+			_ = content.Close()
+		}
+		return failure
+	}
 	if errors.Is(err, blob.ErrNotFound) {
 		return err
 	}

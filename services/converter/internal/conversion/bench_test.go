@@ -69,6 +69,8 @@ type bench struct {
 	t testing.TB
 
 	store *s3.Store
+	// converter is the one that was started last.
+	converter *conversion.Converter
 	// The converter's own connections, which tests may route through links.
 	converterStore  s3.Config
 	converterBroker rabbitmq.Config
@@ -216,6 +218,7 @@ func (b *bench) start(convert convertFunc) running {
 		Sources: store.Bucket(b.SourcesBucket), Results: store.Bucket(b.ResultsBucket),
 		Pace: &b.pace, Metrics: conversion.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
+	b.converter = converter
 	consuming, err := rabbitmq.New(b.converterBroker, "test converter", log, nil)
 	require.NoError(b.t, err)
 	var both consumers

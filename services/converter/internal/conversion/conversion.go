@@ -88,6 +88,8 @@ type Converter struct {
 	streak   streak
 	misses   misses
 	evidence evidence
+
+	cancellations cancellations
 }
 
 // New returns a Converter.
@@ -127,14 +129,16 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		Deps: c.deps, slots: c.slots, streak: &c.streak, misses: &c.misses, evidence: &c.evidence, command: command, number: number, log: log,
 		began: began, report: newReport(requestedAt(command), began),
 		events: &events{
-			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), attempt: number, log: log,
+			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), generation: command.GetGeneration(),
+			attempt: number, log: log,
 		},
 	}
-	if a.lost() && d.DeliveryCount > 0 {
-		err = a.separate(ctx)
-	} else {
-		err = a.slotted(ctx, a.run)
-	}
+	err = c.unlessCanceled(ctx, a, func(ctx context.Context) error {
+		if a.lost() && d.DeliveryCount > 0 {
+			return a.separate(ctx)
+		}
+		return a.slotted(ctx, a.run)
+	})
 	if err != nil && abandoned(ctx, err) {
 		err = a.returnCommand(ctx, err)
 	}
@@ -211,10 +215,11 @@ func (a *attempt) run(ctx context.Context) error {
 	}
 	a.began = time.Now()
 	a.report = newReport(requestedAt(a.command), a.began)
+	a.started = a.began
 	started := a.events.start(ctx, a.began)
 	a.Metrics.begun()
 	result, err := a.makeInTime(ctx)
-	over := ctx.Err() != nil || errors.Is(err, errStopping)
+	over := ctx.Err() != nil || errors.Is(err, errStopping) || errors.Is(err, errCanceled)
 	a.Metrics.ended(a.command.GetSource().GetFormat(), label(err, over), time.Since(a.began))
 	if !over {
 		a.streak.ended(err)
@@ -229,7 +234,7 @@ func (a *attempt) run(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("convert: %w", context.Cause(ctx))
-	case errors.Is(err, errStopping):
+	case over:
 		return err
 	case err == nil:
 		a.evidence.succeeded()

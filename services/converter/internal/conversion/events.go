@@ -27,6 +27,7 @@ type events struct {
 	publisher    Publisher
 	jobID        string
 	submissionID string
+	generation   int32
 	attempt      int
 	log          *zap.Logger
 }
@@ -36,7 +37,7 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 	published := make(chan error, 1)
 	go func() {
 		published <- e.publish(ctx, e.message(&conversionv1.ConversionStarted{
-			JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
+			JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began),
 		}))
 	}()
 	return published
@@ -44,16 +45,27 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 
 func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
-		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
+		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
 		Warnings: r.warnings(), Report: r.message,
 	}))
 }
 
 func (e *events) failed(ctx context.Context, began time.Time, cause *problem.Error, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionFailed{
-		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
+		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Failure: failure(cause),
 		Report: r.message,
 	}))
+}
+
+// canceled reports that the job was canceled. began is zero if the attempt has not started.
+func (e *events) canceled(ctx context.Context, began time.Time) error {
+	event := &conversionv1.ConversionCanceled{
+		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), FinishedAt: timestamppb.Now(),
+	}
+	if !began.IsZero() {
+		event.StartedAt = timestamppb.New(began)
+	}
+	return e.publish(ctx, e.message(event))
 }
 
 // retried schedules the command for its next attempt, and then publishes ConversionRetried. If the process dies in
@@ -66,7 +78,7 @@ func (e *events) retried(
 		return err
 	}
 	return e.publish(ctx, e.message(&conversionv1.ConversionRetried{
-		JobId: e.jobID, SubmissionId: e.submissionID, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
+		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), Failure: failure(cause), Delay: durationpb.New(delay), RetriedAt: timestamppb.Now(),
 	}))
 }
 
@@ -174,7 +186,7 @@ func (p *progress) report(phase conversionv1.Phase, percent int32) {
 		return
 	}
 	p.last = &conversionv1.ConversionProgressed{
-		JobId: p.events.jobID, SubmissionId: p.events.submissionID, Attempt: int32(p.events.attempt), Phase: phase, Percent: percent, ProgressedAt: timestamppb.Now(),
+		JobId: p.events.jobID, SubmissionId: p.events.submissionID, Generation: p.events.generation, Attempt: int32(p.events.attempt), Phase: phase, Percent: percent, ProgressedAt: timestamppb.Now(),
 	}
 	select {
 	case <-p.newest:

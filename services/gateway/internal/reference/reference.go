@@ -65,15 +65,16 @@ func operationsOf(document openapi.Document) func(tag string) []operation {
 	return func(tag string) []operation {
 		var all []operation
 		for _, path := range document.Paths {
-			item := path.Value
-			shown := operation{Operation: item.Get, Path: path.Name, Methods: "GET"}
-			if item.Post != nil {
-				shown.Operation, shown.Methods = item.Post, "POST"
-			} else if item.Head != nil {
-				shown.Methods = "GET, HEAD"
+			item, get := path.Value, "GET"
+			if item.Head != nil {
+				get = "GET, HEAD"
 			}
-			if shown.Operation != nil && shown.Tags[0] == tag {
-				all = append(all, shown)
+			for _, shown := range []operation{
+				{item.Post, path.Name, "POST"}, {item.Get, path.Name, get}, {item.Delete, path.Name, "DELETE"},
+			} {
+				if shown.Operation != nil && shown.Tags[0] == tag {
+					all = append(all, shown)
+				}
 			}
 		}
 		return all

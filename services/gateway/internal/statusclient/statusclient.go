@@ -236,8 +236,9 @@ var errDraining = errors.New("the gateway is draining")
 func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait time.Duration, drain <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(r.Context(), wait+answerTimeout)
 	defer cancel()
+	path := jobapi.Path(id)
 	if wait == 0 {
-		return c.proxy(ctx, w, r, id, forwarded)
+		return c.proxy(ctx, w, r, path, forwarded)
 	}
 	waiting, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
@@ -248,19 +249,27 @@ func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait ti
 		case <-waiting.Done():
 		}
 	}()
-	err := c.proxy(waiting, w, r, id, forwardedWithWait)
+	err := c.proxy(waiting, w, r, path, forwardedWithWait)
 	if err != nil && errors.Is(context.Cause(waiting), errDraining) {
-		return c.proxy(ctx, w, r, id, forwarded)
+		return c.proxy(ctx, w, r, path, forwarded)
 	}
 	return err
 }
 
-func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request, id string, pass []string) error {
+// Forward forwards a client's request without a body to the same path of the status service, and the answer to the client. If the
+// status service does not answer, Forward returns a problem and has written nothing.
+func (c *Client) Forward(w http.ResponseWriter, r *http.Request, path string) error {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	return c.proxy(ctx, w, r, path, forwarded)
+}
+
+func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request, path string, pass []string) error {
 	var failure error
 	proxy := httputil.ReverseProxy{
 		Transport: c.http.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL = c.url(jobapi.Path(id))
+			r.Out.URL = c.url(path)
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
 			r.Out.Body, r.Out.ContentLength = http.NoBody, 0

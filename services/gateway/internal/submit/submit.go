@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
@@ -115,7 +116,7 @@ func (s *Submitter) request(
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
-	return &conversionv1.ConvertRequested{
+	request := &conversionv1.ConvertRequested{
 		JobId:        id.String(),
 		SubmissionId: submission,
 		RequestedAt:  timestamppb.New(now),
@@ -124,7 +125,11 @@ func (s *Submitter) request(
 		Target:       target,
 		Tag:          options.Tag,
 		Callback:     callback(options.Callback),
-	}, nil
+	}
+	if options.Retention > 0 {
+		request.Retention = durationpb.New(options.Retention)
+	}
+	return request, nil
 }
 
 // callback returns what the client wants to be reported; nil for nothing.

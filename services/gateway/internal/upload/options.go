@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,6 +24,8 @@ type Options struct {
 	Tag string
 	// Callback is where the end of the job is reported; nil if the client wants no report.
 	Callback *Callback
+	// Retention is how long the files are kept after the end of the job; 0 if the client has not said.
+	Retention time.Duration
 	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least
 	// one kind of document.
 	Chosen *option.Chosen
@@ -120,6 +123,10 @@ func (c *collector) set(name, value string) error {
 	case name == string(option.CallbackEvents):
 		events, err := option.ParseCallbackEvents(value)
 		c.callbackEvents = events
+		return err
+	case name == string(option.ExpiresIn):
+		seconds, err := offered.Integer(value)
+		c.values.Retention = time.Duration(seconds) * time.Second
 		return err
 	default:
 		return c.values.Chosen.Set(name, value)

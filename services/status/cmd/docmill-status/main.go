@@ -8,6 +8,7 @@ import (
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/rabbitmq"
+	"github.com/docmill/docmill/platform/s3"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/status"
 	"github.com/docmill/docmill/services/status/postgres"
@@ -21,6 +22,7 @@ type settings struct {
 	Address  string          `default:"127.0.0.1:8090" help:"Address of the API for the gateway. It has no authentication, so keep it private."` //nolint:lll // a kong tag
 	Broker   rabbitmq.Config `embed:"" prefix:"broker-"`
 	Database postgres.Config `embed:"" prefix:"database-"`
+	Store    s3.Config       `embed:"" prefix:"store-"`
 }
 
 func main() { os.Exit(run(config.Process())) }
@@ -49,12 +51,17 @@ func (s *settings) assemble(process service.Process) (service.Assembly, error) {
 	if err := process.Metrics.Register(jobs.Collector()); err != nil {
 		return service.Assembly{}, err
 	}
+	store, err := s3.New(s.Store)
+	if err != nil {
+		return service.Assembly{}, err
+	}
 	messages, err := rabbitmq.New(s.Broker, status.Name, process.Log, process.Metrics)
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	assembly, err := status.New(s.Config, status.Deps{
-		Messages: messages, Jobs: jobs, Log: process.Log, Metrics: process.Metrics,
+		Messages: messages, Jobs: jobs, Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
+		Log: process.Log, Metrics: process.Metrics,
 	})
 	if err != nil {
 		return service.Assembly{}, err

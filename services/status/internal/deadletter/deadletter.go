@@ -23,14 +23,16 @@ import (
 // Consumer fails the jobs of dead-lettered commands.
 type Consumer struct {
 	store jobstore.Store
+	keep  job.Retention
 	ends  *ending.Metrics
 	log   *zap.Logger
 	dead  prometheus.Counter
 }
 
-// New returns a consumer, which counts the jobs that it ends, and the commands in registry.
-func New(store jobstore.Store, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
-	return &Consumer{store: store, ends: ends, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
+// New returns a consumer, which counts the jobs that it ends, and the commands in registry. The files of the jobs are kept for the
+// retention.
+func New(store jobstore.Store, retention job.Retention, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+	return &Consumer{store: store, keep: retention, ends: ends, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
 		Namespace: metrics.Namespace, Subsystem: "status", Name: "dead_commands_total",
 		Help: "Commands that were dead-lettered, and whose jobs were failed. The log has the details of each.",
 	})}
@@ -48,7 +50,7 @@ func (c *Consumer) Handler() message.Handler { return message.Batches{Max: maxBa
 func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 	var events []job.Event
 	for _, d := range batch {
-		events = append(events, eventsOf(d)...)
+		events = append(events, c.eventsOf(d)...)
 	}
 	outcomes, err := c.store.Apply(ctx, events)
 	if err != nil {
@@ -83,17 +85,17 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 // eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could
 // not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
 // its job outside of its body. Nothing follows from one that names no job.
-func eventsOf(d *message.Delivery) []job.Event {
+func (c *Consumer) eventsOf(d *message.Delivery) []job.Event {
 	if submission, generation, found := submission(d); found {
 		end := job.Fail(submission.Job(), generation, int32(d.Attempt), failure(d.Death))
 		end.SubmissionID = submission.SubmissionID
-		return []job.Event{submission, end}
+		return []job.Event{submission, c.keep.Keep(end)}
 	}
 	id, err := job.ParseID(d.JobID)
 	if err != nil {
 		return nil
 	}
-	return []job.Event{job.Fail(id, 0, int32(d.Attempt), failure(d.Death))}
+	return []job.Event{c.keep.Keep(job.Fail(id, 0, int32(d.Attempt), failure(d.Death)))}
 }
 
 // submission returns the submission that a command was made for, and the generation of the command.

@@ -5,13 +5,13 @@ package deadline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
@@ -26,6 +26,8 @@ type Sweep struct {
 	// Every is the time between two sweeps.
 	Every time.Duration
 	Store jobstore.Store
+	// Retention is how long the files of the jobs that it ends are kept.
+	Retention job.Retention
 	// Ends counts the jobs that are failed; it may be nil.
 	Ends *ending.Metrics
 	Log  *zap.Logger
@@ -38,18 +40,14 @@ const maxJobs = 200
 // would make it a job again. A submission is redelivered at the latest after RabbitMQ's consumer_timeout, 30 minutes.
 const withdrawnFor = time.Hour
 
-// maxSkew is the difference between the clocks of the database and of this process from which on one of them is considered
-// wrong. It is less than watermark.SweepMargin, so a smaller error ends no job before its deadline.
-const maxSkew = 15 * time.Minute
-
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ready()
-	clock := time.NewTicker(s.Every)
-	defer clock.Stop()
+	ticker := time.NewTicker(s.Every)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-clock.C:
+		case <-ticker.C:
 			if err := s.sweep(ctx); err != nil {
 				s.Log.Warn("sweep of jobs failed; the next one will retry", zap.Error(err))
 			}
@@ -62,25 +60,10 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 }
 
 func (s *Sweep) sweep(ctx context.Context) error {
-	if err := s.compareClocks(ctx); err != nil {
+	if err := clock.Check(ctx, s.Store); err != nil {
 		return err
 	}
 	return errors.Join(s.expire(ctx), s.deleteWithdrawn(ctx))
-}
-
-// compareClocks returns an error if the clock of the database, which the age of a job depends on, cannot be trusted: if it is
-// ahead by more than the deadline, all unfinished jobs seem overdue. SQLite uses the clock of this process, so there it never
-// differs.
-func (s *Sweep) compareClocks(ctx context.Context) error {
-	now, err := s.Store.Now(ctx)
-	if err != nil {
-		return err
-	}
-	if ahead := time.Until(now); ahead.Abs() > maxSkew {
-		return fmt.Errorf("the clock of the database is ahead of that of this machine by %s; one of them is wrong",
-			ahead.Round(time.Second))
-	}
-	return nil
 }
 
 func (s *Sweep) expire(ctx context.Context) error {
@@ -116,5 +99,6 @@ func (s *Sweep) deleteWithdrawn(ctx context.Context) error {
 // attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
 // opened.
 func (s *Sweep) end(j job.Job) job.Event {
-	return job.Fail(j.ID, j.Generation, 0, problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline))
+	return s.Retention.Keep(job.Fail(j.ID, j.Generation, 0,
+		problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline)))
 }

@@ -73,8 +73,11 @@ func (m *Metrics) Count(code problem.Code, submitted time.Time) {
 // CountEvent counts the job that the event has ended.
 func (m *Metrics) CountEvent(e job.Ended) {
 	var code problem.Code
-	if e.Failure != nil {
+	switch {
+	case e.Failure != nil:
 		code = problem.Code(e.Failure.Code)
+	case e.Status == job.Canceled:
+		code = problem.Canceled
 	}
 	m.Count(code, submittedAt(e))
 }

@@ -23,6 +23,7 @@ import (
 // Consumer applies events.
 type Consumer struct {
 	store    jobstore.Store
+	keep     job.Retention
 	maxBatch int
 	ends     *ending.Metrics
 	log      *zap.Logger
@@ -36,11 +37,12 @@ type measures struct {
 	duration prometheus.Histogram
 }
 
-// New returns a consumer of batches of at most maxBatch events. It counts the jobs that they end.
-func New(store jobstore.Store, maxBatch int, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+// New returns a consumer of batches of at most maxBatch events. It counts the jobs that they end, whose files are kept for the
+// retention.
+func New(store jobstore.Store, retention job.Retention, maxBatch int, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
 	factory := promauto.With(registry)
 	c := &Consumer{
-		store: store, maxBatch: maxBatch, ends: ends, log: log,
+		store: store, keep: retention, maxBatch: maxBatch, ends: ends, log: log,
 		metrics: measures{
 			lag: factory.NewHistogram(prometheus.HistogramOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "event_lag_seconds",
@@ -92,7 +94,7 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	parsed := make([]event, len(batch))
 	var valid []job.Event
 	for i, d := range batch {
-		parsed[i] = parse(d)
+		parsed[i] = c.parse(d)
 		if parsed[i].Event != nil {
 			valid = append(valid, parsed[i].Event)
 		}
@@ -170,7 +172,7 @@ type event struct {
 
 func (e event) isMark() bool { return !e.mark.IsZero() }
 
-func parse(d *message.Delivery) event {
+func (c *Consumer) parse(d *message.Delivery) event {
 	body, err := d.Message()
 	if err != nil {
 		return event{key: unknown, err: err}
@@ -183,5 +185,8 @@ func parse(d *message.Delivery) event {
 		return event{mark: mark, key: key}
 	}
 	read, err := job.Read(body)
+	if end, ends := read.(job.Ended); ends {
+		read = c.keep.Keep(end)
+	}
 	return event{Event: read, key: key, err: err}
 }

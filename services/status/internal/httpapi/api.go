@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/representation"
 	"github.com/docmill/docmill/services/status/internal/watch"
@@ -22,22 +23,32 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// api has the handlers.
-type api struct {
-	jobs        jobstore.Store
-	jobDeadline time.Duration
-	waiters     *watch.Waiters
-	feed        *feed.Feed
+// Deps are the dependencies of the API.
+type Deps struct {
+	Jobs jobstore.Store
+	// Control carries out the requests of clients.
+	Control *control.Control
+	// JobDeadline is how long after its submission the sweep ends a job, and Retention how long its files are kept after that.
+	JobDeadline, Retention time.Duration
+	// Waiters are the long polls.
+	Waiters *watch.Waiters
+	// Feed is what gateways subscribe to.
+	Feed *feed.Feed
 }
 
-// Register adds the routes to engine. A job is ended by the sweep after jobDeadline. Long polls wait among waiters; gateways
-// subscribe to feed.
-func Register(
-	engine *gin.Engine, jobs jobstore.Store, jobDeadline time.Duration, waiters *watch.Waiters, feed *feed.Feed,
-) {
-	a := &api{jobs: jobs, jobDeadline: jobDeadline, waiters: waiters, feed: feed}
+// api has the handlers.
+type api struct {
+	Deps
+}
+
+// Register adds the routes to engine.
+func Register(engine *gin.Engine, deps Deps) {
+	a := &api{deps}
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
+	engine.DELETE("/v1/jobs/:id", handle(a.delete))
+	engine.POST("/v1/jobs/:id/cancel", handle(a.cancel))
+	engine.POST("/v1/jobs/:id/retry", handle(a.retry))
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 	engine.GET(jobapi.ChangesPath, a.changes)
@@ -80,16 +91,29 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 
 func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job has this id.") }
 
+// gone returns the problem of a job that clients can no longer see.
+func gone(reason job.Gone) *problem.Error {
+	if reason == job.Expired {
+		return problem.New(problem.JobExpired, "The files of the job were deleted, as planned.")
+	}
+	return problem.New(problem.JobDeleted, "The job and its files were deleted at the request of a client.")
+}
+
 // find returns a job. It returns nil for a job that is not known, but may be once all events have been applied.
 func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
-	found, err := a.jobs.Job(ctx, id)
-	if err == nil {
+	found, err := a.Jobs.Job(ctx, id)
+	switch {
+	case errors.Is(err, jobstore.ErrGone):
+		return nil, gone(found.Gone)
+	case err == nil && expired(found):
+		return nil, gone(job.Expired)
+	case err == nil:
 		return &found, nil
 	}
 	if !errors.Is(err, jobstore.ErrNotFound) {
 		return nil, err
 	}
-	until, failure := a.jobs.Watermark(ctx)
+	until, failure := a.Jobs.Watermark(ctx)
 	if failure != nil {
 		return nil, failure
 	}
@@ -97,8 +121,10 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 		return nil, nil //nolint:nilnil // see above
 	}
 	// Read again: its submission may have been applied before the watermark was read.
-	found, err = a.jobs.Job(ctx, id)
+	found, err = a.Jobs.Job(ctx, id)
 	switch {
+	case errors.Is(err, jobstore.ErrGone):
+		return nil, gone(found.Gone)
 	case !errors.Is(err, jobstore.ErrNotFound):
 		return &found, err
 	case a.mayArrive(id, err, until):
@@ -111,7 +137,7 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 // mayArrive reports whether the submission of a job may still arrive, which the store has reported as missing.
 func (a *api) mayArrive(id uuid.UUID, missing error, until time.Time) bool {
 	if errors.Is(missing, jobstore.ErrPlaceholder) {
-		return watermark.PlaceholderMayArrive(id, a.jobDeadline, until, time.Now())
+		return watermark.PlaceholderMayArrive(id, a.JobDeadline, until, time.Now())
 	}
 	return watermark.MayArrive(id, until, time.Now())
 }
@@ -158,7 +184,7 @@ func (a *api) job(c *gin.Context, id uuid.UUID) error {
 		c.Status(http.StatusNotModified)
 		return nil
 	}
-	c.JSON(http.StatusOK, representation.Of(*latest))
+	c.JSON(http.StatusOK, a.represent(*latest))
 	return nil
 }
 
@@ -180,7 +206,7 @@ func (a *api) wait(
 ) (waited bool, err error) {
 	ctx := c.Request.Context()
 	if wait > 0 {
-		err = a.waiters.Until(ctx, id, wait, httpserver.Draining(ctx), check)
+		err = a.Waiters.Until(ctx, id, wait, httpserver.Draining(ctx), check)
 		if !errors.Is(err, watch.ErrFull) {
 			return true, err
 		}
@@ -198,9 +224,12 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 	}
 	var recorded *job.Job
 	check := func(ctx context.Context) (bool, error) {
-		latest, err := a.jobs.Job(ctx, id)
+		latest, err := a.Jobs.Job(ctx, id)
 		if errors.Is(err, jobstore.ErrNotFound) {
 			return false, nil
+		}
+		if errors.Is(err, jobstore.ErrGone) {
+			return true, gone(latest.Gone)
 		}
 		recorded = &latest
 		return true, err
@@ -212,7 +241,7 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		return notFound()
 	}
 	c.Header("ETag", tagOf(*recorded)) // the gateway continues to wait from here
-	c.JSON(http.StatusOK, representation.Of(*recorded))
+	c.JSON(http.StatusOK, a.represent(*recorded))
 	return nil
 }
 

@@ -34,7 +34,7 @@ import (
 
 func TestMain(m *testing.M) { testbench.Main(m) }
 
-const jobDeadline = time.Hour
+const jobDeadline, retention = time.Hour, 2 * time.Hour
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -64,7 +64,7 @@ func setup(t *testing.T, waiters int) bench {
 	b, changes := bench{polls: atMost(waiters)}, feed.New()
 	b.store = &observed{Store: postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)}
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, b.store, jobDeadline, b.polls, changes)
+	httpapi.Register(engine, httpapi.Deps{Jobs: b.store, JobDeadline: jobDeadline, Retention: retention, Waiters: b.polls, Feed: changes})
 	b.url, b.drain = serve(t, engine)
 	return b
 }
@@ -227,7 +227,7 @@ func TestRepresentation(t *testing.T) {
 	require.Equal(t, "no-cache", got.Header.Get("Cache-Control"))
 	require.Empty(t, got.Header.Get("Preference-Applied"))
 	require.JSONEq(t, `{
-		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "attempt": 0,
+		"id": "`+id.String()+`", "status": "queued", "created_at": "2026-03-01T12:00:00Z", "expires_at": "2026-03-01T15:00:00Z", "attempt": 0,
 		"source": {"filename": "deck.pptx", "content_type": "application/x", "size": 3,
 			"sha256": "0707070707070707070707070707070707070707070707070707070707070707"},
 		"target": {"format": "pdf", "options": {}}, "tag": "mine", "links": {"self": "/v1/jobs/`+id.String()+`", "events": "/v1/jobs/`+id.String()+`/events"}
@@ -552,7 +552,7 @@ func TestDatabaseOutage(t *testing.T) {
 	require.NoError(t, err)
 	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, store, jobDeadline, atMost(1), feed.New())
+	httpapi.Register(engine, httpapi.Deps{Jobs: store, JobDeadline: jobDeadline, Retention: retention, Waiters: atMost(1), Feed: feed.New()})
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	id := uuid.NewString()

@@ -18,7 +18,7 @@ const writeTimeout = 10 * time.Second
 
 // changes handles GET /internal/changes: which jobs change, until the gateway disconnects or the server drains.
 func (a *api) changes(c *gin.Context) {
-	subscription := a.feed.Subscribe()
+	subscription := a.Feed.Subscribe()
 	defer subscription.Close()
 	c.Header("Content-Type", "text/plain; charset=utf-8")
 	c.Header("Connection", "close") // the write deadline remains set, so the connection cannot be reused

@@ -19,6 +19,7 @@ func Of(j job.Job) jobapi.Job {
 	public := jobapi.Job{
 		ID: id, Status: status, Attempt: j.Attempt,
 		CreatedAt: submission.RequestedAt, StartedAt: optional(j.StartedAt), FinishedAt: optional(j.FinishedAt),
+		ExpiresAt: optional(j.ExpiresAt), Generation: j.Generation,
 		Source: jobapi.Source{
 			Filename: submission.Filename, ContentType: submission.ContentType, Size: submission.Size,
 			SHA256: hex.EncodeToString(submission.SHA256),

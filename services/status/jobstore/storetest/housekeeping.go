@@ -15,14 +15,14 @@ import (
 
 // retryable returns the submission of a job that can be retried.
 func retryable(id uuid.UUID) job.Event {
-	event := submitted(id).(job.Submitted)
+	event, _ := submitted(id).(job.Submitted)
 	event.Submission.Target, event.Submission.ClaimKey = []byte{1, 2}, "claims/"+id.String()
 	return event
 }
 
 // kept returns an end whose files expire at a time.
 func kept(event job.Event, expires time.Time) job.Event {
-	end := event.(job.Ended)
+	end, _ := event.(job.Ended)
 	end.ExpiresAt, end.SourceExpiresAt = expires, expires
 	return end
 }
@@ -45,7 +45,7 @@ func testGenerations(t *suite) {
 	require.Equal(t, idle, expired[0].ID)
 
 	require.Equal(t, []jobstore.Outcome{{}, {}}, apply(t, store, succeeded(id, 9, 3), started(id, 9, 3)), "of the first generation")
-	again := started(id, 2, 4).(job.AttemptUpdated)
+	again, _ := started(id, 2, 4).(job.AttemptUpdated)
 	again.Generation = 1
 	require.Equal(t, []jobstore.Outcome{{Changed: true}}, apply(t, store, again))
 	require.Equal(t, fold(id, append(history, again)...), read(t, store, id))

@@ -1,0 +1,62 @@
+// Package cancellation defines how a converter learns that a job was canceled: from a marker, a tiny blob beside the documents.
+// The status service stores it before it records the cancellation, and then announces the cancellation. A converter that works on
+// the job hears the announcement. One that starts later, or that was not connected, finds the marker.
+package cancellation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/docmill/docmill/contract/blob"
+)
+
+// prefix begins the keys of all markers. No document has a key with a slash.
+const prefix = "canceled/"
+
+// key returns the key of the marker of a generation of a job. Later generations have markers of their own.
+func key(jobID string, generation int32) string {
+	return fmt.Sprintf("%s%s.%d", prefix, jobID, generation)
+}
+
+// JobOf returns the id of the job that a blob marks as canceled, and false for any other blob.
+func JobOf(key string) (jobID string, found bool) {
+	rest, found := strings.CutPrefix(key, prefix)
+	jobID, _, _ = strings.Cut(rest, ".")
+	return jobID, found
+}
+
+// Mark stores the marker. It is safe to repeat.
+func Mark(ctx context.Context, sources blob.Bucket, jobID string, generation int32) error {
+	const content = "canceled\n"
+	err := sources.Put(ctx, key(jobID, generation), strings.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: "text/plain"})
+	if err != nil {
+		return fmt.Errorf("store the marker of the cancellation: %w", err)
+	}
+	return nil
+}
+
+// Marked reports whether there is a marker.
+func Marked(ctx context.Context, sources blob.Bucket, jobID string, generation int32) (bool, error) {
+	_, err := sources.Stat(ctx, key(jobID, generation))
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, blob.ErrNotFound):
+		return false, nil
+	default:
+		return false, fmt.Errorf("look for the marker of a cancellation: %w", err)
+	}
+}
+
+// Unmark deletes the markers of the generations of a job up to the last one.
+func Unmark(ctx context.Context, sources blob.Bucket, jobID string, last int32) error {
+	var errs []error
+	for generation := range last + 1 {
+		if err := sources.Delete(ctx, key(jobID, generation)); err != nil {
+			errs = append(errs, fmt.Errorf("delete the marker of a cancellation: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

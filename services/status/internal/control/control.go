@@ -1,0 +1,209 @@
+// Package control cancels, retries and deletes jobs, as their clients request. What it decides is decided by the row of the job:
+// any number of replicas may be asked the same at the same time.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/message"
+	"github.com/docmill/docmill/contract/problem"
+	"github.com/docmill/docmill/platform/logging"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/ending"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+// Control carries out the requests of clients. It is safe for concurrent use.
+type Control struct {
+	Jobs      jobstore.Store
+	Sources   blob.Bucket
+	Publisher interface {
+		Publish(ctx context.Context, m message.Message) error
+	}
+	Retention job.Retention
+	// JobDeadline is how long after a retry the job is converted.
+	JobDeadline time.Duration
+	// Removed is called after a job was deleted, so that its files are deleted soon. It must not block.
+	Removed func()
+	Ends    *ending.Metrics
+	Log     *zap.Logger
+}
+
+const (
+	// markTimeout limits how long a client waits for the store.
+	markTimeout = 5 * time.Second
+	// publishTimeout limits how long a client waits for the broker. The housekeeping publishes later what could not be published.
+	publishTimeout = 3 * time.Second
+	storeRetry     = 5 * time.Second
+	unfinishedWait = time.Second
+)
+
+// Cancel ends a visible job that has not ended, and returns it. A job that was canceled before is returned unchanged. Its errors are
+// problems, or those of the store.
+func (c *Control) Cancel(ctx context.Context, j job.Job) (job.Job, error) {
+	if j.Status == job.Canceled {
+		return j, nil
+	}
+	if j.Status.Terminal() {
+		return j, tooLate(j)
+	}
+	if err := c.mark(ctx, j); err != nil {
+		return j, err
+	}
+	event := c.Retention.Keep(job.Cancel(j.ID, j.Generation))
+	now, changed, err := c.apply(ctx, event)
+	if err != nil {
+		return j, err
+	}
+	if changed {
+		c.Ends.CountEvent(event)
+		c.announce(ctx, now)
+	}
+	if now.Status != job.Canceled {
+		return now, tooLate(now)
+	}
+	return now, nil
+}
+
+func tooLate(j job.Job) error {
+	return problem.New(problem.JobNotCancelable, "The job is %s.", j.Status)
+}
+
+// Retry converts the document of a failed or canceled job once more, and returns the job. A job that was retried before and has not
+// ended is returned unchanged. Its errors are problems, or those of the store.
+func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
+	if j.Generation > 0 && !j.Status.Terminal() {
+		return j, nil
+	}
+	now, changed, err := c.apply(ctx, job.Retried{ID: job.ID(j.ID), At: time.Now().UTC().Truncate(time.Microsecond)})
+	switch {
+	case err != nil:
+		return j, err
+	case changed:
+		if err := c.Publish(ctx, now); err != nil {
+			c.Log.Warn("cannot publish the command of a retried job now; it will be published later",
+				logging.JobID(j.ID.String()), logging.Trace(ctx), zap.Error(err))
+		}
+		return now, nil
+	case now.Generation > j.Generation: // another request was faster
+		return now, nil
+	default:
+		return now, notRetryable(now)
+	}
+}
+
+func notRetryable(j job.Job) error {
+	switch {
+	case !j.Status.Terminal():
+		return problem.New(problem.JobNotFinished, "The job is %s.", j.Status).After(unfinishedWait)
+	case j.Status == job.Succeeded:
+		return problem.New(problem.JobNotRetryable, "The job has succeeded.")
+	default:
+		return problem.New(problem.JobNotRetryable, "The document of the job was deleted.")
+	}
+}
+
+// Publish publishes the command of a retried job, and records that. A command that is published twice costs a conversion and does no
+// other harm.
+func (c *Control) Publish(ctx context.Context, j job.Job) error {
+	command, err := c.command(j)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	next := message.Message{Body: command, JobID: j.ID.String(), Attempt: int(j.Attempt) + 1, Returned: true}
+	if err := c.Publisher.Publish(ctx, next); err != nil {
+		return fmt.Errorf("publish the command of a retried job: %w", err)
+	}
+	_, err = c.Jobs.Apply(ctx, []job.Event{job.Published{ID: job.ID(j.ID), Generation: j.Generation}})
+	return err
+}
+
+// command returns the command for the present generation of a job.
+func (c *Control) command(j job.Job) (*conversionv1.ConvertRequested, error) {
+	s, target := j.Submission, &conversionv1.Target{}
+	if err := proto.Unmarshal(s.Target, target); err != nil {
+		return nil, fmt.Errorf("decode the target of a job: %w", err)
+	}
+	command := &conversionv1.ConvertRequested{
+		JobId: j.ID.String(), Generation: j.Generation, RequestedAt: timestamppb.New(j.UpdatedAt),
+		ExpiresAt: timestamppb.New(j.UpdatedAt.Add(c.JobDeadline)), Tag: s.Tag, Target: target,
+		Source: &conversionv1.Source{
+			ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType, Size: s.Size, Sha256: s.SHA256,
+		},
+	}
+	if j.SubmissionID != uuid.Nil {
+		command.SubmissionId = j.SubmissionID.String()
+	}
+	return command, nil
+}
+
+// Delete makes a visible job a tombstone. If the job has not ended, it is canceled as well. Its errors are problems, or those of the
+// store.
+func (c *Control) Delete(ctx context.Context, j job.Job) error {
+	if !j.Status.Terminal() {
+		if err := c.mark(ctx, j); err != nil {
+			return err
+		}
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	now, changed, err := c.apply(ctx, job.Removed{ID: job.ID(j.ID), Reason: job.Deleted, At: at, Until: at.Add(c.Retention.Tombstone)})
+	if err != nil || !changed {
+		return err
+	}
+	if !j.Status.Terminal() {
+		c.Ends.Count(problem.Canceled, j.Submission.RequestedAt)
+		c.announce(ctx, now)
+	}
+	c.Removed()
+	return nil
+}
+
+// apply applies an event and returns the job after it, be it visible or not.
+func (c *Control) apply(ctx context.Context, event job.Event) (now job.Job, changed bool, err error) {
+	outcomes, err := c.Jobs.Apply(ctx, []job.Event{event})
+	if err == nil {
+		err = outcomes[0].Refused
+	}
+	if err != nil {
+		return now, false, err
+	}
+	now, err = c.Jobs.Job(ctx, event.Job())
+	if errors.Is(err, jobstore.ErrGone) {
+		err = nil
+	}
+	return now, outcomes[0].Changed, err
+}
+
+// mark makes sure that no converter starts the job. It comes first: if this process dies after it, the converter that finds the
+// marker reports the cancellation.
+func (c *Control) mark(ctx context.Context, j job.Job) error {
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	if err := cancellation.Mark(ctx, c.Sources, j.ID.String(), j.Generation); err != nil {
+		return problem.New(problem.StoreUnavailable, "The cancellation could not be stored.").After(storeRetry).Because(err)
+	}
+	return nil
+}
+
+// announce tells the converters. Those that it does not reach find the marker within seconds.
+func (c *Control) announce(ctx context.Context, j job.Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
+	err := c.Publisher.Publish(ctx, message.Message{Body: &conversionv1.CancelAnnounced{JobId: j.ID.String(), Generation: j.Generation}})
+	if err != nil {
+		c.Log.Warn("cannot announce a cancellation; converters will find its marker", logging.JobID(j.ID.String()), logging.Trace(ctx), zap.Error(err))
+	}
+}

@@ -1,0 +1,223 @@
+// Package orphan deletes files that belong to no job: uploads of rejected submissions, results of attempts that lost, and uploads
+// that were never finished. It never deletes what an accepted job needs. A job that was accepted may not be recorded yet, so only
+// files count that are older than every job whose events may still arrive, by the watermark.
+package orphan
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/internal/clock"
+	"github.com/docmill/docmill/services/status/internal/watermark"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+const (
+	// interval is how often a replica asks whether it is its turn.
+	interval = time.Minute
+	// batch is how many files are looked up in one query.
+	batch = 500
+	// unfinishedAge is the age of an unfinished upload from which on it is deleted. At the default min-upload-rate, the largest
+	// document takes 18 hours.
+	unfinishedAge = 48 * time.Hour
+	// chore is the name of the work.
+	chore = "orphans"
+)
+
+// Sweep deletes orphans.
+type Sweep struct {
+	Jobs             jobstore.Store
+	Sources, Results blob.Bucket
+	// JobDeadline is how long after its submission a job may still be converted.
+	JobDeadline time.Duration
+	// Every is the time between two sweeps of all replicas.
+	Every time.Duration
+	Log   *zap.Logger
+
+	deleted *prometheus.CounterVec
+}
+
+// New returns a Sweep with a metric of what it deletes.
+func New(s Sweep, registry prometheus.Registerer) *Sweep {
+	s.deleted = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metrics.Namespace, Subsystem: "status", Name: "orphans_deleted_total",
+		Help: "Files that belonged to no job and were deleted, by kind: source, result and unfinished (an upload).",
+	}, []string{"kind"})
+	registry.MustRegister(s.deleted)
+	for _, kind := range []string{kindSource, kindResult, kindUnfinished} {
+		s.deleted.WithLabelValues(kind)
+	}
+	return &s
+}
+
+// The values of the label kind.
+const (
+	kindSource     = "source"
+	kindResult     = "result"
+	kindUnfinished = "unfinished"
+)
+
+// Run sweeps until drain is closed. It is a component of package host.
+func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return host.Every(interval, func(ctx context.Context) {
+		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("sweep of files failed; the next one will retry", zap.Error(err))
+		}
+	})(ctx, ready, drain)
+}
+
+func (s *Sweep) inTurn(ctx context.Context) error {
+	if err := clock.Check(ctx, s.Jobs); err != nil {
+		return err
+	}
+	turn, err := s.Jobs.Claim(ctx, chore, s.Every)
+	if err != nil || !turn {
+		return err
+	}
+	return s.Once(ctx)
+}
+
+// Once sweeps both buckets. Without a watermark, it does nothing.
+func (s *Sweep) Once(ctx context.Context) error {
+	until, err := s.Jobs.Watermark(ctx)
+	if err != nil || until.IsZero() {
+		return err
+	}
+	before := until.Add(-s.JobDeadline - watermark.SweepMargin)
+	return errors.Join(
+		s.sweep(ctx, s.Sources, kindSource, before, s.unusedSources),
+		s.sweep(ctx, s.Results, kindResult, before, s.unusedResults),
+		s.unfinished(ctx, s.Sources), s.unfinished(ctx, s.Results),
+	)
+}
+
+func (s *Sweep) unfinished(ctx context.Context, bucket blob.Bucket) error {
+	n, err := bucket.DeleteUnfinished(ctx, unfinishedAge)
+	s.deleted.WithLabelValues(kindUnfinished).Add(float64(n))
+	return err
+}
+
+// sweep deletes those files of a bucket that are older than before and that unused returns.
+func (s *Sweep) sweep(
+	ctx context.Context, bucket blob.Bucket, kind string, before time.Time, unused func(context.Context, []string) ([]string, error),
+) error {
+	var keys []string
+	flush := func() error {
+		orphans, err := unused(ctx, keys)
+		keys = keys[:0]
+		for _, key := range orphans {
+			if err := bucket.Delete(ctx, key); err != nil {
+				return err
+			}
+			s.deleted.WithLabelValues(kind).Inc()
+			s.Log.Info("deleted a file that belongs to no job", zap.String("kind", kind), zap.String("object_key", key))
+		}
+		return err
+	}
+	for entry, err := range bucket.List(ctx, "", "") {
+		if err != nil {
+			return err
+		}
+		if entry.ModifiedAt.Before(before) {
+			keys = append(keys, entry.Key)
+		}
+		if len(keys) == batch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// unusedSources returns those of the keys that no job needs. The records of idempotency keys are not orphans: they are deleted with
+// their jobs.
+func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, error) {
+	var documents, unused []string
+	markers := map[string]string{}
+	for _, key := range keys {
+		if id, marker := cancellation.JobOf(key); marker {
+			markers[key] = id
+		} else if !strings.Contains(key, "/") {
+			documents = append(documents, key)
+		}
+	}
+	used, err := s.Jobs.Sources(ctx, documents)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, key := range used {
+		known[key] = true
+	}
+	for _, key := range documents {
+		if !known[key] {
+			unused = append(unused, key)
+		}
+	}
+	jobs, err := s.jobs(ctx, markers)
+	if err != nil {
+		return nil, err
+	}
+	for key, id := range markers {
+		if _, found := jobs[id]; !found {
+			unused = append(unused, key)
+		}
+	}
+	return unused, nil
+}
+
+// unusedResults returns those of the keys that are not the result of a job, and cannot become that.
+func (s *Sweep) unusedResults(ctx context.Context, keys []string) ([]string, error) {
+	owners := map[string]string{}
+	for _, key := range keys {
+		owners[key], _, _ = strings.Cut(key, "/")
+	}
+	jobs, err := s.jobs(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
+	var unused []string
+	for _, key := range keys {
+		j, found := jobs[owners[key]]
+		pending := found && !j.Status.Terminal()
+		if !pending && (j.Result == nil || j.Result.ObjectKey != key) {
+			unused = append(unused, key)
+		}
+	}
+	return unused, nil
+}
+
+// jobs returns the jobs with the ids that are the values of the map, by id.
+func (s *Sweep) jobs(ctx context.Context, ids map[string]string) (map[string]job.Job, error) {
+	wanted := map[uuid.UUID]bool{}
+	for _, id := range ids {
+		if parsed, err := uuid.Parse(id); err == nil {
+			wanted[parsed] = true
+		}
+	}
+	var list []uuid.UUID
+	for id := range wanted {
+		list = append(list, id)
+	}
+	stored, err := s.Jobs.Jobs(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]job.Job{}
+	for _, j := range stored {
+		found[j.ID.String()] = j
+	}
+	return found, nil
+}

@@ -1,0 +1,236 @@
+// Package purge does what is due for single jobs: it deletes the files of jobs that were deleted or have expired, then their rows, and
+// publishes the commands of retried jobs that may not have been published. Every step may be interrupted and is safe to repeat. Replicas
+// share the work: a job is leased to one of them.
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/internal/clock"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+)
+
+const (
+	// interval is the time between two passes, if nothing asks for one.
+	interval = 5 * time.Second
+	// batch is how many jobs are leased in one transaction.
+	batch = 200
+	// lease is how long a replica has for a batch. Then another replica repeats what it has not finished.
+	lease = 5 * time.Minute
+	// retryAfter is how long a job waits that could not be worked on, for example because the store is away.
+	retryAfter = 10 * time.Second
+	// parallel is how many jobs of a batch are worked on at the same time.
+	parallel = 8
+)
+
+// Purge deletes what has expired.
+type Purge struct {
+	Jobs             jobstore.Store
+	Sources, Results blob.Bucket
+	// Publish publishes the command of a retried job.
+	Publish   func(ctx context.Context, j job.Job) error
+	Retention job.Retention
+	Log       *zap.Logger
+
+	wake    chan struct{}
+	removed *prometheus.CounterVec
+}
+
+// New returns a Purge with a metric of what it deletes.
+func New(p Purge, registry prometheus.Registerer) *Purge {
+	p.wake = make(chan struct{}, 1)
+	p.removed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metrics.Namespace, Subsystem: "status", Name: "purged_total",
+		Help: "What was deleted, by kind: source (a document), files (all files of a job) and job (a row).",
+	}, []string{"kind"})
+	registry.MustRegister(p.removed)
+	for _, kind := range []string{kindSource, kindFiles, kindJob} {
+		p.removed.WithLabelValues(kind)
+	}
+	return &p
+}
+
+// The values of the label kind.
+const (
+	kindSource = "source"
+	kindFiles  = "files"
+	kindJob    = "job"
+)
+
+// Wake asks for a pass now. It does not block.
+func (p *Purge) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // one is pending
+	}
+}
+
+// Run makes passes until drain is closed. It is a component of package host.
+func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	ctx, stop := host.Context(ctx, drain)
+	defer stop()
+	ready()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-p.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := p.pass(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Warn("cannot delete what has expired; the next pass tries again", zap.Error(err))
+		}
+	}
+}
+
+// pass does everything that is due now.
+func (p *Purge) pass(ctx context.Context) error {
+	if err := clock.Check(ctx, p.Jobs); err != nil {
+		return err
+	}
+	if err := p.keep(ctx); err != nil {
+		return err
+	}
+	for {
+		jobs, err := p.Jobs.Due(ctx, batch, p.next)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		if err := p.work(ctx, jobs); err != nil {
+			return err // these jobs are not due again at once
+		}
+	}
+}
+
+// keep gives a time of expiry to jobs that an earlier release has ended.
+func (p *Purge) keep(ctx context.Context) error {
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	for {
+		n, err := p.Jobs.Keep(ctx, batch, func(j job.Job) job.Event {
+			return job.Kept{ID: job.ID(j.ID), At: at, Retention: p.Retention}
+		})
+		if err != nil || n < batch {
+			return err
+		}
+	}
+}
+
+// next returns what happens to a due job before the work on it: it becomes a tombstone if it has expired, and is leased otherwise.
+func (p *Purge) next(j job.Job) job.Event {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	if j.Gone == "" && j.Status.Terminal() && !j.ExpiresAt.After(now) {
+		removed := job.Removed{ID: job.ID(j.ID), Reason: job.Expired, At: now, Until: now.Add(p.Retention.Tombstone)}
+		return job.Outlived{Removed: removed, LeasedUntil: now.Add(lease)}
+	}
+	return job.Leased{ID: job.ID(j.ID), Until: now.Add(lease)}
+}
+
+// work does what is due for the jobs, and records it.
+func (p *Purge) work(ctx context.Context, jobs []job.Job) error {
+	var mutex sync.Mutex
+	var events []job.Event
+	var forgotten []uuid.UUID
+	var failures []error
+	group := errgroup.Group{}
+	group.SetLimit(parallel)
+	for _, j := range jobs {
+		group.Go(func() error {
+			event, forget, err := p.one(ctx, j)
+			mutex.Lock()
+			defer mutex.Unlock()
+			switch {
+			case err != nil:
+				failures = append(failures, fmt.Errorf("job %s: %w", j.ID, err))
+				events = append(events, job.Leased{ID: job.ID(j.ID), Until: time.Now().UTC().Truncate(time.Microsecond).Add(retryAfter)})
+			case forget:
+				forgotten = append(forgotten, j.ID)
+			case event != nil:
+				events = append(events, event)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return errors.Join(p.record(ctx, events, forgotten), first(failures))
+}
+
+// first returns the first of the errors: an outage of the store makes one for each job.
+func first(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w (and %d more)", errs[0], len(errs)-1)
+}
+
+func (p *Purge) record(ctx context.Context, events []job.Event, forgotten []uuid.UUID) error {
+	if len(events) > 0 {
+		if _, err := p.Jobs.Apply(ctx, events); err != nil {
+			return err
+		}
+		for _, event := range events {
+			switch event.(type) {
+			case job.FilesRemoved:
+				p.removed.WithLabelValues(kindFiles).Inc()
+			case job.SourceRemoved:
+				p.removed.WithLabelValues(kindSource).Inc()
+			}
+		}
+	}
+	if len(forgotten) == 0 {
+		return nil
+	}
+	n, err := p.Jobs.Forget(ctx, forgotten)
+	p.removed.WithLabelValues(kindJob).Add(float64(n))
+	return err
+}
+
+// one does the work on one job. It returns the event that records it, or that the row is to be deleted.
+func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget bool, err error) {
+	switch {
+	case j.Gone != "" && j.FilesDeleted:
+		return nil, true, p.deleteTraces(ctx, j)
+	case j.Gone != "":
+		return job.FilesRemoved{ID: job.ID(j.ID)}, false, p.deleteFiles(ctx, j)
+	case j.Unpublished:
+		return nil, false, p.Publish(ctx, j)
+	case j.Status.Terminal() && !j.SourceDeleted: // its document has expired, so it cannot be retried any more
+		return job.SourceRemoved{ID: job.ID(j.ID)}, false, p.Sources.Delete(ctx, j.Submission.ObjectKey)
+	default:
+		return nil, false, nil
+	}
+}
+
+// deleteFiles deletes the document and the result of a tombstone. Results of losing attempts are left to package orphan.
+func (p *Purge) deleteFiles(ctx context.Context, j job.Job) error {
+	err := p.Sources.Delete(ctx, j.Submission.ObjectKey)
+	if j.Result != nil {
+		err = errors.Join(err, p.Results.Delete(ctx, j.Result.ObjectKey))
+	}
+	return err
+}
+
+// deleteTraces deletes what has to last as long as the tombstone: commands of the job may have been delivered until now, and its
+// idempotency key was remembered.
+func (p *Purge) deleteTraces(ctx context.Context, j job.Job) error {
+	err := cancellation.Unmark(ctx, p.Sources, j.ID.String(), j.Generation)
+	if j.Submission.ClaimKey != "" {
+		err = errors.Join(err, p.Sources.Delete(ctx, j.Submission.ClaimKey))
+	}
+	return err
+}
