@@ -125,6 +125,9 @@ func (e Submitted) record(r *Record) bool {
 		return false
 	}
 	r.Submission = &e.Submission
+	if r.Status == Succeeded {
+		r.forgetTarget()
+	}
 	if !r.ExpiresAt.IsZero() && e.Submission.Retention > 0 { // it has ended already
 		r.keepUntil(earlier(r.ExpiresAt, r.FinishedAt.Add(e.Submission.Retention)), r.SourceExpiresAt)
 	}
@@ -282,6 +285,9 @@ func (e Ended) end(r *Record) bool {
 	}
 	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
 	r.UpdatedAt, r.Phase, r.Percent, r.Retry = time.Time{}, NoPhase, 0, nil
+	if r.Status == Succeeded {
+		r.forgetTarget()
+	}
 	expires := e.ExpiresAt
 	if r.Submission != nil && r.Submission.Retention > 0 && !expires.IsZero() {
 		expires = earlier(expires, e.FinishedAt.Add(r.Submission.Retention))

@@ -127,8 +127,8 @@ type Submission struct {
 	// strings, booleans and numbers; a number may be a float64 after it was stored.
 	Options map[string]any
 	Tag     string
-	// Target is the encoded message Target of the command, with its secrets sealed, for a retry; nil if an earlier release has
-	// recorded the job.
+	// Target is the encoded message Target of the command, with its secrets sealed, for a retry; nil if the job cannot be retried
+	// any more, or if an earlier release has recorded it.
 	Target []byte
 	// ClaimKey is the key of the blob that remembers the idempotency key of the submission; empty if it had none.
 	ClaimKey string

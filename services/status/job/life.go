@@ -39,6 +39,15 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+// forgetTarget removes what only a retry needs, because the job cannot be retried any more: it may contain secrets, although sealed.
+func (r *Record) forgetTarget() {
+	if r.Submission != nil && r.Submission.Target != nil {
+		without := *r.Submission
+		without.Target = nil
+		r.Submission = &without
+	}
+}
+
 // due returns DueAt.
 func (j *Job) due() time.Time {
 	switch {
@@ -154,6 +163,7 @@ func (SourceRemoved) apply(j *Job) bool {
 		return false
 	}
 	j.SourceDeleted = true
+	j.forgetTarget()
 	return true
 }
 

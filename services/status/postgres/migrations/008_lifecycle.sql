@@ -11,7 +11,8 @@ ALTER TABLE jobs
     ADD COLUMN files_deleted     boolean NOT NULL DEFAULT false,
     ADD COLUMN source_deleted    boolean NOT NULL DEFAULT false,
     ADD COLUMN unpublished       boolean NOT NULL DEFAULT false,
-    -- The message Target of the command. Its secrets are sealed; this service does not have the key. NULL in older rows.
+    -- The message Target of the command. Its secrets are sealed; this service does not have the key. NULL if the job cannot be
+    -- retried any more, and in older rows.
     ADD COLUMN target            bytea,
     ADD COLUMN claim_key         text NOT NULL DEFAULT '',
     -- What the client wants, in microseconds; 0 if it has not said.
