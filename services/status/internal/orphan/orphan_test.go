@@ -1,0 +1,147 @@
+package orphan_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/s3"
+	"github.com/docmill/docmill/services/status/internal/orphan"
+	"github.com/docmill/docmill/services/status/internal/watermark"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) { testbench.Main(m) }
+
+// bench has jobs, and the files of jobs.
+type bench struct {
+	*testing.T
+
+	jobs             jobstore.Store
+	sources, results blob.Bucket
+	sweep            *orphan.Sweep
+}
+
+// setup returns a sweep of all files that are older than the watermark: its deadline makes up for the margin.
+func setup(t *testing.T) bench {
+	t.Helper()
+	shared := testbench.New(t)
+	store, err := s3.New(s3.Config{
+		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion, AccessKey: shared.StoreAccessKey, SecretKey: config.NewSecret(shared.StoreSecretKey),
+	})
+	require.NoError(t, err)
+	b := bench{
+		T: t, jobs: postgrestest.Open(t, postgrestest.Config(shared)),
+		sources: store.Bucket(shared.SourcesBucket), results: store.Bucket(shared.ResultsBucket),
+	}
+	b.sweep = orphan.New(orphan.Sweep{
+		Jobs: b.jobs, Sources: b.sources, Results: b.results, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
+	}, prometheus.NewRegistry())
+	return b
+}
+
+func (b bench) put(bucket blob.Bucket, key string) string {
+	b.Helper()
+	require.NoError(b, bucket.Put(b.Context(), key, strings.NewReader("abc"), 3, blob.PutOptions{}))
+	return key
+}
+
+func (b bench) mark(id uuid.UUID) {
+	b.Helper()
+	require.NoError(b, cancellation.Mark(b.Context(), b.sources, id.String(), 0))
+}
+
+// keys returns the keys of a bucket.
+func (b bench) keys(bucket blob.Bucket) []string {
+	b.Helper()
+	var keys []string
+	for entry, err := range bucket.List(b.Context(), "", "") {
+		require.NoError(b, err)
+		keys = append(keys, entry.Key)
+	}
+	return keys
+}
+
+func (b bench) id() uuid.UUID {
+	b.Helper()
+	id, err := uuid.NewV7()
+	require.NoError(b, err)
+	return id
+}
+
+// submit stores a job with a document.
+func (b bench) submit() uuid.UUID {
+	b.Helper()
+	id := b.id()
+	b.put(b.sources, "of-"+id.String())
+	b.apply(job.Submitted{ID: job.ID(id), Submission: job.Submission{
+		RequestedAt: time.Now().UTC().Truncate(time.Microsecond), ObjectKey: "of-" + id.String(), Filename: "a.txt", Format: "txt", Size: 3, SHA256: []byte{1}, TargetFormat: "pdf",
+	}})
+	return id
+}
+
+// succeed ends a job with a result.
+func (b bench) succeed(id uuid.UUID) string {
+	b.Helper()
+	key := b.put(b.results, id.String()+"/winner.pdf")
+	b.apply(job.Ended{ID: job.ID(id), Status: job.Succeeded, Attempt: 1, FinishedAt: time.Now().UTC().Truncate(time.Microsecond), Result: &job.Result{ObjectKey: key, Size: 3, SHA256: []byte{1}}})
+	return key
+}
+
+func (b bench) apply(event job.Event) {
+	b.Helper()
+	outcomes, err := b.jobs.Apply(b.Context(), []job.Event{event})
+	require.NoError(b, err)
+	require.True(b, outcomes[0].Changed)
+}
+
+// advance moves the watermark to the present. The store's times have whole seconds.
+func (b bench) advance() {
+	b.Helper()
+	reached := time.Now().Add(1100 * time.Millisecond)
+	require.Eventually(b, func() bool { return time.Now().After(reached) }, time.Minute, 10*time.Millisecond)
+	now, err := b.jobs.Now(b.Context())
+	require.NoError(b, err)
+	require.NoError(b, b.jobs.Advance(b.Context(), now))
+}
+
+// TestOnlyOrphansAreDeleted sweeps buckets with every kind of file.
+func TestOnlyOrphansAreDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	queued, succeeded, deleted, unknown := b.submit(), b.submit(), b.submit(), b.id()
+	winner, running := b.succeed(succeeded), b.put(b.results, queued.String()+"/perhaps.pdf")
+	b.apply(job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: time.Now().UTC().Truncate(time.Microsecond), Until: time.Now().UTC().Truncate(time.Microsecond).Add(time.Hour)})
+	b.mark(deleted)
+	b.mark(unknown)
+	for _, key := range []string{b.put(b.sources, "rejected"), b.put(b.sources, unknown.String())} {
+		require.Contains(t, b.keys(b.sources), key)
+	}
+	claim := b.put(b.sources, "claims/0123")
+	b.put(b.results, succeeded.String()+"/loser.pdf")
+	b.put(b.results, unknown.String()+"/result.pdf")
+	b.put(b.results, "strange")
+
+	before := [][]string{b.keys(b.sources), b.keys(b.results)}
+	require.NoError(t, b.sweep.Once(t.Context()))
+	require.Equal(t, before, [][]string{b.keys(b.sources), b.keys(b.results)}, "without a watermark it is unknown which jobs exist")
+
+	b.advance()
+	fresh, freshResult := b.put(b.sources, "of-a-job-that-is-not-recorded-yet"), b.put(b.results, unknown.String()+"/fresh.pdf")
+	require.NoError(t, b.sweep.Once(t.Context()))
+	require.ElementsMatch(t, []string{
+		"of-" + queued.String(), "of-" + succeeded.String(), "of-" + deleted.String(), "canceled/" + deleted.String() + ".0", claim, fresh,
+	}, b.keys(b.sources))
+	require.ElementsMatch(t, []string{winner, running, freshResult}, b.keys(b.results))
+}
