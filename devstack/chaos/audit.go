@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,9 +37,9 @@ func (a *audit) add(other audit) {
 
 // row is a job in the database.
 type row struct {
-	ID, Tag, Status, SourceKey, ResultKey, FailureCode string
-	ResultPages                                        int
-	Submitted, Withdrawn                               bool
+	ID, Tag, Status, Gone, SourceKey, ResultKey, FailureCode string
+	ResultPages                                              int
+	Submitted, Withdrawn, FilesDeleted                       bool
 }
 
 func (d *deployment) rows(ctx context.Context) ([]row, error) {
@@ -53,7 +54,7 @@ func (d *deployment) rows(ctx context.Context) ([]row, error) {
 	}
 	defer connection.Close(context.WithoutCancel(ctx))
 	found, err := connection.Query(ctx,
-		`SELECT id::text, tag, status, source_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
+		`SELECT id::text, tag, status, gone, files_deleted, source_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
 		FROM jobs`)
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs: %w", err)
@@ -97,7 +98,10 @@ func settled(ctx context.Context, d *deployment, l *ledger) bool {
 	return true
 }
 
-func unfinished(r row) bool { return !r.Withdrawn && (r.Status == "queued" || r.Status == "running") }
+// unfinished reports whether something will still happen to the job, or to its files.
+func unfinished(r row) bool {
+	return !r.Withdrawn && (r.Status == "queued" || r.Status == "running") || r.Gone != "" && !r.FilesDeleted
+}
 
 // reviewed reports whether the end of the job was seen again.
 func (s *submission) reviewed() bool {
@@ -159,8 +163,11 @@ func (a *audit) jobs(l *ledger, rows []row) {
 		byID[one.ID] = one
 	}
 	for _, s := range l.submissions() {
-		if one, found := byID[s.id]; !found || one.Withdrawn {
+		switch one, found := byID[s.id]; {
+		case !found || one.Withdrawn:
 			l.blamef(s, lost, "it is not in the database, or was withdrawn")
+		case s.wish.deleted != (one.Gone != ""):
+			l.blamef(s, revived, "its row says that it is %q, deleted is %t", one.Gone, s.wish.deleted)
 		}
 		delete(byID, s.id)
 	}
@@ -212,6 +219,12 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 	}
 	sourceOf, resultOf := make(map[string]bool), make(map[string]bool)
 	for _, one := range rows {
+		if one.Gone != "" {
+			if slices.Contains(sources, one.SourceKey) || slices.Contains(results, one.ResultKey) {
+				l.violatef(leftover, "the files of the deleted job %s are in the store", one.ID)
+			}
+			continue
+		}
 		sourceOf[one.SourceKey] = true
 		if one.Status != "succeeded" {
 			continue
@@ -222,7 +235,7 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 		}
 	}
 	for _, key := range sources {
-		if !sourceOf[key] {
+		if !sourceOf[key] && !strings.Contains(key, "/") { // others are markers and records of idempotency keys
 			a.unknownSources++
 		}
 	}

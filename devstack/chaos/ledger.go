@@ -25,6 +25,8 @@ const (
 	wrong = "wrong"
 	// changed is a job whose states were not a legal history.
 	changed = "changed"
+	// revived is a deleted job that clients see again.
+	revived = "revived"
 	// innocent is a job that failed although its document was not the reason.
 	innocent = "innocent failure"
 	// undocumented is an answer that the API does not document, or that is wrong.
@@ -43,7 +45,7 @@ const (
 
 // verdicts are all verdicts in the order of the table.
 func verdicts() []string {
-	return []string{lost, stuck, wrong, changed, innocent, undocumented, dropped, leftover, crashed, wasted, unrecovered}
+	return []string{lost, stuck, wrong, changed, revived, innocent, undocumented, dropped, leftover, crashed, wasted, unrecovered}
 }
 
 // violation is one thing that Docmill did wrong.
@@ -88,6 +90,8 @@ type submission struct {
 	history lifecycle.History
 	// retried is the number of the last attempt that the client has seen fail.
 	retried int32
+	// wish is what the client wants to do with the job.
+	wish wish
 	// checked means that the end and the result were checked, and closed that they were seen once more, later.
 	checked, closed bool
 	// blamed are the verdicts that were recorded, one of each.

@@ -92,7 +92,7 @@ func (l *load) submit(ctx context.Context, k kind) (*submission, error) {
 	to := client.New(l.balancer.choose().URL, client.WithHTTPClient(l.http), client.WithRetries(client.Retries{Tries: 1}))
 	job, err := to.Submit(ctx, filepath.Base(k.file), bytes.NewReader(content), int64(len(content)), client.WithOptions(options))
 	if err == nil {
-		s := &submission{id: job.ID, tag: tag, kind: k, sum: hex.EncodeToString(sum[:]), at: time.Now()}
+		s := &submission{id: job.ID, tag: tag, kind: k, sum: hex.EncodeToString(sum[:]), at: time.Now(), wish: draw(job.ID)}
 		l.ledger.accept(s)
 		return s, nil
 	}

@@ -80,6 +80,14 @@ func (s *submission) release() {
 func (p *poller) poll(ctx context.Context, s *submission) {
 	defer s.release()
 	s.due = time.Now().Add(pollInterval)
+	if s.wish.deleted {
+		p.requireGone(ctx, s)
+		return
+	}
+	p.act(ctx, s)
+	if s.wish.deleted {
+		return
+	}
 	job, ok := p.get(ctx, s)
 	if !ok {
 		return
@@ -94,11 +102,14 @@ func (p *poller) poll(ctx context.Context, s *submission) {
 	s.finished.Store(job.Status.Terminal())
 	switch {
 	case !job.Status.Terminal():
-	case s.checked:
+	case s.checked && !s.wish.pending(job):
 		s.closed = true
+	case s.checked: // until it has its wish
 	case p.check(ctx, s, job):
 		s.checked = true
-		s.due = time.Now().Add(reviewAfter)
+		if !s.wish.pending(job) {
+			s.due = time.Now().Add(reviewAfter)
+		}
 	}
 }
 
@@ -126,10 +137,15 @@ func (p *poller) get(ctx context.Context, s *submission) (job jobapi.Job, ok boo
 
 // request gets a path through one of the gateways.
 func (p *poller) request(ctx context.Context, path string) (status int, body []byte, err error) {
+	return p.send(ctx, http.MethodGet, path)
+}
+
+// send sends a request without a body through one of the gateways.
+func (p *poller) send(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	epoch := p.ledger.epoch.Load()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.balancer.choose().URL+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, p.balancer.choose().URL+path, http.NoBody)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -150,10 +166,9 @@ func (p *poller) request(ctx context.Context, path string) (status int, body []b
 
 // refused records an answer other than 200.
 func (p *poller) refused(s *submission, status int, body []byte) {
-	var problem client.Problem
-	_ = json.Unmarshal(body, &problem) // without a code it is undocumented
-	p.ledger.answer(fmt.Sprintf("%d %s", status, problem.Code))
-	if status != http.StatusServiceUnavailable || problem.Code == "" {
+	found := code(body)
+	p.ledger.answer(fmt.Sprintf("%d %s", status, found))
+	if status != http.StatusServiceUnavailable || found == "" {
 		p.ledger.blamef(s, undocumented, "answered with %d: %s", status, body)
 	}
 }
@@ -194,6 +209,12 @@ func (p *poller) check(ctx context.Context, s *submission, job jobapi.Job) bool 
 }
 
 func (p *poller) checkFailure(s *submission, job jobapi.Job) {
+	if job.Status == jobapi.Canceled {
+		if !s.wish.canceling {
+			p.ledger.blamef(s, wrong, "nobody has canceled it")
+		}
+		return
+	}
 	code, detail := client.Code(""), "no reason"
 	if job.Error != nil {
 		code, detail = client.Code(job.Error.Code), job.Error.Detail

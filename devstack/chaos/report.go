@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docmill/docmill/contract/jobapi"
 )
 
 // Report describes what happened in one or several runs. The zero value is the report of no run.
@@ -17,6 +19,8 @@ type Report struct {
 	faults map[string]*record
 
 	accepted, succeeded, failed int
+	// canceled, retried and deleted count what clients did with their jobs.
+	canceled, retried, deleted int
 	// attempts is the number of attempts of the jobs that succeeded.
 	attempts int
 	// refused counts the rejected submissions by code, and answers counts the failed polls and downloads.
@@ -36,6 +40,9 @@ func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[
 	}
 	for _, s := range l.submissions() {
 		r.accepted++
+		r.canceled += ones(s.seen().Status == jobapi.Canceled)
+		r.retried += ones(s.seen().Generation > 0)
+		r.deleted += ones(s.wish.deleted)
 		switch last := s.seen(); {
 		case last.Result != nil:
 			r.succeeded++
@@ -46,6 +53,13 @@ func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[
 	}
 	r.violations = l.violations
 	return r
+}
+
+func ones(set bool) int {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // Err returns [ErrViolated] if Docmill did something wrong.
@@ -77,6 +91,7 @@ func (r *Report) Add(other *Report) {
 	r.accepted += other.accepted
 	r.succeeded += other.succeeded
 	r.failed += other.failed
+	r.canceled, r.retried, r.deleted = r.canceled+other.canceled, r.retried+other.retried, r.deleted+other.deleted
 	r.attempts += other.attempts
 	addCounts(r.refused, other.refused)
 	addCounts(r.answers, other.answers)
@@ -108,6 +123,7 @@ func (r *Report) Print(to io.Writer) {
 	row("seeds", "%s", strings.Join(r.seeds, ", "))
 	row("duration", "%s", r.took.Round(time.Second))
 	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
+	row("jobs of clients that", "canceled: %d, retried: %d, deleted: %d", r.canceled, r.retried, r.deleted)
 	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
 	row("rejected submissions", "%s", counts(r.refused))
 	row("submissions without an answer", "%d, of which %d have a job", r.unknown, r.left.unknownJobs)

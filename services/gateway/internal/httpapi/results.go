@@ -89,7 +89,9 @@ func (a *api) locate(ctx context.Context, ids []string) ([]jobapi.Location, erro
 }
 
 // resultless are the problems of a job that has no result.
-var resultless = []problem.Code{problem.JobNotFound, problem.JobNotFinished, problem.JobFailed}
+var resultless = []problem.Code{
+	problem.JobNotFound, problem.JobNotFinished, problem.JobFailed, problem.JobDeleted, problem.JobExpired,
+}
 
 func (a *api) locateOne(ctx context.Context, id string) (jobapi.Location, error) {
 	if _, valid := parseJobID(id); !valid {

@@ -170,7 +170,7 @@ func (c *Client) state(ctx context.Context, target *url.URL, header http.Header)
 }
 
 // Result returns where the result of the job is stored. Its errors are problems: job-not-found, job-not-finished,
-// job-failed, or status-unavailable.
+// job-failed, job-deleted, job-expired, or status-unavailable.
 func (c *Client) Result(ctx context.Context, id string) (jobapi.Location, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
