@@ -99,8 +99,8 @@ func TestOnlyOptionsThatAConverterKnowsAreOffered(t *testing.T) {
 	for _, o := range formats.Options {
 		names = append(names, string(o.Name))
 	}
-	require.Equal(t, []string{"to", "tag", "pages", "pdf_a"}, names)
-	require.Equal(t, []string{"1b"}, formats.Options[3].Allowed)
+	require.Equal(t, []string{"to", "tag", "expires_in", "pages", "pdf_a"}, names)
+	require.Equal(t, []string{"1b"}, formats.Options[4].Allowed)
 
 	content := sample(t, deck)
 	g.form(t, deck, bytes.NewReader(content), "pages", "1", "pdf_a", "1b").job(t, http.StatusAccepted)

@@ -107,7 +107,9 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	require.NoError(t, err)
 	var described []string
 	for _, path := range document.Paths {
-		for method, operation := range map[string]*openapi.Operation{"GET": path.Value.Get, "HEAD": path.Value.Head, "POST": path.Value.Post} {
+		for method, operation := range map[string]*openapi.Operation{
+			"GET": path.Value.Get, "HEAD": path.Value.Head, "POST": path.Value.Post, "DELETE": path.Value.Delete,
+		} {
 			if operation != nil {
 				described = append(described, method+" "+path.Name)
 			}
