@@ -20,6 +20,7 @@ import (
 	"github.com/docmill/docmill/cmd/docmill/internal/redrive"
 	"github.com/docmill/docmill/cmd/docmill/internal/remote"
 	"github.com/docmill/docmill/cmd/docmill/internal/serve"
+	"github.com/docmill/docmill/cmd/docmill/internal/webhooks"
 	"github.com/docmill/docmill/platform/buildinfo"
 	"github.com/docmill/docmill/platform/config"
 )
@@ -34,6 +35,7 @@ type commands struct {
 	Doctor     doctor.Command    `cmd:"" help:"Examine LibreOffice, fonts, the sandbox, the data directory and servers."`
 	Check      check.Command     `cmd:"" help:"Check a data directory that is not in use."`
 	Redrive    redrive.Command   `cmd:"" help:"Move dead-lettered events of a data directory that is not in use back to their queue."`
+	Webhooks   webhooks.Commands `cmd:"" help:"Verify webhooks, or send those of a job again."`
 	Completion completion.Script `cmd:"" help:"Print a script that completes command lines in a shell."`
 	Man        manual.Command    `cmd:"" help:"Print the manual page."`
 	Version    kong.VersionFlag  `help:"Print the version."`

@@ -127,13 +127,11 @@ func (s *Store) Deliveries(ctx context.Context, id uuid.UUID) ([]delivery.Delive
 	return deliveries, nil
 }
 
-// ResendDeliveries implements [jobstore.Deliveries].
+// ResendDeliveries implements [jobstore.Deliveries]. The schema must be up to date; the store need not run.
 func (s *Store) ResendDeliveries(ctx context.Context, id uuid.UUID) (int, error) {
-	var resent int64
-	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) (err error) {
-		resent, err = queries.ResendDeliveries(ctx, id)
-		return err
-	})
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	resent, err := query.New(s.pool).ResendDeliveries(ctx, id)
 	if err != nil {
 		return 0, fmt.Errorf("send webhooks again: %w", err)
 	}

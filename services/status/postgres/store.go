@@ -52,6 +52,9 @@ func Open(config Config, log *zap.Logger) (*Store, error) {
 	return &Store{log: log, pool: pool, readTimeout: config.ReadTimeout, migrated: make(chan struct{}), bell: jobstore.NewBell()}, nil
 }
 
+// Close closes the connections of a store that does not run.
+func (s *Store) Close() { s.pool.Close() }
+
 func (s *Store) ready() error {
 	select {
 	case <-s.migrated:

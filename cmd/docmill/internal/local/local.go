@@ -83,7 +83,7 @@ func start(ctx context.Context, settings assembly.Settings, directory *processdi
 	if err != nil {
 		return nil, err
 	}
-	together, err := assembly.New(settings, process, data, nil)
+	together, err := assembly.New(settings, process, data, nil) //nolint:contextcheck // requests have contexts of their own
 	if err != nil {
 		return nil, errors.Join(err, data.Close())
 	}

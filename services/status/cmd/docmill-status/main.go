@@ -27,12 +27,18 @@ type settings struct {
 
 func main() { os.Exit(run(config.Process())) }
 
-// run runs the service or the command redrive, and returns the exit code.
+// run runs the service or one of its commands, and returns the exit code.
 func run(source config.Source) int {
 	about := service.About{
 		Name: status.Name, AdminAddress: "127.0.0.1:8083", DrainDelay: service.DrainDelay,
 		Description: "Keeps the state of every job: folds the events about jobs into PostgreSQL and answers polls.\n\n" +
-			"The command `docmill-status redrive` moves dead-lettered events back to the queue.",
+			"The command `docmill-status redrive` moves dead-lettered events back to the queue, and " +
+			"`docmill-status webhooks resend JOB` sends the webhooks of a job again.",
+	}
+	if len(source.Args) > 0 && source.Args[0] == "webhooks" {
+		about.Command, about.Description, source.Args = webhooksName, webhooksDescription, source.Args[1:]
+		var c webhooksCommand
+		return service.Task(about, &c, source, os.Stderr, func(ctx context.Context) error { return c.run(ctx, source.Stdout) })
 	}
 	if len(source.Args) > 0 && source.Args[0] == "redrive" {
 		about.Command, about.Description, source.Args = redriveName, redriveDescription, source.Args[1:]
