@@ -169,6 +169,8 @@ func (b *testBundle) provokeStates(t *testing.T, succeeded, failed client.Job) {
 		return b.request(t, contracttest.Outcome{Status: status, Code: code}, http.MethodGet, path, given, nil)
 	}
 	get(409, "job-not-finished", jobPath(waiting)+"/result")
+	get(200, "", jobPath(waiting)+"/deliveries")
+	get(404, "job-not-found", unknown+"/deliveries")
 	job, result := jobPath(succeeded), jobPath(succeeded)+"/result"
 	tag := get(200, "", job).Get("ETag")
 	get(304, "", job, "If-None-Match", tag)

@@ -106,6 +106,17 @@ func eventsExample() string {
 	return stream.String()
 }
 
+// deliveriesExample returns a webhook that was accepted at the second attempt.
+func deliveriesExample() jobapi.Deliveries {
+	return jobapi.Deliveries{Deliveries: []jobapi.Delivery{{
+		ID: "msg_" + strings.ReplaceAll(exampleID, "-", "") + "_0", Event: "job.succeeded", Status: jobapi.DeliveryDelivered,
+		Receiver: "example.com", CreatedAt: at(1400), Attempts: []jobapi.DeliveryAttempt{
+			{StartedAt: at(1410), Seconds: 0.12, StatusCode: 500, Error: "status"},
+			{StartedAt: at(6450), Seconds: 0.08, StatusCode: 204},
+		},
+	}}}
+}
+
 // formatsExample returns the first format and the first options.
 func formatsExample() jobapi.Formats {
 	const some = 4

@@ -22,7 +22,7 @@ type operation struct {
 
 // operations are all operations, in the order in which people use them.
 func operations() []operation {
-	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), cancelJob(), retryJob(), deleteJob(), listFormats(), getDocument(), getReference()}
+	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), cancelJob(), retryJob(), deleteJob(), listDeliveries(), listFormats(), getDocument(), getReference()}
 }
 
 func paths() openapi.Map[openapi.PathItem] {
@@ -234,6 +234,22 @@ func deleteJob() operation {
 	remove.Responses.Set("204", openapi.Response{Description: "The job was deleted."})
 	return operation{path: "/v1/jobs/{id}", method: http.MethodDelete, described: remove, problems: []problem.Code{
 		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable, problem.StoreUnavailable,
+	}}
+}
+
+func listDeliveries() operation {
+	deliveries := openapi.Operation{
+		OperationID: "getDeliveries", Tags: []string{jobs}, Summary: "The webhooks about a job",
+		Description: "Lists the webhooks that were sent, or are being sent, to the job's callback_url, with their attempts. Operators choose how long they are listed.",
+		Parameters:  []openapi.Parameter{id()},
+	}
+	deliveries.Responses.Set("200", openapi.Response{
+		Description: "The webhooks. There are none if the job has no callback_url, or has not ended.",
+		Headers:     openapi.Map[openapi.Header]{{Name: "Cache-Control", Value: header("Not to be stored.")}},
+		Content:     schemaBody("application/json", ref("Deliveries"), "deliveries", openapi.Example{Summary: "A webhook that was accepted at the second attempt", Value: deliveriesExample()}),
+	})
+	return operation{path: "/v1/jobs/{id}/deliveries", described: deliveries, problems: []problem.Code{
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable,
 	}}
 }
 

@@ -29,8 +29,9 @@ var names = map[reflect.Type]string{
 
 // closed are the types whose constants are all values that exist. Codes are not closed: versions add some.
 var closed = map[reflect.Type]bool{
-	reflect.TypeFor[jobapi.Status](): true,
-	reflect.TypeFor[option.Kind]():   true,
+	reflect.TypeFor[jobapi.Status]():         true,
+	reflect.TypeFor[jobapi.DeliveryStatus](): true,
+	reflect.TypeFor[option.Kind]():           true,
 }
 
 // of adds the schema of a value's type to the components.

@@ -82,6 +82,7 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.DELETE("/v1/jobs/:id", answer(a.change("")))
 	routes.POST("/v1/jobs/:id/cancel", answer(a.change("/cancel")))
 	routes.POST("/v1/jobs/:id/retry", answer(a.change("/retry")))
+	routes.GET("/v1/jobs/:id/deliveries", answer(a.change("/deliveries")))
 	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
 	routes.GET("/v1/results.zip", answer(a.results))
@@ -125,7 +126,7 @@ func (a *api) poll(c *gin.Context) error {
 	return a.deps.Status.Poll(c.Writer, c.Request, id.String(), wait, httpserver.Draining(c.Request.Context()))
 }
 
-// change returns a handler that forwards the request to the status service. suffix is what follows the id of the job in its path.
+// change returns a handler, of any method, that forwards the request to the status service. suffix is what follows the id of the job in its path.
 func (a *api) change(suffix string) func(c *gin.Context) error {
 	return func(c *gin.Context) error {
 		id, err := jobID(c)

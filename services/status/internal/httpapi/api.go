@@ -49,6 +49,7 @@ func Register(engine *gin.Engine, deps Deps) {
 	engine.DELETE("/v1/jobs/:id", handle(a.delete))
 	engine.POST("/v1/jobs/:id/cancel", handle(a.cancel))
 	engine.POST("/v1/jobs/:id/retry", handle(a.retry))
+	engine.GET("/v1/jobs/:id/deliveries", handle(a.deliveries))
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 	engine.GET(jobapi.ChangesPath, a.changes)
