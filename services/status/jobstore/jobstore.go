@@ -51,6 +51,11 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	// OldestWaiting returns how long the oldest visible job that no attempt has begun for has waited since its submission; 0 if
 	// there is none. Different clocks of the gateway and the database make it inexact.
 	OldestWaiting(ctx context.Context) (time.Duration, error)
+	// List returns the jobs of a selection, newest first. A job that is inserted or changed between two pages neither moves nor
+	// repeats other jobs.
+	List(ctx context.Context, selection Selection) ([]job.Job, error)
+	// Stats counts all jobs, so it is slow if there are many. It returns at most waits of the Waits.
+	Stats(ctx context.Context, waits int) (Stats, error)
 	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
 	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
 	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an

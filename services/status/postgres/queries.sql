@@ -8,6 +8,60 @@ WHERE status = 'queued' AND attempt = 0 AND NOT withdrawn AND requested_at IS NO
 ORDER BY first_seen_at, requested_at
 LIMIT 1;
 
+-- Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
+-- name: ListJobs :many
+SELECT * FROM jobs
+WHERE id = ANY(ARRAY(
+    SELECT newest.id FROM unnest(@statuses::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE listed.status = wanted.status AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+            AND listed.id >= @from_id AND listed.id < @before_id
+        ORDER BY listed.id DESC
+        LIMIT @max_rows
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT @max_rows
+))
+ORDER BY id DESC;
+
+-- The same with the index jobs_tagged, which has the beginnings of the tags: entries of an index have a maximum size.
+-- name: ListTaggedJobs :many
+SELECT * FROM jobs
+WHERE id = ANY(ARRAY(
+    SELECT newest.id FROM unnest(@statuses::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE left(listed.tag, 128) = left(@tag, 128) AND listed.tag = @tag AND listed.tag <> '' AND listed.status = wanted.status
+            AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+            AND listed.id >= @from_id AND listed.id < @before_id
+        ORDER BY listed.id DESC
+        LIMIT @max_rows
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT @max_rows
+))
+ORDER BY id DESC;
+
+-- Reads the whole index jobs_listed.
+-- name: CountJobs :many
+SELECT status, count(*) AS jobs FROM jobs WHERE requested_at IS NOT NULL AND NOT withdrawn AND gone = '' GROUP BY status;
+
+-- name: ListWaits :many
+SELECT requested_at, started_at FROM jobs
+WHERE started_at IS NOT NULL AND id = ANY(ARRAY(
+    SELECT newest.id FROM unnest(@statuses::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE listed.status = wanted.status AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+        ORDER BY listed.id DESC
+        LIMIT @max_rows
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT @max_rows
+))
+ORDER BY id DESC;
+
 -- Inserts in the order of the array. Callers sort it: replicas that insert the same ids in different orders would
 -- deadlock.
 -- name: InsertPlaceholders :exec

@@ -31,15 +31,15 @@ const lockTimeout = "1500ms"
 var reconnect = retry.Policy{Initial: 100 * time.Millisecond, Max: 5 * time.Second, Stable: 10 * time.Second}
 
 // Run implements [jobstore.Store]: it brings the schema up to date, retrying while the database does not answer,
-// listens for changes, and closes the connections at the end.
+// builds indexes, listens for changes, and closes the connections at the end.
 func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	defer s.pool.Close()
-	var listening sync.WaitGroup
-	defer listening.Wait()
+	var background sync.WaitGroup
+	defer background.Wait()
 	ctx, cancel := host.Context(ctx, drain)
 	defer cancel()
 	ready()
-	listening.Go(func() { s.listen(ctx) })
+	background.Go(func() { s.listen(ctx) })
 	err := retry.Loop(ctx, reconnect, s.log, "the database is not ready; retrying", func(ctx context.Context) error {
 		err := s.migrate(ctx)
 		if err != nil {
@@ -51,6 +51,7 @@ func (s *Store) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 		return nil // ctx has ended
 	}
 	close(s.migrated)
+	background.Go(func() { s.buildIndexes(ctx) })
 	<-ctx.Done()
 	return nil
 }
@@ -87,6 +88,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	if err := migrator.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrate the schema: %w", err)
+	}
+	if err := indexSmallTable(ctx, connection); err != nil {
+		return err
 	}
 	s.warnOfLoss(ctx, connection)
 	return nil

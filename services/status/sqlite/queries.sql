@@ -8,6 +8,91 @@ WHERE status = 'queued' AND attempt = 0 AND withdrawn = 0 AND requested_at IS NO
 ORDER BY first_seen_at, requested_at
 LIMIT 1;
 
+-- Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
+-- snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
+-- name: ListJobs :many
+SELECT * FROM jobs WHERE id IN (
+    SELECT first_newest.id FROM (
+        SELECT first.id FROM jobs AS first
+        WHERE first.status = @first_status
+            AND first.requested_at IS NOT NULL AND first.withdrawn = 0 AND first.gone = '' AND first.id >= @from_id AND first.id < @before_id
+        ORDER BY first.id DESC LIMIT @max_rows
+    ) AS first_newest
+    UNION ALL
+    SELECT second_newest.id FROM (
+        SELECT second.id FROM jobs AS second
+        WHERE second.status = @second_status
+            AND second.requested_at IS NOT NULL AND second.withdrawn = 0 AND second.gone = '' AND second.id >= @from_id AND second.id < @before_id
+        ORDER BY second.id DESC LIMIT @max_rows
+    ) AS second_newest
+    UNION ALL
+    SELECT third_newest.id FROM (
+        SELECT third.id FROM jobs AS third
+        WHERE third.status = @third_status
+            AND third.requested_at IS NOT NULL AND third.withdrawn = 0 AND third.gone = '' AND third.id >= @from_id AND third.id < @before_id
+        ORDER BY third.id DESC LIMIT @max_rows
+    ) AS third_newest
+    UNION ALL
+    SELECT fourth_newest.id FROM (
+        SELECT fourth.id FROM jobs AS fourth
+        WHERE fourth.status = @fourth_status
+            AND fourth.requested_at IS NOT NULL AND fourth.withdrawn = 0 AND fourth.gone = '' AND fourth.id >= @from_id AND fourth.id < @before_id
+        ORDER BY fourth.id DESC LIMIT @max_rows
+    ) AS fourth_newest
+    UNION ALL
+    SELECT fifth_newest.id FROM (
+        SELECT fifth.id FROM jobs AS fifth
+        WHERE fifth.status = @fifth_status
+            AND fifth.requested_at IS NOT NULL AND fifth.withdrawn = 0 AND fifth.gone = '' AND fifth.id >= @from_id AND fifth.id < @before_id
+        ORDER BY fifth.id DESC LIMIT @max_rows
+    ) AS fifth_newest
+)
+ORDER BY id DESC LIMIT @max_rows;
+
+-- The same with the index jobs_tagged.
+-- name: ListTaggedJobs :many
+SELECT * FROM jobs WHERE id IN (
+    SELECT first_newest.id FROM (
+        SELECT first.id FROM jobs AS first
+        WHERE first.tag = @tag AND first.tag <> '' AND first.status = @first_status
+            AND first.requested_at IS NOT NULL AND first.withdrawn = 0 AND first.gone = '' AND first.id >= @from_id AND first.id < @before_id
+        ORDER BY first.id DESC LIMIT @max_rows
+    ) AS first_newest
+    UNION ALL
+    SELECT second_newest.id FROM (
+        SELECT second.id FROM jobs AS second
+        WHERE second.tag = @tag AND second.tag <> '' AND second.status = @second_status
+            AND second.requested_at IS NOT NULL AND second.withdrawn = 0 AND second.gone = '' AND second.id >= @from_id AND second.id < @before_id
+        ORDER BY second.id DESC LIMIT @max_rows
+    ) AS second_newest
+    UNION ALL
+    SELECT third_newest.id FROM (
+        SELECT third.id FROM jobs AS third
+        WHERE third.tag = @tag AND third.tag <> '' AND third.status = @third_status
+            AND third.requested_at IS NOT NULL AND third.withdrawn = 0 AND third.gone = '' AND third.id >= @from_id AND third.id < @before_id
+        ORDER BY third.id DESC LIMIT @max_rows
+    ) AS third_newest
+    UNION ALL
+    SELECT fourth_newest.id FROM (
+        SELECT fourth.id FROM jobs AS fourth
+        WHERE fourth.tag = @tag AND fourth.tag <> '' AND fourth.status = @fourth_status
+            AND fourth.requested_at IS NOT NULL AND fourth.withdrawn = 0 AND fourth.gone = '' AND fourth.id >= @from_id AND fourth.id < @before_id
+        ORDER BY fourth.id DESC LIMIT @max_rows
+    ) AS fourth_newest
+    UNION ALL
+    SELECT fifth_newest.id FROM (
+        SELECT fifth.id FROM jobs AS fifth
+        WHERE fifth.tag = @tag AND fifth.tag <> '' AND fifth.status = @fifth_status
+            AND fifth.requested_at IS NOT NULL AND fifth.withdrawn = 0 AND fifth.gone = '' AND fifth.id >= @from_id AND fifth.id < @before_id
+        ORDER BY fifth.id DESC LIMIT @max_rows
+    ) AS fifth_newest
+)
+ORDER BY id DESC LIMIT @max_rows;
+
+-- Reads the whole index jobs_listed.
+-- name: CountJobs :many
+SELECT status, count(*) AS jobs FROM jobs WHERE requested_at IS NOT NULL AND withdrawn = 0 AND gone = '' GROUP BY status;
+
 -- name: HasSource :one
 SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '');
 

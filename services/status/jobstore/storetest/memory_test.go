@@ -94,6 +94,7 @@ type memoryStore struct {
 
 	mu      sync.Mutex
 	running bool
+	listed  int // by the latest pages, for listByOffset
 }
 
 func (s *memoryStore) Notify(audience jobstore.Audience) { s.audiences = append(s.audiences, audience) }

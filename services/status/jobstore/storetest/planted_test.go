@@ -64,6 +64,26 @@ const (
 	waitingAttempted     bug = "OldestWaiting includes jobs with an attempt"
 	waitingHidden        bug = "OldestWaiting includes withdrawn jobs"
 	waitingYoungest      bug = "OldestWaiting returns the youngest"
+	listPlaceholders     bug = "lists placeholders"
+	listWithdrawn        bug = "lists withdrawn jobs"
+	listGone             bug = "lists tombstones"
+	listOldestFirst      bug = "lists the oldest jobs first"
+	listByInsertion      bug = "lists jobs in the order of their first events"
+	listWithoutLimit     bug = "lists more jobs than requested"
+	listRepeats          bug = "repeats the last job of a page"
+	listByOffset         bug = "continues after as many jobs as before"
+	listAnyStatus        bug = "ignores the wanted statuses"
+	listOneStatus        bug = "lists one of the wanted statuses"
+	listAnyTag           bug = "ignores the wanted tag"
+	listTagPrefix        bug = "lists tags that begin with the wanted one"
+	listOtherTags        bug = "finds the tags of other submissions"
+	listAfterExclusive   bug = "leaves out a job that was created at the given time"
+	listBeforeInclusive  bug = "lists a job that was created at the end of the given time"
+	listLosesReport      bug = "lists jobs without their reports"
+	statsHidden          bug = "counts jobs that clients cannot see"
+	statsOldest          bug = "returns the waits of the oldest jobs"
+	statsUnstarted       bug = "returns the waits of jobs that have not started"
+	statsNegative        bug = "returns negative waits"
 	wakeNever            bug = "never wakes"
 	wakeFirst            bug = "wakes for the first job of a batch only"
 	wakeBeforeCommit     bug = "wakes before the commit"
@@ -159,6 +179,26 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		waitingAttempted:     {"OldestWaiting"},
 		waitingHidden:        {"OldestWaiting"},
 		waitingYoungest:      {"OldestWaiting"},
+		listPlaceholders:     {"ListHidden"},
+		listWithdrawn:        {"ListHidden", "ListSameAsFilter"},
+		listGone:             {"ListHidden", "ListSameAsFilter"},
+		listOldestFirst:      {"List", "ListPages", "ListSameAsFilter"},
+		listByInsertion:      {"List", "ListPages"},
+		listWithoutLimit:     {"List", "ListSameAsFilter"},
+		listRepeats:          {"List", "ListPages", "ListSameAsFilter"},
+		listByOffset:         {"ListPages"},
+		listAnyStatus:        {"List", "ListSameAsFilter"},
+		listOneStatus:        {"List", "ListSameAsFilter"},
+		listAnyTag:           {"List", "ListSameAsFilter"},
+		listTagPrefix:        {"List"},
+		listOtherTags:        {"List"},
+		listAfterExclusive:   {"List", "ListSameAsFilter"},
+		listBeforeInclusive:  {"List", "ListSameAsFilter"},
+		listLosesReport:      {"List"},
+		statsHidden:          {"ListHidden"},
+		statsOldest:          {"Stats"},
+		statsUnstarted:       {"Stats"},
+		statsNegative:        {"Stats"},
 		wakeNever:            {"Notifications", "NotificationsOfBatch", "NotificationsOfExpire"},
 		wakeFirst:            {"NotificationsOfBatch"},
 		wakeBeforeCommit:     {"Notifications"},

@@ -89,6 +89,11 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"Keep":                  testKeep,
 		"Jobs":                  testJobs,
 		"Claim":                 testClaim,
+		"List":                  testList,
+		"ListHidden":            testListHidden,
+		"ListPages":             testListPages,
+		"ListSameAsFilter":      testListSameAsFilter,
+		"Stats":                 testStats,
 	}
 	maps.Copy(cases, deliveryCases())
 	for name, test := range cases {

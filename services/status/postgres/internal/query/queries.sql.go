@@ -11,6 +11,7 @@ import (
 
 	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/internal/stored"
+	"github.com/docmill/docmill/services/status/job"
 	"github.com/google/uuid"
 )
 
@@ -42,6 +43,36 @@ func (q *Queries) ClaimChore(ctx context.Context, arg ClaimChoreParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const countJobs = `-- name: CountJobs :many
+SELECT status, count(*) AS jobs FROM jobs WHERE requested_at IS NOT NULL AND NOT withdrawn AND gone = '' GROUP BY status
+`
+
+type CountJobsRow struct {
+	Status job.Status
+	Jobs   int64
+}
+
+// Reads the whole index jobs_listed.
+func (q *Queries) CountJobs(ctx context.Context) ([]CountJobsRow, error) {
+	rows, err := q.db.Query(ctx, countJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountJobsRow
+	for rows.Next() {
+		var i CountJobsRow
+		if err := rows.Scan(&i.Status, &i.Jobs); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const countPendingDeliveries = `-- name: CountPendingDeliveries :one
@@ -451,6 +482,104 @@ func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) 
 	return items, nil
 }
 
+const listJobs = `-- name: ListJobs :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+WHERE id = ANY(ARRAY(
+    SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE listed.status = wanted.status AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+            AND listed.id >= $2 AND listed.id < $3
+        ORDER BY listed.id DESC
+        LIMIT $4
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT $4
+))
+ORDER BY id DESC
+`
+
+type ListJobsParams struct {
+	Statuses []string
+	FromID   uuid.UUID
+	BeforeID uuid.UUID
+	MaxRows  int32
+}
+
+// Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
+func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
+	rows, err := q.db.Query(ctx, listJobs,
+		arg.Statuses,
+		arg.FromID,
+		arg.BeforeID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listReceivers = `-- name: ListReceivers :many
 WITH RECURSIVE pending (receiver, due_at, visits) AS (
     (
@@ -518,6 +647,153 @@ func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, 
 			return nil, err
 		}
 		items = append(items, source_key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTaggedJobs = `-- name: ListTaggedJobs :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+WHERE id = ANY(ARRAY(
+    SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE left(listed.tag, 128) = left($2, 128) AND listed.tag = $2 AND listed.tag <> '' AND listed.status = wanted.status
+            AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+            AND listed.id >= $3 AND listed.id < $4
+        ORDER BY listed.id DESC
+        LIMIT $5
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT $5
+))
+ORDER BY id DESC
+`
+
+type ListTaggedJobsParams struct {
+	Statuses []string
+	Tag      string
+	FromID   uuid.UUID
+	BeforeID uuid.UUID
+	MaxRows  int32
+}
+
+// The same with the index jobs_tagged, which has the beginnings of the tags: entries of an index have a maximum size.
+func (q *Queries) ListTaggedJobs(ctx context.Context, arg ListTaggedJobsParams) ([]Job, error) {
+	rows, err := q.db.Query(ctx, listTaggedJobs,
+		arg.Statuses,
+		arg.Tag,
+		arg.FromID,
+		arg.BeforeID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listWaits = `-- name: ListWaits :many
+SELECT requested_at, started_at FROM jobs
+WHERE started_at IS NOT NULL AND id = ANY(ARRAY(
+    SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
+    CROSS JOIN LATERAL (
+        SELECT listed.id FROM jobs AS listed
+        WHERE listed.status = wanted.status AND listed.requested_at IS NOT NULL AND NOT listed.withdrawn AND listed.gone = ''
+        ORDER BY listed.id DESC
+        LIMIT $2
+    ) AS newest
+    ORDER BY newest.id DESC
+    LIMIT $2
+))
+ORDER BY id DESC
+`
+
+type ListWaitsParams struct {
+	Statuses []string
+	MaxRows  int32
+}
+
+type ListWaitsRow struct {
+	RequestedAt *time.Time
+	StartedAt   *time.Time
+}
+
+func (q *Queries) ListWaits(ctx context.Context, arg ListWaitsParams) ([]ListWaitsRow, error) {
+	rows, err := q.db.Query(ctx, listWaits, arg.Statuses, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListWaitsRow
+	for rows.Next() {
+		var i ListWaitsRow
+		if err := rows.Scan(&i.RequestedAt, &i.StartedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -22,6 +22,39 @@ func (q *Queries) AdvanceWatermark(ctx context.Context, appliedUntil int64) erro
 	return err
 }
 
+const countJobs = `-- name: CountJobs :many
+SELECT status, count(*) AS jobs FROM jobs WHERE requested_at IS NOT NULL AND withdrawn = 0 AND gone = '' GROUP BY status
+`
+
+type CountJobsRow struct {
+	Status job.Status
+	Jobs   int64
+}
+
+// Reads the whole index jobs_listed.
+func (q *Queries) CountJobs(ctx context.Context) ([]CountJobsRow, error) {
+	rows, err := q.db.QueryContext(ctx, countJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountJobsRow
+	for rows.Next() {
+		var i CountJobsRow
+		if err := rows.Scan(&i.Status, &i.Jobs); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countPendingDeliveries = `-- name: CountPendingDeliveries :one
 SELECT count(*) AS pending, CAST(coalesce(min(due_at), ?1) AS INTEGER) AS first_due_at
 FROM (SELECT d.due_at FROM deliveries AS d WHERE d.state = 'pending' LIMIT ?2)
@@ -443,6 +476,139 @@ func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error)
 	return items, nil
 }
 
+const listJobs = `-- name: ListJobs :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id IN (
+    SELECT first_newest.id FROM (
+        SELECT first.id FROM jobs AS first
+        WHERE first.status = ?1
+            AND first.requested_at IS NOT NULL AND first.withdrawn = 0 AND first.gone = '' AND first.id >= ?2 AND first.id < ?3
+        ORDER BY first.id DESC LIMIT ?4
+    ) AS first_newest
+    UNION ALL
+    SELECT second_newest.id FROM (
+        SELECT second.id FROM jobs AS second
+        WHERE second.status = ?5
+            AND second.requested_at IS NOT NULL AND second.withdrawn = 0 AND second.gone = '' AND second.id >= ?2 AND second.id < ?3
+        ORDER BY second.id DESC LIMIT ?4
+    ) AS second_newest
+    UNION ALL
+    SELECT third_newest.id FROM (
+        SELECT third.id FROM jobs AS third
+        WHERE third.status = ?6
+            AND third.requested_at IS NOT NULL AND third.withdrawn = 0 AND third.gone = '' AND third.id >= ?2 AND third.id < ?3
+        ORDER BY third.id DESC LIMIT ?4
+    ) AS third_newest
+    UNION ALL
+    SELECT fourth_newest.id FROM (
+        SELECT fourth.id FROM jobs AS fourth
+        WHERE fourth.status = ?7
+            AND fourth.requested_at IS NOT NULL AND fourth.withdrawn = 0 AND fourth.gone = '' AND fourth.id >= ?2 AND fourth.id < ?3
+        ORDER BY fourth.id DESC LIMIT ?4
+    ) AS fourth_newest
+    UNION ALL
+    SELECT fifth_newest.id FROM (
+        SELECT fifth.id FROM jobs AS fifth
+        WHERE fifth.status = ?8
+            AND fifth.requested_at IS NOT NULL AND fifth.withdrawn = 0 AND fifth.gone = '' AND fifth.id >= ?2 AND fifth.id < ?3
+        ORDER BY fifth.id DESC LIMIT ?4
+    ) AS fifth_newest
+)
+ORDER BY id DESC LIMIT ?4
+`
+
+type ListJobsParams struct {
+	FirstStatus  job.Status
+	FromID       []byte
+	BeforeID     []byte
+	MaxRows      int64
+	SecondStatus job.Status
+	ThirdStatus  job.Status
+	FourthStatus job.Status
+	FifthStatus  job.Status
+}
+
+// Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
+// snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
+func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listJobs,
+		arg.FirstStatus,
+		arg.FromID,
+		arg.BeforeID,
+		arg.MaxRows,
+		arg.SecondStatus,
+		arg.ThirdStatus,
+		arg.FourthStatus,
+		arg.FifthStatus,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listJobsAfter = `-- name: ListJobsAfter :many
 SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
@@ -537,6 +703,140 @@ type ListOverdueParams struct {
 
 func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listOverdue, arg.FirstSeenBefore, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTaggedJobs = `-- name: ListTaggedJobs :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id IN (
+    SELECT first_newest.id FROM (
+        SELECT first.id FROM jobs AS first
+        WHERE first.tag = ?1 AND first.tag <> '' AND first.status = ?2
+            AND first.requested_at IS NOT NULL AND first.withdrawn = 0 AND first.gone = '' AND first.id >= ?3 AND first.id < ?4
+        ORDER BY first.id DESC LIMIT ?5
+    ) AS first_newest
+    UNION ALL
+    SELECT second_newest.id FROM (
+        SELECT second.id FROM jobs AS second
+        WHERE second.tag = ?1 AND second.tag <> '' AND second.status = ?6
+            AND second.requested_at IS NOT NULL AND second.withdrawn = 0 AND second.gone = '' AND second.id >= ?3 AND second.id < ?4
+        ORDER BY second.id DESC LIMIT ?5
+    ) AS second_newest
+    UNION ALL
+    SELECT third_newest.id FROM (
+        SELECT third.id FROM jobs AS third
+        WHERE third.tag = ?1 AND third.tag <> '' AND third.status = ?7
+            AND third.requested_at IS NOT NULL AND third.withdrawn = 0 AND third.gone = '' AND third.id >= ?3 AND third.id < ?4
+        ORDER BY third.id DESC LIMIT ?5
+    ) AS third_newest
+    UNION ALL
+    SELECT fourth_newest.id FROM (
+        SELECT fourth.id FROM jobs AS fourth
+        WHERE fourth.tag = ?1 AND fourth.tag <> '' AND fourth.status = ?8
+            AND fourth.requested_at IS NOT NULL AND fourth.withdrawn = 0 AND fourth.gone = '' AND fourth.id >= ?3 AND fourth.id < ?4
+        ORDER BY fourth.id DESC LIMIT ?5
+    ) AS fourth_newest
+    UNION ALL
+    SELECT fifth_newest.id FROM (
+        SELECT fifth.id FROM jobs AS fifth
+        WHERE fifth.tag = ?1 AND fifth.tag <> '' AND fifth.status = ?9
+            AND fifth.requested_at IS NOT NULL AND fifth.withdrawn = 0 AND fifth.gone = '' AND fifth.id >= ?3 AND fifth.id < ?4
+        ORDER BY fifth.id DESC LIMIT ?5
+    ) AS fifth_newest
+)
+ORDER BY id DESC LIMIT ?5
+`
+
+type ListTaggedJobsParams struct {
+	Tag          string
+	FirstStatus  job.Status
+	FromID       []byte
+	BeforeID     []byte
+	MaxRows      int64
+	SecondStatus job.Status
+	ThirdStatus  job.Status
+	FourthStatus job.Status
+	FifthStatus  job.Status
+}
+
+// The same with the index jobs_tagged.
+func (q *Queries) ListTaggedJobs(ctx context.Context, arg ListTaggedJobsParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listTaggedJobs,
+		arg.Tag,
+		arg.FirstStatus,
+		arg.FromID,
+		arg.BeforeID,
+		arg.MaxRows,
+		arg.SecondStatus,
+		arg.ThirdStatus,
+		arg.FourthStatus,
+		arg.FifthStatus,
+	)
 	if err != nil {
 		return nil, err
 	}

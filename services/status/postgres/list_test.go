@@ -1,0 +1,147 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
+	"github.com/docmill/docmill/services/status/postgres"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
+)
+
+// listIndexes are the indexes of lists.
+var listIndexes = []string{"jobs_listed", "jobs_tagged"}
+
+// validIndexes returns how many indexes of lists can be used, and how many exist.
+func validIndexes(ctx context.Context, t testing.TB, connection *pgx.Conn) (valid, all int) {
+	t.Helper()
+	require.NoError(t, connection.QueryRow(ctx, `SELECT count(*) FILTER (WHERE indisvalid), count(*) FROM pg_index
+		WHERE indexrelid::regclass::text = ANY($1)`, listIndexes).Scan(&valid, &all))
+	return valid, all
+}
+
+// waitForIndexes waits until the indexes of lists are built.
+func waitForIndexes(t testing.TB, connection *pgx.Conn) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		valid, _ := validIndexes(t.Context(), t, connection)
+		return valid == len(listIndexes)
+	}, storetest.Patience, 10*time.Millisecond)
+}
+
+// TestListsReadIndexes requires that no list reads many jobs, also if the database plans the queries without knowing the
+// parameters, and if the jobs that are wanted are rare or the oldest.
+func TestListsReadIndexes(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	postgrestest.Open(t, settings)
+	connection := postgrestest.Connect(t, settings)
+	_, err := connection.Exec(t.Context(), `INSERT INTO jobs (id, status, requested_at, tag)
+		SELECT lpad(to_hex(n), 32, '0')::uuid, CASE WHEN n < 5 THEN 'failed' ELSE 'succeeded' END, now(),
+			CASE WHEN n < 10 THEN 'rare' WHEN n % 2 = 0 THEN 'common' ELSE '' END
+		FROM generate_series(1, 20000) AS n`)
+	require.NoError(t, err)
+	_, err = connection.Exec(t.Context(), "VACUUM ANALYZE jobs")
+	require.NoError(t, err)
+	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+		_, err = connection.Exec(t.Context(), "SET plan_cache_mode = "+mode)
+		require.NoError(t, err)
+		for query, values := range map[string]string{
+			"ListJobs":       "array['queued','failed'], '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 20",
+			"ListTaggedJobs": "array['queued','failed'], 'rare', '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 20",
+			"ListWaits":      "array['running','failed'], 20",
+		} {
+			plan := explain(t, connection, query, values)
+			index := "jobs_listed"
+			if query == "ListTaggedJobs" {
+				index = "jobs_tagged"
+			}
+			require.Regexp(t, "Index (Only )?Scan (Backward )?using "+index, plan, mode)
+			require.Regexp(t, "Index Scan (Backward )?using jobs_pkey", plan, mode)
+			require.NotContains(t, plan, "Seq Scan", mode)
+			require.NotContains(t, plan, "Bitmap", mode)
+		}
+	}
+}
+
+// explain returns the plan of a query of queries.sql, which it prepares.
+func explain(t *testing.T, connection *pgx.Conn, name, values string) string {
+	t.Helper()
+	text, err := os.ReadFile("internal/query/queries.sql.go")
+	require.NoError(t, err)
+	query := regexp.MustCompile("(?s)-- name: " + name + " :many\n(.*?)`").FindSubmatch(text)
+	require.NotNil(t, query)
+	_, err = connection.Exec(t.Context(), "DEALLOCATE ALL; PREPARE listing AS "+string(query[1]))
+	require.NoError(t, err)
+	rows, err := connection.Query(t.Context(), "EXPLAIN EXECUTE listing("+values+")", pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return strings.Join(plan, "\n")
+}
+
+// TestIndexesAreBuiltBesideWrites requires that a large table can be written while its indexes are built, that two replicas do
+// not disturb each other, and that an index whose construction was interrupted is built again.
+func TestIndexesAreBuiltBesideWrites(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	first, err := postgres.Open(settings, zaptest.NewLogger(t))
+	require.NoError(t, err)
+	stop := storetest.Run(t, first.Run)
+	storetest.WaitReady(t, first)
+	connection := postgrestest.Connect(t, settings)
+	valid, _ := validIndexes(t.Context(), t, connection)
+	require.Len(t, listIndexes, valid, "a small table has them at once")
+	stop()
+	for _, index := range listIndexes {
+		_, err = connection.Exec(t.Context(), "DROP INDEX "+index)
+		require.NoError(t, err)
+	}
+	const placeholders = 1001
+	_, err = connection.Exec(t.Context(), "INSERT INTO jobs (id) SELECT gen_random_uuid() FROM generate_series(1, $1)", placeholders)
+	require.NoError(t, err)
+
+	// A transaction that is older holds up the construction, as a large table or a backup does.
+	older, err := postgrestest.Connect(t, settings).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	_, err = older.Exec(t.Context(), "SELECT FROM jobs")
+	require.NoError(t, err)
+	second, third := postgrestest.Open(t, settings), postgrestest.Open(t, settings)
+	building := func() (pid int) {
+		_ = connection.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+			AND query LIKE '%INDEX CONCURRENTLY%' AND pid <> pg_backend_pid() AND state = 'active' AND wait_event_type = 'Lock'`).Scan(&pid)
+		return pid
+	}
+	require.Eventually(t, func() bool { return building() != 0 }, storetest.Patience, 10*time.Millisecond)
+	id := newID(t)
+	_, err = second.Apply(t.Context(), []job.Event{submitted(id), submitted(newID(t)), succeeded(id)})
+	require.NoError(t, err)
+	jobs, err := third.List(t.Context(), jobstore.Selection{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, jobs, 2, "a list needs no index")
+
+	killed := building()
+	_, err = connection.Exec(t.Context(), "SELECT pg_terminate_backend($1)", killed)
+	require.NoError(t, err)
+	begins := func() bool { pid := building(); return pid != 0 && pid != killed }
+	require.Eventually(t, begins, storetest.Patience, 10*time.Millisecond, "it begins again, and deletes what is left of the first try")
+	require.NoError(t, older.Rollback(t.Context()))
+	waitForIndexes(t, connection)
+	_, all := validIndexes(t.Context(), t, connection)
+	require.Equal(t, len(listIndexes), all)
+	jobs, err = third.List(t.Context(), jobstore.Selection{Limit: 10, Filter: jobstore.Filter{Statuses: []job.Status{job.Succeeded}}})
+	require.NoError(t, err)
+	require.Equal(t, []uuid.UUID{id}, []uuid.UUID{jobs[0].ID})
+}
