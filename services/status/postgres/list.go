@@ -11,7 +11,7 @@ import (
 )
 
 // statsTimeout limits the count of all jobs: 1,000,000 take about 0.1 s.
-const statsTimeout = 8 * time.Second
+const statsTimeout = 6 * time.Second
 
 // List implements [jobstore.Store]. The read is limited by the setting database-read-timeout.
 func (s *Store) List(ctx context.Context, selection jobstore.Selection) ([]job.Job, error) {

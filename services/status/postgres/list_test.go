@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -144,4 +145,59 @@ func TestIndexesAreBuiltBesideWrites(t *testing.T) {
 	jobs, err = third.List(t.Context(), jobstore.Selection{Limit: 10, Filter: jobstore.Filter{Statuses: []job.Status{job.Succeeded}}})
 	require.NoError(t, err)
 	require.Equal(t, []uuid.UUID{id}, []uuid.UUID{jobs[0].ID})
+}
+
+// BenchmarkList measures lists of 1,000,000 jobs. It needs about a minute and 2 GB of disk space to make them.
+func BenchmarkList(b *testing.B) {
+	settings := postgrestest.Config(testbench.New(b))
+	store := postgrestest.Open(b, settings)
+	connection := postgrestest.Connect(b, settings)
+	for _, index := range listIndexes { // to see how long it takes to build them
+		_, err := connection.Exec(b.Context(), "DROP INDEX "+index)
+		require.NoError(b, err)
+	}
+	_, err := connection.Exec(b.Context(), `
+		INSERT INTO jobs (id, status, attempt, requested_at, started_at, finished_at, withdrawn, gone, tag,
+			source_key, source_filename, source_format, source_content_type, source_sha256, target_format,
+			result_key, result_content_type, result_sha256, report)
+		SELECT (lpad(to_hex($1::bigint + n), 12, '0') || '70008000000000000000')::uuid,
+			CASE WHEN n > 990000 THEN CASE WHEN n % 10 = 0 THEN 'running' ELSE 'queued' END
+				WHEN n < 100 THEN 'canceled' WHEN n % 100 = 50 THEN 'failed' ELSE 'succeeded' END,
+			1, CASE WHEN n % 1000 <> 1 THEN now() END, now(), now(), n % 1000 = 2, CASE WHEN n % 1000 = 3 THEN 'deleted' ELSE '' END,
+			CASE WHEN n < 50 THEN 'rare' WHEN n % 2 = 0 THEN 'common' WHEN n % 3 = 0 THEN 'customer-' || n % 1000 ELSE '' END,
+			gen_random_uuid()::text, 'A document.docx', 'docx', 'application/x', sha256('a'), 'pdf',
+			gen_random_uuid()::text, 'application/pdf', sha256('b'), $2::jsonb
+		FROM generate_series(1, $3::int) AS n`, noon.UnixMilli(), reportJSON, storetest.ListedJobs)
+	require.NoError(b, err)
+	_, err = connection.Exec(b.Context(), "VACUUM ANALYZE jobs")
+	require.NoError(b, err)
+	began := time.Now()
+	postgrestest.Open(b, settings)
+	waitForIndexes(b, connection)
+	b.Logf("the indexes were built in %s", time.Since(began))
+	var sizes string
+	require.NoError(b, connection.QueryRow(b.Context(), `SELECT format('jobs %s, jobs_listed %s, jobs_tagged %s', pg_size_pretty(pg_table_size('jobs')),
+		pg_size_pretty(pg_relation_size('jobs_listed')), pg_size_pretty(pg_relation_size('jobs_tagged')))`).Scan(&sizes))
+	b.Log(sizes)
+	storetest.BenchmarkList(b, store)
+}
+
+// reportJSON is a report of usual size.
+const reportJSON = `{"v": 1, "engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "fetch": 0.003, "load": 0.062, "export": 0.25, "store": 1.5},
+	"fonts": [{"name": "Arial", "found": true}, {"name": "Calibri", "replaced_by": "Docmill Ca", "found": false, "same_metrics": true}],
+	"blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0}`
+
+// BenchmarkListCost measures what the indexes of lists cost.
+func BenchmarkListCost(b *testing.B) {
+	with := postgrestest.Open(b, postgrestest.Config(testbench.New(b)))
+	settings := postgrestest.Config(testbench.New(b))
+	without := postgrestest.Open(b, settings)
+	connection := postgrestest.Connect(b, settings)
+	for _, index := range listIndexes {
+		_, err := connection.Exec(b.Context(), "DROP INDEX "+index)
+		require.NoError(b, err)
+	}
+	for _, size := range []int{16, 256} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) { storetest.BenchmarkCost(b, with, without, size) })
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -172,4 +173,56 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkJob(b *testing.B) {
 	_, store := open(b)
 	storetest.BenchmarkJob(b, store)
+}
+
+// BenchmarkList measures lists of 1,000,000 jobs. It needs half a minute and 1 GB of disk space to make them.
+func BenchmarkList(b *testing.B) {
+	db, store := open(b)
+	const indexes = `DROP INDEX jobs_listed; DROP INDEX jobs_tagged`
+	exec := func(statement string, args ...any) {
+		require.NoError(b, db.Write(b.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
+			_, err := tx.ExecContext(ctx, statement, args...)
+			return err
+		}))
+	}
+	for statement := range strings.SplitSeq(indexes, ";") { // to see how long it takes to build them
+		exec(statement)
+	}
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
+	exec(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
+		INSERT INTO jobs (id, version, first_seen_at, status, attempt, phase, percent, requested_at, started_at, finished_at, withdrawn, gone, tag,
+			source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format,
+			result_key, result_content_type, result_size, result_sha256, result_pages, failure_code, failure_detail, failure_retryable, report)
+		SELECT unhex(printf('%012x70008000000000000000', ?1 + n)), 4, n,
+			CASE WHEN n > 990000 THEN iif(n % 10 = 0, 'running', 'queued')
+				WHEN n < 100 THEN 'canceled' WHEN n % 100 = 50 THEN 'failed' ELSE 'succeeded' END,
+			1, 0, 0, iif(n % 1000 <> 1, n, NULL), n, n, n % 1000 = 2, iif(n % 1000 = 3, 'deleted', ''),
+			CASE WHEN n < 50 THEN 'rare' WHEN n % 2 = 0 THEN 'common' WHEN n % 3 = 0 THEN 'customer-' || (n % 1000) ELSE '' END,
+			hex(randomblob(18)), 'A document.docx', 'docx', 'application/x', 1, zeroblob(32), 'pdf',
+			hex(randomblob(18)), 'application/pdf', 1, zeroblob(32), 1, '', '', 0, ?3
+		FROM numbers`, noon, storetest.ListedJobs, `{"v": 1, "engine": "LibreOffice 7.4.7.2", "seconds": {"queued": 0, "fetch": 0.003, "load": 0.062},
+			"fonts": [{"name": "Arial", "found": true}], "blocked_links": [], "blocked_links_total": 0, "macros_blocked": false, "hidden_slides_left_out": 0}`)
+	migration, err := os.ReadFile("migrations/009_listing.sql")
+	require.NoError(b, err)
+	began := time.Now()
+	for statement := range strings.SplitSeq(strings.TrimSpace(string(migration)), ";\n") {
+		exec(statement)
+	}
+	b.Logf("the indexes were built in %s", time.Since(began))
+	storetest.BenchmarkList(b, store)
+}
+
+// BenchmarkListCost measures what the indexes of lists cost.
+func BenchmarkListCost(b *testing.B) {
+	_, with := open(b)
+	db, without := open(b)
+	for _, index := range []string{"jobs_listed", "jobs_tagged"} {
+		require.NoError(b, db.Write(b.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
+			_, err := tx.ExecContext(ctx, "DROP INDEX "+index)
+			return err
+		}))
+	}
+	for _, size := range []int{16, 256} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) { storetest.BenchmarkCost(b, with, without, size) })
+	}
 }

@@ -17,21 +17,28 @@ func BenchmarkApply(b *testing.B, store jobstore.Store, size int) {
 	b.Helper()
 	b.ResetTimer()
 	for n := 0; n < b.N; {
-		ids := make([]uuid.UUID, size)
-		for i := range ids {
-			ids[i] = newID(b)
-		}
-		for _, step := range []int{0, 1, 2, 5} {
-			batch := make([]job.Event, size)
-			for i, id := range ids {
-				batch[i] = life(id)[step]
-			}
-			_, err := store.Apply(b.Context(), batch)
-			require.NoError(b, err)
-			n += size
-		}
+		n += applyLives(b, store, size)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// applyLives applies the events of that many jobs, and returns the number of events.
+func applyLives(b *testing.B, store jobstore.Store, jobs int) (events int) {
+	b.Helper()
+	ids := make([]uuid.UUID, jobs)
+	for i := range ids {
+		ids[i] = newID(b)
+	}
+	for _, step := range []int{0, 1, 2, 5} {
+		batch := make([]job.Event, jobs)
+		for i, id := range ids {
+			batch[i] = life(id)[step]
+		}
+		_, err := store.Apply(b.Context(), batch)
+		require.NoError(b, err)
+		events += jobs
+	}
+	return events
 }
 
 // BenchmarkJob measures reads per second, from several goroutines.
