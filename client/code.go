@@ -27,6 +27,7 @@ const (
 	CodeJobExpired           Code = "job-expired"
 	CodeJobFailed            Code = "job-failed"
 	CodeResultsMissing       Code = "results-missing"
+	CodeListingDisabled      Code = "listing-disabled"
 	CodeRangeInvalid         Code = "range-invalid"
 	CodePreconditionFailed   Code = "precondition-failed"
 	CodeRouteNotFound        Code = "route-not-found"

@@ -31,6 +31,7 @@ const (
 	JobDeleted           Code = "job-deleted"
 	JobExpired           Code = "job-expired"
 	ResultsMissing       Code = "results-missing"
+	ListingDisabled      Code = "listing-disabled"
 	RangeInvalid         Code = "range-invalid"
 	PreconditionFailed   Code = "precondition-failed"
 	RouteNotFound        Code = "route-not-found"
@@ -127,6 +128,7 @@ var catalog = map[Code]Entry{
 	JobDeleted:           {http.StatusGone, "The job was deleted", "Submit the document again if you still need it.", false},
 	JobExpired:           {http.StatusGone, "The job has expired", "Submit the document again. Fetch results before expires_at.", false},
 	ResultsMissing:       {http.StatusConflict, "Some of the jobs have no result", "Omit the jobs listed in errors[], or wait until they have succeeded.", false},
+	ListingDisabled:      {http.StatusForbidden, "Jobs cannot be listed", "Query each job by its id, or ask the operator to set allow-listing.", false},
 	RangeInvalid:         {http.StatusRequestedRangeNotSatisfiable, "The requested range is outside the file", "Request a range within the size given in Content-Range.", false},
 	PreconditionFailed:   {http.StatusPreconditionFailed, "The result does not match If-Match", "Request it again without If-Match and If-Unmodified-Since.", false},
 	RouteNotFound:        {http.StatusNotFound, "The path does not exist", "See /docs for the paths of the API.", false},

@@ -25,6 +25,7 @@ import (
 var unprovoked = map[string]string{
 	"busy":               "needs more uploads than max-open-uploads: package admission",
 	"internal":           "would be a bug",
+	"listing-disabled":   "needs a server without allow-listing: TestListingIsOffByDefault",
 	"queue-unavailable":  "the queue must fail: TestServersFailAndRecover",
 	"queue-unconfirmed":  "the queue must fail: TestServersFailAndRecover",
 	"status-unavailable": "the database must fail: TestServersFailAndRecover",
@@ -34,7 +35,7 @@ var unprovoked = map[string]string{
 // TestEveryDocumentedOutcome provokes every response that the OpenAPI document describes. The contract checks each.
 func TestEveryDocumentedOutcome(t *testing.T) {
 	t.Parallel()
-	settings := []string{"DOCMILL_MAX_UPLOAD_SIZE=8MiB", "DOCMILL_UPLOAD_IDLE_TIMEOUT=1s"}
+	settings := []string{"DOCMILL_MAX_UPLOAD_SIZE=8MiB", "DOCMILL_UPLOAD_IDLE_TIMEOUT=1s", "DOCMILL_ALLOW_LISTING=true"}
 	b := startEmbedded(t, filepath.Join(t.TempDir(), "data"), settings...)
 	job := b.succeed(t, b.submit(t, "synth-letter.txt"))
 	failed := b.fail(t, b.submit(t, "synth-all-hidden.pptx"), client.CodeDocumentEmpty)
@@ -190,6 +191,9 @@ func (b *testBundle) provokeStates(t *testing.T, succeeded, failed client.Job) {
 	get(200, "", archive+"?id="+succeeded.ID)
 	get(400, "parameter-invalid", archive)
 	get(409, "results-missing", archive+"?id="+succeeded.ID+"&id="+failed.ID+"&id="+waiting.ID)
+	get(200, "", "/v1/jobs?status=succeeded&tag=none&page_size=1")
+	get(400, "parameter-invalid", "/v1/jobs?page_size=0")
+	get(200, "", "/v1/stats")
 	for _, path := range []string{job, result} {
 		header := b.request(t, contracttest.Outcome{Status: 200}, http.MethodHead, path, nil, nil)
 		known := map[string]string{"If-None-Match": header.Get("ETag")}

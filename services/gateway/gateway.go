@@ -54,6 +54,7 @@ type Config struct {
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 	TrustTraceparent  bool          `help:"Trace the requests that clients mark as sampled in the header traceparent, as parts of the clients' traces. Only for clients that are trusted: each traced request costs storage. Otherwise only the trace ID is kept."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
+	AllowListing      bool          `help:"Let clients list all jobs and their statistics. The IDs of jobs are secrets: whoever knows one can download the result."`
 }
 
 // Validate checks the limits.
@@ -200,5 +201,6 @@ func (c Config) api(deps Deps) httpapi.Settings {
 			MaxSize: int64(c.MaxUploadSize), Idle: c.UploadIdleTimeout, MinRate: int64(c.MinUploadRate), Secrets: deps.Seal != nil, Webhooks: deps.Webhooks,
 		},
 		MaxUploads: c.MaxUploads, MaxOpenUploads: c.MaxOpenUploads, SlotWait: slotWait, RecordWait: c.RecordWait,
+		AllowListing: c.AllowListing,
 	}
 }

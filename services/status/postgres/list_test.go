@@ -163,7 +163,7 @@ func BenchmarkList(b *testing.B) {
 		SELECT (lpad(to_hex($1::bigint + n), 12, '0') || '70008000000000000000')::uuid,
 			CASE WHEN n > 990000 THEN CASE WHEN n % 10 = 0 THEN 'running' ELSE 'queued' END
 				WHEN n < 100 THEN 'canceled' WHEN n % 100 = 50 THEN 'failed' ELSE 'succeeded' END,
-			1, CASE WHEN n % 1000 <> 1 THEN now() END, now(), now(), n % 1000 = 2, CASE WHEN n % 1000 = 3 THEN 'deleted' ELSE '' END,
+			1, CASE WHEN n % 1000 <> 1 THEN now() END, now(), clock_timestamp(), n % 1000 = 2, CASE WHEN n % 1000 = 3 THEN 'deleted' ELSE '' END,
 			CASE WHEN n < 50 THEN 'rare' WHEN n % 2 = 0 THEN 'common' WHEN n % 3 = 0 THEN 'customer-' || n % 1000 ELSE '' END,
 			gen_random_uuid()::text, 'A document.docx', 'docx', 'application/x', sha256('a'), 'pdf',
 			gen_random_uuid()::text, 'application/pdf', sha256('b'), $2::jsonb

@@ -189,14 +189,14 @@ func BenchmarkList(b *testing.B) {
 		exec(statement)
 	}
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli()
-	exec(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
+	exec(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE numbers.n < ?2)
 		INSERT INTO jobs (id, version, first_seen_at, status, attempt, phase, percent, requested_at, started_at, finished_at, withdrawn, gone, tag,
 			source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format,
 			result_key, result_content_type, result_size, result_sha256, result_pages, failure_code, failure_detail, failure_retryable, report)
-		SELECT unhex(printf('%012x70008000000000000000', ?1 + n)), 4, n,
+		SELECT unhex(printf('%012x70008000000000000000', ?1 + n)), 4, 0 + n,
 			CASE WHEN n > 990000 THEN iif(n % 10 = 0, 'running', 'queued')
 				WHEN n < 100 THEN 'canceled' WHEN n % 100 = 50 THEN 'failed' ELSE 'succeeded' END,
-			1, 0, 0, iif(n % 1000 <> 1, n, NULL), n, n, n % 1000 = 2, iif(n % 1000 = 3, 'deleted', ''),
+			1, 0, 0, iif(n % 1000 <> 1, n, NULL), n, 1 + n, n % 1000 = 2, iif(n % 1000 = 3, 'deleted', ''),
 			CASE WHEN n < 50 THEN 'rare' WHEN n % 2 = 0 THEN 'common' WHEN n % 3 = 0 THEN 'customer-' || (n % 1000) ELSE '' END,
 			hex(randomblob(18)), 'A document.docx', 'docx', 'application/x', 1, zeroblob(32), 'pdf',
 			hex(randomblob(18)), 'application/pdf', 1, zeroblob(32), 1, '', '', 0, ?3

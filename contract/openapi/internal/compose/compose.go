@@ -33,7 +33,7 @@ func Document(contract string) (openapi.Document, error) {
 		return openapi.Document{}, fmt.Errorf("read the comments of the types: %w", err)
 	}
 	schemas := newSchemas(sources)
-	for _, body := range []any{jobapi.Job{}, jobapi.Formats{}, jobapi.Deliveries{}, problem.Answer{}} {
+	for _, body := range []any{jobapi.Job{}, jobapi.JobList{}, jobapi.Stats{}, jobapi.Formats{}, jobapi.Deliveries{}, problem.Answer{}} {
 		schemas.of(body)
 	}
 	return openapi.Document{

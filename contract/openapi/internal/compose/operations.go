@@ -22,7 +22,10 @@ type operation struct {
 
 // operations are all operations, in the order in which people use them.
 func operations() []operation {
-	return []operation{submitJob(), getJob(), streamEvents(), getResult(), getResults(), cancelJob(), retryJob(), deleteJob(), listDeliveries(), listFormats(), getDocument(), getReference()}
+	return []operation{
+		submitJob(), listJobs(), getJob(), streamEvents(), getResult(), getResults(), cancelJob(), retryJob(), deleteJob(), listDeliveries(),
+		getStats(), listFormats(), getDocument(), getReference(),
+	}
 }
 
 func paths() openapi.Map[openapi.PathItem] {

@@ -40,6 +40,8 @@ type Settings struct {
 	SlotWait time.Duration
 	// RecordWait is how long the response to a submission waits for the status service to record the job.
 	RecordWait time.Duration
+	// AllowListing lets clients list jobs whose ids they do not know.
+	AllowListing bool
 }
 
 // Deps are the dependencies of the API.
@@ -77,6 +79,8 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	}
 	watchSlots(deps.Metrics, a.gate, settings)
 	routes.POST("/v1/jobs", httpserver.Handle(a.submit))
+	routes.GET(jobapi.JobsPath, answer(a.listed))
+	routes.GET(jobapi.StatsPath, answer(a.listed))
 	getOrHead := []string{http.MethodGet, http.MethodHead}
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
 	routes.DELETE("/v1/jobs/:id", answer(a.change("")))
@@ -135,6 +139,14 @@ func (a *api) change(suffix string) func(c *gin.Context) error {
 		}
 		return a.deps.Status.Forward(c.Writer, c.Request, jobapi.Path(id.String())+suffix)
 	}
+}
+
+// listed forwards a request about jobs whose ids the client does not know to the status service.
+func (a *api) listed(c *gin.Context) error {
+	if !a.settings.AllowListing {
+		return problem.New(problem.ListingDisabled, "This server does not list jobs: whoever knows the ID of a job can download its result.")
+	}
+	return a.deps.Status.Forward(c.Writer, c.Request, c.Request.URL.Path)
 }
 
 // events streams the changes of a job.

@@ -236,9 +236,9 @@ var errDraining = errors.New("the gateway is draining")
 func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait time.Duration, drain <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(r.Context(), wait+answerTimeout)
 	defer cancel()
-	path := jobapi.Path(id)
+	target := c.url(jobapi.Path(id))
 	if wait == 0 {
-		return c.proxy(ctx, w, r, path, forwarded)
+		return c.proxy(ctx, w, r, target, forwarded)
 	}
 	waiting, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
@@ -249,27 +249,29 @@ func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait ti
 		case <-waiting.Done():
 		}
 	}()
-	err := c.proxy(waiting, w, r, path, forwardedWithWait)
+	err := c.proxy(waiting, w, r, target, forwardedWithWait)
 	if err != nil && errors.Is(context.Cause(waiting), errDraining) {
-		return c.proxy(ctx, w, r, path, forwarded)
+		return c.proxy(ctx, w, r, target, forwarded)
 	}
 	return err
 }
 
-// Forward forwards a client's request without a body to the same path of the status service, and the answer to the client. If the
+// Forward forwards a client's request without a body to a path of the status service, with its query, and the answer to the client. If the
 // status service does not answer, Forward returns a problem and has written nothing.
 func (c *Client) Forward(w http.ResponseWriter, r *http.Request, path string) error {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
-	return c.proxy(ctx, w, r, path, forwarded)
+	target := c.url(path)
+	target.RawQuery = r.URL.RawQuery
+	return c.proxy(ctx, w, r, target, forwarded)
 }
 
-func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request, path string, pass []string) error {
+func (c *Client) proxy(ctx context.Context, w http.ResponseWriter, r *http.Request, target *url.URL, pass []string) error {
 	var failure error
 	proxy := httputil.ReverseProxy{
 		Transport: c.http.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL = c.url(path)
+			r.Out.URL = target
 			r.Out.Host = ""
 			r.Out.Header = selected(r.In.Header, pass)
 			r.Out.Body, r.Out.ContentLength = http.NoBody, 0

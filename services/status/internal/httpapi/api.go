@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/representation"
+	"github.com/docmill/docmill/services/status/internal/statistics"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
@@ -39,11 +40,15 @@ type Deps struct {
 // api has the handlers.
 type api struct {
 	Deps
+
+	statistics *statistics.Statistics
 }
 
 // Register adds the routes to engine.
 func Register(engine *gin.Engine, deps Deps) {
-	a := &api{deps}
+	a := &api{deps, statistics.New(deps.Jobs)}
+	engine.GET(jobapi.JobsPath, answer(a.list))
+	engine.GET(jobapi.StatsPath, answer(a.stats))
 	engine.GET("/v1/jobs/:id", handle(a.job))
 	engine.HEAD("/v1/jobs/:id", handle(a.job)) // net/http omits the body
 	engine.DELETE("/v1/jobs/:id", handle(a.delete))
@@ -67,7 +72,7 @@ const (
 	clientGone = 499
 )
 
-// handle passes the id to a handler, and turns its error into a problem.
+// handle passes the id to a handler, and turns its error into a problem as answer does.
 func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 	return httpserver.Handle(func(c *gin.Context) error {
 		id, err := job.ParseID(c.Param("id"))
@@ -75,19 +80,28 @@ func handle(handler func(c *gin.Context, id uuid.UUID) error) gin.HandlerFunc {
 			return notFound().Because(err)
 		}
 		httpserver.ConcernsJob(c, id.String())
-		err = handler(c, id)
-		var known *problem.Error
-		switch {
-		case err == nil || errors.As(err, &known):
-			return err
-		case c.Request.Context().Err() != nil:
-			c.AbortWithStatus(clientGone)
-			return nil //nolint:nilerr // there is no client to report it to
-		default:
-			unavailable := problem.New(problem.StatusUnavailable, "The job database does not respond.")
-			return unavailable.Because(err).After(outageInterval)
-		}
+		return judge(c, handler(c, id))
 	})
+}
+
+// answer turns the error of a handler into a problem.
+func answer(handler func(c *gin.Context) error) gin.HandlerFunc {
+	return httpserver.Handle(func(c *gin.Context) error { return judge(c, handler(c)) })
+}
+
+// judge returns an error of a handler as a problem.
+func judge(c *gin.Context, err error) error {
+	var known *problem.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case c.Request.Context().Err() != nil:
+		c.AbortWithStatus(clientGone)
+		return nil //nolint:nilerr // there is no client to report it to
+	default:
+		unavailable := problem.New(problem.StatusUnavailable, "The job database does not respond.")
+		return unavailable.Because(err).After(outageInterval)
+	}
 }
 
 func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job has this id.") }

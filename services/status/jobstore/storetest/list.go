@@ -14,6 +14,16 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
+func listCases() map[string]func(t *suite) {
+	return map[string]func(t *suite){
+		"List":             testList,
+		"ListHidden":       testListHidden,
+		"ListPages":        testListPages,
+		"ListSameAsFilter": testListSameAsFilter,
+		"Stats":            testStats,
+	}
+}
+
 // newIDAt returns a new id with the time at.
 func newIDAt(t testingT, at time.Time) uuid.UUID {
 	t.Helper()

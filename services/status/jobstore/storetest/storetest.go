@@ -89,13 +89,9 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"Keep":                  testKeep,
 		"Jobs":                  testJobs,
 		"Claim":                 testClaim,
-		"List":                  testList,
-		"ListHidden":            testListHidden,
-		"ListPages":             testListPages,
-		"ListSameAsFilter":      testListSameAsFilter,
-		"Stats":                 testStats,
 	}
 	maps.Copy(cases, deliveryCases())
+	maps.Copy(cases, listCases())
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,53 @@
+package jobapi
+
+import "time"
+
+// The numbers of jobs on a page.
+const (
+	DefaultPageSize = 20
+	MaxPageSize     = 100
+)
+
+// JobsPath is the path of the list of jobs, and StatsPath that of the statistics.
+const (
+	JobsPath  = "/v1/jobs"
+	StatsPath = "/v1/stats"
+)
+
+// JobList is the response to GET /v1/jobs.
+type JobList struct {
+	// Jobs are the jobs of the page, newest first. They have no report.
+	Jobs []Job `json:"jobs"`
+	// NextPageToken selects the next page. It is omitted if there are no more jobs.
+	NextPageToken string `json:"next_page_token,omitempty"`
+}
+
+// Stats is the response to GET /v1/stats.
+type Stats struct {
+	// CountedAt is the time to which the numbers belong. It is usually a few seconds ago.
+	CountedAt time.Time  `json:"counted_at"`
+	Jobs      JobCounts  `json:"jobs"`
+	Queue     QueueTimes `json:"queue"`
+}
+
+// JobCounts are the numbers of jobs by status. Deleted and expired jobs are not counted.
+type JobCounts struct {
+	Queued    int64 `json:"queued"`
+	Running   int64 `json:"running"`
+	Succeeded int64 `json:"succeeded"`
+	Failed    int64 `json:"failed"`
+	Canceled  int64 `json:"canceled"`
+}
+
+// QueueTimes are the times, in seconds, for which jobs wait before a converter begins with them.
+type QueueTimes struct {
+	// OldestWaiting is how long the oldest job that no converter has begun with has waited; 0 if there is none.
+	OldestWaiting float64 `json:"oldest_waiting_seconds"`
+	// Sample is the number of jobs that P50 and P95 come from: the newest that a converter has begun with, at most 1,000.
+	Sample int `json:"sample"`
+	// P50 is the time that half of the jobs in the sample did not exceed. It is omitted if there are none. If a job was converted
+	// in several attempts, its time is that until the last one began.
+	P50 *float64 `json:"p50_seconds,omitempty"`
+	// P95 is the time that 95% of the jobs in the sample did not exceed.
+	P95 *float64 `json:"p95_seconds,omitempty"`
+}
