@@ -63,7 +63,7 @@ func separateFields(ctx context.Context, document io.ReaderAt, size int64) parts
 		if seen++; seen > maxFooters {
 			break
 		}
-		if content, ok := readPart(p, file); ok {
+		if content, ok := readPart(p, file, maxFooter); ok {
 			if separated, needed := withSeparateFields(content); needed {
 				if changed == nil {
 					changed = parts{}
@@ -75,14 +75,20 @@ func separateFields(ctx context.Context, document io.ReaderAt, size int64) parts
 	return changed
 }
 
-func readPart(p *officefile.Package, file *zip.File) ([]byte, bool) {
-	r, err := p.Open(file, maxFooter+1)
+// readPart reads a part of at most limit bytes.
+func readPart(p *officefile.Package, file *zip.File, limit int) ([]byte, bool) {
+	r, err := p.Open(file, int64(limit)+1)
 	if err != nil {
 		return nil, false
 	}
 	defer r.Close()
-	content, err := io.ReadAll(io.LimitReader(r, maxFooter+1))
-	return content, err == nil && len(content) <= maxFooter
+	return readAll(r, limit)
+}
+
+// readAll reads at most limit bytes.
+func readAll(r io.Reader, limit int) ([]byte, bool) {
+	content, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	return content, err == nil && len(content) <= limit
 }
 
 // withSeparateFields returns a part of WordprocessingML in which each element of a field has a run of its own, and whether that

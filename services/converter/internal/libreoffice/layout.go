@@ -3,6 +3,7 @@ package libreoffice
 import (
 	"context"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/docmill/docmill/contract/format"
@@ -33,7 +34,12 @@ func layoutOf(ctx context.Context, request engine.Request, document io.ReaderAt,
 		chosen.language = eastAsianLanguage(family, preflight.ScriptOf(ctx, document, size))
 	}
 	if chosen.asWord {
-		chosen.changed = separateFields(ctx, document, size)
+		chosen.changed = parts{}
+		maps.Copy(chosen.changed, separateFields(ctx, document, size))
+		maps.Copy(chosen.changed, withoutSpaceAfterBreaks(ctx, document, size))
+	}
+	if request.Format.Family == format.Presentation {
+		chosen.changed = fittedSlides(ctx, document, size)
 	}
 	return chosen
 }
