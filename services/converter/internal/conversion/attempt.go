@@ -141,6 +141,7 @@ func (a *attempt) process(
 	output, err := a.Engine.Convert(ctx, forEngine(request))
 	found := <-scanning
 	a.report.found(found, output.HiddenSlides)
+	a.correctHeights(ctx, request, output)
 	fonts := a.startFontReport(ctx, found, output, request.Target)
 	defer func() { a.report.message.Fonts = <-fonts }()
 	if err != nil {

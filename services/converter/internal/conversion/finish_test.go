@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,4 +91,30 @@ func TestEncryption(t *testing.T) {
 	require.Contains(t, string(output), "extract for any purpose: not allowed")
 	require.Contains(t, string(output), "stream encryption method: AESv3")
 	b.settled(consumer)
+}
+
+// TestHeightsOfFonts: the PDF has the heights that LibreOffice 7.4 leaves out, unless the client wants LibreOffice's own.
+func TestHeightsOfFonts(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []conversionv1.Layout{conversionv1.Layout_LAYOUT_UNSPECIFIED, conversionv1.Layout_LAYOUT_LIBREOFFICE} {
+		b := setup(t)
+		b.submit([]byte("a document"), func(command *conversionv1.ConvertRequested) {
+			command.Target.Options = &conversionv1.Options{Layout: layout}
+		})
+		consumer := b.start(func(_ context.Context, request engine.Request) (engine.Output, error) {
+			path := filepath.Join(request.Directory, "result.pdf")
+			content, err := os.ReadFile("../pdf/testdata/libreoffice-7.4.pdf")
+			require.NoError(t, err)
+			return engine.Output{Path: path, Pages: 2}, os.WriteFile(path, content, 0o600)
+		})
+		expect[*conversionv1.ConversionStarted](b)
+		result := expect[*conversionv1.ConversionSucceeded](b).GetResult()
+		stored := string(b.object(b.ResultsBucket, result.GetObjectKey()))
+		if layout == conversionv1.Layout_LAYOUT_LIBREOFFICE {
+			require.Equal(t, 1, strings.Count(stored, "/Ascent 0\n/Descent 0\n"))
+		} else {
+			require.Equal(t, 1, strings.Count(stored, "/Ascent 832/Descent -300")) // Liberation Mono
+		}
+		b.settled(consumer)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
+	"github.com/docmill/docmill/services/converter/internal/pdf"
 )
 
 // startFontReport determines, while the result is finished and stored, which fonts were used for those that the
@@ -31,6 +32,24 @@ func (a *attempt) startFontReport(
 		report = reportFonts(found, used)
 	}()
 	return result
+}
+
+// correctHeights writes the heights of the fonts into a PDF, unless the client wants what LibreOffice writes. See
+// [pdf.CorrectHeights].
+//
+// Measured with LibreOffice 7.4, share of words in place: ten presentations in Korean and English .93 -> .99, because the
+// middle of a word was up to an eighth of its size too low.
+func (a *attempt) correctHeights(ctx context.Context, request engine.Request, output engine.Output) {
+	if request.Target.ID != format.TargetPDF || output.Path == "" || request.Options.GetLayout() == conversionv1.Layout_LAYOUT_LIBREOFFICE {
+		return
+	}
+	err := pdf.CorrectHeights(output.Path, func(postScript string) (ascent, descent int, known bool) {
+		heights, known := a.Fonts.Heights(ctx, postScript)
+		return heights.Ascent, heights.Descent, known
+	})
+	if err != nil {
+		a.log.Warn("cannot write the heights of the fonts into the result", zap.Error(err))
+	}
 }
 
 // familiesIn returns the keys of the font families in a PDF.

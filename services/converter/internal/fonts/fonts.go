@@ -7,6 +7,7 @@ package fonts
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,10 @@ const (
 	// maxName is the length of the longest name that is looked up, in bytes. The longest of Google's 2,900 families has
 	// 37.
 	maxName = 128
-	// maxList bounds the bytes that are read of fc-list's output: a line takes 60 bytes, so 100,000 fonts.
+	// maxList bounds the bytes that are read of fc-list's output: a line takes 120 bytes, so 60,000 fonts.
 	maxList = 8 << 20
+	// maxIndex is the largest index of a font in a collection. Fontconfig counts the instances of variable fonts above it.
+	maxIndex = 0xffff
 	// maxMatch bounds the bytes that are read of fc-match's output.
 	maxMatch = 4 << 10
 )
@@ -50,8 +53,15 @@ type Library struct {
 type catalog struct {
 	// families has the keys of all names of all families.
 	families map[string]bool
-	// byPostScript maps a font's PostScript name to its family.
-	byPostScript map[string]string
+	// byPostScript has the fonts by their PostScript names.
+	byPostScript map[string]installed
+}
+
+// installed is a font that is installed.
+type installed struct {
+	family, file string
+	// index is that of the font in a collection.
+	index int
 }
 
 // limits are far above what fontconfig's programs need.
@@ -93,8 +103,8 @@ func (l *Library) Has(ctx context.Context, family string) bool {
 func (l *Library) Family(postScript string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if family, found := l.fonts.byPostScript[postScript]; found {
-		return fontset.StandIn(family)
+	if font, found := l.fonts.font(postScript); found {
+		return fontset.StandIn(font.family)
 	}
 	family, _, _ := strings.Cut(postScript, "-")
 	return family
@@ -147,7 +157,7 @@ func (l *Library) current(ctx context.Context) catalog {
 	if !l.read.IsZero() && time.Since(l.read) < maxAge {
 		return l.fonts
 	}
-	lines, err := l.run(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\n")
+	lines, err := l.run(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\t%{index}\t%{file}\n")
 	if ctx.Err() != nil {
 		return l.fonts
 	}
@@ -160,14 +170,22 @@ func (l *Library) current(ctx context.Context) catalog {
 	return l.fonts
 }
 
-// parse parses lines of a family's names, separated by commas, a tab and a PostScript name. The first name is the
-// family's.
+// parse parses lines of a family's names, separated by commas, a PostScript name, the index in a collection and the file, with
+// tabs between them. The first name is the family's.
 func parse(lines []string) catalog {
-	c := catalog{families: map[string]bool{}, byPostScript: map[string]string{}}
+	c := catalog{families: map[string]bool{}, byPostScript: map[string]installed{}}
 	for _, line := range lines {
-		families, postScript, _ := strings.Cut(line, "\t")
+		families, rest, _ := strings.Cut(line, "\t")
+		postScript, rest, _ := strings.Cut(rest, "\t")
+		index, file, _ := strings.Cut(rest, "\t")
 		first, _, _ := strings.Cut(families, ",")
-		c.byPostScript[postScript] = first
+		number, err := strconv.Atoi(index)
+		if err != nil || number > maxIndex { // an instance of a variable font
+			number, file = 0, ""
+		}
+		if known := c.byPostScript[postScript]; known.file == "" {
+			c.byPostScript[postScript] = installed{family: first, file: file, index: number}
+		}
 		for family := range strings.SplitSeq(families, ",") {
 			c.families[Key(family)] = true
 		}

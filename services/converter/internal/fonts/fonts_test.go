@@ -173,3 +173,25 @@ func TestLibreOfficesOwnFonts(t *testing.T) {
 		require.True(t, library.Has(t.Context(), "Liberation Sans"), "the system's, too")
 	}
 }
+
+// TestHeights: the heights are those with which LibreOffice lays out lines.
+func TestHeights(t *testing.T) {
+	t.Parallel()
+	library := open(t, fonts.Config{})
+	for name, want := range map[string]fonts.Heights{
+		"LiberationSans-Bold": {905, -211}, "DejaVuSans": {928, -235}, "NotoSansCJKjp-Regular": {1160, -288},
+		// LibreOffice 7.4 calls it so.
+		"NotoSansCJKjp-Regular-VKana": {1160, -288},
+		// Both are in one file.
+		"DocmillMg-Regular": {1088, -242}, "DocmillMgWord-Regular": {1288, -442},
+	} {
+		heights, known := library.Heights(t.Context(), name)
+		require.True(t, known, name)
+		require.Equal(t, want, heights, name)
+	}
+	for _, unknown := range []string{"", "-", "NoSuchFont-Bold", "Liberation"} {
+		_, known := library.Heights(t.Context(), unknown)
+		require.False(t, known, unknown)
+	}
+	require.Equal(t, "Noto Sans CJK JP", library.Family("NotoSansCJKjp-Regular-VKana"))
+}

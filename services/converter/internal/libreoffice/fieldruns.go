@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"strings"
@@ -42,6 +43,15 @@ const (
 
 // parts maps names of parts of a package to their new contents.
 type parts map[string][]byte
+
+// and returns these parts and others.
+func (p parts) and(others parts) parts {
+	if p == nil {
+		return others
+	}
+	maps.Copy(p, others)
+	return p
+}
 
 // separateFields returns the headers and footers of a Word document that have to be changed, with their new contents.
 func separateFields(ctx context.Context, document io.ReaderAt, size int64) parts {

@@ -3,7 +3,6 @@ package libreoffice
 import (
 	"context"
 	"io"
-	"maps"
 	"slices"
 
 	"github.com/docmill/docmill/contract/format"
@@ -34,9 +33,7 @@ func layoutOf(ctx context.Context, request engine.Request, document io.ReaderAt,
 		chosen.language = eastAsianLanguage(family, preflight.ScriptOf(ctx, document, size))
 	}
 	if chosen.asWord {
-		chosen.changed = parts{}
-		maps.Copy(chosen.changed, separateFields(ctx, document, size))
-		maps.Copy(chosen.changed, withoutSpaceAfterBreaks(ctx, document, size))
+		chosen.changed = separateFields(ctx, document, size).and(withoutSpaceAfterBreaks(ctx, document, size))
 	}
 	if request.Format.Family == format.Presentation {
 		chosen.changed = fittedSlides(ctx, document, size)

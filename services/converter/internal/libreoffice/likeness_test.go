@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // TestPagesLookLikeSoffice compares each page with the one that soffice --convert-to produces, at 50 dpi:
@@ -28,7 +30,9 @@ func TestPagesLookLikeSoffice(t *testing.T) {
 	for file, format := range documents {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			output, err := e.Convert(t.Context(), requestFor(t, read(t, file), format))
+			request := requestFor(t, read(t, file), format)
+			request.Options = &conversionv1.Options{Layout: conversionv1.Layout_LAYOUT_LIBREOFFICE}
+			output, err := e.Convert(t.Context(), request)
 			require.NoError(t, err)
 			require.Less(t, difference(t, draw(t, output.Path), draw(t, theirs[file])), limit)
 		})

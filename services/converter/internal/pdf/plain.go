@@ -127,16 +127,21 @@ func number(pattern *regexp.Regexp, content []byte) (int64, error) {
 	return strconv.ParseInt(string(found[1]), 10, 64)
 }
 
-// object returns the content of an object, of at most limit bytes. For a stream it is the dictionary.
-func (p *plain) object(id, limit int64) ([]byte, error) {
+// offset returns where an object begins.
+func (p *plain) offset(id int64) (int64, error) {
 	if id <= 0 || id >= p.count {
-		return nil, errNotPlain
+		return 0, errNotPlain
 	}
 	entry, err := p.at(p.table+id*entrySize, entrySize)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	offset, err := number(entryPattern, entry)
+	return number(entryPattern, entry)
+}
+
+// object returns the content of an object, of at most limit bytes. For a stream it is the dictionary.
+func (p *plain) object(id, limit int64) ([]byte, error) {
+	offset, err := p.offset(id)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +194,23 @@ func (p *plain) pages() (int, error) {
 
 // fonts returns the fonts of the first page by their PostScript names, with the tags of subsets.
 func (p *plain) fonts() ([]string, error) {
+	fonts, err := p.fontObjects()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(fonts))
+	for i, font := range fonts {
+		name := baseFontPattern.FindSubmatch(font)
+		if name == nil {
+			return nil, errNotPlain
+		}
+		names[i] = string(name[1])
+	}
+	return names, nil
+}
+
+// fontObjects returns the fonts of the first page; none if it has none.
+func (p *plain) fontObjects() ([][]byte, error) {
 	tree, err := p.pageTree()
 	if err != nil {
 		return nil, err
@@ -215,21 +237,15 @@ func (p *plain) fonts() ([]string, error) {
 	if len(references) > maxPlainFonts {
 		return nil, errNotPlain
 	}
-	names := make([]string, 0, len(references))
-	for _, reference := range references {
+	fonts := make([][]byte, len(references))
+	for i, reference := range references {
 		id, err := strconv.ParseInt(string(reference[1]), 10, 64)
 		if err != nil {
 			return nil, errNotPlain
 		}
-		font, err := p.object(id, maxObject)
-		if err != nil {
+		if fonts[i], err = p.object(id, maxObject); err != nil {
 			return nil, err
 		}
-		name := baseFontPattern.FindSubmatch(font)
-		if name == nil {
-			return nil, errNotPlain
-		}
-		names = append(names, string(name[1]))
 	}
-	return names, nil
+	return fonts, nil
 }
