@@ -19,6 +19,7 @@ const (
 	CodeUploadTooSlow        Code = "upload-too-slow"
 	CodeHeaderInvalid        Code = "header-invalid"
 	CodeParameterInvalid     Code = "parameter-invalid"
+	CodeIdempotencyKeyReused Code = "idempotency-key-reused"
 	CodeJobNotFound          Code = "job-not-found"
 	CodeJobNotFinished       Code = "job-not-finished"
 	CodeJobNotCancelable     Code = "job-not-cancelable"

@@ -18,7 +18,7 @@ import (
 // parts are the messages that are part of others: the contract lists them, so that a new message must either have a
 // route or be added here.
 var parts = map[protoreflect.Name]bool{
-	"Source": true, "Callback": true, "Target": true, "Options": true, "Secrets": true, "Result": true, "Warning": true, "Report": true,
+	"Source": true, "Callback": true, "Claim": true, "Target": true, "Options": true, "Secrets": true, "Result": true, "Warning": true, "Report": true,
 	"Font": true, "Failure": true, "Capability": true, "KnownOption": true,
 }
 

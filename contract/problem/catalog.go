@@ -23,6 +23,7 @@ const (
 	UploadTooSlow        Code = "upload-too-slow"
 	HeaderInvalid        Code = "header-invalid"
 	ParameterInvalid     Code = "parameter-invalid"
+	IdempotencyKeyReused Code = "idempotency-key-reused"
 	JobNotFound          Code = "job-not-found"
 	JobNotFinished       Code = "job-not-finished"
 	JobFailed            Code = "job-failed"
@@ -120,6 +121,7 @@ var catalog = map[Code]Entry{
 	UploadTooSlow:        {http.StatusRequestTimeout, "The upload was too slow", "Retry over a faster or more reliable connection.", true},
 	HeaderInvalid:        {badRequest, "A header is invalid", "Correct the headers listed in errors[].", false},
 	ParameterInvalid:     {badRequest, "A query parameter is invalid", "Correct the parameters listed in errors[].", false},
+	IdempotencyKeyReused: {content, "The idempotency key belongs to another submission", "Use a new key for a different document or different options; repeat a submission without any change.", false},
 	JobNotFound:          {http.StatusNotFound, "The job does not exist", "Check the id; the response to the submission contains it.", false},
 	JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until its status is succeeded, then request the result.", true},
 	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's error for the reason.", false},
@@ -135,7 +137,7 @@ var catalog = map[Code]Entry{
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed for this path", "Use one of the methods listed in the Allow header.", false},
 	Busy:                 {unavailable, "Too many requests of this kind at once", "Retry after the time given in Retry-After.", true},
 	QueueUnavailable:     {unavailable, "Jobs cannot be accepted at the moment", "Retry after the time given in Retry-After; nothing was stored.", true},
-	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "Poll the job given in Location after the time given in Retry-After. If it does not exist, submit the document again; it may then be converted twice.", true},
+	QueueUnconfirmed:     {unavailable, "The job may or may not have been accepted", "With an Idempotency-Key, repeat the submission after the time given in Retry-After. Otherwise poll the job given in Location; if it does not exist, submit the document again, which may then be converted twice.", true},
 	StoreUnavailable:     {unavailable, "The file storage is not available", "Retry after the time given in Retry-After.", true},
 	StatusUnavailable:    {unavailable, "Job states are not available", "Retry after the time given in Retry-After; accepted jobs continue meanwhile.", true},
 	Internal:             {http.StatusInternalServerError, "Internal error", "Retry; if the error persists, report the trace id.", true},

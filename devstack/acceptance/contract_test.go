@@ -93,6 +93,9 @@ func (b *testBundle) provokeRefusals(t *testing.T) {
 	}{
 		{202, "", "to=pdf&pages=1&tagged=true", "a.txt", nil, text},
 		{200, "", "", "a.txt", map[string]string{"Prefer": "wait=60"}, text},
+		{202, "", "", "a.txt", map[string]string{"Idempotency-Key": "key"}, text},
+		{202, "", "", "a.txt", map[string]string{"Idempotency-Key": `"key"`}, text},
+		{422, "idempotency-key-reused", "", "b.txt", map[string]string{"Idempotency-Key": "key"}, text},
 		{400, "file-empty", "", "a.txt", nil, nil},
 		{400, "file-missing", "", "", nil, text},
 		{400, "file-name-invalid", "", strings.Repeat("a", 300) + ".txt", nil, text},

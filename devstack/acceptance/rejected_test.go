@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
@@ -96,7 +97,9 @@ func storedSources(t *testing.T, bench *testbench.Bench) []string {
 	var keys []string
 	for object := range store.ListObjects(t.Context(), bench.SourcesBucket, minio.ListObjectsOptions{Recursive: true}) {
 		require.NoError(t, object.Err)
-		keys = append(keys, object.Key)
+		if !strings.HasPrefix(object.Key, claim.Prefix) {
+			keys = append(keys, object.Key)
+		}
 	}
 	return keys
 }

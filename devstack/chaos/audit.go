@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/contract/claim"
 )
 
 // audit is what is in the database, the queues and the store when everything has ended.
@@ -37,9 +38,9 @@ func (a *audit) add(other audit) {
 
 // row is a job in the database.
 type row struct {
-	ID, Tag, Status, Gone, SourceKey, ResultKey, FailureCode string
-	ResultPages                                              int
-	Submitted, Withdrawn, FilesDeleted                       bool
+	ID, Tag, Status, Gone, SourceKey, ClaimKey, ResultKey, FailureCode string
+	ResultPages                                                        int
+	Submitted, Withdrawn, FilesDeleted                                 bool
 }
 
 func (d *deployment) rows(ctx context.Context) ([]row, error) {
@@ -54,7 +55,7 @@ func (d *deployment) rows(ctx context.Context) ([]row, error) {
 	}
 	defer connection.Close(context.WithoutCancel(ctx))
 	found, err := connection.Query(ctx,
-		`SELECT id::text, tag, status, gone, files_deleted, source_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
+		`SELECT id::text, tag, status, gone, files_deleted, source_key, claim_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
 		FROM jobs`)
 	if err != nil {
 		return nil, fmt.Errorf("read the jobs: %w", err)
@@ -217,8 +218,9 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 	if err != nil {
 		return err
 	}
-	sourceOf, resultOf := make(map[string]bool), make(map[string]bool)
+	sourceOf, resultOf := map[string]bool{claim.SecretKey: true}, make(map[string]bool)
 	for _, one := range rows {
+		sourceOf[one.ClaimKey] = true // also of a deleted job
 		if one.Gone != "" {
 			if slices.Contains(sources, one.SourceKey) || slices.Contains(results, one.ResultKey) {
 				l.violatef(leftover, "the files of the deleted job %s are in the store", one.ID)
@@ -234,13 +236,18 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 			l.violatef(lost, "the result of job %s is not in the store", one.ID)
 		}
 	}
+	claims := 0
 	for _, key := range sources {
-		if !sourceOf[key] && !strings.Contains(key, "/") { // others are markers and records of idempotency keys
+		switch {
+		case sourceOf[key]:
+		case claim.IsKey(key):
+			claims++
+		case !strings.Contains(key, "/"): // the others are markers of cancellations
 			a.unknownSources++
 		}
 	}
-	if possible := l.unknowns() - a.unknownJobs; a.unknownSources > possible {
-		l.violatef(leftover, "%d documents without a job, of %d submissions without an answer", a.unknownSources, possible)
+	if possible := l.unknowns() - a.unknownJobs; max(a.unknownSources, claims) > possible {
+		l.violatef(leftover, "%d documents and %d claims without a job, of %d submissions without an answer", a.unknownSources, claims, possible)
 	}
 	for _, key := range results {
 		if !resultOf[key] {

@@ -28,6 +28,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/idempotency"
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
@@ -83,6 +84,10 @@ const slotWait = 10 * time.Second
 
 // downloadStall is how long the store may send nothing of a result. Otherwise a stalled download would delay a drain.
 const downloadStall = 30 * time.Second
+
+// claimGrace is how long after the time for its publication a rejected submission may delete its claim, and how much the clocks
+// of the gateways may differ.
+const claimGrace = 15 * time.Second
 
 // Status is where the status service is.
 type Status = statusclient.Config
@@ -147,6 +152,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
 			Withdrawals: withdrawals, Backlog: waiting,
+			Names: idempotency.NewNames(deps.Sources), Jobs: status, Grace: claimGrace,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Converters: converters, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,

@@ -104,7 +104,8 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 		ObjectKey:   text(source.GetObjectKey()), Filename: text(source.GetFilename()), Format: text(source.GetFormat()),
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
 		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
-		Target: r.target(m.GetTarget()), Retention: r.retention(m.GetRetention()), Callback: callback(m.GetCallback()),
+		Target: r.target(m.GetTarget()), ClaimKey: text(m.GetClaimKey()), Retention: r.retention(m.GetRetention()),
+		Callback: callback(m.GetCallback()),
 	}}
 }
 

@@ -24,7 +24,7 @@ func request() *conversionv1.ConvertRequested {
 			ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
 			Sha256: bytes.Repeat([]byte{7}, 32),
 		},
-		Target: &conversionv1.Target{Format: "pdf"}, Tag: "mine",
+		Target: &conversionv1.Target{Format: "pdf"}, Tag: "mine", ClaimKey: "claims/1",
 	}
 }
 
@@ -54,13 +54,13 @@ func TestRead(t *testing.T) {
 	}{
 		"submitted": {request(), job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 			RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", Target: encoded(request()),
+			SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", ClaimKey: "claims/1", Target: encoded(request()),
 		}}},
 		"submitted with options, one of which only a newer version knows": {
 			with(chosen),
 			job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", Target: encoded(with(chosen)),
+				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", ClaimKey: "claims/1", Target: encoded(with(chosen)),
 				Options: map[string]any{"pages": "1-3", "pdf_ua": false, "image_quality": int32(80), "pdf_a": "2b"},
 			}},
 		},
@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 			}(),
 			job.Submitted{ID: id, SubmissionID: one, Submission: job.Submission{
 				RequestedAt: noon, ObjectKey: "key", Filename: "deck.pptx", Format: "pptx", ContentType: "application/x", Size: 3,
-				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine",
+				SHA256: bytes.Repeat([]byte{7}, 32), TargetFormat: "pdf", Tag: "mine", ClaimKey: "claims/1",
 				Target: []byte("\n\x03pdf"), Callback: &job.Callback{URL: "https://example.com/", Events: []string{"job.failed"}},
 			}},
 		},

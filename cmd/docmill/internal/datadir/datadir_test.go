@@ -14,9 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/directory"
 	"github.com/docmill/docmill/platform/sqlite"
@@ -122,14 +124,22 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 			placeholder.String() + "/one.pdf", placeholder.String() + "/other.pdf",
 		},
 	}
+	for _, id := range []uuid.UUID{finished, pending} {
+		keep[dir.Sources] = append(keep[dir.Sources], putClaim(t, dir, id))
+	}
+	keep[dir.Sources] = append(keep[dir.Sources], claim.SecretKey)
+	abandoned := putClaim(t, dir, uuid.New())
 	orphans := map[*directory.Bucket][]string{
 		dir.Sources: {finished.String(), uuid.NewString(), "what.is.this"},
 		dir.Results: {finished.String() + "/lost.pdf", pending.String() + "/cut-off.pdf", uuid.NewString() + "/x.pdf"},
 	}
+	const content = "content"
 	for _, files := range []map[*directory.Bucket][]string{keep, orphans} {
 		for bucket, keys := range files {
 			for _, key := range keys {
-				require.NoError(t, bucket.Put(t.Context(), key, strings.NewReader("content"), 7, blob.PutOptions{}))
+				if !claim.IsKey(key) {
+					require.NoError(t, bucket.Put(t.Context(), key, strings.NewReader(content), 7, blob.PutOptions{}))
+				}
 			}
 		}
 	}
@@ -142,12 +152,12 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	apply(t, dir, submitted(finished), succeeded(finished, uuid.Nil, "/won.pdf"), submitted(reported),
 		succeeded(placeholder, uuid.New(), "/one.pdf"), succeeded(placeholder, uuid.New(), "/other.pdf"))
 	publish(t, dir, pending, &conversionv1.ConvertRequested{
-		JobId: pending.String(), Source: &conversionv1.Source{ObjectKey: sourceKey(pending)},
+		JobId: pending.String(), ClaimKey: claimKey(pending), Source: &conversionv1.Source{ObjectKey: sourceKey(pending)},
 	})
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
 		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
-	const problems = 3 + 3 + 1 // the orphans, and a placeholder that has ended
+	const problems = 4 + 3 + 1 // the orphans, and a placeholder that has ended
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)
 	require.Len(t, report.Problems, problems)
@@ -173,7 +183,9 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
 	require.Len(t, report.Problems, 1, "the placeholder")
-	for _, key := range sources {
+	_, err = dir.Sources.Stat(t.Context(), abandoned)
+	require.ErrorIs(t, err, blob.ErrNotFound)
+	for _, key := range keep[dir.Sources] {
 		_, err := dir.Sources.Stat(t.Context(), key)
 		require.NoError(t, err)
 	}
@@ -213,6 +225,16 @@ func TestReadingNeedsADirectory(t *testing.T) {
 
 // sourceKey returns the key of a job's document, which differs from its id.
 func sourceKey(id uuid.UUID) string { return uuid.NewSHA1(id, nil).String() }
+
+func claimKey(id uuid.UUID) string { return claim.Prefix + id.String() }
+
+// putClaim puts the claim of a job and returns its key.
+func putClaim(t *testing.T, dir *datadir.Dir, id uuid.UUID) string {
+	t.Helper()
+	command := &conversionv1.ConvertRequested{JobId: id.String(), ClaimKey: claimKey(id)}
+	require.NoError(t, claim.Put(t.Context(), dir.Sources, &conversionv1.Claim{Command: command, SettledBy: timestamppb.Now()}))
+	return claimKey(id)
+}
 
 func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/platform/directory"
 	"github.com/docmill/docmill/services/status/job"
 )
@@ -82,6 +83,12 @@ func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string)
 
 // sourceBelongs reports the same for a file of the bucket of the sources.
 func (d *Dir) sourceBelongs(ctx context.Context, key string) (bool, error) {
+	if key == claim.SecretKey {
+		return true, nil
+	}
+	if claim.IsKey(key) {
+		return d.claimBelongs(ctx, key)
+	}
 	id, marker := cancellation.JobOf(key)
 	if !marker {
 		return d.Jobs.HasSource(ctx, key)
@@ -91,6 +98,20 @@ func (d *Dir) sourceBelongs(ctx context.Context, key string) (bool, error) {
 		return false, nil //nolint:nilerr // no job has such a marker
 	}
 	sources, _, err := d.Jobs.Files(ctx, jobID)
+	return len(sources) > 0, err
+}
+
+// claimBelongs reports whether the job of a claim is recorded, if only as deleted.
+func (d *Dir) claimBelongs(ctx context.Context, key string) (bool, error) {
+	found, err := claim.Get(ctx, d.Sources, key)
+	if err != nil {
+		return false, err
+	}
+	id, err := uuid.Parse(found.GetCommand().GetJobId())
+	if err != nil {
+		return false, fmt.Errorf("claim %s: %w", key, err)
+	}
+	sources, _, err := d.Jobs.Files(ctx, id)
 	return len(sources) > 0, err
 }
 
@@ -115,11 +136,14 @@ func (d *Dir) pending(ctx context.Context) (map[string]bool, error) {
 	return keys, nil
 }
 
-// collectKeys adds the values of all fields of a message, and of its parts, that are named object_key.
+// collectKeys adds the values of all fields of a message, and of its parts, that are named object_key or claim_key.
 func collectKeys(body proto.Message, keys map[string]bool) error {
 	return protorange.Range(body.ProtoReflect(), func(at protopath.Values) error {
 		last := at.Index(-1)
-		if last.Step.Kind() == protopath.FieldAccessStep && last.Step.FieldDescriptor().Name() == "object_key" {
+		if last.Step.Kind() != protopath.FieldAccessStep {
+			return nil
+		}
+		if name := last.Step.FieldDescriptor().Name(); name == "object_key" || name == "claim_key" {
 			keys[last.Value.String()] = true
 		}
 		return nil

@@ -72,6 +72,10 @@ func submitJob() operation {
 				Name: "Content-Disposition", In: "header", Schema: text(), Example: `attachment; filename="deck.pptx"`,
 				Description: "The name of the document (filename or filename*), required unless the request is a form.",
 			},
+			{
+				Name: "Idempotency-Key", In: "header", Schema: text(), Example: `"8e03978e-40d5-43e8-bc93-6894a57f9324"`,
+				Description: "A key of your choice: 1 to 255 printable ASCII characters, with or without quotes. If the submission is repeated with the same key, the answer is the job of the first one. The key is remembered as long as the job.",
+			},
 			preferWait("until the job has ended"),
 		}, optionParameters()...),
 		RequestBody: &openapi.RequestBody{
@@ -86,6 +90,7 @@ func submitJob() operation {
 		{Name: "Location", Value: openapi.Header{Description: "The path of the job.", Required: true, Schema: text()}},
 		{Name: "Cache-Control", Value: header("Not to be stored.")},
 		{Name: "Preference-Applied", Value: header("The wait that was granted.")},
+		{Name: "Idempotent-Replayed", Value: header("true, if an earlier submission with the same Idempotency-Key has created the job; otherwise omitted.")},
 	}
 	finished := openapi.Response{Description: "The job has ended within the time of Prefer: wait.", Headers: accepted, Content: jobBody(succeeded(), failed())}
 	queued := openapi.Response{Description: "The document was accepted.", Headers: withHeader(accepted, "Retry-After", retryAfter(true)), Content: jobBody(queued())}
@@ -97,6 +102,7 @@ func submitJob() operation {
 		problem.FileTypeContradicted, problem.FileUnrecognized, problem.FormatUnsupported,
 		problem.PasswordRequired, problem.DocumentMalformed, problem.DocumentTooComplex,
 		problem.Busy, problem.StoreUnavailable, problem.QueueUnavailable, problem.QueueUnconfirmed,
+		problem.IdempotencyKeyReused, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable,
 	}}
 }
 

@@ -132,6 +132,9 @@ type ConvertRequested struct {
 	// How many times the client had retried the job after its end: 0 for a new job. Commands, events and cancellations of an
 	// earlier generation have no effect on a later one.
 	Generation int32 `protobuf:"varint,14,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The key of the job's Claim in the sources bucket; empty if the client has sent no Idempotency-Key. The claim is deleted
+	// with the job.
+	ClaimKey string `protobuf:"bytes,15,opt,name=claim_key,json=claimKey,proto3" json:"claim_key,omitempty"`
 	// Where the end of the job is reported. Absent if the client wants no report.
 	Callback *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
 	// How long the job's files are kept after its end. If absent, or longer than the setting of the status service, that applies.
@@ -266,6 +269,13 @@ func (x *ConvertRequested) GetGeneration() int32 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *ConvertRequested) GetClaimKey() string {
+	if x != nil {
+		return x.ClaimKey
+	}
+	return ""
 }
 
 func (x *ConvertRequested) GetCallback() *Callback {
@@ -493,6 +503,72 @@ func (x *Callback) GetEvents() []string {
 	return nil
 }
 
+// Claim is the record of an Idempotency-Key: a blob in the sources bucket that is created once, before its command is
+// published. A later submission with the same key finds it and is answered with its job.
+type Claim struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The submission that came first, without its secrets. Always set.
+	Command *ConvertRequested `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	// When its gateway has published the command, or has given up and deleted the claim if it could. UTC, by the clock of that
+	// gateway.
+	SettledBy *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=settled_by,json=settledBy,proto3" json:"settled_by,omitempty"`
+	// The SHA-256 of the marshaled Secrets, sealed for the job; empty if it has none.
+	SealedDigest  []byte `protobuf:"bytes,3,opt,name=sealed_digest,json=sealedDigest,proto3" json:"sealed_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Claim) GetCommand() *ConvertRequested {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Claim) GetSettledBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettledBy
+	}
+	return nil
+}
+
+func (x *Claim) GetSealedDigest() []byte {
+	if x != nil {
+		return x.SealedDigest
+	}
+	return nil
+}
+
 // SubmissionWithdrawn reports that a submission was rejected, although the status service may have received it: the queue
 // of the commands was full, so the client was told that no job exists. It may arrive before the submission. A job with an
 // event of an attempt is not withdrawn.
@@ -512,7 +588,7 @@ type SubmissionWithdrawn struct {
 
 func (x *SubmissionWithdrawn) Reset() {
 	*x = SubmissionWithdrawn{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +600,7 @@ func (x *SubmissionWithdrawn) String() string {
 func (*SubmissionWithdrawn) ProtoMessage() {}
 
 func (x *SubmissionWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[4]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +613,7 @@ func (x *SubmissionWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmissionWithdrawn.ProtoReflect.Descriptor instead.
 func (*SubmissionWithdrawn) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{4}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubmissionWithdrawn) GetJobId() string {
@@ -583,7 +659,7 @@ type ConversionStarted struct {
 
 func (x *ConversionStarted) Reset() {
 	*x = ConversionStarted{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +671,7 @@ func (x *ConversionStarted) String() string {
 func (*ConversionStarted) ProtoMessage() {}
 
 func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[5]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +684,7 @@ func (x *ConversionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionStarted.ProtoReflect.Descriptor instead.
 func (*ConversionStarted) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConversionStarted) GetJobId() string {
@@ -672,7 +748,7 @@ type ConversionProgressed struct {
 
 func (x *ConversionProgressed) Reset() {
 	*x = ConversionProgressed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +760,7 @@ func (x *ConversionProgressed) String() string {
 func (*ConversionProgressed) ProtoMessage() {}
 
 func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[6]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +773,7 @@ func (x *ConversionProgressed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionProgressed.ProtoReflect.Descriptor instead.
 func (*ConversionProgressed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConversionProgressed) GetJobId() string {
@@ -775,7 +851,7 @@ type ConversionRetried struct {
 
 func (x *ConversionRetried) Reset() {
 	*x = ConversionRetried{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +863,7 @@ func (x *ConversionRetried) String() string {
 func (*ConversionRetried) ProtoMessage() {}
 
 func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[7]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +876,7 @@ func (x *ConversionRetried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionRetried.ProtoReflect.Descriptor instead.
 func (*ConversionRetried) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{7}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConversionRetried) GetJobId() string {
@@ -881,7 +957,7 @@ type ConversionSucceeded struct {
 
 func (x *ConversionSucceeded) Reset() {
 	*x = ConversionSucceeded{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +969,7 @@ func (x *ConversionSucceeded) String() string {
 func (*ConversionSucceeded) ProtoMessage() {}
 
 func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[8]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +982,7 @@ func (x *ConversionSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionSucceeded.ProtoReflect.Descriptor instead.
 func (*ConversionSucceeded) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{8}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConversionSucceeded) GetJobId() string {
@@ -991,7 +1067,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1079,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[9]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1092,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{9}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Result) GetObjectKey() string {
@@ -1067,7 +1143,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1155,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[10]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1168,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{10}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Warning) GetCode() string {
@@ -1136,7 +1212,7 @@ type ConversionFailed struct {
 
 func (x *ConversionFailed) Reset() {
 	*x = ConversionFailed{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1224,7 @@ func (x *ConversionFailed) String() string {
 func (*ConversionFailed) ProtoMessage() {}
 
 func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[11]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1237,7 @@ func (x *ConversionFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionFailed.ProtoReflect.Descriptor instead.
 func (*ConversionFailed) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConversionFailed) GetJobId() string {
@@ -1244,7 +1320,7 @@ type ConversionCanceled struct {
 
 func (x *ConversionCanceled) Reset() {
 	*x = ConversionCanceled{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1332,7 @@ func (x *ConversionCanceled) String() string {
 func (*ConversionCanceled) ProtoMessage() {}
 
 func (x *ConversionCanceled) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[12]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1345,7 @@ func (x *ConversionCanceled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversionCanceled.ProtoReflect.Descriptor instead.
 func (*ConversionCanceled) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{12}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConversionCanceled) GetJobId() string {
@@ -1330,7 +1406,7 @@ type CancelAnnounced struct {
 
 func (x *CancelAnnounced) Reset() {
 	*x = CancelAnnounced{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1418,7 @@ func (x *CancelAnnounced) String() string {
 func (*CancelAnnounced) ProtoMessage() {}
 
 func (x *CancelAnnounced) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[13]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1431,7 @@ func (x *CancelAnnounced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnounced.ProtoReflect.Descriptor instead.
 func (*CancelAnnounced) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{13}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelAnnounced) GetJobId() string {
@@ -1409,7 +1485,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1497,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[14]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1510,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{14}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Report) GetEngine() string {
@@ -1545,7 +1621,7 @@ type Font struct {
 
 func (x *Font) Reset() {
 	*x = Font{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1633,7 @@ func (x *Font) String() string {
 func (*Font) ProtoMessage() {}
 
 func (x *Font) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[15]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1646,7 @@ func (x *Font) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Font.ProtoReflect.Descriptor instead.
 func (*Font) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{15}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Font) GetName() string {
@@ -1616,7 +1692,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1704,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_docmill_conversion_v1_job_proto_msgTypes[16]
+	mi := &file_docmill_conversion_v1_job_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1717,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{16}
+	return file_docmill_conversion_v1_job_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Failure) GetCode() string {
@@ -1669,7 +1745,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x05\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x05\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1690,7 +1766,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x12uncertain_failures\x18\r \x01(\x05R\x11uncertainFailures\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x0e \x01(\x05R\n" +
-	"generation\x12;\n" +
+	"generation\x12\x1b\n" +
+	"\tclaim_key\x18\x0f \x01(\tR\bclaimKey\x12;\n" +
 	"\bcallback\x18\x10 \x01(\v2\x1f.docmill.conversion.v1.CallbackR\bcallback\x127\n" +
 	"\tretention\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\tretention:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
@@ -1708,7 +1785,12 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\x0esealed_secrets\x18\x03 \x01(\fR\rsealedSecrets\"4\n" +
 	"\bCallback\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
-	"\x06events\x18\x02 \x03(\tR\x06events\"\xa8\x01\n" +
+	"\x06events\x18\x02 \x03(\tR\x06events\"\xaa\x01\n" +
+	"\x05Claim\x12A\n" +
+	"\acommand\x18\x01 \x01(\v2'.docmill.conversion.v1.ConvertRequestedR\acommand\x129\n" +
+	"\n" +
+	"settled_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tsettledBy\x12#\n" +
+	"\rsealed_digest\x18\x03 \x01(\fR\fsealedDigest\"\xa8\x01\n" +
 	"\x13SubmissionWithdrawn\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\fwithdrawn_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x12#\n" +
@@ -1850,67 +1932,70 @@ func file_docmill_conversion_v1_job_proto_rawDescGZIP() []byte {
 }
 
 var file_docmill_conversion_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_docmill_conversion_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_docmill_conversion_v1_job_proto_goTypes = []any{
 	(Phase)(0),                    // 0: docmill.conversion.v1.Phase
 	(*ConvertRequested)(nil),      // 1: docmill.conversion.v1.ConvertRequested
 	(*Source)(nil),                // 2: docmill.conversion.v1.Source
 	(*Target)(nil),                // 3: docmill.conversion.v1.Target
 	(*Callback)(nil),              // 4: docmill.conversion.v1.Callback
-	(*SubmissionWithdrawn)(nil),   // 5: docmill.conversion.v1.SubmissionWithdrawn
-	(*ConversionStarted)(nil),     // 6: docmill.conversion.v1.ConversionStarted
-	(*ConversionProgressed)(nil),  // 7: docmill.conversion.v1.ConversionProgressed
-	(*ConversionRetried)(nil),     // 8: docmill.conversion.v1.ConversionRetried
-	(*ConversionSucceeded)(nil),   // 9: docmill.conversion.v1.ConversionSucceeded
-	(*Result)(nil),                // 10: docmill.conversion.v1.Result
-	(*Warning)(nil),               // 11: docmill.conversion.v1.Warning
-	(*ConversionFailed)(nil),      // 12: docmill.conversion.v1.ConversionFailed
-	(*ConversionCanceled)(nil),    // 13: docmill.conversion.v1.ConversionCanceled
-	(*CancelAnnounced)(nil),       // 14: docmill.conversion.v1.CancelAnnounced
-	(*Report)(nil),                // 15: docmill.conversion.v1.Report
-	(*Font)(nil),                  // 16: docmill.conversion.v1.Font
-	(*Failure)(nil),               // 17: docmill.conversion.v1.Failure
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*Options)(nil),               // 20: docmill.conversion.v1.Options
+	(*Claim)(nil),                 // 5: docmill.conversion.v1.Claim
+	(*SubmissionWithdrawn)(nil),   // 6: docmill.conversion.v1.SubmissionWithdrawn
+	(*ConversionStarted)(nil),     // 7: docmill.conversion.v1.ConversionStarted
+	(*ConversionProgressed)(nil),  // 8: docmill.conversion.v1.ConversionProgressed
+	(*ConversionRetried)(nil),     // 9: docmill.conversion.v1.ConversionRetried
+	(*ConversionSucceeded)(nil),   // 10: docmill.conversion.v1.ConversionSucceeded
+	(*Result)(nil),                // 11: docmill.conversion.v1.Result
+	(*Warning)(nil),               // 12: docmill.conversion.v1.Warning
+	(*ConversionFailed)(nil),      // 13: docmill.conversion.v1.ConversionFailed
+	(*ConversionCanceled)(nil),    // 14: docmill.conversion.v1.ConversionCanceled
+	(*CancelAnnounced)(nil),       // 15: docmill.conversion.v1.CancelAnnounced
+	(*Report)(nil),                // 16: docmill.conversion.v1.Report
+	(*Font)(nil),                  // 17: docmill.conversion.v1.Font
+	(*Failure)(nil),               // 18: docmill.conversion.v1.Failure
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*Options)(nil),               // 21: docmill.conversion.v1.Options
 }
 var file_docmill_conversion_v1_job_proto_depIdxs = []int32{
-	18, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
+	19, // 0: docmill.conversion.v1.ConvertRequested.requested_at:type_name -> google.protobuf.Timestamp
 	2,  // 1: docmill.conversion.v1.ConvertRequested.source:type_name -> docmill.conversion.v1.Source
 	3,  // 2: docmill.conversion.v1.ConvertRequested.target:type_name -> docmill.conversion.v1.Target
-	18, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 3: docmill.conversion.v1.ConvertRequested.expires_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: docmill.conversion.v1.ConvertRequested.callback:type_name -> docmill.conversion.v1.Callback
-	19, // 5: docmill.conversion.v1.ConvertRequested.retention:type_name -> google.protobuf.Duration
-	20, // 6: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
-	18, // 7: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
-	18, // 8: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
-	18, // 10: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
-	17, // 11: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
-	19, // 12: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
-	18, // 13: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
-	18, // 14: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
-	18, // 15: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
-	10, // 16: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
-	11, // 17: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
-	15, // 18: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
-	18, // 19: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
-	18, // 20: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
-	17, // 21: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
-	15, // 22: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
-	18, // 23: docmill.conversion.v1.ConversionCanceled.started_at:type_name -> google.protobuf.Timestamp
-	18, // 24: docmill.conversion.v1.ConversionCanceled.finished_at:type_name -> google.protobuf.Timestamp
-	19, // 25: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
-	19, // 26: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
-	19, // 27: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
-	19, // 28: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
-	19, // 29: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
-	16, // 30: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	20, // 5: docmill.conversion.v1.ConvertRequested.retention:type_name -> google.protobuf.Duration
+	21, // 6: docmill.conversion.v1.Target.options:type_name -> docmill.conversion.v1.Options
+	1,  // 7: docmill.conversion.v1.Claim.command:type_name -> docmill.conversion.v1.ConvertRequested
+	19, // 8: docmill.conversion.v1.Claim.settled_by:type_name -> google.protobuf.Timestamp
+	19, // 9: docmill.conversion.v1.SubmissionWithdrawn.withdrawn_at:type_name -> google.protobuf.Timestamp
+	19, // 10: docmill.conversion.v1.ConversionStarted.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 11: docmill.conversion.v1.ConversionProgressed.phase:type_name -> docmill.conversion.v1.Phase
+	19, // 12: docmill.conversion.v1.ConversionProgressed.progressed_at:type_name -> google.protobuf.Timestamp
+	18, // 13: docmill.conversion.v1.ConversionRetried.failure:type_name -> docmill.conversion.v1.Failure
+	20, // 14: docmill.conversion.v1.ConversionRetried.delay:type_name -> google.protobuf.Duration
+	19, // 15: docmill.conversion.v1.ConversionRetried.retried_at:type_name -> google.protobuf.Timestamp
+	19, // 16: docmill.conversion.v1.ConversionSucceeded.started_at:type_name -> google.protobuf.Timestamp
+	19, // 17: docmill.conversion.v1.ConversionSucceeded.finished_at:type_name -> google.protobuf.Timestamp
+	11, // 18: docmill.conversion.v1.ConversionSucceeded.result:type_name -> docmill.conversion.v1.Result
+	12, // 19: docmill.conversion.v1.ConversionSucceeded.warnings:type_name -> docmill.conversion.v1.Warning
+	16, // 20: docmill.conversion.v1.ConversionSucceeded.report:type_name -> docmill.conversion.v1.Report
+	19, // 21: docmill.conversion.v1.ConversionFailed.started_at:type_name -> google.protobuf.Timestamp
+	19, // 22: docmill.conversion.v1.ConversionFailed.finished_at:type_name -> google.protobuf.Timestamp
+	18, // 23: docmill.conversion.v1.ConversionFailed.failure:type_name -> docmill.conversion.v1.Failure
+	16, // 24: docmill.conversion.v1.ConversionFailed.report:type_name -> docmill.conversion.v1.Report
+	19, // 25: docmill.conversion.v1.ConversionCanceled.started_at:type_name -> google.protobuf.Timestamp
+	19, // 26: docmill.conversion.v1.ConversionCanceled.finished_at:type_name -> google.protobuf.Timestamp
+	20, // 27: docmill.conversion.v1.Report.queued:type_name -> google.protobuf.Duration
+	20, // 28: docmill.conversion.v1.Report.fetch:type_name -> google.protobuf.Duration
+	20, // 29: docmill.conversion.v1.Report.load:type_name -> google.protobuf.Duration
+	20, // 30: docmill.conversion.v1.Report.export:type_name -> google.protobuf.Duration
+	20, // 31: docmill.conversion.v1.Report.store:type_name -> google.protobuf.Duration
+	17, // 32: docmill.conversion.v1.Report.fonts:type_name -> docmill.conversion.v1.Font
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_docmill_conversion_v1_job_proto_init() }
@@ -1925,7 +2010,7 @@ func file_docmill_conversion_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_docmill_conversion_v1_job_proto_rawDesc), len(file_docmill_conversion_v1_job_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/contract/jobapi"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
@@ -14,12 +15,41 @@ import (
 // to wait, when the job has ended or the wait is over. The job has been accepted in any case. If the status service
 // does not answer, the client gets what was published.
 func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duration) jobapi.Job {
+	followed, err := a.followRecorded(ctx, accepted.ID, wait, a.settings.RecordWait)
+	if err != nil {
+		return accepted
+	}
+	return followed
+}
+
+const (
+	// repeatedWait is how long the response to a repeated submission waits at least until the first one is recorded: that
+	// one may still be in progress.
+	repeatedWait = 5 * time.Second
+	// repeatedRetryAfter is the Retry-After of a repeated submission if the first one is not recorded.
+	repeatedRetryAfter = 5 * time.Second
+)
+
+// followRepeated returns the job of an earlier submission as the status service has recorded it, or a problem. Unlike
+// follow, it does not know whether the job was accepted: its gateway may have died.
+func (a *api) followRepeated(ctx context.Context, earlier jobapi.Job, wait time.Duration) (jobapi.Job, error) {
+	followed, err := a.followRecorded(ctx, earlier.ID, wait, max(a.settings.RecordWait, repeatedWait))
+	if problem.From(err).Code == problem.JobNotFound {
+		pending := problem.New(problem.QueueUnconfirmed, "The first submission with this key is in progress, or its outcome is not known yet.")
+		return jobapi.Job{}, pending.About(earlier.ID).After(repeatedRetryAfter).Because(err)
+	}
+	return followed, err
+}
+
+// followRecorded waits until the job is recorded, for at least the given time, and until it has ended or the wait is over. It
+// returns an error if the job is not recorded in time.
+func (a *api) followRecorded(ctx context.Context, id string, wait, least time.Duration) (jobapi.Job, error) {
 	ctx, stop := host.Context(ctx, httpserver.Draining(ctx)) // no client is kept waiting while the server drains
 	defer stop()
 	deadline := time.Now().Add(wait)
-	state, err := a.deps.Status.Recorded(ctx, accepted.ID, max(wait, a.settings.RecordWait))
+	state, err := a.deps.Status.Recorded(ctx, id, max(wait, least))
 	if err != nil {
-		return accepted
+		return jobapi.Job{}, err
 	}
 	for !state.Job.Status.Terminal() {
 		left := time.Until(deadline)
@@ -32,7 +62,7 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 		}
 		state = next
 	}
-	return state.Job
+	return state.Job, nil
 }
 
 // changed waits for the next version of the job. The status service waits for a whole number of seconds; the excess is

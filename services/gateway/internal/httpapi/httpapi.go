@@ -20,6 +20,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/admission"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/download"
+	"github.com/docmill/docmill/services/gateway/internal/idempotency"
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
@@ -192,17 +193,16 @@ const jobRetryAfter = "1"
 
 // submit accepts a document and answers with its job.
 func (a *api) submit(c *gin.Context) error {
-	accepted, err := a.accept(c)
+	wait := heldFor(c.Request.Header)
+	followed, err := a.acceptAndFollow(c, wait)
 	if err != nil {
-		if id := jobOf(accepted, err); id != "" {
+		if id := jobOf(jobapi.Job{}, err); id != "" {
 			c.Header("Location", jobapi.Path(id)) // the client looks there before it submits again
 		}
 		return err
 	}
-	c.Header("Location", jobapi.Path(accepted.ID))
+	c.Header("Location", jobapi.Path(followed.ID))
 	c.Header("Cache-Control", "no-store")
-	wait := heldFor(c.Request.Header)
-	followed := a.follow(c.Request.Context(), accepted, wait)
 	if wait > 0 {
 		c.Header("Preference-Applied", httpserver.PreferenceApplied(wait))
 	}
@@ -215,17 +215,36 @@ func (a *api) submit(c *gin.Context) error {
 	return nil
 }
 
-// accept receives the upload and submits it.
-func (a *api) accept(c *gin.Context) (accepted jobapi.Job, err error) {
-	done := a.metrics.begin()
-	defer func() { done(accepted.Source.Size, err) }()
-	document, err := upload.Receive(c.Writer, c.Request, a.limits())
+// acceptAndFollow receives a document and returns its job, in the state in which it is after the wait.
+func (a *api) acceptAndFollow(c *gin.Context, wait time.Duration) (jobapi.Job, error) {
+	accepted, err := a.accept(c)
 	if err != nil {
 		return jobapi.Job{}, err
 	}
+	if !accepted.Repeated {
+		return a.follow(c.Request.Context(), accepted.Job, wait), nil
+	}
+	followed, err := a.followRepeated(c.Request.Context(), accepted.Job, wait)
+	if err == nil || problem.Describe(problem.From(err).Code).Status == http.StatusGone {
+		c.Header(idempotency.Replayed, "true")
+	}
+	return followed, err
+}
+
+// accept receives the upload and submits it.
+func (a *api) accept(c *gin.Context) (accepted submit.Accepted, err error) {
+	done := a.metrics.begin()
+	defer func() { done(accepted, err) }()
+	attempt := a.deps.Submitter.Begin(c.Request.Header)
+	limits := a.limits()
+	limits.Admit = attempt.Admit
+	document, err := upload.Receive(c.Writer, c.Request, limits)
+	if err != nil {
+		return submit.Accepted{}, err
+	}
 	defer document.Close()
-	accepted, err = a.deps.Submitter.Submit(c.Request.Context(), document)
-	if id := jobOf(accepted, err); id != "" {
+	accepted, err = attempt.Submit(c.Request.Context(), document)
+	if id := jobOf(accepted.Job, err); id != "" {
 		httpserver.ConcernsJob(c, id)
 	}
 	return accepted, err
@@ -243,20 +262,8 @@ func jobOf(accepted jobapi.Job, err error) string {
 func (a *api) limits() upload.Limits {
 	limits := a.settings.Upload
 	limits.Offer = a.deps.Converters.Offer()
-	limits.Admit = a.deps.Backlog.Check
 	limits.Gate = a.gate
 	return limits
-}
-
-// outcome returns the problem code of an error, for metrics.
-func outcome(err error) string {
-	if err == nil {
-		return "accepted"
-	}
-	if known, ok := errors.AsType[*problem.Error](err); ok {
-		return string(known.Code)
-	}
-	return string(problem.Internal)
 }
 
 // heldFor returns how long the response may be held for the client: 0 if the client does not request that.

@@ -9,6 +9,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/gateway/internal/admission"
+	"github.com/docmill/docmill/services/gateway/internal/submit"
 )
 
 type uploadMetrics struct {
@@ -23,7 +24,7 @@ func newUploadMetrics(registry prometheus.Registerer) uploadMetrics {
 	m := uploadMetrics{
 		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "uploads_total",
-			Help: "Uploads that have ended, by outcome: accepted or the code of the problem.",
+			Help: "Uploads that have ended, by outcome: accepted, repeated (an earlier submission with the same Idempotency-Key) or the code of the problem.",
 		}, []string{"code"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: subsystem, Name: "accepted_bytes_total",
@@ -45,7 +46,8 @@ func newUploadMetrics(registry prometheus.Registerer) uploadMetrics {
 			m.uploads.WithLabelValues(string(code))
 		}
 	}
-	m.uploads.WithLabelValues(outcome(nil))
+	m.uploads.WithLabelValues(outcomeAccepted)
+	m.uploads.WithLabelValues(outcomeRepeated)
 	return m
 }
 
@@ -62,15 +64,32 @@ func watchSlots(registry prometheus.Registerer, gate *admission.Gate, settings S
 }
 
 // begin counts the start of an upload; the function that it returns counts its end.
-func (m uploadMetrics) begin() func(size int64, err error) {
+func (m uploadMetrics) begin() func(accepted submit.Accepted, err error) {
 	began := time.Now()
 	m.inFlight.Inc()
-	return func(size int64, err error) {
+	return func(accepted submit.Accepted, err error) {
 		m.inFlight.Dec()
-		m.uploads.WithLabelValues(outcome(err)).Inc()
-		if err == nil {
-			m.bytes.Add(float64(size))
+		m.uploads.WithLabelValues(outcome(accepted, err)).Inc()
+		if err == nil && !accepted.Repeated {
+			m.bytes.Add(float64(accepted.Job.Source.Size))
 			m.duration.Observe(time.Since(began).Seconds())
 		}
+	}
+}
+
+const (
+	outcomeAccepted = "accepted"
+	outcomeRepeated = "repeated"
+)
+
+// outcome returns how an upload ended: with a job, or with the code of a problem.
+func outcome(accepted submit.Accepted, err error) string {
+	switch {
+	case err == nil && accepted.Repeated:
+		return outcomeRepeated
+	case err == nil:
+		return outcomeAccepted
+	default:
+		return string(problem.From(err).Code)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"mime/multipart"
@@ -48,6 +49,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/download"
 	"github.com/docmill/docmill/services/gateway/internal/httpapi"
+	"github.com/docmill/docmill/services/gateway/internal/idempotency"
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
@@ -85,6 +87,7 @@ type gateway struct {
 type choices struct {
 	settings       httpapi.Settings
 	publishTimeout time.Duration
+	grace          time.Duration
 	maxCommands    int
 	downloadStall  time.Duration
 	brokerURL      string
@@ -106,7 +109,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 		settings: httpapi.Settings{
 			Upload: upload.Limits{MaxSize: 64 << 20, Idle: patience, MinRate: 8 << 10, Secrets: true}, MaxUploads: 8, MaxOpenUploads: 1000, SlotWait: patience, RecordWait: 2 * time.Second,
 		},
-		publishTimeout: 10 * time.Second, maxCommands: 1000, downloadStall: patience,
+		publishTimeout: 10 * time.Second, grace: 15 * time.Second, maxCommands: 1000, downloadStall: patience,
 	}
 	for _, change := range changes {
 		change(&c)
@@ -143,6 +146,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
+			Names: idempotency.NewNames(g.store.Bucket(c.bench.SourcesBucket)), Jobs: status, Grace: c.grace,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
 		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket), Stall: c.downloadStall}, Converters: &g.converters, Backlog: waiting, Metrics: g.registry,
@@ -267,7 +271,13 @@ type tap struct {
 	mutex  sync.Mutex
 	keys   []string
 	hook   atomic.Pointer[func(r *http.Request)]
+	lose   atomic.Pointer[func(r *http.Request) bool]
 }
+
+// losing has the answers to some requests lost after the store has carried them out.
+func (s *tap) losing(lost func(r *http.Request) bool) { s.lose.Store(&lost) }
+
+var errLost = errors.New("the answer is lost")
 
 // before has hook called before a request is passed on.
 func (s *tap) before(hook func(r *http.Request)) { s.hook.Store(&hook) }
@@ -280,7 +290,12 @@ func newTap(t testing.TB, b *testbench.Bench, endpoint string) *tap {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)
 		r.Out.Host = r.In.Host // it is signed
-	}, ErrorLog: log.New(io.Discard, "", 0)}
+	}, ErrorLog: log.New(io.Discard, "", 0), ModifyResponse: func(response *http.Response) error {
+		if lost := s.lose.Load(); lost != nil && (*lost)(response.Request) {
+			return errLost
+		}
+		return nil
+	}}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
 			s.mutex.Lock()

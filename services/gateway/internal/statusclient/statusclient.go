@@ -118,6 +118,25 @@ func (c *Client) Changed(ctx context.Context, id, etag string, wait time.Duratio
 	return c.state(ctx, c.url(jobapi.Path(id)), header)
 }
 
+// Known reports whether there is, or was, a job with that id. False is certain: the job will not appear later. Its errors
+// are problems.
+func (c *Client) Known(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	_, err := c.state(ctx, c.url(jobapi.Path(id)), http.Header{})
+	code := problem.From(err).Code
+	switch {
+	case err == nil:
+		return true, nil
+	case code == problem.JobNotFound:
+		return false, nil
+	case problem.Describe(code).Status == http.StatusGone:
+		return true, nil
+	default:
+		return false, err
+	}
+}
+
 // Version is a version of a job.
 type Version struct {
 	// Number is greater than those of earlier versions of the job. It is at least 1.

@@ -29,6 +29,7 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
+	"github.com/docmill/docmill/services/gateway/internal/idempotency"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
@@ -57,6 +58,13 @@ type Publisher interface {
 	Publish(ctx context.Context, m message.Message) error
 }
 
+// Jobs tells which jobs exist.
+type Jobs interface {
+	// Known reports whether there is, or was, a job with that id. False is certain: the job will not appear later. While
+	// that is not certain, it returns an error.
+	Known(ctx context.Context, id string) (bool, error)
+}
+
 // Submitter accepts jobs. It is safe for concurrent use.
 type Submitter struct {
 	// Sources stores the documents.
@@ -73,33 +81,16 @@ type Submitter struct {
 	Backlog *backlog.Backlog
 	// Withdrawals receives the jobs that were rejected although the status service may have received their submission.
 	Withdrawals *withdrawal.Withdrawals
+	// Names are the names of the claims of Idempotency-Keys.
+	Names *idempotency.Names
+	// Jobs tells which jobs exist.
+	Jobs Jobs
+	// Grace is how long after its publication a submission may delete its claim, and how much the clocks of gateways may
+	// differ.
+	Grace time.Duration
 	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
-}
-
-// Submit reads the upload to its end and accepts it as a job. When it returns nil the job is durable. Its errors are
-// problems, and mean that no job exists, except for problem.QueueUnconfirmed, which has the id of the job. ctx is the
-// request's: if it ends before the job is published, because the client has disconnected, no job exists either.
-func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi.Job, error) {
-	// Another submission, even under the same job id, must neither overwrite nor delete the document of this one.
-	submission, err := uuid.NewV7()
-	if err != nil {
-		return jobapi.Job{}, fmt.Errorf("create the id of a submission: %w", err)
-	}
-	source, err := s.keep(ctx, submission.String(), document)
-	if err != nil {
-		return jobapi.Job{}, err
-	}
-	request, err := s.request(submission.String(), source, document.Options)
-	if err != nil {
-		s.remove(ctx, submission.String())
-		return jobapi.Job{}, err
-	}
-	if err := s.publish(ctx, request); err != nil {
-		return jobapi.Job{}, err
-	}
-	return accepted(request), nil
 }
 
 // request returns the request to convert a stored document. The id of the job is created now, not when the upload began,
@@ -107,28 +98,17 @@ func (s *Submitter) Submit(ctx context.Context, document *upload.Upload) (jobapi
 func (s *Submitter) request(
 	submission string, source *conversionv1.Source, options upload.Options,
 ) (*conversionv1.ConvertRequested, error) {
-	id, err := uuid.NewV7()
+	id, err := newID()
 	if err != nil {
 		return nil, fmt.Errorf("create a job id: %w", err)
 	}
-	target, err := s.target(id.String(), options)
-	if err != nil {
+	request := requested(source, options)
+	if request.Target.SealedSecrets, err = s.seal(id, options.Chosen.Secrets()); err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
-	request := &conversionv1.ConvertRequested{
-		JobId:        id.String(),
-		SubmissionId: submission,
-		RequestedAt:  timestamppb.New(now),
-		ExpiresAt:    timestamppb.New(now.Add(s.JobDeadline)),
-		Source:       source,
-		Target:       target,
-		Tag:          options.Tag,
-		Callback:     callback(options.Callback),
-	}
-	if options.Retention > 0 {
-		request.Retention = durationpb.New(options.Retention)
-	}
+	request.JobId, request.SubmissionId = id, submission
+	request.RequestedAt, request.ExpiresAt = timestamppb.New(now), timestamppb.New(now.Add(s.JobDeadline))
 	return request, nil
 }
 
@@ -140,18 +120,38 @@ func callback(wanted *upload.Callback) *conversionv1.Callback {
 	return &conversionv1.Callback{Url: wanted.URL, Events: wanted.Events}
 }
 
-// target returns the requested target, with its secrets sealed.
-func (s *Submitter) target(id string, options upload.Options) (*conversionv1.Target, error) {
-	target := &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()}
-	if secrets := options.Chosen.Secrets(); secrets != nil {
-		plain, err := proto.Marshal(secrets)
-		if err != nil {
-			return nil, fmt.Errorf("encode the secrets: %w", err)
-		}
-		target.SealedSecrets = s.Seal.Seal(id, plain)
-		clear(plain)
+// requested returns what the client requests: the parts of a request that are the same if the client repeats it, except
+// for the secrets.
+func requested(source *conversionv1.Source, options upload.Options) *conversionv1.ConvertRequested {
+	request := &conversionv1.ConvertRequested{
+		Source:   source,
+		Target:   &conversionv1.Target{Format: options.To, Options: options.Chosen.Options()},
+		Tag:      options.Tag,
+		Callback: callback(options.Callback),
 	}
-	return target, nil
+	if options.Retention > 0 {
+		request.Retention = durationpb.New(options.Retention)
+	}
+	return request
+}
+
+// seal returns the sealed secrets of a job, or nil if it has none.
+func (s *Submitter) seal(id string, secrets *conversionv1.Secrets) ([]byte, error) {
+	if secrets == nil {
+		return nil, nil
+	}
+	plain, err := proto.Marshal(secrets)
+	if err != nil {
+		return nil, fmt.Errorf("encode the secrets: %w", err)
+	}
+	defer clear(plain)
+	return s.Seal.Seal(id, plain), nil
+}
+
+// newID returns the id of a job or a submission: a UUIDv7.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
 }
 
 // keep stores the document under the key and returns its type. After an error nothing remains in the store.
@@ -287,13 +287,16 @@ func (s *Submitter) detect(
 	return result, nil
 }
 
-func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested) error {
+// publish publishes the request until then. own is its claim, or nil.
+func (s *Submitter) publish(
+	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
+) error {
 	if cause := context.Cause(ctx); cause != nil {
-		s.remove(ctx, request.GetSource().GetObjectKey())
+		s.discard(ctx, request, own)
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
 	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
-	publishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.PublishTimeout)
+	publishing, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
 	switch {
@@ -308,7 +311,7 @@ func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRe
 		if errors.Is(err, message.ErrNacked) {
 			s.Backlog.Rejected()
 		}
-		s.remove(ctx, request.GetSource().GetObjectKey())
+		s.discard(ctx, request, own)
 		return backlog.Unavailable(backlog.RetryAfter).Because(err)
 	default:
 		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")

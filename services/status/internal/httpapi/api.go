@@ -246,6 +246,9 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		if errors.Is(err, jobstore.ErrGone) {
 			return true, gone(latest.Gone)
 		}
+		if err == nil && expired(latest) { // a repeated submission asks for a job of any age
+			return true, gone(job.Expired)
+		}
 		recorded = &latest
 		return true, err
 	}

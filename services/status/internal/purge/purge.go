@@ -17,6 +17,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/internal/clock"
@@ -230,7 +231,7 @@ func (p *Purge) deleteFiles(ctx context.Context, j job.Job) error {
 func (p *Purge) deleteTraces(ctx context.Context, j job.Job) error {
 	err := cancellation.Unmark(ctx, p.Sources, j.ID.String(), j.Generation)
 	if j.Submission.ClaimKey != "" {
-		err = errors.Join(err, p.Sources.Delete(ctx, j.Submission.ClaimKey))
+		err = errors.Join(err, claim.Release(ctx, p.Sources, j.Submission.ClaimKey, j.ID.String()))
 	}
 	return err
 }

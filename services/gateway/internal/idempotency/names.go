@@ -1,0 +1,81 @@
+package idempotency
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/claim"
+)
+
+// secretSize is the size in bytes of the secret that all gateways share.
+const secretSize = 32
+
+// Names derives the keys of claims from those of clients. The secret, which the first gateway creates in the bucket, keeps
+// what clients choose from those who can only list it. It is safe for concurrent use.
+type Names struct {
+	sources blob.Bucket
+	secret  atomic.Pointer[[]byte] // nil until it was read
+}
+
+// NewNames returns the names of claims in a bucket.
+func NewNames(sources blob.Bucket) *Names { return &Names{sources: sources} }
+
+// ClaimKey returns the key of the claim that a client has with a key of its own.
+func (n *Names) ClaimKey(ctx context.Context, client, key string) (string, error) {
+	secret, err := n.get(ctx)
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, secret)
+	// The length separates the two parts.
+	_, _ = mac.Write([]byte(strconv.Itoa(len(client)) + ":" + client + key)) // never fails
+	return claim.Prefix + hex.EncodeToString(mac.Sum(nil)), nil
+}
+
+// get returns the secret, and creates it if there is none. Gateways that do so at the same time all get that of the first.
+func (n *Names) get(ctx context.Context) ([]byte, error) {
+	if known := n.secret.Load(); known != nil {
+		return *known, nil
+	}
+	secret, err := n.read(ctx)
+	if errors.Is(err, blob.ErrNotFound) {
+		proposed := make([]byte, secretSize)
+		_, _ = rand.Read(proposed) // never fails
+		put := n.sources.Put(ctx, claim.SecretKey, bytes.NewReader(proposed), secretSize, blob.PutOptions{CreateOnce: true})
+		if put != nil && !errors.Is(put, blob.ErrExists) {
+			return nil, put
+		}
+		secret, err = n.read(ctx) // another gateway may have been first
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.secret.Store(&secret)
+	return secret, nil
+}
+
+func (n *Names) read(ctx context.Context) ([]byte, error) {
+	body, err := n.sources.Get(ctx, claim.SecretKey, 0, secretSize+1)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	secret, err := io.ReadAll(body)
+	if err == nil && len(secret) != secretSize {
+		err = fmt.Errorf("%d bytes or more instead of %d", len(secret), secretSize)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the secret of the claims, %s: %w", claim.SecretKey, err)
+	}
+	return secret, nil
+}
