@@ -39,7 +39,6 @@ func newForm(name string, options map[string]string) (form, error) {
 type upload struct {
 	whole    io.Reader
 	document io.Reader
-	tail     *bytes.Reader
 	// size is that of the document.
 	size     int64
 	progress func(sent, total int64)
@@ -50,8 +49,8 @@ type upload struct {
 }
 
 func newUpload(f form, document io.Reader, size int64, progress func(sent, total int64)) *upload {
-	u := &upload{document: document, size: size, tail: bytes.NewReader(f.tail), progress: progress}
-	u.whole = io.MultiReader(bytes.NewReader(f.head), (*counted)(u), u.tail)
+	u := &upload{document: document, size: size, progress: progress}
+	u.whole = io.MultiReader(bytes.NewReader(f.head), (*counted)(u), bytes.NewReader(f.tail))
 	return u
 }
 
@@ -66,13 +65,12 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 // detach returns when the document is not read any longer: after an answer or an error, the HTTP client may still be
-// reading. sent is how much of the document was read. complete reports whether the end of the form was read, without
-// which the server cannot have accepted it.
-func (u *upload) detach() (sent int64, complete bool) {
+// reading. It returns how much of the document was read.
+func (u *upload) detach() int64 {
 	u.reading.Lock()
 	defer u.reading.Unlock()
 	u.detached = true
-	return u.sent, u.tail.Len() < int(u.tail.Size())
+	return u.sent
 }
 
 // counted reads the document of an upload and reports the progress.

@@ -2,12 +2,14 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // UnknownSize is the size of a document whose size is not known in advance.
@@ -17,6 +19,7 @@ const UnknownSize int64 = -1
 type SubmitOption func(*submission)
 
 type submission struct {
+	key      string
 	options  map[string]string
 	progress func(sent, total int64)
 }
@@ -25,6 +28,13 @@ type submission struct {
 // are written as in a form: "true", "300", "1-3". [Client.Formats] lists them.
 func WithOptions(options map[string]string) SubmitOption {
 	return func(s *submission) { s.options = options }
+}
+
+// WithIdempotencyKey sets the key of the submission, 1 to 255 printable ASCII characters, instead of a random one.
+// Submissions with the same key return the same job, also from other programs, as long as the job exists. They must have
+// the same document, name and options; otherwise the error has [CodeIdempotencyKeyReused].
+func WithIdempotencyKey(key string) SubmitOption {
+	return func(s *submission) { s.key = key }
 }
 
 // WithProgress sets a function that is called while the document is uploaded, with the number of bytes that were handed
@@ -56,12 +66,12 @@ func (c *Client) SubmitFile(ctx context.Context, path string, options ...SubmitO
 // name is the file name with its extension. size is in bytes, or [UnknownSize]. The document is not read after Submit has
 // returned; the end of ctx does not interrupt a read that blocks.
 //
-// A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] and no job was created. If the
-// latter is unknown, it is not repeated, because the document might be converted twice. After [CodeQueueUnconfirmed] Submit
-// looks for the job and returns it if it exists; otherwise the error is a [*Problem] with that code and the id of the
-// job, or the error of a connection that failed after the whole document was sent.
+// A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] or nothing of it was sent. All
+// tries have the same idempotency key, so the document is converted once even if the answer to a try was lost. (A Docmill
+// that is older than these keys may convert it twice.) If the document cannot be sent again after
+// [CodeQueueUnconfirmed], Submit looks for the job and returns it if it exists.
 func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64, options ...SubmitOption) (Job, error) {
-	s := submission{progress: func(int64, int64) {}}
+	s := submission{key: rand.Text(), progress: func(int64, int64) {}}
 	for _, apply := range options {
 		apply(&s)
 	}
@@ -73,15 +83,15 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 	tries := backoff{limits: c.retries}
 	for {
 		body := newUpload(f, document, size, s.progress)
-		job, err := c.post(ctx, f, body)
-		sent, complete := body.detach()
+		job, err := c.post(ctx, f, s.key, body)
+		sent := body.detach()
 		if err == nil {
 			return job, nil
 		}
-		if job, found := c.unconfirmed(ctx, err); found {
-			return job, nil
+		if sent > 0 && rewind == nil {
+			return c.unconfirmed(ctx, err)
 		}
-		if !refused(err, complete) || sent > 0 && rewind == nil {
+		if !repeatable(err) {
 			return Job{}, err
 		}
 		if err := tries.wait(ctx, err); err != nil {
@@ -95,27 +105,27 @@ func (c *Client) Submit(ctx context.Context, name string, document io.Reader, si
 	}
 }
 
-// unconfirmed looks for the job of a submission that the server's queue did not confirm in time. A job that is not found
-// may still appear later.
-func (c *Client) unconfirmed(ctx context.Context, err error) (Job, bool) {
+// unconfirmed looks for the job of a submission that the server's queue did not confirm in time, and returns the error of
+// that submission if there is none. A job that is not found may still appear later.
+func (c *Client) unconfirmed(ctx context.Context, err error) (Job, error) {
 	problem, ok := errors.AsType[*Problem](err)
 	if !ok || problem.Code != CodeQueueUnconfirmed || problem.Job == "" {
-		return Job{}, false
+		return Job{}, err
 	}
 	for tries := (backoff{limits: c.retries}); tries.wait(ctx, problem) == nil; {
 		job, err := c.Job(ctx, problem.Job)
 		if err == nil {
-			return job, true
+			return job, nil
 		}
 		if !IsCode(err, CodeJobNotFound) {
 			break
 		}
 	}
-	return Job{}, false
+	return Job{}, err
 }
 
 // post sends the form once.
-func (c *Client) post(ctx context.Context, f form, body *upload) (Job, error) {
+func (c *Client) post(ctx context.Context, f form, key string, body *upload) (Job, error) {
 	request, err := c.newRequest(ctx, http.MethodPost, "/v1/jobs", body)
 	if err != nil {
 		return Job{}, err
@@ -125,6 +135,7 @@ func (c *Client) post(ctx context.Context, f form, body *upload) (Job, error) {
 		request.ContentLength = int64(len(f.head)) + body.size + int64(len(f.tail))
 	}
 	request.Header.Set("Content-Type", f.contentType)
+	request.Header.Set("Idempotency-Key", quoted(key))
 	response, err := c.send(request)
 	if err != nil {
 		return Job{}, err
@@ -140,18 +151,15 @@ func (c *Client) post(ctx context.Context, f form, body *upload) (Job, error) {
 	return job, nil
 }
 
-// refused reports whether a submission failed for a reason that may pass, and created no job. The server cannot have
-// accepted a form that it did not get completely.
-func refused(err error, complete bool) bool {
+// quoted returns a string of RFC 8941.
+func quoted(key string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+}
+
+// repeatable reports whether a submission that failed may succeed if it is repeated under its key.
+func repeatable(err error) bool {
 	problem, ok := errors.AsType[*Problem](err)
-	switch {
-	case !ok:
-		return !complete
-	case problem.Code == CodeQueueUnconfirmed:
-		return false
-	default:
-		return problem.temporary() || problem.Code == CodeUploadInterrupted
-	}
+	return !ok || problem.temporary() || problem.faulty() || problem.Code == CodeUploadInterrupted
 }
 
 // rewinder returns a function that sets the document back to its present position, or nil if it cannot be read again.

@@ -48,21 +48,52 @@ func TestStreamIsSentOnce(t *testing.T) {
 	require.True(t, client.IsCode(err, client.CodeBusy), "it cannot be read again")
 }
 
-// The document might be converted twice.
-func TestUncertainSubmissionIsNotRepeated(t *testing.T) {
-	t.Parallel()
-	_, err := faulty(t, refuse(503, client.CodeQueueUnconfirmed)).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
-	require.True(t, client.IsCode(err, client.CodeQueueUnconfirmed))
+// keys collects the Idempotency-Keys of submissions.
+type keys []string
 
+func (k *keys) of(next step) step {
+	return func(w http.ResponseWriter, r *http.Request) {
+		*k = append(*k, r.Header.Get("Idempotency-Key"))
+		next(w, r)
+	}
+}
+
+// TestUncertainSubmissionIsRepeatedUnderItsKey: the document may have been accepted each time.
+func TestUncertainSubmissionIsRepeatedUnderItsKey(t *testing.T) {
+	t.Parallel()
 	cutAtTheEnd := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		cut(w, r)
 	}
-	_, err = faulty(t, cutAtTheEnd).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
-	require.ErrorIs(t, err, io.EOF)
+	var sent keys
+	c := faulty(t, sent.of(refuse(503, client.CodeQueueUnconfirmed)), sent.of(cutAtTheEnd), sent.of(refuse(500, client.CodeInternal)),
+		sent.of(refuse(502, "")), sent.of(accept(t, "the deck")), sent.of(accept(t, "the deck")))
+	for range 2 {
+		_, err := c.Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+		require.NoError(t, err)
+	}
+	require.Len(t, sent, 6)
+	require.Len(t, sent[0], 28, "26 random characters and quotes")
+	for _, key := range sent[:5] {
+		require.Equal(t, sent[0], key)
+	}
+	require.NotEqual(t, sent[0], sent[5], "another submission has another key")
 }
 
-// The client looks for the job of an unconfirmed submission, which may be recorded a little later.
+func TestKeyOfTheCaller(t *testing.T) {
+	t.Parallel()
+	var sent keys
+	c := faulty(t, sent.of(accept(t, "the deck")), sent.of(refuse(422, client.CodeIdempotencyKeyReused)))
+	submit := func() error {
+		_, err := c.Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8, client.WithIdempotencyKey(`invoice "7"`))
+		return err
+	}
+	require.NoError(t, submit())
+	require.True(t, client.IsCode(submit(), client.CodeIdempotencyKeyReused), "it is not repeated")
+	require.Equal(t, keys{`"invoice \"7\""`, `"invoice \"7\""`}, sent)
+}
+
+// TestUnconfirmedJobIsLookedFor has a document that cannot be sent again. Its job may be recorded a little later.
 func TestUnconfirmedJobIsLookedFor(t *testing.T) {
 	t.Parallel()
 	unconfirmed := func(w http.ResponseWriter, r *http.Request) {
@@ -78,11 +109,12 @@ func TestUnconfirmedJobIsLookedFor(t *testing.T) {
 	}
 	missing := at(refuse(404, client.CodeJobNotFound))
 	c := faulty(t, unconfirmed, missing, at(state(client.Running)))
-	job, err := c.Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	stream := func() io.Reader { return io.MultiReader(strings.NewReader("the deck")) }
+	job, err := c.Submit(t.Context(), "deck.pptx", stream(), 8)
 	require.NoError(t, err)
 	require.Equal(t, client.Running, job.Status)
 
-	_, err = faulty(t, unconfirmed, missing, missing, missing, missing).Submit(t.Context(), "deck.pptx", strings.NewReader("the deck"), 8)
+	_, err = faulty(t, unconfirmed, missing, missing, missing, missing).Submit(t.Context(), "deck.pptx", stream(), 8)
 	var problem *client.Problem
 	require.ErrorAs(t, err, &problem)
 	require.Equal(t, client.CodeQueueUnconfirmed, problem.Code)

@@ -117,6 +117,7 @@ func (b *testBundle) provokeRefusals(t *testing.T) {
 		maps.Copy(headers, c.headers)
 		b.request(t, contracttest.Outcome{Status: c.status, Code: c.code}, http.MethodPost, "/v1/jobs?"+c.query, headers, c.body)
 	}
+	b.provokeDeleted(t, text)
 	var form bytes.Buffer
 	writer := multipart.NewWriter(&form)
 	for range 2 {
@@ -205,6 +206,17 @@ func (b *testBundle) provokeStates(t *testing.T, succeeded, failed client.Job) {
 	b.request(t, contracttest.Outcome{Status: 206}, http.MethodHead, result, map[string]string{"Range": "bytes=0-9"}, nil)
 	_, err := b.client.Wait(b.ctx, waiting)
 	require.NoError(t, err)
+}
+
+// provokeDeleted repeats a submission whose job was deleted.
+func (b *testBundle) provokeDeleted(t *testing.T, text []byte) {
+	t.Helper()
+	headers := map[string]string{
+		"Content-Type": "application/octet-stream", "Content-Disposition": "attachment; filename=a.txt", "Idempotency-Key": "deleted",
+	}
+	job := b.request(t, contracttest.Outcome{Status: 202}, http.MethodPost, "/v1/jobs", headers, text).Get("Location")
+	b.request(t, contracttest.Outcome{Status: 204}, http.MethodDelete, job, nil, nil)
+	b.request(t, contracttest.Outcome{Status: 410, Code: "job-deleted"}, http.MethodPost, "/v1/jobs", headers, text)
 }
 
 // provokeReferences requests what rarely changes, and what does not exist.

@@ -105,4 +105,12 @@ func TestKeysSurviveADeath(t *testing.T) {
 	require.Equal(t, job.ID, again.ID)
 	_, err = b.client.Submit(b.ctx, "letter.txt", strings.NewReader("Another."), 8, client.WithIdempotencyKey("one letter"))
 	require.True(t, client.IsCode(err, client.CodeIdempotencyKeyReused))
+
+	status, _ := b.change(t, http.MethodDelete, "/v1/jobs/"+job.ID)
+	require.Equal(t, http.StatusNoContent, status)
+	repeated := &repeats{base: http.DefaultTransport}
+	c := client.New(b.system.URL(), client.WithHTTPClient(&http.Client{Transport: repeated}))
+	_, err = c.Submit(b.ctx, "letter.txt", strings.NewReader("A letter."), 9, client.WithIdempotencyKey("one letter"))
+	require.True(t, client.IsCode(err, client.CodeJobDeleted), "the key is remembered as long as the deletion")
+	require.EqualValues(t, 1, repeated.count.Load())
 }
