@@ -64,7 +64,7 @@ func rest(b *testing.B, database *pgx.Conn) int {
 	return left
 }
 
-// polls polls a job with four clients for that long, and returns how long each poll took, the shortest first.
+// polls requests a job with four clients for that long, and returns how long each poll took, the shortest first.
 func polls(b *testing.B, url string, lasting time.Duration) []time.Duration {
 	b.Helper()
 	const clients, pause = 4, 5 * time.Millisecond

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/httpserver"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/platform/observed"
 	"github.com/docmill/docmill/platform/service"
 	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
@@ -109,6 +110,8 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	changes := feed.New()
 	deps.Jobs.Notify(changes)
 	ends := ending.NewMetrics(deps.Metrics)
+	buckets := observed.New(deps.Metrics)
+	deps.Sources, deps.Results = buckets.Bucket("sources", deps.Sources), buckets.Bucket("results", deps.Results)
 	retention := config.retention()
 	applied := events.New(deps.Jobs, retention, config.BatchSize, ends, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check, RetryFor: watermark.MaxHold}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/internal/clock"
@@ -31,8 +32,10 @@ const (
 	// unfinishedAge is the age of an unfinished upload from which on it is deleted. At the default min-upload-rate, the largest
 	// document takes 18 hours.
 	unfinishedAge = 48 * time.Hour
-	// chore is the name of the work.
-	chore = "orphans"
+	// claimsEvery is the time between two sweeps of the records of idempotency keys: each one has to be read.
+	claimsEvery = 24 * time.Hour
+	// The names of the work.
+	chore, claimsChore = "orphans", "orphaned claims"
 )
 
 // Sweep deletes orphans.
@@ -52,10 +55,10 @@ type Sweep struct {
 func New(s Sweep, registry prometheus.Registerer) *Sweep {
 	s.deleted = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metrics.Namespace, Subsystem: "status", Name: "orphans_deleted_total",
-		Help: "Files that belonged to no job and were deleted, by kind: source, result and unfinished (an upload).",
+		Help: "Files that belonged to no job and were deleted, by kind: source, result, unfinished (an upload) and claim (the record of an idempotency key).",
 	}, []string{"kind"})
 	registry.MustRegister(s.deleted)
-	for _, kind := range []string{kindSource, kindResult, kindUnfinished} {
+	for _, kind := range []string{kindSource, kindResult, kindUnfinished, kindClaim} {
 		s.deleted.WithLabelValues(kind)
 	}
 	return &s
@@ -66,6 +69,7 @@ const (
 	kindSource     = "source"
 	kindResult     = "result"
 	kindUnfinished = "unfinished"
+	kindClaim      = "claim"
 )
 
 // Run sweeps until drain is closed. It is a component of package host.
@@ -81,20 +85,73 @@ func (s *Sweep) inTurn(ctx context.Context) error {
 	if err := clock.Check(ctx, s.Jobs); err != nil {
 		return err
 	}
-	turn, err := s.Jobs.Claim(ctx, chore, s.Every)
-	if err != nil || !turn {
-		return err
+	for _, work := range []struct {
+		name  string
+		every time.Duration
+		do    func(context.Context) error
+	}{{chore, s.Every, s.Files}, {claimsChore, claimsEvery, s.Claims}} {
+		turn, err := s.Jobs.Claim(ctx, work.name, work.every)
+		if err == nil && turn {
+			err = work.do(ctx)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return s.Once(ctx)
+	return nil
 }
 
-// Once sweeps both buckets. Without a watermark, it does nothing.
-func (s *Sweep) Once(ctx context.Context) error {
+// before returns the time before which every file belongs to a job that is recorded, or to none. It returns false without a
+// watermark.
+func (s *Sweep) before(ctx context.Context) (before time.Time, known bool, err error) {
 	until, err := s.Jobs.Watermark(ctx)
-	if err != nil || until.IsZero() {
+	return until.Add(-s.JobDeadline - watermark.SweepMargin), !until.IsZero(), err
+}
+
+// Claims deletes the records of idempotency keys whose jobs are not stored. Without a watermark, it does nothing.
+func (s *Sweep) Claims(ctx context.Context) error {
+	before, known, err := s.before(ctx)
+	if err != nil || !known {
 		return err
 	}
-	before := until.Add(-s.JobDeadline - watermark.SweepMargin)
+	for entry, err := range s.Sources.List(ctx, claim.Prefix, "") {
+		if err != nil {
+			return err
+		}
+		if claim.IsKey(entry.Key) && entry.ModifiedAt.Before(before) {
+			if err := s.claim(ctx, entry.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// claim deletes a record if its job is not stored.
+func (s *Sweep) claim(ctx context.Context, key string) error {
+	found, err := claim.Get(ctx, s.Sources, key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	id := found.GetCommand().GetJobId()
+	jobs, err := s.jobs(ctx, map[string]string{key: id})
+	if _, stored := jobs[id]; err != nil || stored {
+		return err
+	}
+	s.deleted.WithLabelValues(kindClaim).Inc()
+	s.Log.Info("deleted the record of an idempotency key that belongs to no job", zap.String("object_key", key))
+	return claim.Release(ctx, s.Sources, key, id)
+}
+
+// Files sweeps both buckets, except for the records of idempotency keys. Without a watermark, it does nothing.
+func (s *Sweep) Files(ctx context.Context) error {
+	before, known, err := s.before(ctx)
+	if err != nil || !known {
+		return err
+	}
 	return errors.Join(
 		s.sweep(ctx, s.Sources, kindSource, before, s.unusedSources),
 		s.sweep(ctx, s.Results, kindResult, before, s.unusedResults),

@@ -9,12 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/s3"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/internal/orphan"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
@@ -60,6 +63,16 @@ func (b bench) put(bucket blob.Bucket, key string) string {
 func (b bench) mark(id uuid.UUID) {
 	b.Helper()
 	require.NoError(b, cancellation.Mark(b.Context(), b.sources, id.String(), 0))
+}
+
+// claim stores the record of an idempotency key.
+func (b bench) claim(name string, id uuid.UUID) string {
+	b.Helper()
+	key := claim.Prefix + name
+	require.NoError(b, claim.Put(b.Context(), b.sources, &conversionv1.Claim{
+		Command: &conversionv1.ConvertRequested{JobId: id.String(), ClaimKey: key}, SettledBy: timestamppb.Now(),
+	}))
+	return key
 }
 
 // keys returns the keys of a bucket.
@@ -128,20 +141,24 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 	for _, key := range []string{b.put(b.sources, "rejected"), b.put(b.sources, unknown.String())} {
 		require.Contains(t, b.keys(b.sources), key)
 	}
-	claim := b.put(b.sources, "claims/0123")
+	kept, orphaned := b.claim("0123", queued), b.claim("4567", unknown)
+	secret := b.put(b.sources, claim.SecretKey)
 	b.put(b.results, succeeded.String()+"/loser.pdf")
 	b.put(b.results, unknown.String()+"/result.pdf")
 	b.put(b.results, "strange")
 
 	before := [][]string{b.keys(b.sources), b.keys(b.results)}
-	require.NoError(t, b.sweep.Once(t.Context()))
-	require.Equal(t, before, [][]string{b.keys(b.sources), b.keys(b.results)}, "without a watermark it is unknown which jobs exist")
+	require.NoError(t, b.sweep.Files(t.Context()))
+	require.NoError(t, b.sweep.Claims(t.Context()))
+	require.Equal(t, [][]string{b.keys(b.sources), b.keys(b.results)}, before, "without a watermark it is unknown which jobs exist")
 
 	b.advance()
 	fresh, freshResult := b.put(b.sources, "of-a-job-that-is-not-recorded-yet"), b.put(b.results, unknown.String()+"/fresh.pdf")
-	require.NoError(t, b.sweep.Once(t.Context()))
+	require.NoError(t, b.sweep.Files(t.Context()))
+	require.Contains(t, b.keys(b.sources), orphaned, "claims have a sweep of their own")
+	require.NoError(t, b.sweep.Claims(t.Context()))
 	require.ElementsMatch(t, []string{
-		"of-" + queued.String(), "of-" + succeeded.String(), "of-" + deleted.String(), "canceled/" + deleted.String() + ".0", claim, fresh,
+		"of-" + queued.String(), "of-" + succeeded.String(), "of-" + deleted.String(), "canceled/" + deleted.String() + ".0", kept, secret, fresh,
 	}, b.keys(b.sources))
 	require.ElementsMatch(t, []string{winner, running, freshResult}, b.keys(b.results))
 }
