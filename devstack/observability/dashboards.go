@@ -141,6 +141,12 @@ func status() dashboard {
 			one("Age of the oldest waiting job", seconds, highest("", "docmill_status_oldest_waiting_job_age_seconds"), "age"),
 			one("Dead letters", number, highest("queue", "docmill_status_dead_letters"), "{{queue}}"),
 		}},
+		{"Webhooks", []panel{
+			one("Attempts to send a webhook", perSecond, rate("outcome", "docmill_status_webhook_attempts_total"), "{{outcome}}"),
+			quantiles("Time of an attempt", "docmill_status_webhook_duration_seconds"),
+			one("Pending webhooks", number, highest("", "docmill_status_webhooks_pending"), "webhooks"),
+			one("Time since the first attempt was due", seconds, highest("", "docmill_status_webhooks_overdue_seconds"), "overdue"),
+		}},
 		{"Events", []panel{
 			one("Events", perSecond, rate("event, outcome", "docmill_status_events_total")+" > 0", "{{event}} {{outcome}}"),
 			quantiles("Time from publication to application", "docmill_status_event_lag_seconds"),

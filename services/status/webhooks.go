@@ -15,6 +15,7 @@ const webhookInterval = time.Second
 // webhooks returns the components that send webhooks and delete old ones. Without a secret none are sent.
 func webhooks(config webhook.Config, deps Deps) ([]host.Component, error) {
 	upkeep := dispatch.NewUpkeep(deps.Jobs, config.Retention, deps.Log, deps.Metrics)
+	attempts := dispatch.NewMetrics(deps.Metrics)
 	components := []host.Component{{Name: "upkeep of webhooks", Run: upkeep.Run}}
 	if !config.Enabled() {
 		return components, nil
@@ -25,7 +26,7 @@ func webhooks(config webhook.Config, deps Deps) ([]host.Component, error) {
 	}
 	dispatcher := dispatch.New(dispatch.Config{
 		Total: config.Concurrency, PerReceiver: config.PerReceiver, Timeout: config.Timeout, Every: webhookInterval,
-	}, deps.Jobs, sender, deps.Log, deps.Metrics)
+	}, deps.Jobs, sender, deps.Log, attempts)
 	run := func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		defer sender.Close()
 		return dispatcher.Run(ctx, ready, drain)

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/platform/host"
@@ -49,7 +48,7 @@ type Dispatcher struct {
 	store   jobstore.Deliveries
 	sender  Sender
 	log     *zap.Logger
-	metrics measures
+	metrics *Metrics
 
 	// cursor is the receiver that was served last: all get their turn.
 	cursor string
@@ -61,9 +60,9 @@ type Dispatcher struct {
 }
 
 // New returns a dispatcher.
-func New(config Config, store jobstore.Deliveries, sender Sender, log *zap.Logger, registry prometheus.Registerer) *Dispatcher {
+func New(config Config, store jobstore.Deliveries, sender Sender, log *zap.Logger, metrics *Metrics) *Dispatcher {
 	return &Dispatcher{
-		config: config, store: store, sender: sender, log: log, metrics: newMeasures(registry),
+		config: config, store: store, sender: sender, log: log, metrics: metrics,
 		active: map[string]int{}, freed: make(chan struct{}, 1),
 	}
 }

@@ -53,7 +53,7 @@ func start(t *testing.T, store jobstore.Store, total, perReceiver int) (stop fun
 	require.NoError(t, err)
 	t.Cleanup(sender.Close)
 	dispatcher := dispatch.New(dispatch.Config{Total: total, PerReceiver: perReceiver, Timeout: time.Minute, Every: 100 * time.Millisecond},
-		store, sender, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), prometheus.NewRegistry())
+		store, sender, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), dispatch.NewMetrics(prometheus.NewRegistry()))
 	return storetest.Run(t, dispatcher.Run)
 }
 
@@ -298,7 +298,7 @@ func TestAbandonedDrain(t *testing.T) {
 	sender, err := webhook.NewSender(webhook.Config{Secrets: config.NewSecret(secret), Allow: []string{"127.0.0.1"}, Timeout: time.Minute}, nil)
 	require.NoError(t, err)
 	dispatcher := dispatch.New(dispatch.Config{Total: 1, PerReceiver: 1, Timeout: time.Minute, Every: time.Second},
-		store, sender, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), prometheus.NewRegistry())
+		store, sender, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), dispatch.NewMetrics(prometheus.NewRegistry()))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- dispatcher.Run(ctx, func() {}, nil) }()

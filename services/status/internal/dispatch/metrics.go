@@ -20,14 +20,16 @@ const (
 	released = "released"
 )
 
-type measures struct {
+// Metrics are those of attempts.
+type Metrics struct {
 	attempts *prometheus.CounterVec
 	duration prometheus.Histogram
 }
 
-func newMeasures(registry prometheus.Registerer) measures {
+// NewMetrics registers the metrics of attempts. They exist also if no webhooks are sent.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
 	factory := promauto.With(registry)
-	m := measures{
+	m := &Metrics{
 		attempts: factory.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhook_attempts_total",
 			Help: "Attempts to send a webhook, by outcome: delivered, failed (it is sent again later), abandoned (it was the last attempt) " +
@@ -44,7 +46,7 @@ func newMeasures(registry prometheus.Registerer) measures {
 	return m
 }
 
-func (m measures) observe(outcome string, attempt delivery.Attempt) {
+func (m *Metrics) observe(outcome string, attempt delivery.Attempt) {
 	m.attempts.WithLabelValues(outcome).Inc()
 	m.duration.Observe(attempt.Duration.Seconds())
 }
@@ -60,7 +62,7 @@ type Upkeep struct {
 
 const (
 	// Interval is the usual time between two measurements. All replicas measure the same.
-	Interval = 15 * time.Second
+	Interval = 5 * time.Second
 	// deleteBatch is how many old webhooks are deleted in one transaction.
 	deleteBatch = 500
 	// maxDeleted is how many are deleted at once, so that a large number disturbs nobody.
