@@ -23,6 +23,11 @@ type Job struct {
 	StartedAt *time.Time `json:"started_at"`
 	// FinishedAt is when the job ended; nil before.
 	FinishedAt *time.Time `json:"finished_at"`
+	// ExpiresAt is when the files of the job are deleted; until the job has ended, the latest possible time. It is nil if the
+	// server is of an earlier release.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// Generation is how many times the job was retried with [Client.Retry].
+	Generation int `json:"generation,omitempty"`
 	// Attempt counts from 1; it is 0 before the first attempt begins.
 	Attempt int `json:"attempt"`
 	// LastError is the reason why the last attempt failed, and NextAttemptAt is the earliest time of the next attempt. Both are nil

@@ -25,6 +25,8 @@ type Problem struct {
 	Remedy string `json:"remedy"`
 	// Job is the id of the job that may exist, with [CodeQueueUnconfirmed].
 	Job string `json:"job"`
+	// JobState is the job, if its state is the reason of the problem, as with [CodeJobNotCancelable]; otherwise nil.
+	JobState *Job `json:"job_state"`
 	// TraceID is for the operator of the Docmill, who finds the request by it.
 	TraceID string `json:"trace_id"`
 	// Fields are all invalid options and headers of the request.

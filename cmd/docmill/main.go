@@ -28,7 +28,7 @@ import (
 // commands are the program's commands.
 type commands struct {
 	Convert    convert.Command   `cmd:"" help:"Convert documents, on this machine or with a server."`
-	Jobs       jobs.Commands     `cmd:"" help:"Show jobs of a server, or wait for them."`
+	Jobs       jobs.Commands     `cmd:"" help:"Show, list, cancel, retry and delete jobs of a server, or wait for them."`
 	Result     jobs.Result       `cmd:"" help:"Download the result of a job of a server."`
 	Formats    jobs.Formats      `cmd:"" help:"List the formats, and what they can be converted to."`
 	Serve      serve.Command     `cmd:"" help:"Run a Docmill server: everything in one process, on SQLite and a directory."`

@@ -56,7 +56,10 @@ func TestMain(m *testing.M) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		started, err = system.StartEmbedded(ctx, system.Options{Data: data, Release: system.Release{Binaries: binaries}, LogDir: binaries})
+		started, err = system.StartEmbedded(ctx, system.Options{
+			Data: data, Release: system.Release{Binaries: binaries}, LogDir: binaries,
+			Env: map[string][]string{system.Embedded: {"DOCMILL_ALLOW_LISTING=true"}},
+		})
 		return started, err
 	})
 	code := m.Run()
@@ -440,6 +443,57 @@ func TestJobs(t *testing.T) {
 	require.Contains(t, b.run(t, "formats").require(t, 0).stdout, "pptx")
 }
 
+func TestJobsAreChanged(t *testing.T) {
+	t.Parallel()
+	b := withServer(t)
+	tag := "tag-" + filepath.Base(t.TempDir()) + "-" + filepath.Base(b.dir)
+	b.put(t, "synth-three-pages.docx", "a.docx")
+	b.put(t, "synth-all-hidden.pptx", "b.pptx")
+	type listed struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	}
+	list := func(args ...string) (jobs []listed) {
+		ran := b.run(t, append([]string{"jobs", "list", "--json", "--tag", tag}, args...)...).require(t, 0)
+		for text := range strings.Lines(ran.stdout) {
+			var job listed
+			require.NoError(t, json.Unmarshal([]byte(text), &job))
+			jobs = append(jobs, job)
+		}
+		return jobs
+	}
+	require.Empty(t, list())
+	b.run(t, "convert", "a.docx", "--tag", tag).require(t, 0)
+	b.run(t, "convert", "b.pptx", "--tag", tag).require(t, 1)
+	all := list("--after", "1h")
+	require.Len(t, all, 2)
+	failed, succeeded := all[0], all[1]
+	require.Equal(t, "failed", failed.Status)
+	require.Equal(t, []listed{succeeded}, list("--status", "succeeded", "--status", "queued"))
+	require.Equal(t, []listed{failed}, list("--limit", "1"))
+	require.Empty(t, list("--before", "1h"))
+	require.Contains(t, b.run(t, "jobs", "list", "--tag", tag).require(t, 0).stdout, "b.pptx")
+
+	ran := b.run(t, "jobs", "cancel", failed.ID, succeeded.ID).require(t, 1)
+	require.Equal(t, 2, strings.Count(ran.stderr, "[job-not-cancelable]"), ran.stderr)
+	ran = b.run(t, "jobs", "retry", succeeded.ID, failed.ID).require(t, 1)
+	require.Contains(t, ran.stderr, "[job-not-retryable]")
+	require.Contains(t, ran.stdout, failed.ID+": ", "the other job is retried nevertheless")
+	b.run(t, "jobs", "wait", failed.ID).require(t, 1)
+	require.Regexp(t, `retried +1\n`, b.run(t, "jobs", "show", failed.ID).require(t, 0).stdout)
+
+	ran = b.run(t, "jobs", "rm", failed.ID, succeeded.ID, failed.ID).require(t, 0)
+	require.Equal(t, 3, strings.Count(ran.stdout, ": deleted\n"), ran.stdout)
+	require.Contains(t, b.run(t, "jobs", "show", failed.ID).require(t, 1).stderr, "[job-deleted]")
+	require.Contains(t, b.run(t, "result", succeeded.ID, "-o", "x.pdf").require(t, 1).stderr, "[job-deleted]")
+	require.Empty(t, list())
+	for _, command := range []string{"cancel", "retry", "rm"} {
+		b.run(t, "jobs", command, failed.ID, "--server", "127.0.0.1:1").require(t, 3)
+	}
+	b.run(t, "jobs", "list", "--server", "127.0.0.1:1").require(t, 3)
+	b.run(t, "jobs", "list", "--limit", "-1").require(t, 2)
+}
+
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	type finding struct {
@@ -494,7 +548,7 @@ func TestCompletion(t *testing.T) {
 	}
 	for last, c := range map[string]struct{ words, want []string }{
 		"a command":        {[]string{"con"}, []string{"convert"}},
-		"a nested command": {[]string{"jobs", ""}, []string{"events", "show", "wait"}},
+		"a nested command": {[]string{"jobs", ""}, []string{"cancel", "events", "list", "retry", "rm", "show", "wait"}},
 		"a flag":           {[]string{"convert", "x.docx", "--pdf"}, []string{"--pdf-a", "--pdf-ua"}},
 		"a value":          {[]string{"convert", "--to", "p"}, []string{"pdf", "png", "ppt", "pptx"}},
 		"a value after =":  {[]string{"convert", "--paper=l"}, []string{"--paper=legal", "--paper=letter"}},

@@ -25,6 +25,10 @@ type Commands struct {
 	Show   Show   `cmd:"" help:"Show the state of a job."`
 	Wait   Wait   `cmd:"" help:"Wait until a job has ended, and show it."`
 	Events Events `cmd:"" help:"Show each change of a job until it has ended."`
+	List   List   `cmd:"" help:"List jobs, the newest first."`
+	Cancel Cancel `cmd:"" help:"Cancel jobs."`
+	Retry  Retry  `cmd:"" help:"Convert the documents of failed or canceled jobs again."`
+	Remove Remove `cmd:"" name:"rm" help:"Delete jobs with their documents and results."`
 }
 
 // of selects a job of a server.
@@ -188,11 +192,17 @@ func show(out io.Writer, job client.Job, asJSON bool) error {
 		row("option "+name, value)
 	}
 	row("submitted", job.CreatedAt.Local().Format(time.DateTime))
+	if job.Generation > 0 {
+		row("retried", job.Generation)
+	}
 	if job.FinishedAt != nil {
 		row("ended", job.FinishedAt.Local().Format(time.DateTime))
 	}
 	if r := job.Result; r != nil {
 		row("result", fmt.Sprintf("%s (%s, %d bytes)", r.Filename, r.ContentType, r.Size))
+	}
+	if job.ExpiresAt != nil && job.Ended() {
+		row("deleted on", job.ExpiresAt.Local().Format(time.DateTime))
 	}
 	for _, warning := range job.Warnings {
 		row(cmp.Or(string(warning.Severity), "warning"), warning.Detail)
