@@ -25,6 +25,7 @@ import (
 var unprovoked = map[string]string{
 	"busy":               "needs more uploads than max-open-uploads: package admission",
 	"internal":           "would be a bug",
+	"job-expired":        "takes a minute: TestExpiredJob",
 	"listing-disabled":   "needs a server without allow-listing: TestListingIsOffByDefault",
 	"queue-unavailable":  "the queue must fail: TestServersFailAndRecover",
 	"queue-unconfirmed":  "the queue must fail: TestServersFailAndRecover",
@@ -43,6 +44,7 @@ func TestEveryDocumentedOutcome(t *testing.T) {
 	b.provokeRefusals(t)
 	b.provokeInterruptions(t)
 	b.provokeStates(t, job, failed)
+	b.provokeChanges(t, job)
 	b.provokeReferences(t)
 
 	for _, outcome := range b.contract.Contract.Outcomes() {
@@ -206,6 +208,32 @@ func (b *testBundle) provokeStates(t *testing.T, succeeded, failed client.Job) {
 	b.request(t, contracttest.Outcome{Status: 206}, http.MethodHead, result, map[string]string{"Range": "bytes=0-9"}, nil)
 	_, err := b.client.Wait(b.ctx, waiting)
 	require.NoError(t, err)
+}
+
+// provokeChanges cancels, retries and deletes jobs in all states.
+func (b *testBundle) provokeChanges(t *testing.T, succeeded client.Job) {
+	t.Helper()
+	const unknown = "/v1/jobs/00000000-0000-4000-8000-000000000000"
+	send := func(status int, code, method, path string) {
+		b.request(t, contracttest.Outcome{Status: status, Code: code}, method, path, nil, nil)
+	}
+	waiting := b.submit(t, "odftoolkit__Presentation7.odp") // takes seconds
+	job := jobPath(waiting)
+	send(409, "job-not-finished", http.MethodPost, job+"/retry")
+	send(200, "", http.MethodPost, job+"/cancel")
+	send(202, "", http.MethodPost, job+"/retry")
+	send(204, "", http.MethodDelete, job)
+	send(409, "job-not-cancelable", http.MethodPost, jobPath(succeeded)+"/cancel")
+	send(409, "job-not-retryable", http.MethodPost, jobPath(succeeded)+"/retry")
+	for _, one := range []struct{ method, suffix string }{
+		{http.MethodPost, "/cancel"}, {http.MethodPost, "/retry"}, {http.MethodDelete, ""},
+	} {
+		send(404, "job-not-found", one.method, unknown+one.suffix)
+		send(410, "job-deleted", one.method, job+one.suffix)
+	}
+	for _, suffix := range []string{"", "/events", "/result", "/deliveries"} {
+		send(410, "job-deleted", http.MethodGet, job+suffix)
+	}
 }
 
 // provokeDeleted repeats a submission whose job was deleted.
