@@ -148,6 +148,8 @@ func status() dashboard {
 			one("Time since the first attempt was due", seconds, highest("", "docmill_status_webhooks_overdue_seconds"), "overdue"),
 		}},
 		{"Events", []panel{
+			one("Deleted after the retention", perSecond, rate("kind", "docmill_status_purged_total"), "{{kind}}"),
+			one("Deleted files without a job", perSecond, rate("kind", "docmill_status_orphans_deleted_total"), "{{kind}}"),
 			one("Events", perSecond, rate("event, outcome", "docmill_status_events_total")+" > 0", "{{event}} {{outcome}}"),
 			quantiles("Time from publication to application", "docmill_status_event_lag_seconds"),
 			one("Mean number of events in a transaction", number, mean("", "docmill_status_batch_events"), "events"),
