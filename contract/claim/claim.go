@@ -27,6 +27,9 @@ const (
 	maxSize = 1 << 20
 )
 
+// ErrUnreadable means that a blob is not a claim that this release can read.
+var ErrUnreadable = errors.New("unreadable claim")
+
 // IsKey reports whether a key of the sources bucket is that of a claim.
 func IsKey(key string) bool { return strings.HasPrefix(key, Prefix) && key != SecretKey }
 
@@ -54,10 +57,10 @@ func Get(ctx context.Context, sources blob.Bucket, key string) (*conversionv1.Cl
 	}
 	var c conversionv1.Claim
 	if err := proto.Unmarshal(content, &c); err != nil {
-		return nil, fmt.Errorf("decode claim %s: %w", key, err)
+		return nil, fmt.Errorf("%w %s: %w", ErrUnreadable, key, err)
 	}
 	if c.GetCommand().GetJobId() == "" || c.GetSettledBy() == nil {
-		return nil, fmt.Errorf("claim %s names no job", key)
+		return nil, fmt.Errorf("%w %s: it names no job", ErrUnreadable, key)
 	}
 	return &c, nil
 }

@@ -34,6 +34,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("setting store-endpoint: %q must contain only scheme, host and port; credentials have their own settings",
 			endpoint.Redacted())
 	}
+	if c.SourcesBucket == c.ResultsBucket {
+		return fmt.Errorf("setting store-results-bucket: %s is also the store-sources-bucket; each needs a bucket of its own", c.ResultsBucket)
+	}
 	return nil
 }
 

@@ -184,7 +184,8 @@ func newHousekeeping(
 	}, deps.Metrics)
 	requests.Removed = purger.Wake
 	orphans := orphan.New(orphan.Sweep{
-		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, JobDeadline: config.JobDeadline, Every: config.OrphanSweep, Log: deps.Log,
+		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, JobDeadline: config.JobDeadline, MinAge: orphan.UploadAge,
+		Every: config.OrphanSweep, Log: deps.Log,
 	}, deps.Metrics)
 	return requests, []host.Component{
 		{Name: "deadline", Run: sweep.Run}, {Name: "purge", Run: purger.Run}, {Name: "orphans", Run: orphans.Run},

@@ -14,7 +14,7 @@ const webhookInterval = time.Second
 
 // webhooks returns the components that send webhooks and delete old ones. Without a secret none are sent.
 func webhooks(config webhook.Config, deps Deps) ([]host.Component, error) {
-	upkeep := dispatch.NewUpkeep(deps.Jobs, config.Retention, deps.Log, deps.Metrics)
+	upkeep := dispatch.NewUpkeep(deps.Jobs, deps.Jobs, config.Retention, deps.Log, deps.Metrics)
 	attempts := dispatch.NewMetrics(deps.Metrics)
 	components := []host.Component{{Name: "upkeep of webhooks", Run: upkeep.Run}}
 	if !config.Enabled() {

@@ -11,7 +11,7 @@ import (
 )
 
 // Event is something that happened to a job: [Submitted], [Withdrawn], [AttemptUpdated] or [Ended], or what the status service
-// itself has decided: [Retried], [Published], [Removed], [FilesRemoved], [SourceRemoved], [Leased] or [Kept].
+// itself has decided: [Retried], [Published], [Removed], [Outlived], [FilesRemoved], [SourceRemoved], [Settled], [Leased] or [Kept].
 type Event interface {
 	// Job returns the job's id.
 	Job() uuid.UUID
@@ -36,10 +36,9 @@ func Apply(j Job, e Event) (Job, Change) {
 	if j.Status != Queued {
 		j.Unpublished = false // its command was published
 	}
-	if lease, leased := e.(interface{ leasedUntil() time.Time }); leased {
+	j.DueAt = j.due()
+	if lease, leased := e.(interface{ leasedUntil() time.Time }); leased && !lease.leasedUntil().IsZero() {
 		j.DueAt = lease.leasedUntil()
-	} else {
-		j.DueAt = j.due()
 	}
 	j.Version++
 	return j, Change{
@@ -116,6 +115,8 @@ type Submitted struct {
 	// SubmissionID is uuid.Nil if the gateway is older than the field.
 	SubmissionID uuid.UUID
 	Submission   Submission
+	// RecordedAt is when the status service received it; zero if that is not known.
+	RecordedAt time.Time
 }
 
 func (e Submitted) apply(j *Job) bool { return j.change(e.SubmissionID, e.record) }
@@ -129,7 +130,7 @@ func (e Submitted) record(r *Record) bool {
 		r.forgetTarget()
 	}
 	if !r.ExpiresAt.IsZero() && e.Submission.Retention > 0 { // it has ended already
-		r.keepUntil(earlier(r.ExpiresAt, r.FinishedAt.Add(e.Submission.Retention)), r.SourceExpiresAt)
+		r.keepUntil(earlier(r.ExpiresAt, latest(e.RecordedAt, r.FinishedAt).Add(e.Submission.Retention)), r.SourceExpiresAt)
 	}
 	return true
 }
@@ -251,8 +252,9 @@ type Ended struct {
 	Failure  *Failure
 	// Report may be nil.
 	Report *Report
-	// ExpiresAt and SourceExpiresAt are those of the job, unless its submission shortens them.
-	ExpiresAt, SourceExpiresAt time.Time
+	// ExpiresAt and SourceExpiresAt are those of the job, unless its submission shortens them: then its retention counts from
+	// KeptFrom.
+	ExpiresAt, SourceExpiresAt, KeptFrom time.Time
 }
 
 // Fail returns the event with which the status service itself ends this generation of a job now, whichever submission it has.
@@ -290,7 +292,7 @@ func (e Ended) end(r *Record) bool {
 	}
 	expires := e.ExpiresAt
 	if r.Submission != nil && r.Submission.Retention > 0 && !expires.IsZero() {
-		expires = earlier(expires, e.FinishedAt.Add(r.Submission.Retention))
+		expires = earlier(expires, latest(e.KeptFrom, e.FinishedAt).Add(r.Submission.Retention))
 	}
 	r.keepUntil(expires, e.SourceExpiresAt)
 	return true

@@ -15,7 +15,8 @@ type Retention struct {
 // Keep returns the end of a job with the times at which its files expire. They count from now, because the clock of the
 // converter, which FinishedAt comes from, may be wrong.
 func (r Retention) Keep(end Ended) Ended {
-	end.ExpiresAt, end.SourceExpiresAt = r.from(now())
+	end.KeptFrom = now()
+	end.ExpiresAt, end.SourceExpiresAt = r.from(end.KeptFrom)
 	return end
 }
 
@@ -30,6 +31,13 @@ const Republish = 30 * time.Second
 // keepUntil sets the times of expiry. The document does not outlive the other files.
 func (r *Record) keepUntil(files, source time.Time) {
 	r.ExpiresAt, r.SourceExpiresAt = files, earlier(source, files)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -66,10 +74,13 @@ func (j *Job) due() time.Time {
 	}
 }
 
-// Retryable reports whether the client can retry the job at this time: it has failed or was canceled, and its document still
-// exists.
+// MaxGenerations is how often a job can be retried. Retries need no upload, and their queue has no limit.
+const MaxGenerations = 20
+
+// Retryable reports whether the client can retry the job at this time: it has failed or was canceled, its document still exists, and
+// it was not retried too often.
 func (j *Job) Retryable(at time.Time) bool {
-	return j.Gone == "" && j.Visible() && (j.Status == Failed || j.Status == Canceled) && j.Submission.Target != nil &&
+	return j.Gone == "" && j.Generation < MaxGenerations && j.Visible() && (j.Status == Failed || j.Status == Canceled) && j.Submission.Target != nil &&
 		!j.SourceDeleted && at.Before(j.SourceExpiresAt)
 }
 
@@ -132,13 +143,16 @@ type Removed struct {
 }
 
 func (e Removed) apply(j *Job) bool {
-	if j.Gone != "" || !j.Visible() {
+	// A job whose submission never arrived can only expire: clients do not know it.
+	if j.Gone != "" || !j.Visible() && (e.Reason != Expired || !j.Status.Terminal()) {
 		return false
 	}
 	left := Record{
 		SubmissionID: j.SubmissionID, Generation: j.Generation, Status: j.Status, Attempt: j.Attempt, FinishedAt: j.FinishedAt,
-		Submission: &Submission{RequestedAt: j.Submission.RequestedAt, ObjectKey: j.Submission.ObjectKey, ClaimKey: j.Submission.ClaimKey},
-		ExpiresAt:  e.Until,
+		ExpiresAt: e.Until,
+	}
+	if s := j.Submission; s != nil {
+		left.Submission = &Submission{RequestedAt: s.RequestedAt, ObjectKey: s.ObjectKey, ClaimKey: s.ClaimKey}
 	}
 	if !j.Status.Terminal() {
 		left.Status, left.FinishedAt = Canceled, e.At
@@ -155,8 +169,15 @@ func (e Removed) apply(j *Job) bool {
 	return true
 }
 
-// SourceRemoved means that the document of an ended job was deleted.
-type SourceRemoved struct{ ID }
+// SourceRemoved means that the document of an ended job is being deleted, so the job cannot be retried any more. Another replica
+// deletes it after the lease.
+type SourceRemoved struct {
+	ID
+
+	LeasedUntil time.Time
+}
+
+func (e SourceRemoved) leasedUntil() time.Time { return e.LeasedUntil }
 
 func (SourceRemoved) apply(j *Job) bool {
 	if j.SourceDeleted || j.Gone != "" || !j.Status.Terminal() {
@@ -177,6 +198,11 @@ func (FilesRemoved) apply(j *Job) bool {
 	j.FilesDeleted = true
 	return true
 }
+
+// Settled ends a lease, because its work is done.
+type Settled struct{ ID }
+
+func (Settled) apply(j *Job) bool { return !j.DueAt.Equal(j.due()) }
 
 // Leased reserves the housekeeping of a job for one replica until a time. After that, another one does it.
 type Leased struct {

@@ -127,6 +127,43 @@ func TestTombstoneIsNotRevived(t *testing.T) {
 	require.False(t, change.Any, "nobody knows the job")
 }
 
+// TestExpiryOfPlaceholder lets a job expire whose submission never arrived.
+func TestExpiryOfPlaceholder(t *testing.T) {
+	t.Parallel()
+	j := after(kept(succeeded(1, 2)), job.Outlived{Removed: job.Removed{ID: id, Reason: job.Expired, At: at(9), Until: at(99)}, LeasedUntil: at(10)})
+	require.Equal(t, job.Expired, j.Gone)
+	require.Equal(t, "key", j.Result.ObjectKey, "it is to be deleted")
+	require.Nil(t, j.Submission)
+	j, _ = job.Apply(j, job.FilesRemoved{ID: id})
+	require.Equal(t, at(99), j.DueAt)
+	_, change := job.Apply(after(started(1, 1)), job.Removed{ID: id, Reason: job.Expired, At: at(9)})
+	require.False(t, change.Any, "it may still end")
+}
+
+// TestRetriesAreLimited retries a job as often as is allowed.
+func TestRetriesAreLimited(t *testing.T) {
+	t.Parallel()
+	j := after(retryable)
+	for generation := range int32(job.MaxGenerations + 1) {
+		j, _ = job.Apply(j, kept(ofGeneration(generation, failed(generation+1, 2))))
+		require.Equal(t, generation < job.MaxGenerations, j.Retryable(at(3)))
+		j, _ = job.Apply(j, job.Retried{ID: id, At: at(3)})
+	}
+	require.Equal(t, job.Failed, j.Status)
+}
+
+// TestShortRetentionCountsFromTheStatusService ends a job by a converter whose clock is an hour behind.
+func TestShortRetentionCountsFromTheStatusService(t *testing.T) {
+	t.Parallel()
+	short := retryable
+	short.Submission.Retention = time.Minute
+	end := kept(failed(1, 2)).(job.Ended)
+	end.FinishedAt, end.KeptFrom = noon.Add(-time.Hour), at(3)
+	require.Equal(t, at(63), after(short, end).ExpiresAt)
+	short.RecordedAt = at(5)
+	require.Equal(t, at(65), after(end, short).ExpiresAt)
+}
+
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

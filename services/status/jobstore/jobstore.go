@@ -102,6 +102,9 @@ type Housekeeping interface {
 	Jobs(ctx context.Context, ids []uuid.UUID) ([]job.Job, error)
 	// Sources returns those of the keys that are the document of a stored job, in any order.
 	Sources(ctx context.Context, keys []string) ([]string, error)
+	// Installation returns an id that identifies the database, so that files of another installation are not deleted. It is
+	// uuid.Nil if the files cannot be those of another one.
+	Installation(ctx context.Context) (uuid.UUID, error)
 	// Claim reports whether the caller is to do the named chore now. It returns true to one of all replicas per interval, by
 	// the database's clock. A chore that its replica does not finish is done again after the interval.
 	Claim(ctx context.Context, chore string, interval time.Duration) (bool, error)

@@ -13,6 +13,9 @@ import (
 
 // Due implements [jobstore.Housekeeping]. It skips jobs that another transaction has locked.
 func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	if !s.indexed.Load() {
+		return nil, errNoIndexes
+	}
 	_, after, err := s.change(ctx, "take the due jobs", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
 		return queries.LockDue(ctx, int32(limit))
 	})
@@ -21,6 +24,9 @@ func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event
 
 // Keep implements [jobstore.Housekeeping].
 func (s *Store) Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error) {
+	if !s.indexed.Load() {
+		return 0, errNoIndexes
+	}
 	_, after, err := s.change(ctx, "give jobs their time of expiry", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
 		return queries.LockUnscheduled(ctx, int32(limit))
 	})
@@ -59,6 +65,9 @@ func (s *Store) Jobs(ctx context.Context, ids []uuid.UUID) ([]job.Job, error) {
 
 // Sources implements [jobstore.Housekeeping].
 func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
+	if !s.indexed.Load() {
+		return nil, errNoIndexes
+	}
 	var found []string
 	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) (err error) {
 		found, err = queries.ListSourceKeys(ctx, keys)
@@ -68,6 +77,18 @@ func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
 		return nil, fmt.Errorf("look for the jobs of documents: %w", err)
 	}
 	return found, nil
+}
+
+// Installation implements [jobstore.Housekeeping].
+func (s *Store) Installation(ctx context.Context) (id uuid.UUID, err error) {
+	err = s.transact(ctx, func(ctx context.Context, queries *query.Queries) (err error) {
+		id, err = queries.GetInstallation(ctx)
+		return err
+	})
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("read the id of the installation: %w", err)
+	}
+	return id, nil
 }
 
 // Claim implements [jobstore.Housekeeping].

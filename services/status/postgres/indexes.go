@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/platform/retry"
+	"github.com/docmill/docmill/services/status/jobstore"
 )
 
 // An index that is not created by a migration. There, CREATE INDEX would block all writes to a large table for as long as it
@@ -17,9 +18,14 @@ import (
 // replica that waits for Tern's lock.
 type index struct{ name, definition string }
 
-// indexes returns the indexes of the lists of jobs. If a definition changes, the index must get a new name.
+// indexes returns the indexes of the housekeeping and of the lists of jobs. If a definition changes, the index must get a new name.
 func indexes() []index {
 	return []index{
+		{"jobs_due", "ON jobs (due_at) WHERE due_at IS NOT NULL"},
+		// Jobs that a replica of an earlier release has ended. Usually there are none.
+		{"jobs_unscheduled", "ON jobs (finished_at) WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL"},
+		// To find the job of a stored document.
+		{"jobs_source_key", "ON jobs (source_key) WHERE source_key <> ''"},
 		{"jobs_listed", "ON jobs (status, id) WHERE requested_at IS NOT NULL AND NOT withdrawn AND gone = ''"},
 		{"jobs_tagged", "ON jobs (left(tag, 128), status, id) WHERE tag <> '' AND requested_at IS NOT NULL AND NOT withdrawn AND gone = ''"},
 	}
@@ -59,7 +65,7 @@ func indexSmallTable(ctx context.Context, connection *pgx.Conn) error {
 var errBuilding = errors.New("another replica is building indexes")
 
 // buildIndexes builds the indexes that are missing, until they exist or ctx ends. Until then lists are slow, or exceed
-// database-read-timeout; nothing else depends on the indexes.
+// database-read-timeout, and nothing is deleted; nothing else depends on the indexes.
 func (s *Store) buildIndexes(ctx context.Context) {
 	_ = retry.Loop(ctx, reconnect, s.log, "the indexes are not complete; retrying", s.buildIndexesOnce) // until ctx ends
 }
@@ -81,8 +87,23 @@ func (s *Store) buildIndexesOnce(ctx context.Context) error {
 			return fmt.Errorf("build the index %s: %w", wanted.name, err)
 		}
 	}
+	s.indexed.Store(true)
 	return nil
 }
+
+// checkIndexes records whether all indexes exist already.
+func (s *Store) checkIndexes(ctx context.Context, connection *pgx.Conn) error {
+	for _, wanted := range indexes() {
+		if valid, err := isValid(ctx, connection, wanted); err != nil || !valid {
+			return err
+		}
+	}
+	s.indexed.Store(true)
+	return nil
+}
+
+// errNoIndexes means that the housekeeping would read the whole table.
+var errNoIndexes = fmt.Errorf("%w: indexes are being built", jobstore.ErrNotReady)
 
 func isValid(ctx context.Context, connection *pgx.Conn, wanted index) (valid bool, err error) {
 	err = connection.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)", wanted.name).Scan(&valid)

@@ -161,6 +161,9 @@ DELETE FROM jobs WHERE id = ANY(@ids::uuid[]) AND gone <> '' AND files_deleted;
 -- name: ListSourceKeys :many
 SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key <> '';
 
+-- name: GetInstallation :one
+SELECT id FROM installation;
+
 -- name: ClaimChore :execrows
 INSERT INTO chores (name, next_at) VALUES (@name, clock_timestamp() + @every::interval)
 ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chores.next_at <= clock_timestamp();

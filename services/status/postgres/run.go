@@ -92,6 +92,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := indexSmallTable(ctx, connection); err != nil {
 		return err
 	}
+	if err := s.checkIndexes(ctx, connection); err != nil {
+		return fmt.Errorf("look for the indexes: %w", err)
+	}
 	s.warnOfLoss(ctx, connection)
 	return nil
 }

@@ -34,6 +34,7 @@ type Store struct {
 	bell        jobstore.Bell
 	trouble     trouble
 	migrated    chan struct{}         // closed once the schema is up to date
+	indexed     atomic.Bool           // all indexes exist
 	lastErr     atomic.Pointer[error] // why the last attempt at the schema failed
 }
 

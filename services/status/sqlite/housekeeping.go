@@ -89,6 +89,9 @@ func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
 	return found, nil
 }
 
+// Installation implements [jobstore.Housekeeping]: the files are beside the database.
+func (s *Store) Installation(context.Context) (uuid.UUID, error) { return uuid.Nil, s.ready() }
+
 // Claim implements [jobstore.Housekeeping]. There is only one process, which remembers its chores itself.
 func (s *Store) Claim(_ context.Context, chore string, interval time.Duration) (bool, error) {
 	if err := s.ready(); err != nil {

@@ -5,7 +5,7 @@
 //
 // # Durability
 //
-// Writes are relaxed: they survive the death of the process, but a power loss may take the latest of them. Nothing is
+// Writes are relaxed, except for those that clients have requested: they survive the death of the process, but a power loss may take the latest of them. Nothing is
 // inconsistent then, because the message queue is in the same database and therefore in the same write-ahead log, of
 // which a power loss takes a suffix. The acknowledgment of an event is written after its effect on the job. So if the
 // effect is lost, the acknowledgment is lost too, and the event, whose publication was durable, is delivered again.
@@ -152,10 +152,26 @@ func (s *Store) Apply(ctx context.Context, events []job.Event) ([]jobstore.Outco
 	return fold.Apply(ctx, events, s.applyTogether)
 }
 
+// durability returns how the effect of events is written. What clients have requested comes from no queue, which would deliver it
+// again after a power loss.
+func durability(events []job.Event) sqlite.Durability {
+	for _, event := range events {
+		switch e := event.(type) {
+		case job.Removed, job.Retried:
+			return sqlite.Durable
+		case job.Ended:
+			if e.Status == job.Canceled {
+				return sqlite.Durable
+			}
+		}
+	}
+	return sqlite.Relaxed
+}
+
 // applyTogether applies the events in one transaction.
 func (s *Store) applyTogether(ctx context.Context, events []job.Event) ([]jobstore.Outcome, error) {
 	outcomes := make([]jobstore.Outcome, len(events))
-	err := s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
+	err := s.write(ctx, durability(events), func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
 		jobs, err := readJobs(ctx, queries, fold.IDs(events))
 		if err != nil {
 			return nil, err
@@ -211,7 +227,7 @@ func (s *Store) Expire(
 func (s *Store) change(
 	ctx context.Context, what string, next func(job.Job) job.Event, list func(context.Context, *query.Queries) ([]query.Job, error),
 ) (before, after []job.Job, err error) {
-	err = s.write(ctx, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
+	err = s.write(ctx, sqlite.Relaxed, func(ctx context.Context, queries *query.Queries) (*fold.Batch, error) {
 		rows, err := list(ctx, queries)
 		if err != nil {
 			return nil, fmt.Errorf("read the jobs: %w", err)
@@ -254,12 +270,12 @@ func (s *Store) DeleteWithdrawn(ctx context.Context, age time.Duration, limit in
 // write runs work in a transaction, writes the changed jobs of the batch that it returns, and notifies the audiences
 // after the commit.
 func (s *Store) write(
-	ctx context.Context, work func(context.Context, *query.Queries) (*fold.Batch, error),
+	ctx context.Context, durability sqlite.Durability, work func(context.Context, *query.Queries) (*fold.Batch, error),
 ) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
-	err := s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
+	err := s.db.Write(ctx, durability, func(ctx context.Context, tx *sqlite.Tx) error {
 		queries := query.New(tx)
 		batch, err := work(ctx, queries)
 		if err != nil {

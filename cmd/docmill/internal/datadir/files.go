@@ -104,12 +104,15 @@ func (d *Dir) sourceBelongs(ctx context.Context, key string) (bool, error) {
 // claimBelongs reports whether the job of a claim is recorded, if only as deleted.
 func (d *Dir) claimBelongs(ctx context.Context, key string) (bool, error) {
 	found, err := claim.Get(ctx, d.Sources, key)
+	if errors.Is(err, claim.ErrUnreadable) {
+		return true, nil // perhaps a newer release wrote it
+	}
 	if err != nil {
 		return false, err
 	}
 	id, err := uuid.Parse(found.GetCommand().GetJobId())
 	if err != nil {
-		return false, fmt.Errorf("claim %s: %w", key, err)
+		return true, nil //nolint:nilerr // as above
 	}
 	sources, _, err := d.Jobs.Files(ctx, id)
 	return len(sources) > 0, err

@@ -109,6 +109,8 @@ func notRetryable(j job.Job) error {
 		return problem.New(problem.JobNotFinished, "The job is %s.", j.Status).After(unfinishedWait)
 	case j.Status == job.Succeeded:
 		return problem.New(problem.JobNotRetryable, "The job has succeeded.")
+	case j.Generation >= job.MaxGenerations:
+		return problem.New(problem.JobNotRetryable, "The job was retried %d times.", j.Generation)
 	default:
 		return problem.New(problem.JobNotRetryable, "The document of the job was deleted.")
 	}

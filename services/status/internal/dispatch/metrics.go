@@ -11,6 +11,7 @@ import (
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/delivery"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
@@ -54,6 +55,7 @@ func (m *Metrics) observe(outcome string, attempt delivery.Attempt) {
 // Upkeep measures how many webhooks wait, and deletes old ones.
 type Upkeep struct {
 	store     jobstore.Deliveries
+	clock     clock.Database
 	retention time.Duration
 	log       *zap.Logger
 	pending   *prometheus.GaugeVec
@@ -69,11 +71,11 @@ const (
 	maxDeleted = 20 * deleteBatch
 )
 
-// NewUpkeep returns a component for a store. Webhooks are deleted when they are older than retention.
-func NewUpkeep(store jobstore.Deliveries, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
+// NewUpkeep returns a component for a store, which is in the database. Webhooks are deleted when they are older than retention.
+func NewUpkeep(store jobstore.Deliveries, database clock.Database, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
 	factory := promauto.With(registry)
 	return &Upkeep{
-		store: store, retention: retention, log: log,
+		store: store, clock: database, retention: retention, log: log,
 		pending: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_pending",
 			Help: "Webhooks that were not accepted yet, at most 100,000. It is absent while the database cannot be read.",
@@ -108,6 +110,12 @@ func (u *Upkeep) measure(ctx context.Context) {
 }
 
 func (u *Upkeep) clean(ctx context.Context) {
+	if err := clock.Check(ctx, u.clock); err != nil {
+		if ctx.Err() == nil {
+			u.log.Warn("not deleting old webhooks", zap.Error(err))
+		}
+		return
+	}
 	for total := 0; total < maxDeleted; {
 		deleted, err := u.store.DeleteDeliveries(ctx, u.retention, deleteBatch)
 		if err != nil && ctx.Err() == nil {

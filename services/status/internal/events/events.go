@@ -185,8 +185,12 @@ func (c *Consumer) parse(d *message.Delivery) event {
 		return event{mark: mark, key: key}
 	}
 	read, err := job.Read(body)
-	if end, ends := read.(job.Ended); ends {
-		read = c.keep.Keep(end)
+	switch e := read.(type) {
+	case job.Ended:
+		read = c.keep.Keep(e)
+	case job.Submitted:
+		e.RecordedAt = time.Now().UTC()
+		read = e
 	}
 	return event{Event: read, key: key, err: err}
 }

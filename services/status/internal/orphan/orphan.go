@@ -6,6 +6,7 @@ package orphan
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -29,9 +30,8 @@ const (
 	interval = time.Minute
 	// batch is how many files are looked up in one query.
 	batch = 500
-	// unfinishedAge is the age of an unfinished upload from which on it is deleted. At the default min-upload-rate, the largest
-	// document takes 18 hours.
-	unfinishedAge = 48 * time.Hour
+	// UploadAge is longer than any upload takes: at the default min-upload-rate, the largest document takes 18 hours.
+	UploadAge = 48 * time.Hour
 	// claimsEvery is the time between two sweeps of the records of idempotency keys: each one has to be read.
 	claimsEvery = 24 * time.Hour
 	// The names of the work.
@@ -44,6 +44,8 @@ type Sweep struct {
 	Sources, Results blob.Bucket
 	// JobDeadline is how long after its submission a job may still be converted.
 	JobDeadline time.Duration
+	// MinAge is the least age of a file that is deleted. Some stores report the time at which an upload began.
+	MinAge time.Duration
 	// Every is the time between two sweeps of all replicas.
 	Every time.Duration
 	Log   *zap.Logger
@@ -105,13 +107,16 @@ func (s *Sweep) inTurn(ctx context.Context) error {
 // watermark.
 func (s *Sweep) before(ctx context.Context) (before time.Time, known bool, err error) {
 	until, err := s.Jobs.Watermark(ctx)
-	return until.Add(-s.JobDeadline - watermark.SweepMargin), !until.IsZero(), err
+	return until.Add(-s.JobDeadline - watermark.SweepMargin - s.MinAge), !until.IsZero(), err
 }
 
 // Claims deletes the records of idempotency keys whose jobs are not stored. Without a watermark, it does nothing.
 func (s *Sweep) Claims(ctx context.Context) error {
 	before, known, err := s.before(ctx)
 	if err != nil || !known {
+		return err
+	}
+	if err := s.requireOwn(ctx, s.Sources); err != nil {
 		return err
 	}
 	for entry, err := range s.Sources.List(ctx, claim.Prefix, "") {
@@ -133,6 +138,10 @@ func (s *Sweep) claim(ctx context.Context, key string) error {
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil
 	}
+	if errors.Is(err, claim.ErrUnreadable) {
+		s.Log.Warn("cannot read the record of an idempotency key; leaving it", zap.String("object_key", key), zap.Error(err))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -152,6 +161,9 @@ func (s *Sweep) Files(ctx context.Context) error {
 	if err != nil || !known {
 		return err
 	}
+	if err := errors.Join(s.requireOwn(ctx, s.Sources), s.requireOwn(ctx, s.Results)); err != nil {
+		return err
+	}
 	return errors.Join(
 		s.sweep(ctx, s.Sources, kindSource, before, s.unusedSources),
 		s.sweep(ctx, s.Results, kindResult, before, s.unusedResults),
@@ -159,8 +171,41 @@ func (s *Sweep) Files(ctx context.Context) error {
 	)
 }
 
+// installationKey is the key, in each bucket, of the id of the installation that the bucket belongs to. No job has such a key.
+const installationKey = "installation/id"
+
+// errForeign means that a bucket belongs to another installation.
+var errForeign = errors.New("the bucket belongs to another installation; check the settings of the database and of the buckets")
+
+// requireOwn returns an error unless the bucket belongs to the installation of the database. A bucket without an owner becomes its own.
+// Otherwise a wrong setting, such as the URL of an empty database, would make every file an orphan.
+func (s *Sweep) requireOwn(ctx context.Context, bucket blob.Bucket) error {
+	own, err := s.Jobs.Installation(ctx)
+	if err != nil || own == uuid.Nil {
+		return err
+	}
+	id := own.String()
+	err = bucket.Put(ctx, installationKey, strings.NewReader(id), int64(len(id)), blob.PutOptions{ContentType: "text/plain", CreateOnce: true})
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, blob.ErrExists) {
+		return err
+	}
+	content, err := bucket.Get(ctx, installationKey, 0, int64(len(id)))
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	owner, err := io.ReadAll(content)
+	if err == nil && string(owner) != id {
+		return errForeign
+	}
+	return err
+}
+
 func (s *Sweep) unfinished(ctx context.Context, bucket blob.Bucket) error {
-	n, err := bucket.DeleteUnfinished(ctx, unfinishedAge)
+	n, err := bucket.DeleteUnfinished(ctx, UploadAge)
 	s.deleted.WithLabelValues(kindUnfinished).Add(float64(n))
 	return err
 }
@@ -206,7 +251,7 @@ func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, err
 	for _, key := range keys {
 		if id, marker := cancellation.JobOf(key); marker {
 			markers[key] = id
-		} else if !strings.Contains(key, "/") {
+		} else if uuid.Validate(key) == nil { // others are not Docmill's documents
 			documents = append(documents, key)
 		}
 	}
@@ -247,6 +292,9 @@ func (s *Sweep) unusedResults(ctx context.Context, keys []string) ([]string, err
 	}
 	var unused []string
 	for _, key := range keys {
+		if uuid.Validate(owners[key]) != nil {
+			continue // it is not a result of Docmill
+		}
 		j, found := jobs[owners[key]]
 		pending := found && !j.Status.Terminal()
 		if !pending && (j.Result == nil || j.Result.ObjectKey != key) {

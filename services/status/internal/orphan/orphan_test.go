@@ -93,13 +93,16 @@ func (b bench) id() uuid.UUID {
 	return id
 }
 
+// documentOf returns the key of the document of a job: a UUID, like that of a submission.
+func documentOf(id uuid.UUID) string { return uuid.NewSHA1(id, nil).String() }
+
 // submit stores a job with a document.
 func (b bench) submit() uuid.UUID {
 	b.Helper()
 	id := b.id()
-	b.put(b.sources, "of-"+id.String())
+	b.put(b.sources, documentOf(id))
 	b.apply(job.Submitted{ID: job.ID(id), Submission: job.Submission{
-		RequestedAt: time.Now().UTC().Truncate(time.Microsecond), ObjectKey: "of-" + id.String(), Filename: "a.txt", Format: "txt", Size: 3, SHA256: []byte{1}, TargetFormat: "pdf",
+		RequestedAt: time.Now().UTC().Truncate(time.Microsecond), ObjectKey: documentOf(id), Filename: "a.txt", Format: "txt", Size: 3, SHA256: []byte{1}, TargetFormat: "pdf",
 	}})
 	return id
 }
@@ -129,6 +132,29 @@ func (b bench) advance() {
 	require.NoError(b, b.jobs.Advance(b.Context(), now))
 }
 
+// owner is the key of the id of the installation that a bucket belongs to.
+const owner = "installation/id"
+
+// TestBucketOfAnotherInstallation sweeps buckets that another database uses.
+func TestBucketOfAnotherInstallation(t *testing.T) {
+	t.Parallel()
+	own, other := setup(t), setup(t)
+	own.advance()
+	other.advance()
+	require.NoError(t, own.sweep.Files(t.Context()))
+	key := own.put(own.sources, own.id().String())
+	wrong := orphan.New(orphan.Sweep{
+		Jobs: other.jobs, Sources: own.sources, Results: own.results, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
+	}, prometheus.NewRegistry())
+	other.advance()
+	require.ErrorContains(t, wrong.Files(t.Context()), "another installation")
+	require.ErrorContains(t, wrong.Claims(t.Context()), "another installation")
+	require.Contains(t, own.keys(own.sources), key)
+	own.advance()
+	require.NoError(t, own.sweep.Files(t.Context()))
+	require.NotContains(t, own.keys(own.sources), key)
+}
+
 // TestOnlyOrphansAreDeleted sweeps buckets with every kind of file.
 func TestOnlyOrphansAreDeleted(t *testing.T) {
 	t.Parallel()
@@ -138,14 +164,12 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 	b.apply(job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: time.Now().UTC().Truncate(time.Microsecond), Until: time.Now().UTC().Truncate(time.Microsecond).Add(time.Hour)})
 	b.mark(deleted)
 	b.mark(unknown)
-	for _, key := range []string{b.put(b.sources, "rejected"), b.put(b.sources, unknown.String())} {
-		require.Contains(t, b.keys(b.sources), key)
-	}
+	b.put(b.sources, unknown.String())
+	foreign, foreignResult := b.put(b.sources, "of-another-program"), b.put(b.results, "of-another-program")
 	kept, orphaned := b.claim("0123", queued), b.claim("4567", unknown)
 	secret := b.put(b.sources, claim.SecretKey)
 	b.put(b.results, succeeded.String()+"/loser.pdf")
 	b.put(b.results, unknown.String()+"/result.pdf")
-	b.put(b.results, "strange")
 
 	before := [][]string{b.keys(b.sources), b.keys(b.results)}
 	require.NoError(t, b.sweep.Files(t.Context()))
@@ -153,12 +177,13 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 	require.Equal(t, [][]string{b.keys(b.sources), b.keys(b.results)}, before, "without a watermark it is unknown which jobs exist")
 
 	b.advance()
-	fresh, freshResult := b.put(b.sources, "of-a-job-that-is-not-recorded-yet"), b.put(b.results, unknown.String()+"/fresh.pdf")
+	fresh, freshResult := b.put(b.sources, b.id().String()), b.put(b.results, unknown.String()+"/fresh.pdf")
 	require.NoError(t, b.sweep.Files(t.Context()))
 	require.Contains(t, b.keys(b.sources), orphaned, "claims have a sweep of their own")
 	require.NoError(t, b.sweep.Claims(t.Context()))
 	require.ElementsMatch(t, []string{
-		"of-" + queued.String(), "of-" + succeeded.String(), "of-" + deleted.String(), "canceled/" + deleted.String() + ".0", kept, secret, fresh,
+		documentOf(queued), documentOf(succeeded), documentOf(deleted), "canceled/" + deleted.String() + ".0", kept, secret, fresh,
+		foreign, owner,
 	}, b.keys(b.sources))
-	require.ElementsMatch(t, []string{winner, running, freshResult}, b.keys(b.results))
+	require.ElementsMatch(t, []string{winner, running, freshResult, foreignResult, owner}, b.keys(b.results))
 }

@@ -34,6 +34,8 @@ const (
 	lease = 5 * time.Minute
 	// retryAfter is how long a job waits that could not be worked on, for example because the store is away.
 	retryAfter = 10 * time.Second
+	// jobTimeout limits the work on one job: a store that hangs must not keep the others waiting.
+	jobTimeout = 30 * time.Second
 	// parallel is how many jobs of a batch are worked on at the same time.
 	parallel = 8
 )
@@ -135,11 +137,20 @@ func (p *Purge) keep(ctx context.Context) error {
 // next returns what happens to a due job before the work on it: it becomes a tombstone if it has expired, and is leased otherwise.
 func (p *Purge) next(j job.Job) job.Event {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	if j.Gone == "" && j.Status.Terminal() && !j.ExpiresAt.After(now) {
-		removed := job.Removed{ID: job.ID(j.ID), Reason: job.Expired, At: now, Until: now.Add(p.Retention.Tombstone)}
-		return job.Outlived{Removed: removed, LeasedUntil: now.Add(lease)}
+	id, until := job.ID(j.ID), now.Add(lease)
+	switch {
+	case j.Gone != "" || !j.Status.Terminal():
+		return job.Leased{ID: id, Until: until}
+	case j.ExpiresAt.IsZero(): // an earlier release has ended it after a retry
+		return job.Kept{ID: id, At: now, Retention: p.Retention}
+	case !j.ExpiresAt.After(now):
+		removed := job.Removed{ID: id, Reason: job.Expired, At: now, Until: now.Add(p.Retention.Tombstone)}
+		return job.Outlived{Removed: removed, LeasedUntil: until}
+	case !j.SourceDeleted && !j.SourceExpiresAt.After(now):
+		return job.SourceRemoved{ID: id, LeasedUntil: until}
+	default:
+		return job.Leased{ID: id, Until: until}
 	}
-	return job.Leased{ID: job.ID(j.ID), Until: now.Add(lease)}
 }
 
 // work does what is due for the jobs, and records it.
@@ -148,11 +159,13 @@ func (p *Purge) work(ctx context.Context, jobs []job.Job) error {
 	var events []job.Event
 	var forgotten []uuid.UUID
 	var failures []error
+	limited, cancel := context.WithTimeout(ctx, lease*9/10) // then other replicas work on the jobs
+	defer cancel()
 	group := errgroup.Group{}
 	group.SetLimit(parallel)
 	for _, j := range jobs {
 		group.Go(func() error {
-			event, forget, err := p.one(ctx, j)
+			event, forget, err := p.one(limited, j)
 			mutex.Lock()
 			defer mutex.Unlock()
 			switch {
@@ -188,7 +201,7 @@ func (p *Purge) record(ctx context.Context, events []job.Event, forgotten []uuid
 			switch event.(type) {
 			case job.FilesRemoved:
 				p.removed.WithLabelValues(kindFiles).Inc()
-			case job.SourceRemoved:
+			case job.Settled:
 				p.removed.WithLabelValues(kindSource).Inc()
 			}
 		}
@@ -203,6 +216,8 @@ func (p *Purge) record(ctx context.Context, events []job.Event, forgotten []uuid
 
 // one does the work on one job. It returns the event that records it, or that the row is to be deleted.
 func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
 	switch {
 	case j.Gone != "" && j.FilesDeleted:
 		return nil, true, p.deleteTraces(ctx, j)
@@ -210,8 +225,8 @@ func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget boo
 		return job.FilesRemoved{ID: job.ID(j.ID)}, false, p.deleteFiles(ctx, j)
 	case j.Unpublished:
 		return nil, false, p.Publish(ctx, j)
-	case j.Status.Terminal() && !j.SourceDeleted: // its document has expired, so it cannot be retried any more
-		return job.SourceRemoved{ID: job.ID(j.ID)}, false, p.Sources.Delete(ctx, j.Submission.ObjectKey)
+	case j.Status.Terminal() && j.SourceDeleted && j.Submission != nil:
+		return job.Settled{ID: job.ID(j.ID)}, false, p.Sources.Delete(ctx, j.Submission.ObjectKey)
 	default:
 		return nil, false, nil
 	}
@@ -219,7 +234,10 @@ func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget boo
 
 // deleteFiles deletes the document and the result of a tombstone. Results of losing attempts are left to package orphan.
 func (p *Purge) deleteFiles(ctx context.Context, j job.Job) error {
-	err := p.Sources.Delete(ctx, j.Submission.ObjectKey)
+	var err error
+	if j.Submission != nil {
+		err = p.Sources.Delete(ctx, j.Submission.ObjectKey)
+	}
 	if j.Result != nil {
 		err = errors.Join(err, p.Results.Delete(ctx, j.Result.ObjectKey))
 	}
@@ -230,7 +248,7 @@ func (p *Purge) deleteFiles(ctx context.Context, j job.Job) error {
 // idempotency key was remembered.
 func (p *Purge) deleteTraces(ctx context.Context, j job.Job) error {
 	err := cancellation.Unmark(ctx, p.Sources, j.ID.String(), j.Generation)
-	if j.Submission.ClaimKey != "" {
+	if j.Submission != nil && j.Submission.ClaimKey != "" {
 		err = errors.Join(err, claim.Release(ctx, p.Sources, j.Submission.ClaimKey, j.ID.String()))
 	}
 	return err

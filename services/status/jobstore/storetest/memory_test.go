@@ -385,6 +385,8 @@ func (s *memoryStore) Sources(_ context.Context, keys []string) ([]string, error
 	return found, nil
 }
 
+func (s *memoryStore) Installation(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
+
 func (s *memoryStore) Claim(_ context.Context, chore string, interval time.Duration) (bool, error) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()

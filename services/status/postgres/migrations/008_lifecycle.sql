@@ -18,12 +18,12 @@ ALTER TABLE jobs
     -- What the client wants, in microseconds; 0 if it has not said.
     ADD COLUMN retention         bigint NOT NULL DEFAULT 0;
 
-CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
--- Jobs that a replica of an earlier release has ended. Usually there are none.
-CREATE INDEX jobs_unscheduled ON jobs (finished_at)
-    WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL;
--- To find the job of a stored document.
-CREATE INDEX jobs_source_key ON jobs (source_key) WHERE source_key <> '';
+-- The id of this database: files in buckets that another one uses are not deleted.
+CREATE TABLE installation (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id  uuid NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO installation DEFAULT VALUES;
 
 -- Periodic work that one of the replicas does at a time.
 CREATE TABLE chores (
@@ -34,7 +34,7 @@ CREATE TABLE chores (
 ---- create above / drop below ----
 
 DROP TABLE chores;
-DROP INDEX jobs_source_key;
+DROP TABLE installation;
 ALTER TABLE jobs
     DROP COLUMN generation,
     DROP COLUMN due_at,

@@ -33,6 +33,11 @@ type Delivery struct {
 	Attempts   []stored.Attempt
 }
 
+type Installation struct {
+	One bool
+	ID  uuid.UUID
+}
+
 type Job struct {
 	ID                uuid.UUID
 	Version           int64

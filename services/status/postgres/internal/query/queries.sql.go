@@ -178,6 +178,17 @@ func (q *Queries) GetClock(ctx context.Context) (time.Time, error) {
 	return column_1, err
 }
 
+const getInstallation = `-- name: GetInstallation :one
+SELECT id FROM installation
+`
+
+func (q *Queries) GetInstallation(ctx context.Context) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, getInstallation)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const getJob = `-- name: GetJob :one
 SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = $1
 `
