@@ -240,6 +240,7 @@ func (f *fleet) poll(job *followed) {
 
 // withoutNewMembers removes what an older release does not show.
 func withoutNewMembers(job *jobapi.Job) {
+	job.ExpiresAt = nil
 	for i := range job.Warnings {
 		job.Warnings[i].Severity = ""
 	}

@@ -45,7 +45,7 @@ const maxBody = 1 << 20
 func (*Verify) Help() string {
 	return `It helps to write a receiver: save the body and the headers of a webhook, and compare.
 
-    docmill webhooks verify --webhook-secret-file=secret --id=msg_0198… --timestamp=1772366400 --signature=v1,… body.json
+    docmill webhooks verify --webhook-secret-file=secret --id=msg_0198... --timestamp=1772366400 --signature=v1,... body.json
 
 Exit codes: 0 the webhook is genuine, 1 it is not, 2 the command line is wrong.`
 }
