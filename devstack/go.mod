@@ -10,6 +10,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/docmill/docmill/client v0.0.0-00010101000000-000000000000
 	github.com/docmill/docmill/contract v0.0.0-00010101000000-000000000000
+	github.com/docmill/docmill/fonts v0.0.0-00010101000000-000000000000
 	github.com/getkin/kin-openapi v0.152.0
 	github.com/gofrs/flock v0.13.1
 	github.com/jackc/pgx/v5 v5.12.0
@@ -78,5 +79,6 @@ require (
 replace (
 	github.com/docmill/docmill/client => ../client
 	github.com/docmill/docmill/contract => ../contract
+	github.com/docmill/docmill/fonts => ../fonts
 	github.com/docmill/docmill/proto => ../proto
 )

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"github.com/docmill/docmill/fonts/packages"
 )
 
 // find looks for each need and returns those that are missing.
@@ -80,13 +82,17 @@ func findLibreOffice(tools *Tools) bool {
 
 // findFonts looks for a file of each package of fonts.
 func findFonts(*Tools) bool {
-	missing := map[string]bool{
-		"LiberationSans-Regular.ttf": true, "DejaVuSans.ttf": true, "NotoSansCJK-Regular.ttc": true, "UnDotum.ttf": true,
-		"ume-tgo4.ttf": true, "Carlito-Regular.ttf": true, "Caladea-Regular.ttf": true,
+	missing := map[string]bool{}
+	for _, p := range slices.Concat(packages.Relied(), packages.System()) {
+		missing[p.Files[0]] = true
 	}
 	for _, directory := range []string{"/usr/share/fonts", "/usr/local/share/fonts"} {
 		_ = filepath.WalkDir(directory, func(path string, _ fs.DirEntry, _ error) error {
-			delete(missing, filepath.Base(path))
+			for pattern := range missing {
+				if found, _ := filepath.Match(pattern, filepath.Base(path)); found {
+					delete(missing, pattern)
+				}
+			}
 			return nil
 		})
 	}

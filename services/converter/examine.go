@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/format"
+	"github.com/docmill/docmill/fonts/packages"
 	"github.com/docmill/docmill/platform/health"
 	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
@@ -187,41 +188,21 @@ func examineFormats(office *libreoffice.Engine) health.Finding {
 	return health.Finding{Part: "formats", State: health.OK, Detail: fmt.Sprintf("All %d can be read.", len(readable))}
 }
 
-// neededFont is a family that documents need, the fonts that it replaces, and its Debian package.
-type neededFont struct{ family, instead, packaged string }
-
-// neededFonts are the families that most documents need.
-var neededFonts = []neededFont{
-	{"Liberation Sans", "Arial", "fonts-liberation"},
-	{"Liberation Serif", "Times New Roman", "fonts-liberation"},
-	{"Liberation Mono", "Courier New", "fonts-liberation"},
-	{"DejaVu Sans", "many symbols", "fonts-dejavu"},
-	{"Noto Sans CJK JP", "Chinese, Japanese and Korean fonts", "fonts-noto-cjk"},
-	{"UnDotum", "Gulim and Dotum", "fonts-unfonts-core"},
-	{"UnBatang", "Batang", "fonts-unfonts-core"},
-	{"Ume Gothic", "MS Gothic", "fonts-horai-umefont"},
-	{"Ume Mincho", "MS Mincho", "fonts-horai-umefont"},
-}
-
-// systemFonts are the families that documents also need if Docmill's font set is not in use.
-var systemFonts = []neededFont{
-	{"Carlito", "Calibri", "fonts-crosextra-carlito"},
-	{"Caladea", "Cambria", "fonts-crosextra-caladea"},
-}
-
 func examineFonts(ctx context.Context, directory string, set *fonts.Set) health.Finding {
 	library, err := fonts.Open(directory, set, zap.NewNop())
 	if err != nil {
 		return health.Finding{Part: "fonts", State: health.Broken, Detail: err.Error(), Remedy: "Install fontconfig (Debian: apt install fontconfig)."}
 	}
-	needed := neededFonts
+	needed := packages.Relied()
 	if !set.Bundled() {
-		needed = slices.Concat(neededFonts, systemFonts)
+		needed = append(needed, packages.System()...)
 	}
 	var missing notInstalled
-	for _, s := range needed {
-		if !library.Has(ctx, s.family) && !library.Has(ctx, s.instead) {
-			missing.add(fmt.Sprintf("%s (instead of %s)", s.family, s.instead), s.packaged)
+	for _, p := range needed {
+		for _, family := range p.Families {
+			if !library.Has(ctx, family.Name) && !library.Has(ctx, family.Instead) {
+				missing.add(fmt.Sprintf("%s (instead of %s)", family.Name, family.Instead), p.Name)
+			}
 		}
 	}
 	if len(missing.names) > 0 {

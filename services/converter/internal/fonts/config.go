@@ -49,9 +49,34 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("setting font-dir: %s is a directory of the system; set one that has only fonts", path))
 		} else if _, err := os.ReadDir(path); err != nil {
 			errs = append(errs, fmt.Errorf("setting font-dir: cannot read the directory: %w", err))
+		} else if link := leadingOut(path, slices.Concat(paths, systemDirectories)); link != "" {
+			errs = append(errs, fmt.Errorf("setting font-dir: the link %s leads to a file that LibreOffice's sandbox cannot read; copy the file instead, or set its directory, too", link))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leadingOut returns a symbolic link in a directory whose target is in none of the readable ones; empty if there is none. Fontconfig
+// would find the font, and LibreOffice could not read it. Links that lead nowhere are ignored, as fontconfig does.
+func leadingOut(directory string, readable []string) (link string) {
+	_ = filepath.WalkDir(directory, func(path string, entry os.DirEntry, _ error) error {
+		if entry == nil || entry.Type()&os.ModeSymlink == 0 {
+			return nil
+		}
+		target, _ := filepath.EvalSymlinks(path)
+		if target == "" || slices.ContainsFunc(readable, func(directory string) bool { return contains(directory, target) }) {
+			return nil
+		}
+		link = path
+		return filepath.SkipAll
+	})
+	return link
+}
+
+// contains reports whether a path is in a directory.
+func contains(directory, path string) bool {
+	inside, err := filepath.Rel(directory, path)
+	return err == nil && filepath.IsLocal(inside)
 }
 
 // directories returns the absolute paths of the directories, with symbolic links resolved, because the sandbox grants access to

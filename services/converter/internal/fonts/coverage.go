@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -15,41 +13,33 @@ import (
 // maxCharsets bounds the bytes that are read of the character sets of all fonts: those of a Chinese font take 30 KiB.
 const maxCharsets = 64 << 20
 
-// coverage is which characters at least one font has. It is safe for concurrent use.
-type coverage struct {
-	mu    sync.Mutex
-	read  time.Time
-	spans []span
-}
+// coverage is which characters at least one font has.
+type coverage []span
 
 // span is a range of characters.
 type span struct{ first, last rune }
 
 // Lacking returns those characters that no font has. LibreOffice takes a character that a font lacks from another font, so only
-// these are drawn as boxes, or not at all. If fontconfig fails, it returns none. The character sets are read at most every 10
-// minutes.
+// these are drawn as boxes, or not at all. If fontconfig never worked, it returns none. The character sets are read at most every
+// 10 minutes.
 func (l *Library) Lacking(ctx context.Context, characters []rune) []rune {
 	if len(characters) == 0 {
 		return nil
 	}
-	l.coverage.mu.Lock()
-	defer l.coverage.mu.Unlock() // concurrent callers wait for this one's reading
-	if l.coverage.read.IsZero() || time.Since(l.coverage.read) >= maxAge {
+	covered := l.coverage.get(ctx, func() (coverage, error) {
 		lines, err := l.run(ctx, l.list, maxCharsets, "--format", "%{charset}\n")
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			l.log.Error("cannot list the characters of the installed fonts", zap.Error(err))
+			return nil, err
 		}
-		l.coverage.spans, l.coverage.read = merged(parseCharsets(lines)), time.Now()
-	}
-	if len(l.coverage.spans) == 0 {
+		return merged(parseCharsets(lines)), nil
+	})
+	if len(covered) == 0 {
 		return nil
 	}
 	var lacking []rune
 	for _, r := range characters {
-		if !l.coverage.has(r) {
+		if !covered.has(r) {
 			lacking = append(lacking, r)
 		}
 	}
@@ -57,8 +47,8 @@ func (l *Library) Lacking(ctx context.Context, characters []rune) []rune {
 }
 
 // has reports whether a font has a character.
-func (c *coverage) has(r rune) bool {
-	_, found := slices.BinarySearchFunc(c.spans, r, func(s span, r rune) int {
+func (c coverage) has(r rune) bool {
+	_, found := slices.BinarySearchFunc(c, r, func(s span, r rune) int {
 		switch {
 		case s.last < r:
 			return -1

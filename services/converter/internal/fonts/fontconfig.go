@@ -9,6 +9,7 @@ import (
 	"text/template"
 
 	fontset "github.com/docmill/docmill/fonts"
+	"github.com/docmill/docmill/fonts/packages"
 )
 
 //go:embed *.tmpl
@@ -21,21 +22,19 @@ var systemDirectories = []string{"/usr/share/fonts", "/usr/local/share/fonts"}
 // seconds.
 const systemCache = "/var/cache/fontconfig"
 
-// relied are the files of packages that the font set relies on. They have the same names in all distributions. Other files of
-// the same packages have further weights, which would make a difference between machines.
-var relied = []string{
-	"LiberationSans-*", "LiberationSerif-*", "LiberationMono-*",
-	"DejaVuSans.ttf", "DejaVuSans-*", "DejaVuSerif.ttf", "DejaVuSerif-*", "DejaVuSansMono.ttf", "DejaVuSansMono-*",
-	"NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc", "NotoSerifCJK-Regular.ttc", "NotoSerifCJK-Bold.ttc",
-	"UnDotum.ttf", "UnDotumBold.ttf", "UnBatang.ttf", "UnBatangBold.ttf",
-	"ume-tgo4.ttf", "ume-pgo4.ttf", "ume-tmo3.ttf", "ume-pmo3.ttf",
-	"opens___.ttf",
-}
+// relied are the files that the font set relies on: those of packages, and LibreOffice's own font of symbols.
+func relied() []string { return append(files(packages.Relied()), "opens___.ttf") }
 
-// unwanted are fonts that must not be used together with the font set. LibreOffice prefers Carlito and Caladea to
-// what fontconfig says (VCL.xcu), but Carlito has ligatures that Office does not draw, and 54 of 90 characters of Debian's
-// Caladea have other widths than Cambria's.
-var unwanted = []string{"Carlito-*", "Caladea-*"}
+// unwanted are the files of fonts that must not be used together with the font set.
+func unwanted() []string { return files(packages.System()) }
+
+func files(of []packages.Package) []string {
+	var patterns []string
+	for _, p := range of {
+		patterns = append(patterns, p.Files...)
+	}
+	return patterns
+}
 
 // fontFiles are patterns of all files of fonts. A pattern without the suffix would match directories, too.
 var fontFiles = []string{"*.?t?", "*.?T?", "*.pf?", "*.PF?", "*.pcf*", "*.bdf*", "*.woff*"}
@@ -109,13 +108,13 @@ func (c configuration) Accepted() []string {
 	if c.mode == BundledAndSystem {
 		return patterns
 	}
-	return append(patterns, c.systemFiles(relied)...)
+	return append(patterns, c.systemFiles(relied())...)
 }
 
 // Rejected are patterns of files that are not used.
 func (c configuration) Rejected() []string {
 	if c.mode == BundledAndSystem {
-		return c.systemFiles(unwanted)
+		return c.systemFiles(unwanted())
 	}
 	return c.systemFiles(fontFiles)
 }

@@ -36,25 +36,24 @@ const (
 
 // Library has the fonts of this machine. It is safe for concurrent use.
 type Library struct {
-	set         *Set
 	list, match sandbox.Program
 	directory   string
 	environment []string
 	log         *zap.Logger
-	coverage    coverage
-
-	mu          sync.Mutex
-	read        time.Time
-	fonts       catalog
-	substitutes map[string]string // by key; those that were looked up since read
+	fonts       aged[*catalog]
+	coverage    aged[coverage]
 }
 
-// catalog is what is installed.
+// catalog is what is installed. It is safe for concurrent use.
 type catalog struct {
 	// families has the keys of all names of all families.
 	families map[string]bool
 	// byPostScript has the fonts by their PostScript names.
 	byPostScript map[string]installed
+
+	mu sync.Mutex
+	// substitutes are the families that are used for others, by the key of those; it has those that were looked up.
+	substitutes map[string]string
 }
 
 // installed is a font that is installed.
@@ -82,28 +81,24 @@ func Open(directory string, fonts *Set, log *zap.Logger) (*Library, error) {
 	}
 	environment := []string{"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "XDG_CACHE_HOME=" + directory}
 	return &Library{
-		set: fonts, list: programs[0], match: programs[1], directory: directory, log: log,
+		list: programs[0], match: programs[1], directory: directory, log: log,
 		environment: append(environment, fonts.Environment()...),
 	}, nil
 }
-
-// Set returns the fonts that are in use.
-func (l *Library) Set() *Set { return l.set }
 
 // Key returns what all spellings of a family's name have in common.
 func Key(family string) string { return fontset.Key(family) }
 
 // Has reports whether a family is installed.
 func (l *Library) Has(ctx context.Context, family string) bool {
-	return l.current(ctx).families[Key(family)]
+	installed := l.current(ctx)
+	return installed != nil && installed.families[Key(family)]
 }
 
 // Family returns the family of the font with a PostScript name. For the copy of a stand-in for Word documents, it returns
 // the stand-in. For a font that is not installed, it returns the part of the name before the style.
 func (l *Library) Family(postScript string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if font, found := l.fonts.font(postScript); found {
+	if font, found := l.fonts.last().font(postScript); found {
 		return fontset.StandIn(font.family)
 	}
 	family, _, _ := strings.Cut(postScript, "-")
@@ -120,14 +115,12 @@ var symbols = map[string]bool{
 
 // Substitute returns the family that is used for one that is not installed; empty if that is not known.
 func (l *Library) Substitute(ctx context.Context, family string) string {
-	l.current(ctx)
 	key := Key(family)
 	if symbols[key] {
 		return "OpenSymbol"
 	}
-	l.mu.Lock()
-	substitute, known := l.substitutes[key]
-	l.mu.Unlock()
+	installed := l.current(ctx)
+	substitute, known := installed.substitute(key)
 	if known || key == "" || len(family) > maxName {
 		return substitute
 	}
@@ -136,13 +129,32 @@ func (l *Library) Substitute(ctx context.Context, family string) string {
 		l.log.Warn("font substitution lookup failed", zap.Error(err))
 		return ""
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.substitutes) >= maxKnown {
-		clear(l.substitutes)
-	}
-	l.substitutes[key] = lines[0]
+	installed.know(key, lines[0])
 	return lines[0]
+}
+
+// substitute returns what is used for a family, if that was looked up.
+func (c *catalog) substitute(key string) (family string, known bool) {
+	if c == nil {
+		return "", false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	family, known = c.substitutes[key]
+	return family, known
+}
+
+// know keeps what is used for a family.
+func (c *catalog) know(key, substitute string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.substitutes) >= maxKnown {
+		clear(c.substitutes)
+	}
+	c.substitutes[key] = substitute
 }
 
 // LastResort returns the family that is used for an unknown name.
@@ -150,30 +162,22 @@ func (l *Library) LastResort(ctx context.Context) string {
 	return l.Substitute(ctx, "no family has this name")
 }
 
-// current returns what is installed, at most maxAge old. If fontconfig fails, it returns what was installed before.
-func (l *Library) current(ctx context.Context) catalog {
-	l.mu.Lock()
-	defer l.mu.Unlock() // concurrent callers wait for this one's reading
-	if !l.read.IsZero() && time.Since(l.read) < maxAge {
-		return l.fonts
-	}
-	lines, err := l.run(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\t%{index}\t%{file}\n")
-	if ctx.Err() != nil {
-		return l.fonts
-	}
-	if err != nil {
-		l.log.Error("cannot list the installed fonts", zap.Error(err))
-	} else {
-		l.fonts = parse(lines)
-	}
-	l.read, l.substitutes = time.Now(), map[string]string{}
-	return l.fonts
+// current returns what is installed, at most maxAge old; nil if fontconfig never worked.
+func (l *Library) current(ctx context.Context) *catalog {
+	return l.fonts.get(ctx, func() (*catalog, error) {
+		lines, err := l.run(ctx, l.list, maxList, "--format", "%{family}\t%{postscriptname}\t%{index}\t%{file}\n")
+		if err != nil {
+			l.log.Error("cannot list the installed fonts", zap.Error(err))
+			return nil, err
+		}
+		return parse(lines), nil
+	})
 }
 
 // parse parses lines of a family's names, separated by commas, a PostScript name, the index in a collection and the file, with
 // tabs between them. The first name is the family's.
-func parse(lines []string) catalog {
-	c := catalog{families: map[string]bool{}, byPostScript: map[string]installed{}}
+func parse(lines []string) *catalog {
+	c := &catalog{families: map[string]bool{}, byPostScript: map[string]installed{}, substitutes: map[string]string{}}
 	for _, line := range lines {
 		families, rest, _ := strings.Cut(line, "\t")
 		postScript, rest, _ := strings.Cut(rest, "\t")

@@ -123,12 +123,9 @@ func TestModes(t *testing.T) {
 	require.True(t, system.Has(t.Context(), packaged))
 	require.False(t, system.Has(t.Context(), "Docmill Ca"))
 	require.Equal(t, "Carlito", system.Substitute(t.Context(), "Calibri"))
-	require.Empty(t, system.Set().WordFile())
-	_, known := system.Set().Substitute("Calibri")
-	require.False(t, known)
-	row, known := bundled.Set().Substitute("Calibri")
-	require.True(t, known)
-	require.True(t, row.Metric)
+	set, err := fonts.Install(t.TempDir(), fonts.Config{Mode: fonts.System})
+	require.NoError(t, err)
+	require.Empty(t, set.WordFile())
 }
 
 // TestOwnFontsWin: a font of the user's is used in place of its stand-in.
@@ -138,10 +135,13 @@ func TestOwnFontsWin(t *testing.T) {
 		own := filepath.Join(t.TempDir(), "its <own> & fonts")
 		require.NoError(t, os.Mkdir(own, 0o700))
 		fontstest.WriteRenamed(t, own, "Calibri")
-		library := open(t, fonts.Config{Mode: mode, Directories: []string{own}})
+		config := fonts.Config{Mode: mode, Directories: []string{own}}
+		library := open(t, config)
 		require.True(t, library.Has(t.Context(), "Calibri"), mode)
 		require.Equal(t, "Calibri", library.Substitute(t.Context(), "Calibri"), mode)
-		require.Contains(t, library.Set().Readable(), own)
+		set, err := fonts.Install(t.TempDir(), config)
+		require.NoError(t, err)
+		require.Contains(t, set.Readable(), own)
 	}
 }
 
@@ -160,6 +160,24 @@ func TestDirectoriesMustBeReadable(t *testing.T) {
 	around := t.TempDir()
 	_, err := fonts.Install(filepath.Join(around, "work"), fonts.Config{Directories: []string{around}})
 	require.ErrorContains(t, err, "contains the working directory")
+}
+
+// TestLinksMustBeReadable: LibreOffice's sandbox reads only the directories that are set.
+func TestLinksMustBeReadable(t *testing.T) {
+	t.Parallel()
+	own, other := t.TempDir(), t.TempDir()
+	fontstest.WriteRenamed(t, own, "Calibri")
+	fontstest.WriteRenamed(t, other, "Cambria")
+	below := filepath.Join(own, "below")
+	require.NoError(t, os.Mkdir(below, 0o700))
+	link := func(name, target string) { require.NoError(t, os.Symlink(target, filepath.Join(below, name))) }
+	link("inside.ttf", "../Calibri.ttf")
+	link("nowhere.ttf", "/does/not/exist")
+	link("system", "/usr/share/fonts")
+	require.NoError(t, fonts.Config{Directories: []string{own}}.Validate())
+	link("outside.ttf", filepath.Join(other, "Cambria.ttf"))
+	require.ErrorContains(t, fonts.Config{Directories: []string{own}}.Validate(), "outside.ttf leads to a file")
+	require.NoError(t, fonts.Config{Directories: []string{own, other}}.Validate())
 }
 
 // TestLibreOfficesOwnFonts checks the fonts that come with LibreOffice, which fontconfig does not find by itself.

@@ -31,7 +31,10 @@ func (l *Library) Heights(ctx context.Context, postScript string) (Heights, bool
 
 // font returns the font with a PostScript name. LibreOffice 7.4 writes the name of the outlines of a collection of Noto CJK, which
 // continues its PostScript name: NotoSansCJKjp-Regular-VKana.
-func (c catalog) font(postScript string) (installed, bool) {
+func (c *catalog) font(postScript string) (installed, bool) {
+	if c == nil {
+		return installed{}, false
+	}
 	if font, found := c.byPostScript[postScript]; found {
 		return font, true
 	}

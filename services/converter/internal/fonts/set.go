@@ -33,7 +33,7 @@ func Install(directory string, config Config, office ...string) (*Set, error) {
 		return nil, err
 	}
 	for _, path := range user {
-		if inside, err := filepath.Rel(path, directory); err == nil && filepath.IsLocal(inside) {
+		if contains(path, directory) {
 			return nil, fmt.Errorf("setting font-dir: %s contains the working directory; set a directory that has only fonts", path)
 		}
 	}
@@ -97,12 +97,4 @@ func (s *Set) Readable() []string {
 		return nil
 	}
 	return append([]string{s.directory}, s.readable...)
-}
-
-// Substitute returns the row of the table of stand-ins for a family, if the table is in use.
-func (s *Set) Substitute(family string) (fontset.Substitute, bool) {
-	if !s.Bundled() {
-		return fontset.Substitute{}, false
-	}
-	return fontset.Lookup(family)
 }
