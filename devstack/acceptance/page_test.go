@@ -69,6 +69,9 @@ func testWebPage(t *testing.T, on edition) {
 			"a document too large": pageRefusesLargeFiles,
 			"hostile names":        pageShowsHostileNames,
 			"a shared address":     pageOfOneJob,
+			"cancel and delete":    pageCancelsAndDeletes,
+			"cancel an address":    pageOfOneJobChangesIt,
+			"an expired job":       pageShowsExpiry,
 			"accessibility":        pageIsAccessible,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -446,6 +449,94 @@ func pageOfOneJob(t *testing.T, p *pageBundle) {
 		require.NotEmpty(t, tab.Text("#job .remedy"))
 	}
 	tab.RequireAccessible("the page of a job that does not exist")
+}
+
+// slowDocument takes seconds to convert.
+const slowDocument = "odftoolkit__Presentation7.odp"
+
+// status returns the HTTP status of a job.
+func (p *pageBundle) status(t *testing.T, id string) int {
+	t.Helper()
+	response, err := p.contract.RoundTrip(p.get(t, "/v1/jobs/"+id))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
+}
+
+func pageCancelsAndDeletes(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, files(t, slowDocument)...)
+	tab.Wait(`document.querySelector("#jobs .cancel:not([hidden])")`)
+	other := tab.Open("/") // shares the list
+	other.Wait(`document.querySelector("#jobs .cancel:not([hidden])")`)
+	tab.Do(chromedp.Focus(chromedp.CSS("#jobs .cancel")), chromedp.KeyEvent("\r"))
+	tab.Wait(inState("canceled") + " === 1")
+	other.Wait(inState("canceled") + " === 1")
+	require.Equal(t, "Canceled", tab.Text("#jobs .words"))
+	require.Equal(t, "0 done, 1 canceled", tab.Text("#summary"))
+	require.Regexp(t, `deleted on .+`, tab.Text("#jobs .expires"))
+	tab.Wait(`document.activeElement.matches("#jobs .again")`) // for those who use the keyboard
+	tab.RequireAccessible("a canceled conversion")
+
+	tab.Do(chromedp.KeyEvent("\r"))
+	tab.Wait(inState("succeeded") + " === 1")
+	other.Wait(inState("succeeded") + " === 1")
+	id := browser.Evaluate[string](tab, `document.querySelector("#jobs .name").href.split("/").pop()`)
+	require.Equal(t, http.StatusOK, p.status(t, id))
+
+	ask := func() {
+		tab.Wait(`document.querySelector("#jobs .delete:not([aria-disabled])")`) // the answer before was received
+		tab.Click("#jobs .delete")
+	}
+	ask()
+	tab.Wait(`document.querySelector("#confirm").open && document.activeElement.id === "confirm-no"`)
+	tab.RequireAccessible("the question before a deletion")
+	tab.Do(chromedp.KeyEvent("\u001b")) // Escape
+	tab.Wait(`!document.querySelector("#confirm").open && document.activeElement.matches("#jobs .delete")`)
+	ask()
+	tab.Click("#confirm-no")
+	require.Equal(t, http.StatusOK, p.status(t, id))
+	ask()
+	tab.Click("#confirm-yes")
+	tab.Wait(`document.querySelector("#work").hidden && document.activeElement.id === "files"`)
+	other.Wait(`document.querySelector("#work").hidden`)
+	tab.Wait(`document.querySelector("#announcement").textContent.includes("was deleted")`)
+	require.Equal(t, http.StatusGone, p.status(t, id))
+}
+
+func pageOfOneJobChangesIt(t *testing.T, p *pageBundle) {
+	job := p.submit(t, slowDocument)
+	tab := p.open(t, "/jobs/"+job.ID)
+	tab.Wait(`document.querySelector("#job .cancel:not([hidden])")`)
+	tab.Click("#job .cancel")
+	tab.Wait(`document.querySelector("#job [data-state=canceled]")`)
+	tab.RequireAccessible("the page of a canceled job")
+	tab.Click("#job .again")
+	tab.Wait(`document.querySelector("#job [data-state=succeeded]")`)
+	require.Regexp(t, `Retries\s*1`, tab.Text("#details"))
+	require.Regexp(t, `Deleted on\s*\w`, tab.Text("#details"))
+	tab.Click("#job .delete")
+	tab.Click("#confirm-yes")
+	for range 2 {
+		tab.Wait(`document.querySelector("#job [data-state=gone]")`)
+		require.Equal(t, "Deleted", tab.Text("#job .words"))
+		require.Equal(t, "The job was deleted", tab.Text("#job-title"))
+		require.True(t, browser.Evaluate[bool](tab, `document.querySelector("#details").hidden && document.querySelector("#job .delete").hidden`))
+		tab.RequireAccessible("the page of a deleted job")
+		tab.Reload()
+	}
+}
+
+// pageShowsExpiry requires that an open page shows that a job has expired.
+func pageShowsExpiry(t *testing.T, p *pageBundle) {
+	job, err := p.submitWith("synth-letter.txt", map[string]string{"expires_in": "60"})
+	require.NoError(t, err)
+	tab := p.open(t, "/jobs/"+job.ID)
+	tab.Wait(`document.querySelector("#job [data-state=succeeded]")`)
+	tab.Wait(`document.querySelector("#job [data-state=gone]")`)
+	require.Equal(t, "Expired", tab.Text("#job .words"))
+	require.Contains(t, tab.Text("#job .remedy"), "Convert the document again.")
+	require.True(t, browser.Evaluate[bool](tab, `document.querySelector("#job .download").hidden`))
 }
 
 func pageIsAccessible(t *testing.T, p *pageBundle) {

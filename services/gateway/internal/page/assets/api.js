@@ -10,6 +10,7 @@ export class Problem extends Error {
     this.remedy = body.remedy || "";
     this.errors = body.errors || [];
     this.trace = body.trace_id || "";
+    this.job = body.job_state; // if its state does not permit the request
     this.retryAfter = retryAfter; // in seconds; 0 if the server did not say
   }
 
@@ -52,11 +53,11 @@ function problemOf(status, text, retryAfter) {
 }
 
 /** Requests JSON. Returns the body and how many seconds the server wants a client to wait before it asks again. */
-async function get(path) {
+async function request(path, method = "GET") {
   let response, text;
   try {
     // A request that takes this long has lost its connection.
-    response = await fetch(path, { signal: AbortSignal.timeout(15_000) });
+    response = await fetch(path, { method, signal: AbortSignal.timeout(15_000) });
     text = await response.text();
   } catch {
     throw new Problem(0, { detail: "Docmill is not responding." });
@@ -64,16 +65,24 @@ async function get(path) {
   setClock(response.headers.get("Date"));
   const retryAfter = response.headers.get("Retry-After");
   if (!response.ok) throw problemOf(response.status, text, retryAfter);
+  if (response.status === 204) return {};
   const body = parse(text);
   if (!body) throw problemOf(response.status, text, retryAfter);
   return { body, retryAfter: seconds(retryAfter) };
 }
 
-export const formats = async () => (await get("/v1/formats")).body;
+export const formats = async () => (await request("/v1/formats")).body;
 
 const path = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
 
-export const poll = (id) => get(path(id));
+export const poll = (id) => request(path(id));
+export const cancel = async (id) => (await request(`${path(id)}/cancel`, "POST")).body;
+export const retry = async (id) => (await request(`${path(id)}/retry`, "POST")).body;
+export const remove = (id) => request(path(id), "DELETE");
+
+/** Whether a problem means that there is no job any more, or never was. */
+export const isGone = (problem) => ["job-not-found", "job-deleted", "job-expired"].includes(problem.code);
+
 export const resultPath = (id) => `${path(id)}/result`;
 export const eventsPath = (id) => `${path(id)}/events`;
 export const pagePath = (id) => `/jobs/${encodeURIComponent(id)}`;

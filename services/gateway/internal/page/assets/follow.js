@@ -1,6 +1,6 @@
 // Follows unfinished jobs: a few by live events, the others by polls.
 
-import { Problem, eventsPath, poll } from "./api.js";
+import { Problem, eventsPath, isGone, poll } from "./api.js";
 
 const maxStreams = 2; // a browser has 6 connections to a host, for all tabs
 const maxPolls = 2;
@@ -14,7 +14,7 @@ const longestWait = 5000; // between two tries to reach the server
 export const ended = (job) => ["succeeded", "failed", "canceled"].includes(job.status);
 
 /**
- * Follows jobs until they have ended. `onJob(job)` gets each state, `onGone(id, problem)` a job that does not exist, and
+ * Follows jobs until they have ended. `onJob(job)` gets each state, `onGone(id, problem)` a job that does not exist or was deleted, and
  * `onLink(problem)` the reason why the server cannot be reached, or null when it answers again. While `isUploading()` is true,
  * no streams are open, so that the uploads can use their connections.
  */
@@ -117,11 +117,11 @@ export class Follower {
     this.#failures = 0;
   }
 
-  /** Only the code job-not-found means that there is no job. Other answers may come from a proxy, or from a server that is starting. */
+  /** Only some codes mean that there is no job. Other answers may come from a proxy, or from a server that is starting. */
   #failed(job, error) {
     if (!(error instanceof Problem)) throw error;
     if (!this.#jobs.has(job.id)) return;
-    if (error.code === "job-not-found") {
+    if (isGone(error)) {
       this.#answered();
       this.remove(job.id);
       this.#on.onGone(job.id, error);

@@ -1,18 +1,26 @@
 // The page of one job, whose address can be shared.
 
-import { formats } from "./api.js";
+import { Problem, cancel, formats, isGone, now, remove, retry } from "./api.js";
+import { confirmDelete } from "./confirm.js";
 import { Follower, ended } from "./follow.js";
 import { Link } from "./link.js";
 import { Row, familyOf } from "./row.js";
-import { announce, count, duration, labelOf, setName, shown, size, stateOf } from "./words.js";
+import { announce, count, duration, expiryOf, labelOf, setName, shown, size, stateOf } from "./words.js";
 
 const steps = { queued: "in the queue", fetch: "to fetch", load: "to open", export: "to convert", store: "to save" };
 
+/** How long after its time an expired job is asked for, in milliseconds. */
+const afterExpiry = 2000;
+
 export class JobPage {
-  #row = new Row();
+  #row = new Row({
+    onCancel: () => this.#change(cancel), onAgain: () => this.#change(retry), onDelete: () => this.#delete(),
+  });
+  #follower;
   #title = document.getElementById("job-title");
   #job;
   #formats = [];
+  #expired = false;
 
   constructor(segment) {
     this.#row.element.querySelector(".download").classList.add("primary");
@@ -21,16 +29,58 @@ export class JobPage {
     this.#row.unknown();
     document.getElementById("job-card").append(this.#row.element);
     const link = new Link();
-    const follower = new Follower({
+    this.#follower = new Follower({
       onJob: (job) => this.#show(job), onGone: (_, problem) => this.#gone(problem), onLink: (problem) => link.show(problem),
     });
-    follower.add(segment);
+    this.#follower.add(segment);
     formats().then((known) => this.#color(known.formats), () => {}); // it is only a color
-    setInterval(() => this.#job && !ended(this.#job) && this.#row.tick(), 1000);
+    setInterval(() => this.#tick(), 1000);
+  }
+
+  #tick() {
+    if (!this.#job) return;
+    if (!ended(this.#job)) this.#row.tick();
+    else if (!this.#expired && Date.parse(this.#job.expires_at) + afterExpiry < now()) {
+      this.#expired = true; // ask once
+      this.#follower.add(this.#job.id);
+    }
+  }
+
+  /** Cancels or retries the job. */
+  async #change(request) {
+    const { id } = this.#job;
+    try {
+      const job = await request(id);
+      this.#show(job);
+      if (!ended(job)) this.#follower.add(id, true);
+    } catch (problem) {
+      this.#failed(problem);
+    }
+  }
+
+  async #delete() {
+    const { id, source } = this.#job;
+    if (!(await confirmDelete(source.filename))) return;
+    try {
+      await remove(id);
+      this.#gone(new Problem(410, { code: "job-deleted", title: "The job was deleted", detail: "The document and the result were deleted." }));
+      announce(`${shown(source.filename)} was deleted.`);
+    } catch (problem) {
+      this.#failed(problem);
+    }
+  }
+
+  /** Shows why the job was not changed. */
+  #failed(problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (isGone(problem)) this.#gone(problem);
+    else if (problem.code === "job-not-cancelable" && problem.job) this.#show(problem.job); // it has just ended
+    else this.#row.note(problem);
   }
 
   #show(job) {
     if (!this.#job) this.#row.offerCopy();
+    if (!ended(job)) this.#expired = false;
     this.#job = job;
     setName(this.#title, job.source.filename);
     this.#describe();
@@ -52,6 +102,7 @@ export class JobPage {
 
   #gone(problem) {
     this.#job = undefined;
+    document.getElementById("details").hidden = true;
     this.#title.textContent = problem.title || "This conversion cannot be shown";
     document.title = `${this.#title.textContent} · Docmill`;
     this.#row.gone(problem, "No such job");
@@ -74,6 +125,8 @@ export class JobPage {
       Result: job.result && [job.result.filename, size(job.result.size), ...(job.result.pages ? [count(job.result.pages, "page", "pages")] : [])].join(", "),
       Submitted: at(job.created_at),
       Finished: at(job.finished_at),
+      "Deleted on": expiryOf(job),
+      Retries: job.generation ? String(job.generation) : "",
       Attempts: job.attempt > 1 ? String(job.attempt) : "",
       Time: took.join(", "),
       Fonts: fonts.join(", "),

@@ -6,8 +6,15 @@ import { Follower, ended } from "./follow.js";
 import { Link } from "./link.js";
 import { Row, needsPassword } from "./row.js";
 import { Uploads } from "./uploads.js";
-import { announce } from "./words.js";
-import { archivePaths } from "./api.js";
+import { announce, shown } from "./words.js";
+import { Problem, archivePaths, cancel, isGone, now, remove, retry } from "./api.js";
+import { confirmDelete } from "./confirm.js";
+
+/** The codes with which a document has to be uploaded again to be converted again. */
+const needsUpload = ["job-not-retryable", "job-not-found", "job-deleted", "job-expired"];
+
+/** How long after its time an expired job is asked for, in milliseconds. */
+const afterExpiry = 2000;
 
 /** Compares entries: the newest batch is first, and within a batch the order is that of the documents. */
 const inOrder = (a, b) => b.batch - a.batch || a.index - b.index;
@@ -43,7 +50,7 @@ export class List {
     for (const entry of store.load().sort(inOrder)) this.#adopt(entry);
     this.#summarize();
     store.onChange((key, entry) => this.#changedElsewhere(key, entry));
-    setInterval(() => this.#items.forEach((item) => item.job && !ended(item.job) && item.row.tick()), 1000);
+    setInterval(() => this.#items.forEach((item) => this.#tick(item)), 1000);
     addEventListener("beforeunload", (e) => this.#uploads.count > 0 && e.preventDefault());
   }
 
@@ -77,7 +84,9 @@ export class List {
     const item = { entry, ...more };
     item.row = new Row({
       onRemove: () => this.#removeOne(item),
-      onAgain: () => this.#upload(item),
+      onCancel: () => this.#cancel(item),
+      onAgain: () => this.#again(item),
+      onDelete: () => this.#delete(item),
       onPassword: (password, file) => this.#unlock(item, password, file),
     });
     item.row.describe(entry);
@@ -135,7 +144,64 @@ export class List {
     if (!item.job) item.row.problem(problem);
     const lost = entry.secrets?.length > 0 && !item.passwords; // the passwords that were given are not kept
     if (needsPassword(problem) && !lost && this.#chooser.takesPasswords) item.row.askPassword(!item.file);
-    else item.row.canTryAgain = Boolean(item.file && (item.job?.error.retryable || item.problem?.temporary));
+    else if (!item.job) item.row.canTryAgain = Boolean(item.file && item.problem?.temporary);
+  }
+
+  #tick(item) {
+    if (!item.job) return;
+    if (!ended(item.job)) item.row.tick();
+    else if (!item.expired && Date.parse(item.job.expires_at) + afterExpiry < now()) {
+      item.expired = true; // ask once
+      this.#follower.add(item.entry.id);
+    }
+  }
+
+  async #cancel(item) {
+    try {
+      this.#changed(await cancel(item.entry.id));
+    } catch (problem) {
+      this.#failed(item, problem);
+    }
+  }
+
+  /** Converts the document again: on the server if it still has the document, otherwise from this tab. */
+  async #again(item) {
+    if (!item.job) return this.#upload(item);
+    try {
+      const job = await retry(item.entry.id);
+      this.#save(item, { retried: job.generation });
+      this.#resume(item, job);
+    } catch (problem) {
+      if (item.file && needsUpload.includes(problem.code)) this.#upload(item);
+      else this.#failed(item, problem);
+    }
+  }
+
+  /** Follows a job that had ended. */
+  #resume(item, job) {
+    item.job = undefined;
+    item.expired = false;
+    this.#follow(item, true);
+    this.#changed(job);
+  }
+
+  async #delete(item) {
+    if (!(await confirmDelete(item.entry.name))) return;
+    try {
+      await remove(item.entry.id);
+    } catch (problem) {
+      if (!isGone(problem)) return this.#failed(item, problem);
+    }
+    this.#removeOne(item);
+    announce(`${shown(item.entry.name)} was deleted.`);
+  }
+
+  /** Shows why a job was not changed. */
+  #failed(item, problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (isGone(problem)) this.#gone(item.entry.id, problem);
+    else if (problem.code === "job-not-cancelable" && problem.job) this.#changed(problem.job); // it has just ended
+    else item.row.note(problem);
   }
 
   #unlock(item, password, file) {
@@ -168,13 +234,14 @@ export class List {
     item.job = job;
     item.row.job(job);
     if (job.error) this.#showProblem(item);
-    if (wasSeen && ended(job)) this.#tell(item, job.error);
+    if (wasSeen && ended(job)) this.#tell(item, job.error || (job.status === "canceled" && { title: "Canceled" }));
     else this.#summarize();
   }
 
   #gone(id, problem) {
     const item = this.#byJob.get(id);
     if (!item) return;
+    this.#follower.remove(id);
     item.job = undefined;
     item.problem = problem;
     item.row.gone(problem, "No longer available");
@@ -218,7 +285,7 @@ export class List {
   /** Shows an entry of the store. */
   #adopt(entry) {
     let item = this.#items.get(entry.key);
-    if (item && item.entry.id === entry.id && item.entry.problem?.code === entry.problem?.code) return;
+    if (item && item.entry.id === entry.id && item.entry.retried === entry.retried && item.entry.problem?.code === entry.problem?.code) return;
     if (item) this.#unfollow(item);
     else item = this.#add(entry);
     item.entry = entry;
@@ -236,12 +303,15 @@ export class List {
     const items = [...this.#items.values()];
     const succeeded = items.filter((item) => item.job?.status === "succeeded");
     const over = items.filter((item) => this.#isOver(item)).length;
-    const failed = over - succeeded.length;
+    const canceled = items.filter((item) => item.job?.status === "canceled").length;
+    const gone = items.filter((item) => item.problem && isGone(item.problem)).length;
+    const failed = over - succeeded.length - canceled - gone;
     const { work, summary, forget } = this.#elements;
     work.hidden = items.length === 0;
     document.getElementById("home").classList.toggle("used", items.length > 0);
     const words = over < items.length ? `${over} of ${items.length} done` : `${succeeded.length} done`;
-    summary.textContent = failed > 0 ? `${words}, ${failed} failed` : words;
+    const counts = { failed, canceled, "no longer available": gone };
+    summary.textContent = [words, ...Object.entries(counts).filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what}`)].join(", ");
     forget.hidden = over === 0;
     document.title = over < items.length ? `(${over}/${items.length}) Docmill` : "Docmill";
     this.#offerArchives(succeeded, over === items.length);

@@ -2,9 +2,14 @@
 
 import { now, pagePath, resultPath } from "./api.js";
 import { ended } from "./follow.js";
-import { duration, elapsed, extension, factsOf, labelOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
+import { announce, duration, elapsed, expiryOf, extension, factsOf, labelOf, setName, shown, size, stateOf, textOf, warnings } from "./words.js";
 
 const passwordCodes = ["password-required", "password-wrong"];
+
+/** Whether the server may convert the document of a job again with success. */
+const mayRetry = (job) => job.status === "canceled" || (job.status === "failed" && job.error?.retryable);
+
+const goneWords = { "job-deleted": "Deleted", "job-expired": "Expired" };
 
 export const needsPassword = (problem) => passwordCodes.includes(problem?.code);
 
@@ -20,9 +25,13 @@ export const familyOf = (formats, mediaType) => formats.find((f) => f.media_type
 export class Row {
   #job = null;
   #gavePassword = false;
+  #on;
   #parts;
 
-  /** `on` has the functions that are called for the buttons: onRemove, onAgain, onPassword(password, file). */
+  /**
+   * `on` has the functions that are called for the buttons: onRemove, onCancel, onAgain, onDelete, onPassword(password, file). Those for
+   * onCancel, onAgain and onDelete may return a promise; the button is disabled until it is settled.
+   */
   constructor(on = {}) {
     this.element = document.getElementById("row").content.firstElementChild.cloneNode(true);
     const find = (selector) => this.element.querySelector(selector);
@@ -30,14 +39,15 @@ export class Row {
       tile: find(".tile"), name: find(".name"), to: find(".to"), words: find(".words"), facts: find(".facts"), progress: find("progress"),
       problem: find(".problem"), detail: find(".detail"), errors: find(".problem ul"), remedy: find(".remedy"), warnings: find(".warnings"),
       password: find(".password"), fileField: find(".file-field"), file: find("[type=file]"), secret: find("[type=password]"),
+      expires: find(".expires"), note: find(".note"), cancel: find(".cancel"), erase: find(".delete"),
       again: find(".again"), download: find(".download"), copy: find(".copy"), remove: find(".remove"),
     };
     this.#parts.remove.hidden = !on.onRemove;
     this.#parts.remove.addEventListener("click", () => on.onRemove());
-    this.#parts.again.addEventListener("click", () => {
-      on.onAgain();
-      this.#parts.remove.focus(); // this button is hidden now
-    });
+    this.#on = on;
+    this.#act(this.#parts.cancel, () => on.onCancel());
+    this.#act(this.#parts.again, () => on.onAgain());
+    this.#act(this.#parts.erase, () => on.onDelete());
     this.#parts.password.addEventListener("submit", (e) => {
       e.preventDefault();
       const secret = this.#parts.secret.value;
@@ -46,6 +56,36 @@ export class Row {
       on.onPassword(secret, this.#parts.file.files[0]);
       this.#parts.remove.focus(); // the form is hidden now
     });
+  }
+
+  /** Lets a button do something once at a time. The focus does not get lost if that hides the button. */
+  #act(button, action) {
+    button.addEventListener("click", async () => {
+      if (button.hasAttribute("aria-disabled")) return;
+      this.#parts.note.hidden = true;
+      button.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
+      try {
+        await action();
+      } finally {
+        button.removeAttribute("aria-disabled");
+        if (button.hidden && [button, document.body, null].includes(document.activeElement)) this.focus();
+      }
+    });
+  }
+
+  /** Focuses the first button that is shown. */
+  focus() {
+    const { cancel, again, download, remove, copy, name } = this.#parts;
+    ([cancel, again, download, remove, copy].find((button) => !button.hidden) || name).focus();
+  }
+
+  /** Shows why a button has not done what it should. */
+  note(problem) {
+    const remedy = textOf(problem.code)?.remedy || problem.remedy || "";
+    const text = shown(`${problem.detail || problem.message || problem.title || "It did not work."} ${remedy}`);
+    this.#parts.note.textContent = text;
+    this.#parts.note.hidden = false;
+    announce(text);
   }
 
   /** Names the document. The name links to the page of its job, once there is one. */
@@ -61,7 +101,9 @@ export class Row {
     else p.name.removeAttribute("aria-label"); // only links may have it
     p.progress.setAttribute("aria-label", `Progress of ${label}`);
     p.remove.setAttribute("aria-label", `Remove ${label}`);
-    p.again.setAttribute("aria-label", `Try ${label} again`);
+    p.again.setAttribute("aria-label", `Try again: ${label}`);
+    p.cancel.setAttribute("aria-label", `Cancel the conversion of ${label}`);
+    p.erase.setAttribute("aria-label", `Delete ${label} and its result`);
     p.download.setAttribute("aria-label", `Download the result of ${label}`);
     p.password.setAttribute("aria-label", `Password of ${label}`);
   }
@@ -69,6 +111,7 @@ export class Row {
   uploading(state) {
     this.#job = null;
     this.#state("uploading");
+    this.#parts.note.hidden = true;
     this.#facts([]);
     const waits = state.problem;
     const percent = Math.floor((state.fraction || 0) * 100);
@@ -94,27 +137,34 @@ export class Row {
     if (ended(job)) this.#progress(undefined);
     else this.#progress(job.progress ? job.progress.percent : 0);
     this.tick();
+    p.cancel.hidden = ended(job) || !this.#on.onCancel;
+    p.erase.hidden = !ended(job) || !this.#on.onDelete;
+    const expiry = expiryOf(job);
+    p.expires.textContent = expiry && `will be deleted on ${expiry}`;
     p.download.hidden = job.status !== "succeeded";
     if (job.status === "succeeded") {
       p.download.href = resultPath(job.id);
       p.download.title = `${shown(job.result.filename)}, ${size(job.result.size)}`;
     }
     this.#warnings(warnings(job));
-    if (job.error) this.problem(job.error, "Failed");
+    if (job.error) this.problem(job.error, "Failed", false);
+    p.again.hidden = !this.#on.onAgain || !mayRetry(job);
   }
 
   /** Shows that there is no such job, or no longer. */
   gone(problem, words) {
     this.#job = null;
-    this.problem(problem, words);
+    this.problem(problem, goneWords[problem.code] || words);
+    if (goneWords[problem.code]) this.element.dataset.state = "gone";
+    this.#parts.copy.hidden = true;
   }
 
-  /** Shows why there is no result: the error of a job, or the problem of a request. */
-  problem(problem, words = "Not accepted") {
+  /** Shows why there is no result: the error of a job that is shown already, or anew the problem of a request. */
+  problem(problem, words = "Not accepted", anew = true) {
     const p = this.#parts;
     if (needsPassword(problem)) words = problem.code === "password-wrong" ? "Wrong password" : "Password needed";
     if (!this.#job) this.#facts([]);
-    this.#state("failed");
+    if (anew) this.#state("failed");
     this.#words(words);
     this.#progress(undefined);
     p.problem.hidden = false;
@@ -174,6 +224,9 @@ export class Row {
     p.problem.hidden = true;
     p.password.hidden = true;
     p.again.hidden = true;
+    p.cancel.hidden = true;
+    p.erase.hidden = true;
+    p.expires.textContent = "";
     p.download.hidden = true;
     p.warnings.hidden = true;
   }

@@ -91,6 +91,12 @@ export function factsOf(job) {
   return job.progress ? [`${job.progress.percent}%`] : [];
 }
 
+/** When the files of a job that has ended are deleted, for people; empty if that is not known. */
+export function expiryOf(job) {
+  if (!ended(job) || !job.expires_at) return "";
+  return new Date(job.expires_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
 /** How long a job has taken so far, in milliseconds. */
 export const elapsed = (job, now) => (ended(job) ? Date.parse(job.finished_at) : now) - Date.parse(job.created_at);
 
