@@ -77,9 +77,7 @@ func TestConcurrentDuplicates(t *testing.T) {
 	job := b.succeed(t, submitDuplicates(t, 1000, urls...))
 	require.Equal(t, 1, job.Attempt)
 	require.Len(t, storedSources(t, bench), 1)
-	results, err := bench.Servers.MinIO.Objects(b.ctx, bench.ResultsBucket)
-	require.NoError(t, err)
-	require.Len(t, results, 1, "each conversion stores its result under a key of its own")
+	require.Len(t, storedResults(t, bench), 1, "each conversion stores its result under a key of its own")
 	var rows int
 	require.NoError(t, connectDatabase(t, bench).QueryRow(b.ctx, "SELECT count(*) FROM jobs").Scan(&rows))
 	require.Equal(t, 1, rows)

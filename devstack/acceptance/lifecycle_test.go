@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/devstack/testbench"
 )
 
 // TestClientControlsItsJob cancels a running job, retries it, and deletes it with its result.
@@ -73,6 +75,14 @@ func testExpiredJob(t *testing.T, on edition) {
 		status, _ := b.change(t, http.MethodGet, "/v1/jobs/"+job.ID+"/result")
 		return status == http.StatusGone
 	}, patience, time.Second)
+}
+
+// storedResults returns the keys of all results in the store.
+func storedResults(t *testing.T, bench *testbench.Bench) []string {
+	t.Helper()
+	keys, err := bench.Servers.MinIO.Objects(t.Context(), bench.ResultsBucket)
+	require.NoError(t, err)
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "installation/id" })
 }
 
 // change sends a request without a body, and returns the status and the job of the answer, if it has one.

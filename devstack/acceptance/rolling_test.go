@@ -54,8 +54,7 @@ func TestRollingRestart(t *testing.T) {
 		}
 	}
 	// Each attempt stores its result under a key of its own.
-	results, err := f.bench.Servers.MinIO.Objects(t.Context(), f.bench.ResultsBucket)
-	require.NoError(t, err)
+	results := storedResults(t, f.bench)
 	require.Len(t, results, succeeded+f.streamed, "results of %d jobs", len(f.jobs))
 	redelivered, err := f.bench.Servers.RabbitMQ.Redeliveries(t.Context(), f.bench.Vhost)
 	require.NoError(t, err)
