@@ -40,7 +40,7 @@ func listJobs() operation {
 	example := jobapi.JobList{Jobs: []jobapi.Job{job}, NextPageToken: "AQGYHH5sH3099p0ODGsMHAx7EY2E5c1vV8hU"} //nolint:gosec // no secret
 	list.Responses.Set("200", openapi.Response{
 		Description: "The jobs. They have no report.", Headers: notStored(),
-		Content: schemaBody("application/json", ref("JobList"), "page", openapi.Example{Summary: "A page with one job", Value: example}),
+		Content: jsonBody(ref("JobList"), "page", openapi.Example{Summary: "A page with one job", Value: example}),
 	})
 	return operation{path: jobapi.JobsPath, described: list, problems: []problem.Code{
 		problem.ParameterInvalid, problem.ListingDisabled, problem.StatusUnavailable,
@@ -58,7 +58,7 @@ func getStats() operation {
 	}
 	stats.Responses.Set("200", openapi.Response{
 		Description: "The numbers.", Headers: notStored(),
-		Content: schemaBody("application/json", ref("Stats"), "stats", openapi.Example{Summary: "A few jobs", Value: example}),
+		Content: jsonBody(ref("Stats"), "stats", openapi.Example{Summary: "A few jobs", Value: example}),
 	})
 	return operation{path: jobapi.StatsPath, described: stats, problems: []problem.Code{problem.ListingDisabled, problem.StatusUnavailable}}
 }

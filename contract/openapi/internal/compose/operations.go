@@ -255,7 +255,7 @@ func listDeliveries() operation {
 	deliveries.Responses.Set("200", openapi.Response{
 		Description: "The webhooks. There are none if the job has no callback_url, or has not ended.",
 		Headers:     openapi.Map[openapi.Header]{{Name: "Cache-Control", Value: header("Not to be stored.")}},
-		Content:     schemaBody("application/json", ref("Deliveries"), "deliveries", openapi.Example{Summary: "A webhook that was accepted at the second attempt", Value: deliveriesExample()}),
+		Content:     jsonBody(ref("Deliveries"), "deliveries", openapi.Example{Summary: "A webhook that was accepted at the second attempt", Value: deliveriesExample()}),
 	})
 	return operation{path: "/v1/jobs/{id}/deliveries", described: deliveries, problems: []problem.Code{
 		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable,
@@ -267,7 +267,7 @@ func listFormats() operation {
 		OperationID: "getFormats", Tags: []string{lookup}, Summary: "Supported formats and options",
 		Description: "Lists which document can be converted into which target, and the options with their values.",
 	}
-	body := schemaBody("application/json", ref("Formats"), "formats", openapi.Example{Summary: "One of the formats and some options", Value: formatsExample()})
+	body := jsonBody(ref("Formats"), "formats", openapi.Example{Summary: "One of the formats and some options", Value: formatsExample()})
 	return operation{path: "/v1/formats", head: true, described: cached(formats, body)}
 }
 

@@ -58,9 +58,9 @@ func cached(get openapi.Operation, body openapi.Map[openapi.MediaType]) openapi.
 	return get
 }
 
-// schemaBody returns the content of a body with a schema and an example.
-func schemaBody(mediaType string, schema openapi.Schema, name string, example openapi.Example) openapi.Map[openapi.MediaType] {
-	return openapi.Map[openapi.MediaType]{{Name: mediaType, Value: openapi.MediaType{
+// jsonBody returns the content of a body in JSON with a schema and an example.
+func jsonBody(schema openapi.Schema, name string, example openapi.Example) openapi.Map[openapi.MediaType] {
+	return openapi.Map[openapi.MediaType]{{Name: "application/json", Value: openapi.MediaType{
 		Schema: &schema, Examples: openapi.Map[openapi.Example]{{Name: name, Value: example}},
 	}}}
 }
