@@ -38,6 +38,7 @@ require (
 	github.com/bytedance/sonic/loader v0.5.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cloudwego/base64x v0.1.6 // indirect
+	github.com/docmill/docmill/fonts v0.0.0-00010101000000-000000000000 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect
 	github.com/gin-contrib/sse v1.1.0 // indirect
@@ -108,3 +109,5 @@ replace (
 	github.com/docmill/docmill/devstack => ../devstack
 	github.com/docmill/docmill/proto => ../proto
 )
+
+replace github.com/docmill/docmill/fonts => ../fonts

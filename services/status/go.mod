@@ -38,6 +38,7 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cloudwego/base64x v0.1.6 // indirect
+	github.com/docmill/docmill/fonts v0.0.0-00010101000000-000000000000 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect
@@ -126,3 +127,5 @@ replace (
 	github.com/docmill/docmill/platform => ../../platform
 	github.com/docmill/docmill/proto => ../../proto
 )
+
+replace github.com/docmill/docmill/fonts => ../../fonts
