@@ -3,6 +3,7 @@ package status_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,6 +83,32 @@ func (l lifecycle) succeed(r replica, id string) {
 	r.ended(l.t, id)
 }
 
+// listen returns a function that returns the ids of the jobs whose cancellations were announced since its last call. It waits until
+// it hears announcements: nothing is kept for those who are not connected.
+func (l lifecycle) listen() func() []string {
+	l.t.Helper()
+	deliveries := messagetest.Receive(l.t, rabbit(l.t, brokerConfig(l.Bench), "test", zap.NewNop(), nil), message.Announcements)
+	heard := func() (ids []string) {
+		for {
+			select {
+			case d := <-deliveries:
+				body, err := d.Message()
+				require.NoError(l.t, err)
+				if announcement, ok := body.(*conversionv1.CancelAnnounced); ok {
+					ids = append(ids, announcement.GetJobId())
+				}
+			default:
+				return ids
+			}
+		}
+	}
+	require.Eventually(l.t, func() bool {
+		probe := message.Message{Body: &conversionv1.CancelAnnounced{JobId: "probe"}}
+		return l.publisher.Publish(l.t.Context(), probe) == nil && len(heard()) > 0
+	}, patience, poll)
+	return heard
+}
+
 func failure(id string, generation, attempt int32) proto.Message {
 	return &conversionv1.ConversionFailed{
 		JobId: id, Generation: generation, Attempt: attempt, FinishedAt: timestamppb.Now(), Failure: &conversionv1.Failure{Code: "document-malformed", Detail: "d"},
@@ -118,7 +145,7 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	l := newLifecycle(t)
 	one, other := start(t, l.Bench, time.Minute).ready(t), start(t, l.Bench, time.Minute).ready(t)
-	announced := messagetest.Receive(t, rabbit(t, brokerConfig(l.Bench), "test", zap.NewNop(), nil), message.Announcements)
+	announced := l.listen()
 
 	id := l.submit(one, nil)
 	canceled := requireJob(t, request(t, http.MethodPost, one.url+jobapi.Path(id)+"/cancel"), http.StatusOK)
@@ -127,14 +154,7 @@ func TestCancel(t *testing.T) {
 	marked, err := cancellation.Marked(t.Context(), l.sources, id, 0)
 	require.NoError(t, err)
 	require.True(t, marked)
-	for d := range announced {
-		body, err := d.Message()
-		require.NoError(t, err)
-		if announcement, ok := body.(*conversionv1.CancelAnnounced); ok {
-			require.Equal(t, id, announcement.GetJobId())
-			break
-		}
-	}
+	require.Eventually(t, func() bool { return slices.Contains(announced(), id) }, patience, poll)
 	send(t, l.publisher, life(id)...) // a converter was faster, but its events were not
 	again := requireJob(t, request(t, http.MethodPost, other.url+jobapi.Path(id)+"/cancel"), http.StatusOK)
 	require.Equal(t, canceled, again)
