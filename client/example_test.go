@@ -84,6 +84,48 @@ func ExampleClient_Events() {
 	// Output: succeeded <nil>
 }
 
+// A job that is canceled, converted after all, and deleted with its files.
+func ExampleClient_Retry() {
+	ctx := context.Background()
+	docmill := client.New(os.Getenv("DOCMILL_URL"))
+	job, err := docmill.SubmitFile(ctx, "../testdata/odftoolkit__Presentation7.odp") // takes seconds
+	if err == nil {
+		job, err = docmill.Cancel(ctx, job.ID)
+	}
+	fmt.Println(job.Status, err)
+
+	job, err = docmill.Retry(ctx, job.ID)
+	if err == nil {
+		job, err = docmill.Wait(ctx, job)
+	}
+	fmt.Println(job.Status, "in generation", job.Generation, err)
+
+	_ = docmill.Delete(ctx, job.ID)
+	_, err = docmill.Job(ctx, job.ID)
+	fmt.Println(client.IsCode(err, client.CodeJobDeleted))
+	// Output:
+	// canceled <nil>
+	// succeeded in generation 1 <nil>
+	// true
+}
+
+// The webhooks about a job, if it has a callback_url.
+func ExampleClient_Deliveries() {
+	ctx := context.Background()
+	docmill := client.New(os.Getenv("DOCMILL_URL"))
+	job, err := docmill.SubmitFile(ctx, "../testdata/synth-letter.txt")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	deliveries, err := docmill.Deliveries(ctx, job.ID)
+	for _, delivery := range deliveries {
+		fmt.Println(delivery.Event, delivery.Status, len(delivery.Attempts), "attempts")
+	}
+	fmt.Println(len(deliveries), "webhooks", err)
+	// Output: 0 webhooks <nil>
+}
+
 // Errors have codes for programs, and a detail and a remedy for people.
 func ExampleIsCode() {
 	ctx := context.Background()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,4 +96,66 @@ type zeroReader struct{}
 func (zeroReader) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// TestClientManagesJobs calls the methods of the Go client that change and list jobs.
+func TestClientManagesJobs(t *testing.T) {
+	t.Parallel()
+	forBoth(t, testClientManagesJobs)
+}
+
+func testClientManagesJobs(t *testing.T, on edition) {
+	t.Helper()
+	b := withWebhooks(t, on, "DOCMILL_ALLOW_LISTING=true")
+	r := newReceiver(t)
+	job, err := b.submitWith("odftoolkit__Presentation7.odp", map[string]string{ // takes seconds
+		"callback_url": r.url, "callback_events": "job.succeeded,job.canceled", "tag": "mine", "expires_in": "3600",
+	})
+	require.NoError(t, err)
+	b.until(t, job, client.Running)
+	_, err = b.client.Retry(b.ctx, job.ID)
+	require.True(t, client.IsCode(err, client.CodeJobNotFinished), "%v", err)
+	canceled, err := b.client.Cancel(b.ctx, job.ID)
+	require.NoError(t, err)
+	require.Equal(t, client.Canceled, canceled.Status)
+	require.WithinDuration(t, canceled.FinishedAt.Add(time.Hour), *canceled.ExpiresAt, time.Millisecond)
+	require.Equal(t, "job.canceled", r.next(t, b).body.Type)
+
+	retried, err := b.client.Retry(b.ctx, job.ID)
+	require.NoError(t, err)
+	require.Equal(t, 1, retried.Generation)
+	b.succeed(t, job)
+	require.Equal(t, "job.succeeded", r.next(t, b).body.Type)
+	refused, err := b.client.Cancel(b.ctx, job.ID)
+	require.True(t, client.IsCode(err, client.CodeJobNotCancelable), "%v", err)
+	require.Equal(t, client.Succeeded, refused.Status)
+	deliveries := b.listDeliveries(t, job)
+	require.Len(t, deliveries, 2)
+	require.Equal(t, "job.succeeded", deliveries[1].Event)
+
+	other := b.succeed(t, b.submit(t, "synth-letter.txt"))
+	requireListed(t, b, client.Filter{}, other.ID, job.ID)
+	requireListed(t, b, client.Filter{Tag: "mine", Statuses: []client.Status{client.Succeeded, client.Failed}}, job.ID)
+	requireListed(t, b, client.Filter{CreatedAfter: other.CreatedAt}, other.ID)
+	stats, err := b.client.Stats(b.ctx)
+	require.NoError(t, err)
+	require.NotNil(t, stats.Jobs)
+
+	for range 2 {
+		require.NoError(t, b.client.Delete(b.ctx, job.ID))
+	}
+	_, err = b.client.Deliveries(b.ctx, job.ID)
+	require.True(t, client.IsCode(err, client.CodeJobDeleted), "%v", err)
+	requireListed(t, b, client.Filter{}, other.ID)
+}
+
+// requireListed requires that the filter selects these jobs.
+func requireListed(t *testing.T, b *testBundle, filter client.Filter, want ...string) {
+	t.Helper()
+	var ids []string
+	for job, err := range b.client.List(b.ctx, filter) {
+		require.NoError(t, err)
+		ids = append(ids, job.ID)
+	}
+	require.Equal(t, want, ids)
 }

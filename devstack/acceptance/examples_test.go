@@ -24,5 +24,5 @@ func testClientExamples(t *testing.T, on edition) {
 	examples.Env = append(os.Environ(), "DOCMILL_URL="+b.system.URL())
 	output, err := examples.CombinedOutput()
 	require.NoError(t, err, string(output))
-	require.Equal(t, 4, strings.Count(string(output), "--- PASS: Example"), string(output))
+	require.Equal(t, 6, strings.Count(string(output), "--- PASS: Example"), string(output))
 }

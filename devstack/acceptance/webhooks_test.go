@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/client"
-	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/devstack/system"
 	"github.com/docmill/docmill/devstack/testbench"
 )
@@ -80,15 +79,15 @@ func (r *receiver) next(t *testing.T, b *testBundle) webhook {
 	}
 }
 
-// withWebhooks starts a Docmill that sends webhooks to this machine.
-func withWebhooks(t *testing.T, on edition) *testBundle {
+// withWebhooks starts a Docmill that sends webhooks to this machine, with additional settings for its gateway.
+func withWebhooks(t *testing.T, on edition, gateway ...string) *testBundle {
 	t.Helper()
 	settings := []string{"DOCMILL_WEBHOOK_SECRET=" + webhookSecret, "DOCMILL_WEBHOOK_ALLOW=127.0.0.1", "DOCMILL_WEBHOOK_TIMEOUT=2s"}
 	if on == embedded {
-		return startEmbedded(t, filepath.Join(t.TempDir(), "data"), settings...)
+		return startEmbedded(t, filepath.Join(t.TempDir(), "data"), append(settings, gateway...)...)
 	}
 	return start(t, services, system.Options{Space: testbench.New(t).Space, Env: map[string][]string{
-		system.Status: settings, system.Gateway: {"DOCMILL_WEBHOOKS=true"},
+		system.Status: settings, system.Gateway: append(gateway, "DOCMILL_WEBHOOKS=true"),
 	}})
 }
 
@@ -122,7 +121,7 @@ func testWebhooks(t *testing.T, on edition) {
 	again := r.next(t, b)
 	require.Equal(t, first.header.Get("Webhook-Id"), again.header.Get("Webhook-Id"))
 	require.Equal(t, first.body, again.body)
-	delivered := b.deliveries(t, job, jobapi.DeliveryDelivered)
+	delivered := b.deliveries(t, job, client.DeliveryDelivered)
 	require.Equal(t, first.header.Get("Webhook-Id"), delivered.ID)
 	require.Equal(t, "127.0.0.1", delivered.Receiver)
 	require.Equal(t, http.StatusNoContent, delivered.Attempts[len(delivered.Attempts)-1].StatusCode)
@@ -130,7 +129,7 @@ func testWebhooks(t *testing.T, on edition) {
 	failing, err := b.submitWith("synth-all-hidden.pptx", map[string]string{"callback_url": r.url, "callback_events": "job.failed"})
 	require.NoError(t, err)
 	require.Equal(t, string(client.CodeDocumentEmpty), string(r.next(t, b).body.Data.Failure.Code))
-	b.deliveries(t, failing, jobapi.DeliveryDelivered)
+	b.deliveries(t, failing, client.DeliveryDelivered)
 	silent, err := b.submitWith("synth-letter.txt", map[string]string{"callback_url": r.url, "callback_events": "job.failed"})
 	require.NoError(t, err)
 	b.succeed(t, silent)
@@ -139,28 +138,21 @@ func testWebhooks(t *testing.T, on edition) {
 }
 
 // deliveries waits until the only webhook about a job has that status.
-func (b *testBundle) deliveries(t *testing.T, job client.Job, status jobapi.DeliveryStatus) jobapi.Delivery {
+func (b *testBundle) deliveries(t *testing.T, job client.Job, status client.DeliveryStatus) client.Delivery {
 	t.Helper()
 	for {
 		listed := b.listDeliveries(t, job)
 		if len(listed) == 1 && listed[0].Status == status {
 			return listed[0]
 		}
-		require.NoError(t, b.ctx.Err())
 	}
 }
 
-func (b *testBundle) listDeliveries(t *testing.T, job client.Job) []jobapi.Delivery {
+func (b *testBundle) listDeliveries(t *testing.T, job client.Job) []client.Delivery {
 	t.Helper()
-	request, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.system.URL()+jobapi.DeliveriesPath(job.ID), http.NoBody)
+	listed, err := b.client.Deliveries(b.ctx, job.ID)
 	require.NoError(t, err)
-	response, err := b.contract.RoundTrip(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode)
-	var listed jobapi.Deliveries
-	require.NoError(t, json.NewDecoder(response.Body).Decode(&listed))
-	return listed.Deliveries
+	return listed
 }
 
 // TestWebhooksAreOff requires that a Docmill without a secret accepts no callback.
