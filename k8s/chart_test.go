@@ -21,13 +21,14 @@ var (
 		"certificate":     map[string]any{"enabled": true},
 		"httpRoute":       map[string]any{"enabled": true},
 		"podMonitor":      map[string]any{"enabled": true},
+		"webhooks":        map[string]any{"enabled": true},
 		"prometheusRules": map[string]any{"enabled": true},
 		"autoscaling": map[string]any{
 			"keda": map[string]any{"enabled": true, "prometheusURL": "http://prometheus-operated.monitoring.svc:9090"},
 			"hpa":  map[string]any{"enabled": true},
 		},
 	}
-	everythingElse = []string{"ingress", "tls", "gateway-api", "prometheus-operator", "keda", "keda-age", "hpa"}
+	everythingElse = []string{"ingress", "tls", "gateway-api", "prometheus-operator", "keda", "keda-age", "hpa", "webhooks"}
 )
 
 // TestChartHasTheContentOfTheBase compares the chart with the base, and its further objects with the components. The policies

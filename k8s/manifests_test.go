@@ -133,7 +133,11 @@ func TestChart(t *testing.T) {
 	t.Parallel()
 	source, err := loader.Load("chart/docmill")
 	require.NoError(t, err)
-	for name, values := range map[string]map[string]any{"default": nil, "everything": everything} {
+	kept := map[string]any{"settings": map[string]any{
+		"gateway": map[string]any{"DOCMILL_ALLOW_LISTING": true},
+		"status":  map[string]any{"DOCMILL_RETENTION": "72h", "DOCMILL_SOURCE_RETENTION": "0s", "DOCMILL_ORPHAN_SWEEP": "6h"},
+	}}
+	for name, values := range map[string]map[string]any{"default": nil, "everything": everything, "retention and lists": kept} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, release := range schema.Releases() {
@@ -152,12 +156,46 @@ func TestComposeFile(t *testing.T) {
 	require.NoError(t, err)
 	file, err := filepath.Abs("../docker-compose.yml")
 	require.NoError(t, err)
-	containers, err := settings.OfCompose(t.Context(), file)
-	require.NoError(t, err)
-	require.Len(t, containers, 6, "three services and their health checks")
-	for _, container := range containers {
-		require.NoError(t, all.programs.Check(t.Context(), container))
+	withWebhooks := filepath.Join(filepath.Dir(file), "docker-compose.webhooks.yml")
+	secret := "WEBHOOK_SECRET_FILE=/etc/docmill/webhook-secret"
+	for name, c := range map[string]struct{ environment, files []string }{
+		"default":                  {nil, []string{file}},
+		"webhooks":                 {[]string{secret}, []string{file, withWebhooks}},
+		"webhooks to own networks": {[]string{secret, "WEBHOOK_ALLOW=10.1.0.0/16,*.hooks.internal"}, []string{file, withWebhooks}},
+		"retention":                {[]string{"RETENTION=72h", "SOURCE_RETENTION=0s", "ORPHAN_SWEEP=6h", "ALLOW_LISTING=true"}, []string{file}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			containers, err := settings.OfCompose(t.Context(), c.environment, c.files...)
+			require.NoError(t, err)
+			require.Len(t, containers, 6, "three services and their health checks")
+			for _, container := range containers {
+				require.NoError(t, all.programs.Check(t.Context(), container))
+			}
+			containers[0].Environment["DOCMILL_UNKNOWN"] = "x"
+			require.ErrorContains(t, all.programs.Check(t.Context(), containers[0]), "unknown environment variable DOCMILL_UNKNOWN")
+		})
 	}
-	containers[0].Environment["DOCMILL_UNKNOWN"] = "x"
-	require.ErrorContains(t, all.programs.Check(t.Context(), containers[0]), "unknown environment variable DOCMILL_UNKNOWN")
+	_, err = settings.OfCompose(t.Context(), nil, file, withWebhooks)
+	require.ErrorContains(t, err, "WEBHOOK_SECRET_FILE")
+}
+
+// TestPlantedMistakesInTheComposeFile checks that invalid values of its variables, and missing secrets, are found.
+func TestPlantedMistakesInTheComposeFile(t *testing.T) {
+	t.Parallel()
+	all, err := load()
+	require.NoError(t, err)
+	containers, err := settings.OfCompose(t.Context(), []string{"RETENTION=1day", "WEBHOOK_SECRET_FILE=/x", "WEBHOOK_ALLOW=https://hooks"},
+		"../docker-compose.yml", "../docker-compose.webhooks.yml")
+	require.NoError(t, err)
+	status := slices.IndexFunc(containers, func(c settings.Container) bool { return c.Program == "docmill-status" })
+	require.ErrorContains(t, all.programs.Check(t.Context(), containers[status]), "--retention")
+	containers[status].Environment["DOCMILL_RETENTION"] = "30s"
+	require.ErrorContains(t, all.programs.Check(t.Context(), containers[status]), "setting retention: 30s is less than 1m0s")
+	containers[status].Environment["DOCMILL_RETENTION"] = "1h"
+	require.ErrorContains(t, all.programs.Check(t.Context(), containers[status]), "setting webhook-allow")
+	containers[status].Environment["DOCMILL_WEBHOOK_ALLOW"] = ""
+	require.NoError(t, all.programs.Check(t.Context(), containers[status]))
+	clear(containers[status].Files)
+	require.ErrorContains(t, all.programs.Check(t.Context(), containers[status]), "read the secret")
 }

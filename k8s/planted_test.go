@@ -1,6 +1,7 @@
 package k8s_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,15 @@ func TestPlantedMistakes(t *testing.T) {
 		"service with a port that pods lack": {
 			"base/status.yaml", "targetPort: http,", "targetPort: web,", "the selected pods have no port web",
 		},
+		"setting of the status service": {
+			"base/kustomization.yaml", "- DOCMILL_STATUS_URL", "- DOCMILL_RETENTION=1h\n      - DOCMILL_STATUS_URL", "unknown environment variable DOCMILL_RETENTION",
+		},
+		"retention of days": {
+			"base/kustomization.yaml", "DOCMILL_RETENTION=24h", "DOCMILL_RETENTION=1d", "--retention",
+		},
+		"no retention": {
+			"base/kustomization.yaml", "DOCMILL_RETENTION=24h", "DOCMILL_RETENTION=0s", "setting retention: 0s is less than 1m0s",
+		},
 		"policy that selects no pods": {
 			"base/network-policies.yaml", "matchLabels: {app.kubernetes.io/part-of: docmill}", "matchLabels: {app.kubernetes.io/part-of: dockmill}", "NetworkPolicy docmill-default-deny: selects no pods",
 		},
@@ -134,8 +144,15 @@ func TestPlantedMistakesInTheChart(t *testing.T) {
 		"root":               {"templates/_helpers.tpl", "runAsNonRoot: true", "runAsNonRoot: false", "runAsNonRoot != true"},
 		"unknown field":      {"templates/_helpers.tpl", "readinessProbe:", "readynessProbe:", "'readynessProbe' not allowed"},
 		"key twice":          {"templates/status.yaml", "kind: Service", "kind: Service\nkind: Service", `key "kind" already set`},
-		"missing ConfigMap":  {"templates/converter.yaml", `"broker" "store"`, `"broker" "stores"`, "there is no ConfigMap docmill-stores"},
-		"unknown value":      {"values.yaml", "networkPolicy:", "networkPolicies:", "networkPolicies"},
+		"webhooks without a secret": {
+			"templates/status.yaml", `set $secrets "DOCMILL_WEBHOOK_SECRET_FILE" "webhook-secret"`, `set $secrets "DOCMILL_WEBHOOK_SECRET_FILE" "seal-key"`,
+			"secret 1 is not whsec_",
+		},
+		"setting of the status service": {
+			"values.yaml", "    DOCMILL_WORK_DIR: /work", "    DOCMILL_WORK_DIR: /work\n    DOCMILL_RETENTION: 1h", "unknown environment variable DOCMILL_RETENTION",
+		},
+		"missing ConfigMap": {"templates/converter.yaml", `"broker" "store"`, `"broker" "stores"`, "there is no ConfigMap docmill-stores"},
+		"unknown value":     {"values.yaml", "networkPolicy:", "networkPolicies:", "networkPolicies"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,11 +170,64 @@ func TestPlantedMistakesInTheChart(t *testing.T) {
 				source.Values = map[string]any{}
 				require.NoError(t, yaml.Unmarshal(files[found].Data, &source.Values))
 			}
-			objects, _, err := manifest.Chart(source, nil, "1.34")
+			objects, _, err := manifest.Chart(source, map[string]any{"webhooks": map[string]any{"enabled": true}}, "1.34")
 			if err == nil {
 				err = check(t, objects, externalSecret)
 			}
 			require.ErrorContains(t, err, mistake.want)
+		})
+	}
+}
+
+// TestPlantedMistakesOfWebhooks checks that mistakes in the component webhooks are found.
+func TestPlantedMistakesOfWebhooks(t *testing.T) {
+	t.Parallel()
+	const file = "/components/webhooks/kustomization.yaml"
+	for name, mistake := range map[string]struct{ old, new, want string }{
+		"secret that is not mounted": {"{key: webhook-secret, path: webhook-secret}", "{key: webhook-secret, path: webhook}", "read the secret"},
+		"another secret":             {"value: /etc/docmill/secrets/webhook-secret", "value: /etc/docmill/secrets/store-secret-key", "secret 1 is not whsec_"},
+		"setting of the status service": {
+			"- DOCMILL_WEBHOOKS=true", "- DOCMILL_WEBHOOKS=true\n      - DOCMILL_WEBHOOK_ALLOW=10.0.0.0/8", "unknown environment variable DOCMILL_WEBHOOK_ALLOW",
+		},
+		"invalid setting": {"DOCMILL_WEBHOOKS=true", "DOCMILL_WEBHOOKS=on-some-days", "--webhooks"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files := tree(t, "webhooks")
+			content, err := files.ReadFile(file)
+			require.NoError(t, err)
+			require.Contains(t, string(content), mistake.old)
+			require.NoError(t, files.WriteFile(file, []byte(strings.Replace(string(content), mistake.old, mistake.new, 1))))
+			objects, err := manifest.Kustomize(files, "/test")
+			require.NoError(t, err)
+			require.ErrorContains(t, check(t, objects, externalSecret), mistake.want)
+		})
+	}
+}
+
+// TestTrialWithWebhooks adds the component to the trial, whose Secret then needs one more key.
+func TestTrialWithWebhooks(t *testing.T) {
+	t.Parallel()
+	const secret = "\nsecretGenerator: [{name: docmill-secrets, namespace: docmill, behavior: merge, literals: [%s]}]\n"
+	for name, c := range map[string]struct{ generator, want string }{
+		"no secret":      {"", "there is no Secret docmill-secrets"},
+		"invalid secret": {fmt.Sprintf(secret, "webhook-secret=whsec_short"), "secret 1 is not whsec_"},
+		"new secret": {fmt.Sprintf(secret, `"webhook-secret=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=`+
+			`\nwhsec_HxECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files := tree(t)
+			kustomization := "namespace: docmill\nresources: [../overlays/trial]\ncomponents: [../components/webhooks]\n" + c.generator
+			require.NoError(t, files.WriteFile("/test/kustomization.yaml", []byte(kustomization)))
+			objects, err := manifest.Kustomize(files, "/test")
+			require.NoError(t, err)
+			err = check(t, objects)
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
 		})
 	}
 }

@@ -8,16 +8,17 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 )
 
-// OfCompose returns the containers of a compose file with the services of Docmill, and for each one more with the arguments
-// of its health check.
-func OfCompose(ctx context.Context, file string) ([]Container, error) {
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithProfiles([]string{"*"}))
+// OfCompose returns the containers of compose files, each of which adds to those before it, with the services of Docmill, and for
+// each one more with the arguments of its health check. The environment has the variables that the files refer to.
+func OfCompose(ctx context.Context, environment []string, files ...string) ([]Container, error) {
+	options, err := cli.NewProjectOptions(
+		files, cli.WithWorkingDirectory(filepath.Dir(files[0])), cli.WithProfiles([]string{"*"}), cli.WithEnv(environment))
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file, err)
+		return nil, fmt.Errorf("open %s: %w", files, err)
 	}
 	project, err := options.LoadProject(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+		return nil, fmt.Errorf("read %s: %w", files, err)
 	}
 	var containers []Container
 	for name, service := range project.Services {
@@ -25,11 +26,14 @@ func OfCompose(ctx context.Context, file string) ([]Container, error) {
 		if program == "" {
 			continue
 		}
-		container := Container{Name: "service " + name, Program: program, Environment: map[string]string{}}
+		container := Container{Name: "service " + name, Program: program, Environment: map[string]string{}, Files: map[string]string{}}
 		for variable, value := range service.Environment {
 			if value != nil {
 				container.Environment[variable] = *value
 			}
+		}
+		for _, secret := range service.Secrets {
+			container.Files[secret.Target] = anySecret(secret.Source)
 		}
 		if len(service.Command) > 0 {
 			container.Arguments = service.Command[1:]

@@ -91,9 +91,13 @@ func ofPod(objects []manifest.Object, pod corev1.PodSpec, container corev1.Conta
 	return found, nil
 }
 
-// anySecret returns a valid password and key.
-func anySecret() string {
-	return base64.StdEncoding.EncodeToString([]byte("thirty-two bytes, and no secret!"))
+// anySecret returns a valid secret of that name: a password and key, or a secret that signs webhooks.
+func anySecret(name string) string {
+	key := base64.StdEncoding.EncodeToString([]byte("thirty-two bytes, and no secret!"))
+	if name == "webhook-secret" {
+		return "whsec_" + key
+	}
+	return key
 }
 
 // addFiles adds the files of a mounted Secret. If the Secret is not among the objects, they contain any secret.
@@ -104,7 +108,7 @@ func addFiles(files map[string]string, objects []manifest.Object, pod corev1.Pod
 		}
 		data, exists := dataOf(objects, "Secret", volume.Secret.SecretName)
 		for _, item := range volume.Secret.Items {
-			content := []byte(anySecret())
+			content := []byte(anySecret(item.Key))
 			if exists {
 				var err error
 				if content, err = base64.StdEncoding.DecodeString(data[item.Key]); err != nil {

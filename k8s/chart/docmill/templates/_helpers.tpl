@@ -36,6 +36,9 @@ docmill/{{ .component }}:{{ (get .root.Values .component).imageTag | default .ro
 {{- if eq .group "gateway" -}}
 {{- $settings = merge (dict) $settings (dict "DOCMILL_STATUS_URL" (printf "http://%s-status:8090" (include "docmill.name" .root))) -}}
 {{- end -}}
+{{- if and (eq .group "gateway") .root.Values.webhooks.enabled -}}
+{{- $settings = merge (dict) $settings (dict "DOCMILL_WEBHOOKS" "true") -}}
+{{- end -}}
 {{- if and (eq .group "converter") (include "docmill.convertersAreScaled" .root) -}}
 {{- /* conversion-timeout (2 minutes), and 30 s to store the result */ -}}
 {{- $settings = merge (dict) $settings (dict "DOCMILL_DRAIN_TIMEOUT" "150s") -}}
