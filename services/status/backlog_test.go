@@ -17,6 +17,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/devstack/testbench"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore/storetest"
@@ -103,7 +104,7 @@ func TestSweepDoesNotOvertakeTheBacklog(t *testing.T) {
 	send(t, p, life(old)...)
 
 	store := postgrestest.Open(t, postgrestest.Config(bench))
-	sweep := &deadline.Sweep{Deadline: 24 * time.Hour, Every: time.Millisecond, Store: store, Log: zap.NewNop()}
+	sweep := &deadline.Sweep{Deadline: 24 * time.Hour, Every: time.Millisecond, Store: store, Clock: clock.New(store, zap.NewNop()), Log: zap.NewNop()}
 	storetest.Run(t, sweep.Run)
 	failed := func(id string) bool {
 		found, err := store.Job(t.Context(), uuid.MustParse(id))

@@ -20,6 +20,7 @@ import (
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/platform/observed"
 	"github.com/docmill/docmill/platform/service"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/deadletter"
 	"github.com/docmill/docmill/services/status/internal/deadline"
@@ -112,8 +113,9 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	ends := ending.NewMetrics(deps.Metrics)
 	buckets := observed.New(deps.Metrics)
 	deps.Sources, deps.Results = buckets.Bucket("sources", deps.Sources), buckets.Bucket("results", deps.Results)
+	clock := clock.New(deps.Jobs, deps.Log)
 	retention := config.retention()
-	applied := events.New(deps.Jobs, retention, config.BatchSize, ends, deps.Log, deps.Metrics)
+	applied := events.New(deps.Jobs, clock, retention, config.BatchSize, ends, deps.Log, deps.Metrics)
 	options := message.ConsumerOptions{Ready: deps.Jobs.Check, RetryFor: watermark.MaxHold}
 	eventsConsumer, err := deps.Messages.NewConsumer(message.Events, applied.Handler(), options)
 	if err != nil {
@@ -124,7 +126,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	dead := deadletter.New(deps.Jobs, retention, ends, deps.Log, deps.Metrics)
+	dead := deadletter.New(deps.Jobs, clock, retention, ends, deps.Log, deps.Metrics)
 	deadConsumer, err := deps.Messages.NewConsumer(message.DeadCommands, dead.Handler(), options)
 	if err != nil {
 		return service.Assembly{}, err
@@ -136,14 +138,14 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	marker := &watermark.Marker{Every: watermark.Interval, Clock: deps.Jobs, Publisher: publisher, Log: deps.Log}
 	depths := deadletter.NewDepths(publisher, deadletter.Interval, deps.Metrics)
 	age := waiting.New(deps.Jobs, waiting.Interval, deps.Metrics)
-	callbacks, err := webhooks(config.Webhook, deps)
+	callbacks, err := webhooks(config.Webhook, deps, clock)
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	requests, housekeeping := newHousekeeping(config, deps, publisher, ends)
+	requests, housekeeping := newHousekeeping(config, deps, clock, publisher, ends)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, httpapi.Deps{
-		Jobs: deps.Jobs, Control: requests, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
+		Jobs: deps.Jobs, Clock: clock, Control: requests, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
 	})
 
 	return service.Assembly{
@@ -172,19 +174,22 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 // newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no
 // longer needed.
 func newHousekeeping(
-	config Config, deps Deps, publisher message.Publisher, ends *ending.Metrics,
+	config Config, deps Deps, clock *clock.Clock, publisher message.Publisher, ends *ending.Metrics,
 ) (*control.Control, []host.Component) {
 	retention := config.retention()
-	sweep := &deadline.Sweep{Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Retention: retention, Ends: ends, Log: deps.Log}
+	sweep := &deadline.Sweep{
+		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Clock: clock, Retention: retention, Ends: ends, Log: deps.Log,
+	}
 	requests := &control.Control{
-		Jobs: deps.Jobs, Sources: deps.Sources, Publisher: publisher, Retention: retention, JobDeadline: config.JobDeadline, Ends: ends, Log: deps.Log,
+		Jobs: deps.Jobs, Clock: clock, Sources: deps.Sources, Publisher: publisher, Retention: retention, JobDeadline: config.JobDeadline,
+		Ends: ends, Log: deps.Log,
 	}
 	purger := purge.New(purge.Purge{
-		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, Publish: requests.Publish, Retention: retention, Log: deps.Log,
+		Jobs: deps.Jobs, Clock: clock, Sources: deps.Sources, Results: deps.Results, Publish: requests.Publish, Retention: retention, Log: deps.Log,
 	}, deps.Metrics)
 	requests.Removed = purger.Wake
 	orphans := orphan.New(orphan.Sweep{
-		Jobs: deps.Jobs, Sources: deps.Sources, Results: deps.Results, JobDeadline: config.JobDeadline, MinAge: orphan.UploadAge,
+		Jobs: deps.Jobs, Clock: clock, Sources: deps.Sources, Results: deps.Results, JobDeadline: config.JobDeadline, MinAge: orphan.UploadAge,
 		Every: config.OrphanSweep, Log: deps.Log,
 	}, deps.Metrics)
 	return requests, []host.Component{

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/dispatch"
 	"github.com/docmill/docmill/services/status/internal/webhook"
 )
@@ -13,8 +14,8 @@ import (
 const webhookInterval = time.Second
 
 // webhooks returns the components that send webhooks and delete old ones. Without a secret none are sent.
-func webhooks(config webhook.Config, deps Deps) ([]host.Component, error) {
-	upkeep := dispatch.NewUpkeep(deps.Jobs, deps.Jobs, config.Retention, deps.Log, deps.Metrics)
+func webhooks(config webhook.Config, deps Deps, clock *clock.Clock) ([]host.Component, error) {
+	upkeep := dispatch.NewUpkeep(deps.Jobs, clock, config.Retention, deps.Log, deps.Metrics)
 	attempts := dispatch.NewMetrics(deps.Metrics)
 	components := []host.Component{{Name: "upkeep of webhooks", Run: upkeep.Run}}
 	if !config.Enabled() {

@@ -12,10 +12,10 @@ type Retention struct {
 	Tombstone time.Duration
 }
 
-// Keep returns the end of a job with the times at which its files expire. They count from now, because the clock of the
-// converter, which FinishedAt comes from, may be wrong.
-func (r Retention) Keep(end Ended) Ended {
-	end.KeptFrom = now()
+// Keep returns the end of a job with the times at which its files expire. They count from now, by the clock that the housekeeping
+// uses, because that of the converter, which FinishedAt comes from, may be wrong.
+func (r Retention) Keep(end Ended, now time.Time) Ended {
+	end.KeptFrom = now
 	end.ExpiresAt, end.SourceExpiresAt = r.from(end.KeptFrom)
 	return end
 }

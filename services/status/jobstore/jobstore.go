@@ -92,6 +92,9 @@ type Housekeeping interface {
 	// call returns the job again. Concurrent calls return different jobs. next may be called more than once for a job; it must
 	// not call the store.
 	Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
+	// DueRequests is Due for the jobs to which a client's request is not carried out completely: the command of a retry may not have
+	// been published, or the files of a deleted job exist.
+	DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
 	// Keep applies the event that next returns to at most limit of the ended jobs that have no time of expiry, because an earlier
 	// release has ended them, and returns their number.
 	Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error)
@@ -105,6 +108,10 @@ type Housekeeping interface {
 	// Installation returns an id that identifies the database, so that files of another installation are not deleted. It is
 	// uuid.Nil if the files cannot be those of another one.
 	Installation(ctx context.Context) (uuid.UUID, error)
+	// Observe stores that the housekeeping has looked at the database's clock, and returns until when nothing may be deleted, or
+	// zero. If the clock is ahead of the last observation of any replica by more than jump, that is hold from now on. If it is
+	// behind by more than jump, because it was corrected, an earlier hold has ended.
+	Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error)
 	// Claim reports whether the caller is to do the named chore now. It returns true to one of all replicas per interval, by
 	// the database's clock. A chore that its replica does not finish is done again after the interval.
 	Claim(ctx context.Context, chore string, interval time.Duration) (bool, error)

@@ -13,12 +13,25 @@ import (
 
 // Due implements [jobstore.Housekeeping]. It skips jobs that another transaction has locked.
 func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	return s.due(ctx, next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.LockDue(ctx, int32(limit))
+	})
+}
+
+// DueRequests implements [jobstore.Housekeeping]. It skips jobs that another transaction has locked.
+func (s *Store) DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	return s.due(ctx, next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.LockDueRequests(ctx, int32(limit))
+	})
+}
+
+func (s *Store) due(
+	ctx context.Context, next func(job.Job) job.Event, lock func(context.Context, *query.Queries) ([]query.Job, error),
+) ([]job.Job, error) {
 	if !s.indexed.Load() {
 		return nil, errNoIndexes
 	}
-	_, after, err := s.change(ctx, "take the due jobs", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
-		return queries.LockDue(ctx, int32(limit))
-	})
+	_, after, err := s.change(ctx, "take the due jobs", next, lock)
 	return after, err
 }
 
@@ -89,6 +102,21 @@ func (s *Store) Installation(ctx context.Context) (id uuid.UUID, err error) {
 		return uuid.Nil, fmt.Errorf("read the id of the installation: %w", err)
 	}
 	return id, nil
+}
+
+// Observe implements [jobstore.Housekeeping].
+func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error) {
+	err = s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
+		row, err := queries.ObserveClock(ctx, query.ObserveClockParams{Jump: jump, Hold: hold})
+		if until := fromNullable(row.HeldUntil); until.After(row.SeenAt) {
+			heldUntil = until
+		}
+		return err
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("observe the clock: %w", err)
+	}
+	return heldUntil, nil
 }
 
 // Claim implements [jobstore.Housekeeping].

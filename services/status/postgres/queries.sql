@@ -148,6 +148,13 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);
 -- name: LockDue :many
 SELECT * FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT @max_rows FOR UPDATE SKIP LOCKED;
 
+-- name: LockDueRequests :many
+SELECT * FROM jobs
+WHERE due_at <= clock_timestamp() AND (unpublished OR gone = 'deleted' AND NOT files_deleted)
+ORDER BY due_at
+LIMIT @max_rows
+FOR UPDATE SKIP LOCKED;
+
 -- name: LockUnscheduled :many
 SELECT * FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
@@ -163,6 +170,18 @@ SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key
 
 -- name: GetInstallation :one
 SELECT id FROM installation;
+
+-- Replicas may store their observations in another order, so smaller differences have no effect.
+-- name: ObserveClock :one
+INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp())
+ON CONFLICT (one) DO UPDATE SET
+    held_until = CASE
+        WHEN excluded.seen_at > observed_clock.seen_at + @jump::interval THEN excluded.seen_at + @hold::interval
+        WHEN excluded.seen_at < observed_clock.seen_at - @jump::interval THEN NULL
+        ELSE observed_clock.held_until
+    END,
+    seen_at = excluded.seen_at
+RETURNING seen_at, held_until;
 
 -- name: ClaimChore :execrows
 INSERT INTO chores (name, next_at) VALUES (@name, clock_timestamp() + @every::interval)

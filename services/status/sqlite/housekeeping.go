@@ -22,6 +22,14 @@ func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event
 	return after, err
 }
 
+// DueRequests implements [jobstore.Housekeeping].
+func (s *Store) DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	_, after, err := s.change(ctx, "take the due jobs", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
+		return queries.ListDueRequests(ctx, query.ListDueRequestsParams{Now: new(time.Now().UnixMicro()), MaxRows: int64(limit)})
+	})
+	return after, err
+}
+
 // Keep implements [jobstore.Housekeeping].
 func (s *Store) Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error) {
 	_, after, err := s.change(ctx, "give jobs their time of expiry", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
@@ -91,6 +99,37 @@ func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
 
 // Installation implements [jobstore.Housekeeping]: the files are beside the database.
 func (s *Store) Installation(context.Context) (uuid.UUID, error) { return uuid.Nil, s.ready() }
+
+// Observe implements [jobstore.Housekeeping].
+func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error) {
+	if err := s.ready(); err != nil {
+		return time.Time{}, err
+	}
+	err = s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
+		queries, now := query.New(tx), time.Now().UTC().Truncate(time.Microsecond)
+		last, err := queries.GetObservedClock(ctx)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		heldUntil = fromMicroseconds(last.HeldUntil)
+		if err == nil {
+			switch ahead := now.Sub(time.UnixMicro(last.SeenAt)); {
+			case ahead > jump:
+				heldUntil = now.Add(hold)
+			case ahead < -jump:
+				heldUntil = time.Time{}
+			}
+		}
+		if !heldUntil.After(now) {
+			heldUntil = time.Time{}
+		}
+		return queries.SetObservedClock(ctx, query.SetObservedClockParams{SeenAt: now.UnixMicro(), HeldUntil: toMicroseconds(heldUntil)})
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("observe the clock: %w", err)
+	}
+	return heldUntil, nil
+}
 
 // Claim implements [jobstore.Housekeeping]. There is only one process, which remembers its chores itself.
 func (s *Store) Claim(_ context.Context, chore string, interval time.Duration) (bool, error) {

@@ -186,6 +186,12 @@ INSERT INTO jobs (
 -- name: ListDue :many
 SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;
 
+-- name: ListDueRequests :many
+SELECT * FROM jobs
+WHERE due_at <= @now AND (unpublished = 1 OR gone = 'deleted' AND files_deleted = 0)
+ORDER BY due_at
+LIMIT @max_rows;
+
 -- name: ListUnscheduled :many
 SELECT * FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
@@ -194,6 +200,12 @@ LIMIT @max_rows;
 
 -- name: DeleteTombstone :execrows
 DELETE FROM jobs WHERE id = ? AND gone <> '' AND files_deleted = 1;
+
+-- name: GetObservedClock :one
+SELECT seen_at, held_until FROM observed_clock;
+
+-- name: SetObservedClock :exec
+INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until) VALUES (1, @seen_at, @held_until);
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;

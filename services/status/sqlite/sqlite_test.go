@@ -70,6 +70,14 @@ func (d *database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
 	}))
 }
 
+func (d *database) BackdateObservation(tb testing.TB, by time.Duration) {
+	tb.Helper()
+	require.NoError(tb, d.db.Write(tb.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE observed_clock SET seen_at = seen_at - ?", by.Microseconds())
+		return err
+	}))
+}
+
 func open(tb testing.TB) (*platform.DB, jobstore.Store) {
 	tb.Helper()
 	d := &database{path: filepath.Join(tb.TempDir(), "docmill.db")}

@@ -19,6 +19,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/logging"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -27,6 +28,7 @@ import (
 // Control carries out the requests of clients. It is safe for concurrent use.
 type Control struct {
 	Jobs      jobstore.Store
+	Clock     *clock.Clock
 	Sources   blob.Bucket
 	Publisher interface {
 		Publish(ctx context.Context, m message.Message) error
@@ -61,7 +63,11 @@ func (c *Control) Cancel(ctx context.Context, j job.Job) (job.Job, error) {
 	if err := c.mark(ctx, j); err != nil {
 		return j, err
 	}
-	event := c.Retention.Keep(job.Cancel(j.ID, j.Generation))
+	at, err := c.Clock.Now(ctx)
+	if err != nil {
+		return j, err
+	}
+	event := c.Retention.Keep(job.Cancel(j.ID, j.Generation), at)
 	now, changed, err := c.apply(ctx, event)
 	if err != nil {
 		return j, err
@@ -86,7 +92,11 @@ func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Generation > 0 && !j.Status.Terminal() {
 		return j, nil
 	}
-	now, changed, err := c.apply(ctx, job.Retried{ID: job.ID(j.ID), At: time.Now().UTC().Truncate(time.Microsecond)})
+	at, err := c.Clock.Now(ctx)
+	if err != nil {
+		return j, err
+	}
+	now, changed, err := c.apply(ctx, job.Retried{ID: job.ID(j.ID), At: at})
 	switch {
 	case err != nil:
 		return j, err
@@ -160,7 +170,10 @@ func (c *Control) Delete(ctx context.Context, j job.Job) error {
 			return err
 		}
 	}
-	at := time.Now().UTC().Truncate(time.Microsecond)
+	at, err := c.Clock.Now(ctx)
+	if err != nil {
+		return err
+	}
 	now, changed, err := c.apply(ctx, job.Removed{ID: job.ID(j.ID), Reason: job.Deleted, At: at, Until: at.Add(c.Retention.Tombstone)})
 	if err != nil || !changed {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -23,6 +24,7 @@ import (
 // Consumer fails the jobs of dead-lettered commands.
 type Consumer struct {
 	store jobstore.Store
+	clock *clock.Clock
 	keep  job.Retention
 	ends  *ending.Metrics
 	log   *zap.Logger
@@ -31,8 +33,10 @@ type Consumer struct {
 
 // New returns a consumer, which counts the jobs that it ends, and the commands in registry. The files of the jobs are kept for the
 // retention.
-func New(store jobstore.Store, retention job.Retention, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
-	return &Consumer{store: store, keep: retention, ends: ends, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
+func New(
+	store jobstore.Store, clock *clock.Clock, retention job.Retention, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer,
+) *Consumer {
+	return &Consumer{store: store, clock: clock, keep: retention, ends: ends, log: log, dead: promauto.With(registry).NewCounter(prometheus.CounterOpts{
 		Namespace: metrics.Namespace, Subsystem: "status", Name: "dead_commands_total",
 		Help: "Commands that were dead-lettered, and whose jobs were failed. The log has the details of each.",
 	})}
@@ -48,9 +52,13 @@ func (c *Consumer) Handler() message.Handler { return message.Batches{Max: maxBa
 // apply ends the jobs. After that every dead letter is acknowledged: there is no further queue behind this one, and
 // the log has the details.
 func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
+	now, err := c.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
 	var events []job.Event
 	for _, d := range batch {
-		events = append(events, c.eventsOf(d)...)
+		events = append(events, c.eventsOf(d, now)...)
 	}
 	outcomes, err := c.store.Apply(ctx, events)
 	if err != nil {
@@ -85,17 +93,17 @@ func (c *Consumer) apply(ctx context.Context, batch []*message.Delivery) error {
 // eventsOf returns the events that follow from a dead-lettered command: its submission, without which clients could
 // not see the job if the event of the submission was lost, and the end. A command that cannot be decoded still names
 // its job outside of its body. Nothing follows from one that names no job.
-func (c *Consumer) eventsOf(d *message.Delivery) []job.Event {
+func (c *Consumer) eventsOf(d *message.Delivery, now time.Time) []job.Event {
 	if submission, generation, found := submission(d); found {
 		end := job.Fail(submission.Job(), generation, int32(d.Attempt), failure(d.Death))
 		end.SubmissionID = submission.SubmissionID
-		return []job.Event{submission, c.keep.Keep(end)}
+		return []job.Event{submission, c.keep.Keep(end, now)}
 	}
 	id, err := job.ParseID(d.JobID)
 	if err != nil {
 		return nil
 	}
-	return []job.Event{c.keep.Keep(job.Fail(id, 0, int32(d.Attempt), failure(d.Death)))}
+	return []job.Event{c.keep.Keep(job.Fail(id, 0, int32(d.Attempt), failure(d.Death)), now)}
 }
 
 // submission returns the submission that a command was made for, and the generation of the command.

@@ -26,6 +26,7 @@ type Sweep struct {
 	// Every is the time between two sweeps.
 	Every time.Duration
 	Store jobstore.Store
+	Clock *clock.Clock
 	// Retention is how long the files of the jobs that it ends are kept.
 	Retention job.Retention
 	// Ends counts the jobs that are failed; it may be nil.
@@ -48,7 +49,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	for {
 		select {
 		case <-ticker.C:
-			if err := s.sweep(ctx); err != nil {
+			if err := s.sweep(ctx); err != nil && !errors.Is(err, clock.ErrHeld) {
 				s.Log.Warn("sweep of jobs failed; the next one will retry", zap.Error(err))
 			}
 		case <-drain:
@@ -60,7 +61,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 }
 
 func (s *Sweep) sweep(ctx context.Context) error {
-	if err := clock.Check(ctx, s.Store); err != nil {
+	if err := s.Clock.Check(ctx); err != nil {
 		return err
 	}
 	return errors.Join(s.expire(ctx), s.deleteWithdrawn(ctx))
@@ -68,7 +69,12 @@ func (s *Sweep) sweep(ctx context.Context) error {
 
 func (s *Sweep) expire(ctx context.Context) error {
 	for {
-		expired, err := s.Store.Expire(ctx, s.Deadline+watermark.SweepMargin, maxJobs, s.end)
+		now, err := s.Clock.Now(ctx)
+		if err != nil {
+			return err
+		}
+		end := func(j job.Job) job.Event { return s.end(j, now) }
+		expired, err := s.Store.Expire(ctx, s.Deadline+watermark.SweepMargin, maxJobs, end)
 		if err != nil {
 			return err
 		}
@@ -98,7 +104,7 @@ func (s *Sweep) deleteWithdrawn(ctx context.Context) error {
 // end returns attempts-exhausted for every overdue job, even for one that is running: whatever happened to its
 // attempts, there is no time for another one. conversion-timeout would blame the document, which may never have been
 // opened.
-func (s *Sweep) end(j job.Job) job.Event {
+func (s *Sweep) end(j job.Job, now time.Time) job.Event {
 	return s.Retention.Keep(job.Fail(j.ID, j.Generation, 0,
-		problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline)))
+		problem.New(problem.AttemptsExhausted, "The job was not finished within %s.", s.Deadline)), now)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/docmill/docmill/devstack/testbench"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/deadline"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
@@ -46,7 +47,7 @@ func TestSweepWaitsForTheWatermark(t *testing.T) {
 
 	swept := &counted{Store: store, calls: make(chan struct{}, 10_000)}
 	for range 2 { // replicas
-		storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Log: zap.NewNop()}).Run)
+		storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Clock: clock.New(swept, zap.NewNop()), Log: zap.NewNop()}).Run)
 	}
 	for range 4 { // a call of either has ended
 		<-swept.calls
@@ -84,7 +85,7 @@ func TestSweepDeletesWithdrawnJobs(t *testing.T) {
 	}
 
 	swept := &counted{Store: store, calls: make(chan struct{}, 10_000)}
-	storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Log: zap.NewNop()}).Run)
+	storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: swept, Clock: clock.New(swept, zap.NewNop()), Log: zap.NewNop()}).Run)
 	<-swept.calls
 	<-swept.calls
 	require.Len(t, rows(), 2, "an event of the job may still be in the queue")
@@ -120,7 +121,7 @@ func TestSweepWaitsUntilTheClocksAgree(t *testing.T) {
 			skewed := &skewed{Store: store}
 			skewed.by.Store(int64(skew))
 			core, logs := observer.New(zap.WarnLevel)
-			storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: skewed, Log: zap.New(core)}).Run)
+			storetest.Run(t, (&deadline.Sweep{Deadline: time.Hour, Every: time.Millisecond, Store: skewed, Clock: clock.New(skewed, zap.NewNop()), Log: zap.New(core)}).Run)
 			warned := func() bool { return logs.FilterMessageSnippet("sweep of jobs failed").Len() >= 2 }
 			require.Eventually(t, warned, storetest.Patience, time.Millisecond)
 			require.Equal(t, job.Queued, read(t, store, queued).Status)

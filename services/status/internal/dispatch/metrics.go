@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,7 +56,7 @@ func (m *Metrics) observe(outcome string, attempt delivery.Attempt) {
 // Upkeep measures how many webhooks wait, and deletes old ones.
 type Upkeep struct {
 	store     jobstore.Deliveries
-	clock     clock.Database
+	clock     *clock.Clock
 	retention time.Duration
 	log       *zap.Logger
 	pending   *prometheus.GaugeVec
@@ -71,11 +72,11 @@ const (
 	maxDeleted = 20 * deleteBatch
 )
 
-// NewUpkeep returns a component for a store, which is in the database. Webhooks are deleted when they are older than retention.
-func NewUpkeep(store jobstore.Deliveries, database clock.Database, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
+// NewUpkeep returns a component for a store, whose clock it is. Webhooks are deleted when they are older than retention.
+func NewUpkeep(store jobstore.Deliveries, clock *clock.Clock, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
 	factory := promauto.With(registry)
 	return &Upkeep{
-		store: store, clock: database, retention: retention, log: log,
+		store: store, clock: clock, retention: retention, log: log,
 		pending: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_pending",
 			Help: "Webhooks that were not accepted yet, at most 100,000. It is absent while the database cannot be read.",
@@ -110,8 +111,8 @@ func (u *Upkeep) measure(ctx context.Context) {
 }
 
 func (u *Upkeep) clean(ctx context.Context) {
-	if err := clock.Check(ctx, u.clock); err != nil {
-		if ctx.Err() == nil {
+	if err := u.clock.CheckDeletion(ctx); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
 			u.log.Warn("not deleting old webhooks", zap.Error(err))
 		}
 		return

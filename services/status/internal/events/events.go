@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/logging"
 	"github.com/docmill/docmill/platform/metrics"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/ending"
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
@@ -23,6 +24,7 @@ import (
 // Consumer applies events.
 type Consumer struct {
 	store    jobstore.Store
+	clock    *clock.Clock
 	keep     job.Retention
 	maxBatch int
 	ends     *ending.Metrics
@@ -39,10 +41,12 @@ type measures struct {
 
 // New returns a consumer of batches of at most maxBatch events. It counts the jobs that they end, whose files are kept for the
 // retention.
-func New(store jobstore.Store, retention job.Retention, maxBatch int, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer) *Consumer {
+func New(
+	store jobstore.Store, clock *clock.Clock, retention job.Retention, maxBatch int, ends *ending.Metrics, log *zap.Logger, registry prometheus.Registerer,
+) *Consumer {
 	factory := promauto.With(registry)
 	c := &Consumer{
-		store: store, keep: retention, maxBatch: maxBatch, ends: ends, log: log,
+		store: store, clock: clock, keep: retention, maxBatch: maxBatch, ends: ends, log: log,
 		metrics: measures{
 			lag: factory.NewHistogram(prometheus.HistogramOpts{
 				Namespace: metrics.Namespace, Subsystem: "status", Name: "event_lag_seconds",
@@ -91,10 +95,14 @@ func (c *Consumer) Handler() message.Handler {
 // batch.
 func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	began := time.Now()
+	now, err := c.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
 	parsed := make([]event, len(batch))
 	var valid []job.Event
 	for i, d := range batch {
-		parsed[i] = c.parse(d)
+		parsed[i] = c.parse(d, now)
 		if parsed[i].Event != nil {
 			valid = append(valid, parsed[i].Event)
 		}
@@ -172,7 +180,8 @@ type event struct {
 
 func (e event) isMark() bool { return !e.mark.IsZero() }
 
-func (c *Consumer) parse(d *message.Delivery) event {
+// parse parses a delivery that has arrived now.
+func (c *Consumer) parse(d *message.Delivery, now time.Time) event {
 	body, err := d.Message()
 	if err != nil {
 		return event{key: unknown, err: err}
@@ -187,9 +196,9 @@ func (c *Consumer) parse(d *message.Delivery) event {
 	read, err := job.Read(body)
 	switch e := read.(type) {
 	case job.Ended:
-		read = c.keep.Keep(e)
+		read = c.keep.Keep(e, now)
 	case job.Submitted:
-		e.RecordedAt = time.Now().UTC()
+		e.RecordedAt = now
 		read = e
 	}
 	return event{Event: read, key: key, err: err}

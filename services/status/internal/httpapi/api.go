@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/representation"
@@ -26,7 +27,8 @@ import (
 
 // Deps are the dependencies of the API.
 type Deps struct {
-	Jobs jobstore.Store
+	Jobs  jobstore.Store
+	Clock *clock.Clock
 	// Control carries out the requests of clients.
 	Control *control.Control
 	// JobDeadline is how long after its submission the sweep ends a job, and Retention how long its files are kept after that.
@@ -120,10 +122,8 @@ func (a *api) find(ctx context.Context, id uuid.UUID) (*job.Job, error) {
 	switch {
 	case errors.Is(err, jobstore.ErrGone):
 		return nil, gone(found.Gone)
-	case err == nil && expired(found):
-		return nil, gone(job.Expired)
 	case err == nil:
-		return &found, nil
+		return a.unexpired(ctx, found)
 	}
 	if !errors.Is(err, jobstore.ErrNotFound) {
 		return nil, err
@@ -246,10 +246,9 @@ func (a *api) recorded(c *gin.Context, id uuid.UUID) error {
 		if errors.Is(err, jobstore.ErrGone) {
 			return true, gone(latest.Gone)
 		}
-		if err == nil && expired(latest) { // a repeated submission asks for a job of any age
-			return true, gone(job.Expired)
+		if err == nil {
+			recorded, err = a.unexpired(ctx, latest) // a repeated submission asks for a job of any age
 		}
-		recorded = &latest
 		return true, err
 	}
 	if _, err := a.wait(c, id, min(wait, httpserver.MaxWait), check); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/httpserver"
+	"github.com/docmill/docmill/services/status/internal/clock"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/httpapi"
 	"github.com/docmill/docmill/services/status/internal/watch"
@@ -64,7 +65,7 @@ func setup(t *testing.T, waiters int) bench {
 	b, changes := bench{polls: atMost(waiters)}, feed.New()
 	b.store = &observed{Store: postgrestest.Open(t, postgrestest.Config(testbench.New(t)), b.polls, changes)}
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, httpapi.Deps{Jobs: b.store, JobDeadline: jobDeadline, Retention: retention, Waiters: b.polls, Feed: changes})
+	httpapi.Register(engine, httpapi.Deps{Jobs: b.store, Clock: clock.New(b.store, zap.NewNop()), JobDeadline: jobDeadline, Retention: retention, Waiters: b.polls, Feed: changes})
 	b.url, b.drain = serve(t, engine)
 	return b
 }
@@ -552,7 +553,7 @@ func TestDatabaseOutage(t *testing.T) {
 	require.NoError(t, err)
 	storetest.Run(t, store.Run)
 	engine := httpserver.NewEngine("test", zap.NewNop(), prometheus.NewRegistry())
-	httpapi.Register(engine, httpapi.Deps{Jobs: store, JobDeadline: jobDeadline, Retention: retention, Waiters: atMost(1), Feed: feed.New()})
+	httpapi.Register(engine, httpapi.Deps{Jobs: store, Clock: clock.New(store, zap.NewNop()), JobDeadline: jobDeadline, Retention: retention, Waiters: atMost(1), Feed: feed.New()})
 	b := bench{}
 	b.url, _ = serve(t, engine)
 	id := uuid.NewString()

@@ -93,5 +93,19 @@ func (a *api) delete(c *gin.Context, id uuid.UUID) error {
 	return nil
 }
 
-// expired reports whether the files of a job are to be deleted, although the purge may not have come to it.
-func expired(j job.Job) bool { return !j.ExpiresAt.IsZero() && !j.ExpiresAt.After(time.Now()) }
+// unexpired returns the job, or the problem that its files are to be deleted, although the purge may not have come to it.
+func (a *api) unexpired(ctx context.Context, j job.Job) (*job.Job, error) {
+	if j.ExpiresAt.IsZero() {
+		return &j, nil
+	}
+	now, err := a.Clock.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if expired(j, now) {
+		return nil, gone(job.Expired)
+	}
+	return &j, nil
+}
+
+func expired(j job.Job, now time.Time) bool { return !j.ExpiresAt.IsZero() && !j.ExpiresAt.After(now) }

@@ -21,13 +21,17 @@ func (a *api) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	now, err := a.Clock.Now(c.Request.Context())
+	if err != nil {
+		return err
+	}
 	page := jobapi.JobList{Jobs: []jobapi.Job{}}
 	if len(found) > size {
 		found = found[:size]
 		page.NextPageToken = listing.Token(found[size-1].ID, selection.Filter)
 	}
 	for _, j := range found {
-		if expired(j) {
+		if expired(j, now) {
 			continue
 		}
 		listed := a.represent(j)

@@ -41,6 +41,7 @@ const (
 // Sweep deletes orphans.
 type Sweep struct {
 	Jobs             jobstore.Store
+	Clock            *clock.Clock
 	Sources, Results blob.Bucket
 	// JobDeadline is how long after its submission a job may still be converted.
 	JobDeadline time.Duration
@@ -77,14 +78,14 @@ const (
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return host.Every(interval, func(ctx context.Context) {
-		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil {
+		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
 			s.Log.Warn("sweep of files failed; the next one will retry", zap.Error(err))
 		}
 	})(ctx, ready, drain)
 }
 
 func (s *Sweep) inTurn(ctx context.Context) error {
-	if err := clock.Check(ctx, s.Jobs); err != nil {
+	if err := s.Clock.CheckDeletion(ctx); err != nil {
 		return err
 	}
 	for _, work := range []struct {

@@ -43,6 +43,7 @@ const (
 // Purge deletes what has expired.
 type Purge struct {
 	Jobs             jobstore.Store
+	Clock            *clock.Clock
 	Sources, Results blob.Bucket
 	// Publish publishes the command of a retried job.
 	Publish   func(ctx context.Context, j job.Job) error
@@ -96,7 +97,7 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 		case <-ctx.Done():
 			return nil
 		}
-		if err := p.pass(ctx); err != nil && ctx.Err() == nil {
+		if err := p.pass(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
 			p.Log.Warn("cannot delete what has expired; the next pass tries again", zap.Error(err))
 		}
 	}
@@ -104,16 +105,26 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 
 // pass does everything that is due now.
 func (p *Purge) pass(ctx context.Context) error {
-	if err := clock.Check(ctx, p.Jobs); err != nil {
-		return err
-	}
-	if err := p.keep(ctx); err != nil {
-		return err
+	if err := p.Clock.CheckDeletion(ctx); err == nil {
+		if err := p.keep(ctx); err != nil {
+			return err
+		}
 	}
 	for {
-		jobs, err := p.Jobs.Due(ctx, batch, p.next)
-		if err != nil || len(jobs) == 0 {
+		// The clock may be set while a million jobs are deleted. Requests of clients do not depend on it.
+		due, doubt := p.Jobs.Due, p.Clock.CheckDeletion(ctx)
+		if clock.InDoubt(doubt) {
+			due = p.Jobs.DueRequests
+		} else if doubt != nil {
+			return doubt
+		}
+		now, err := p.Clock.Now(ctx)
+		if err != nil {
 			return err
+		}
+		jobs, err := due(ctx, batch, func(j job.Job) job.Event { return p.next(j, now) })
+		if err != nil || len(jobs) == 0 {
+			return errors.Join(err, doubt)
 		}
 		if err := p.work(ctx, jobs); err != nil {
 			return err // these jobs are not due again at once
@@ -123,7 +134,10 @@ func (p *Purge) pass(ctx context.Context) error {
 
 // keep gives a time of expiry to jobs that an earlier release has ended.
 func (p *Purge) keep(ctx context.Context) error {
-	at := time.Now().UTC().Truncate(time.Microsecond)
+	at, err := p.Clock.Now(ctx)
+	if err != nil {
+		return err
+	}
 	for {
 		n, err := p.Jobs.Keep(ctx, batch, func(j job.Job) job.Event {
 			return job.Kept{ID: job.ID(j.ID), At: at, Retention: p.Retention}
@@ -135,8 +149,10 @@ func (p *Purge) keep(ctx context.Context) error {
 }
 
 // next returns what happens to a due job before the work on it: it becomes a tombstone if it has expired, and is leased otherwise.
-func (p *Purge) next(j job.Job) job.Event {
-	now := time.Now().UTC().Truncate(time.Microsecond)
+func (p *Purge) next(j job.Job, now time.Time) job.Event {
+	if j.DueAt.After(now) {
+		now = j.DueAt // it has become due after now was read
+	}
 	id, until := job.ID(j.ID), now.Add(lease)
 	switch {
 	case j.Gone != "" || !j.Status.Terminal():
@@ -171,7 +187,9 @@ func (p *Purge) work(ctx context.Context, jobs []job.Job) error {
 			switch {
 			case err != nil:
 				failures = append(failures, fmt.Errorf("job %s: %w", j.ID, err))
-				events = append(events, job.Leased{ID: job.ID(j.ID), Until: time.Now().UTC().Truncate(time.Microsecond).Add(retryAfter)})
+				if now, err := p.Clock.Now(ctx); err == nil { // otherwise the lease ends later
+					events = append(events, job.Leased{ID: job.ID(j.ID), Until: now.Add(retryAfter)})
+				}
 			case forget:
 				forgotten = append(forgotten, j.ID)
 			case event != nil:

@@ -13,6 +13,23 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
+// housekeepingCases are the cases of [jobstore.Housekeeping].
+func housekeepingCases() map[string]func(t *suite) {
+	return map[string]func(t *suite){
+		"Generations":         testGenerations,
+		"Gone":                testGone,
+		"NotificationsOfGone": testNotificationsOfGone,
+		"Due":                 testDue,
+		"DueRequests":         testDueRequests,
+		"DueConcurrently":     testDueConcurrently,
+		"Keep":                testKeep,
+		"Jobs":                testJobs,
+		"Claim":               testClaim,
+		"Observe":             testObserve,
+		"ObserveReplicas":     testObserveReplicas,
+	}
+}
+
 // retryable returns the submission of a job that can be retried.
 func retryable(id uuid.UUID) job.Event {
 	event, _ := submitted(id).(job.Submitted)
@@ -119,6 +136,32 @@ func testDue(t *suite) {
 	require.Equal(t, ids, due, "the oldest first")
 }
 
+// testDueRequests requires that the requests of clients are found among the jobs that are due for other reasons.
+func testDueRequests(t *suite) {
+	store := t.start()
+	past := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Hour)
+	retried, deleted, cleaned, outlived, ended := newID(t), newID(t), newID(t), newID(t), newID(t)
+	for i, id := range []uuid.UUID{retried, deleted, cleaned, outlived, ended} {
+		apply(t, store, retryable(id), kept(failed(id, 1, 2), past.Add(time.Duration(i)*time.Second)))
+	}
+	apply(t, store, job.Retried{ID: job.ID(retried), At: past.Add(-time.Minute)})
+	apply(t, store, job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: past, Until: past})
+	apply(t, store, job.Removed{ID: job.ID(cleaned), Reason: job.Deleted, At: past, Until: past}, job.FilesRemoved{ID: job.ID(cleaned)})
+	apply(t, store, job.Removed{ID: job.ID(outlived), Reason: job.Expired, At: past, Until: past})
+	later := past.Add(3 * time.Hour)
+	var due []uuid.UUID
+	for _, want := range []int{1, 1, 0} {
+		jobs, err := store.DueRequests(t.Context(), 1, func(j job.Job) job.Event { return job.Leased{ID: job.ID(j.ID), Until: later} })
+		require.NoError(t, err)
+		require.Len(t, jobs, want)
+		for _, j := range jobs {
+			require.Equal(t, later, j.DueAt)
+			due = append(due, j.ID)
+		}
+	}
+	require.Equal(t, []uuid.UUID{retried, deleted}, due, "the oldest first")
+}
+
 // testDueConcurrently requires that replicas share the work.
 func testDueConcurrently(t *suite) {
 	const jobs = 60
@@ -205,4 +248,47 @@ func testClaim(t *suite) {
 	require.False(t, claim(stores[1], "one", time.Hour))
 	require.True(t, claim(stores[1], "other", time.Millisecond))
 	require.Eventually(t, func() bool { return claim(stores[0], "other", time.Millisecond) }, Patience, 10*time.Millisecond)
+}
+
+// observe observes the clock.
+func observe(t *suite, store jobstore.Store) (heldUntil time.Time) {
+	t.Helper()
+	heldUntil, err := store.Observe(t.Context(), time.Hour, 30*time.Minute)
+	require.NoError(t, err)
+	return heldUntil
+}
+
+// testObserve requires that nothing is deleted for a while after the clock was set forward, also if the process was restarted.
+func testObserve(t *suite) {
+	store, stop := t.startStopping()
+	require.Zero(t, observe(t, store), "nothing is known of the clock")
+	require.Zero(t, observe(t, store))
+	t.database.BackdateObservation(t, 59*time.Minute)
+	require.Zero(t, observe(t, store))
+	stop()
+	store = t.start()
+	t.database.BackdateObservation(t, 61*time.Minute)
+	until := observe(t, store)
+	require.WithinDuration(t, time.Now().Add(30*time.Minute), until, Patience)
+	require.Equal(t, until, observe(t, store), "it does not begin again")
+	t.database.BackdateObservation(t, -59*time.Minute)
+	require.Equal(t, until, observe(t, store))
+	t.database.BackdateObservation(t, -61*time.Minute)
+	require.Zero(t, observe(t, store), "the clock was corrected")
+
+	t.database.BackdateObservation(t, 2*time.Hour)
+	until, err := store.Observe(t.Context(), time.Hour, time.Microsecond)
+	require.NoError(t, err)
+	require.LessOrEqual(t, time.Until(until), Patience)
+	require.Eventually(t, func() bool { return observe(t, store).IsZero() }, Patience, time.Millisecond, "it ends")
+}
+
+// testObserveReplicas requires that all replicas delete nothing if one has noticed that the clock was set.
+func testObserveReplicas(t *suite) {
+	stores := t.startReplicas(2)
+	require.Zero(t, observe(t, stores[0]))
+	t.database.BackdateObservation(t, 24*time.Hour)
+	until := observe(t, stores[0])
+	require.NotZero(t, until)
+	require.Equal(t, until, observe(t, stores[1]))
 }

@@ -29,11 +29,12 @@ type memoryDatabase struct {
 	bugs map[bug]bool
 	lock chan struct{} // holds a token while a transaction runs
 
-	mu        sync.Mutex
-	jobs      map[uuid.UUID]record
-	watermark time.Time
-	audiences []jobstore.Audience
-	chores    map[string]time.Time // when each is to be done next
+	mu         sync.Mutex
+	jobs       map[uuid.UUID]record
+	watermark  time.Time
+	audiences  []jobstore.Audience
+	chores     map[string]time.Time // when each is to be done next
+	seen, held time.Time            // observations of the clock
 
 	deliveries map[delivery.Key]memoryDelivery
 	bells      []jobstore.Bell
@@ -77,6 +78,12 @@ func (d *memoryDatabase) Backdate(_ testing.TB, by time.Duration, ids ...uuid.UU
 		r.firstSeen = r.firstSeen.Add(-by)
 		d.jobs[id] = r
 	}
+}
+
+func (d *memoryDatabase) BackdateObservation(_ testing.TB, by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = d.seen.Add(-by)
 }
 
 // snapshot returns a copy of all records.
@@ -312,6 +319,16 @@ func (s *memoryStore) Due(ctx context.Context, limit int, next func(job.Job) job
 	})
 }
 
+func (s *memoryStore) DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	return s.each(ctx, limit, next, func(j job.Job) time.Time {
+		deleted := j.Gone == job.Deleted && !j.FilesDeleted
+		if j.DueAt.After(time.Now()) || !j.Unpublished && !deleted && !s.d.bugs[dueUnrequested] {
+			return time.Time{}
+		}
+		return j.DueAt
+	})
+}
+
 func (s *memoryStore) Keep(ctx context.Context, limit int, next func(job.Job) job.Event) (int, error) {
 	kept, err := s.each(ctx, limit, next, func(j job.Job) time.Time {
 		if !j.Status.Terminal() || !j.ExpiresAt.IsZero() && !s.d.bugs[keepAgain] {
@@ -398,6 +415,24 @@ func (s *memoryStore) Claim(_ context.Context, chore string, interval time.Durat
 		s.d.chores[chore] = time.Now().Add(time.Hour)
 	}
 	return true, nil
+}
+
+func (s *memoryStore) Observe(_ context.Context, jump, hold time.Duration) (time.Time, error) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	now := time.Now().UTC()
+	first := s.d.seen.IsZero() || s.d.bugs[observeForgets]
+	switch ahead := now.Sub(s.d.seen); {
+	case !first && ahead > jump, s.d.bugs[observeAgain] && s.d.held.After(now):
+		s.d.held = now.Add(hold)
+	case !first && ahead < -jump && !s.d.bugs[observeLatches]:
+		s.d.held = time.Time{}
+	}
+	s.d.seen = now
+	if !s.d.held.After(now) && !s.d.bugs[holdForever] {
+		return time.Time{}, nil
+	}
+	return s.d.held, nil
 }
 
 func (s *memoryStore) Now(ctx context.Context) (time.Time, error) {

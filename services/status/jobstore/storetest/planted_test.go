@@ -96,12 +96,17 @@ const (
 	dueEarly             bug = "Due returns jobs too early"
 	dueWithoutLimit      bug = "Due ignores the limit"
 	dueReturnsBefore     bug = "Due returns the jobs as they were before"
+	dueUnrequested       bug = "returns jobs without a request"
 	keepAgain            bug = "Keep takes jobs that have a time of expiry"
 	forgetFiles          bug = "Forget deletes tombstones that have files"
 	jobsOnlyVisible      bug = "Jobs returns visible jobs only"
 	sourcesNotOfGone     bug = "Sources ignores tombstones"
 	claimTwice           bug = "Claim returns true to everybody"
 	claimForever         bug = "Claim never returns true again"
+	observeForgets       bug = "does not remember the clock"
+	observeAgain         bug = "begins a hold again"
+	observeLatches       bug = "holds although the clock was corrected"
+	holdForever          bug = "does not end a hold"
 	enqueueNothing       bug = "enqueues no deliveries"
 	enqueueAgain         bug = "enqueues a delivery for every change of an ended job"
 	bellSilent           bug = "does not report new deliveries"
@@ -211,12 +216,17 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		dueEarly:             {"Due"},
 		dueWithoutLimit:      {"Due"},
 		dueReturnsBefore:     {"Due"},
+		dueUnrequested:       {"DueRequests"},
 		keepAgain:            {"Keep"},
 		forgetFiles:          {"Gone"},
 		jobsOnlyVisible:      {"Jobs"},
 		sourcesNotOfGone:     {"Jobs"},
 		claimTwice:           {"Claim"},
 		claimForever:         {"Claim"},
+		observeForgets:       {"Observe", "ObserveReplicas"},
+		observeAgain:         {"Observe"},
+		observeLatches:       {"Observe"},
+		holdForever:          {"Observe"},
 		enqueueNothing:       {"Deliveries", "DeliveriesOfExpire"},
 		enqueueAgain:         {"Deliveries"},
 		bellSilent:           {"Deliveries"},

@@ -21,6 +21,8 @@ type Database interface {
 	Open(tb testing.TB) jobstore.Store
 	// Backdate makes the first event of the jobs, by the database's clock, older by that time.
 	Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID)
+	// BackdateObservation makes the last observation of the clock older by that time, which may be negative.
+	BackdateObservation(tb testing.TB, by time.Duration)
 }
 
 // Implementation is what the suite needs to know about an implementation.
@@ -81,15 +83,8 @@ func Test(t *testing.T, implementation Implementation) { //nolint:tparallel // t
 		"WatermarkOfFastClock":  testWatermarkOfFastClock,
 		"Now":                   testNow,
 		"OldestWaiting":         testOldestWaiting,
-		"Generations":           testGenerations,
-		"Gone":                  testGone,
-		"NotificationsOfGone":   testNotificationsOfGone,
-		"Due":                   testDue,
-		"DueConcurrently":       testDueConcurrently,
-		"Keep":                  testKeep,
-		"Jobs":                  testJobs,
-		"Claim":                 testClaim,
 	}
+	maps.Copy(cases, housekeepingCases())
 	maps.Copy(cases, deliveryCases())
 	maps.Copy(cases, listCases())
 	for name, test := range cases {

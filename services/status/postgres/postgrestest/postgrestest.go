@@ -73,3 +73,9 @@ func (d database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
 		"UPDATE jobs SET first_seen_at = first_seen_at - $1::interval WHERE id = ANY($2)", by, ids)
 	require.NoError(tb, err)
 }
+
+func (d database) BackdateObservation(tb testing.TB, by time.Duration) {
+	tb.Helper()
+	_, err := Connect(tb, d.config).Exec(tb.Context(), "UPDATE observed_clock SET seen_at = seen_at - $1::interval", by)
+	require.NoError(tb, err)
+}

@@ -88,6 +88,12 @@ type Job struct {
 	Callback          *stored.Callback
 }
 
+type ObservedClock struct {
+	One       bool
+	SeenAt    time.Time
+	HeldUntil *time.Time
+}
+
 type Probe struct {
 	ID       int32
 	ProbedAt *time.Time

@@ -885,6 +885,82 @@ func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
 	return items, nil
 }
 
+const lockDueRequests = `-- name: LockDueRequests :many
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+WHERE due_at <= clock_timestamp() AND (unpublished OR gone = 'deleted' AND NOT files_deleted)
+ORDER BY due_at
+LIMIT $1
+FOR UPDATE SKIP LOCKED
+`
+
+func (q *Queries) LockDueRequests(ctx context.Context, maxRows int32) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockDueRequests, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.MovedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.TargetOptions,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockJobs = `-- name: LockJobs :many
 SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
@@ -1129,6 +1205,36 @@ type NotifyParams struct {
 func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 	_, err := q.db.Exec(ctx, notify, arg.Channel, arg.Payloads)
 	return err
+}
+
+const observeClock = `-- name: ObserveClock :one
+INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp())
+ON CONFLICT (one) DO UPDATE SET
+    held_until = CASE
+        WHEN excluded.seen_at > observed_clock.seen_at + $1::interval THEN excluded.seen_at + $2::interval
+        WHEN excluded.seen_at < observed_clock.seen_at - $1::interval THEN NULL
+        ELSE observed_clock.held_until
+    END,
+    seen_at = excluded.seen_at
+RETURNING seen_at, held_until
+`
+
+type ObserveClockParams struct {
+	Jump time.Duration
+	Hold time.Duration
+}
+
+type ObserveClockRow struct {
+	SeenAt    time.Time
+	HeldUntil *time.Time
+}
+
+// Replicas may store their observations in another order, so smaller differences have no effect.
+func (q *Queries) ObserveClock(ctx context.Context, arg ObserveClockParams) (ObserveClockRow, error) {
+	row := q.db.QueryRow(ctx, observeClock, arg.Jump, arg.Hold)
+	var i ObserveClockRow
+	err := row.Scan(&i.SeenAt, &i.HeldUntil)
+	return i, err
 }
 
 const probe = `-- name: Probe :exec

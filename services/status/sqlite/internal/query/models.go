@@ -75,6 +75,12 @@ type Job struct {
 	Callback          *string
 }
 
+type ObservedClock struct {
+	ID        int64
+	SeenAt    int64
+	HeldUntil *int64
+}
+
 type Watermark struct {
 	ID           int64
 	AppliedUntil int64

@@ -217,6 +217,22 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 	return i, err
 }
 
+const getObservedClock = `-- name: GetObservedClock :one
+SELECT seen_at, held_until FROM observed_clock
+`
+
+type GetObservedClockRow struct {
+	SeenAt    int64
+	HeldUntil *int64
+}
+
+func (q *Queries) GetObservedClock(ctx context.Context) (GetObservedClockRow, error) {
+	row := q.db.QueryRowContext(ctx, getObservedClock)
+	var i GetObservedClockRow
+	err := row.Scan(&i.SeenAt, &i.HeldUntil)
+	return i, err
+}
+
 const getOldestWaiting = `-- name: GetOldestWaiting :one
 SELECT requested_at FROM jobs
 WHERE status = 'queued' AND attempt = 0 AND withdrawn = 0 AND requested_at IS NOT NULL
@@ -407,6 +423,89 @@ type ListDueParams struct {
 
 func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listDue, arg.Now, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Version,
+			&i.FirstSeenAt,
+			&i.Status,
+			&i.Attempt,
+			&i.UpdatedAt,
+			&i.Phase,
+			&i.Percent,
+			&i.StartedAt,
+			&i.FinishedAt,
+			&i.RequestedAt,
+			&i.SourceKey,
+			&i.SourceFilename,
+			&i.SourceFormat,
+			&i.SourceContentType,
+			&i.SourceSize,
+			&i.SourceSha256,
+			&i.TargetFormat,
+			&i.TargetOptions,
+			&i.Tag,
+			&i.ResultKey,
+			&i.ResultContentType,
+			&i.ResultSize,
+			&i.ResultSha256,
+			&i.ResultPages,
+			&i.Warnings,
+			&i.FailureCode,
+			&i.FailureDetail,
+			&i.FailureRetryable,
+			&i.Report,
+			&i.Withdrawn,
+			&i.SubmissionID,
+			&i.OtherSubmissions,
+			&i.Retry,
+			&i.Generation,
+			&i.DueAt,
+			&i.ExpiresAt,
+			&i.SourceExpiresAt,
+			&i.Gone,
+			&i.GoneAt,
+			&i.FilesDeleted,
+			&i.SourceDeleted,
+			&i.Unpublished,
+			&i.Target,
+			&i.ClaimKey,
+			&i.Retention,
+			&i.Callback,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDueRequests = `-- name: ListDueRequests :many
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+WHERE due_at <= ?1 AND (unpublished = 1 OR gone = 'deleted' AND files_deleted = 0)
+ORDER BY due_at
+LIMIT ?2
+`
+
+type ListDueRequestsParams struct {
+	Now     *int64
+	MaxRows int64
+}
+
+func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, listDueRequests, arg.Now, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -1036,6 +1135,20 @@ UPDATE jobs SET first_seen_at = ? WHERE status IN ('queued', 'running')
 
 func (q *Queries) RestartDeadlines(ctx context.Context, firstSeenAt int64) error {
 	_, err := q.db.ExecContext(ctx, restartDeadlines, firstSeenAt)
+	return err
+}
+
+const setObservedClock = `-- name: SetObservedClock :exec
+INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until) VALUES (1, ?1, ?2)
+`
+
+type SetObservedClockParams struct {
+	SeenAt    int64
+	HeldUntil *int64
+}
+
+func (q *Queries) SetObservedClock(ctx context.Context, arg SetObservedClockParams) error {
+	_, err := q.db.ExecContext(ctx, setObservedClock, arg.SeenAt, arg.HeldUntil)
 	return err
 }
 
