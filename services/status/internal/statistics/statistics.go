@@ -22,6 +22,8 @@ const (
 	// most 2% of the time of a processor.
 	minAge    = 5 * time.Second
 	costShare = 50
+	// failedAge is how long a failure is the answer to all requests: a database that is in trouble is not asked by each of them.
+	failedAge = 2 * time.Second
 )
 
 // Store is the part of a jobstore.Store that is read.
@@ -37,6 +39,7 @@ type Statistics struct {
 
 	mu     sync.Mutex
 	latest jobapi.Stats
+	err    error // why there is no latest count
 	until  time.Time
 }
 
@@ -44,16 +47,19 @@ type Statistics struct {
 func New(store Store) *Statistics { return &Statistics{store: store} }
 
 // Get returns statistics that are at most a few seconds old, or older if counting takes more than 0.1 s. Requests that arrive
-// while the jobs are counted share the result.
+// while the jobs are counted, and for two seconds after a failure, share the result.
 func (s *Statistics) Get(ctx context.Context) (jobapi.Stats, error) {
-	if latest, fresh := s.fresh(); fresh {
-		return latest, nil
+	if latest, fresh, err := s.fresh(); fresh {
+		return latest, err
 	}
 	counted := s.counting.DoChan("", func() (any, error) {
-		if latest, fresh := s.fresh(); fresh {
-			return latest, nil
+		if latest, fresh, err := s.fresh(); fresh {
+			return latest, err
 		}
-		return s.count(context.WithoutCancel(ctx)) // others wait for it, too; the store limits it
+		began := time.Now()
+		latest, err := s.count(context.WithoutCancel(ctx)) // others wait for it, too; the store limits it
+		s.keep(latest, err, time.Since(began))
+		return latest, err
 	})
 	select {
 	case result := <-counted:
@@ -66,14 +72,25 @@ func (s *Statistics) Get(ctx context.Context) (jobapi.Stats, error) {
 	}
 }
 
-func (s *Statistics) fresh() (jobapi.Stats, bool) {
+// fresh returns the latest result, and whether it is recent enough.
+func (s *Statistics) fresh() (latest jobapi.Stats, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.latest, time.Now().Before(s.until)
+	return s.latest, time.Now().Before(s.until), s.err
+}
+
+// keep keeps the result of a count that has taken that long.
+func (s *Statistics) keep(latest jobapi.Stats, err error, took time.Duration) {
+	age := max(minAge, costShare*took)
+	if err != nil {
+		age = failedAge
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest, s.err, s.until = latest, err, time.Now().Add(age)
 }
 
 func (s *Statistics) count(ctx context.Context) (jobapi.Stats, error) {
-	began := time.Now()
 	counted, err := s.store.Stats(ctx, sample)
 	if err != nil {
 		return jobapi.Stats{}, err
@@ -94,9 +111,6 @@ func (s *Statistics) count(ctx context.Context) (jobapi.Stats, error) {
 		slices.Sort(counted.Waits)
 		stats.Queue.P50, stats.Queue.P95 = percentile(counted.Waits, 50), percentile(counted.Waits, 95)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.latest, s.until = stats, time.Now().Add(max(minAge, costShare*time.Since(began)))
 	return stats, nil
 }
 

@@ -102,13 +102,25 @@ func TestClientThatLeaves(t *testing.T) {
 	})
 }
 
-func TestFailuresAreNotKept(t *testing.T) {
+// TestFailuresAreShared requires that a store that fails is not asked by each request, and that the next success is noticed soon.
+func TestFailuresAreShared(t *testing.T) {
 	t.Parallel()
-	store := &counter{err: errors.New("down")}
-	s := statistics.New(store)
-	_, err := s.Get(t.Context())
-	require.ErrorIs(t, err, store.err)
-	store.err = nil
-	_, err = s.Get(t.Context())
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		store := &counter{takes: time.Second, err: errors.New("down")}
+		s := statistics.New(store)
+		var requests sync.WaitGroup
+		for i := range 100 {
+			requests.Go(func() {
+				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				_, err := s.Get(t.Context())
+				require.ErrorIs(t, err, store.err)
+			})
+		}
+		requests.Wait()
+		require.EqualValues(t, 1, store.calls.Load())
+		store.err = nil
+		time.Sleep(2 * time.Second)
+		_, err := s.Get(t.Context())
+		require.NoError(t, err)
+	})
 }
