@@ -86,7 +86,7 @@ func Register(routes gin.IRouter, settings Settings, deps Deps) {
 	routes.Match(getOrHead, "/v1/jobs/:id", answer(a.poll))
 	routes.DELETE("/v1/jobs/:id", answer(a.change("")))
 	routes.POST("/v1/jobs/:id/cancel", answer(a.change("/cancel")))
-	routes.POST("/v1/jobs/:id/retry", answer(a.change("/retry")))
+	routes.POST("/v1/jobs/:id/retry", answer(a.retry))
 	routes.GET("/v1/jobs/:id/deliveries", answer(a.change("/deliveries")))
 	routes.GET("/v1/jobs/:id/events", answer(a.events))
 	routes.Match(getOrHead, "/v1/jobs/:id/result", answer(a.result))
@@ -140,6 +140,14 @@ func (a *api) change(suffix string) func(c *gin.Context) error {
 		}
 		return a.deps.Status.Forward(c.Writer, c.Request, jobapi.Path(id.String())+suffix)
 	}
+}
+
+// retry forwards a request to retry a job, unless the queue accepts no jobs: retries and submissions wait for the same converters.
+func (a *api) retry(c *gin.Context) error {
+	if err := a.deps.Backlog.Check(c.Request.Context()); err != nil {
+		return err
+	}
+	return a.change("/retry")(c)
 }
 
 // listed forwards a request about jobs whose ids the client does not know to the status service.
