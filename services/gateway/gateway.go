@@ -146,13 +146,14 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	deps.Sources, deps.Results = observer.Bucket("sources", deps.Sources), observer.Bucket("results", deps.Results)
 	waiting := backlog.New(publisher, config.queueLimits(deps.JobDeadline), converters.Rate, deps.Log, deps.Metrics)
 	withdrawals := withdrawal.New(publisher, deps.Log, deps.Metrics)
+	names := idempotency.NewNames(deps.Sources)
 	streams := live.New(status, config.MaxStreams, deps.Log, deps.Metrics)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics, config.engine()...)
 	httpapi.Register(engine, config.api(deps), httpapi.Deps{
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
 			Withdrawals: withdrawals, Backlog: waiting,
-			Names: idempotency.NewNames(deps.Sources), Jobs: status, Grace: claimGrace,
+			Names: names, Jobs: status, Grace: claimGrace,
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Converters: converters, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
@@ -165,6 +166,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "backlog", Run: waiting.Run},
 			{Name: "announcements", Run: listener.Run},
 			{Name: "streams", Run: streams.Run},
+			{Name: "idempotency keys", Run: names.Run(deps.Log)},
 		},
 		// None is essential: without the queue or the store, polls still work, and other requests get a problem that says when
 		// to try again.

@@ -12,9 +12,14 @@ import (
 	"io"
 	"strconv"
 	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/claim"
+	"github.com/docmill/docmill/platform/host"
+	"github.com/docmill/docmill/platform/retry"
 )
 
 // secretSize is the size in bytes of the secret that all gateways share.
@@ -42,6 +47,36 @@ func (n *Names) ClaimKey(ctx context.Context, client, key string) (string, error
 	return claim.Prefix + hex.EncodeToString(mac.Sum(nil)), nil
 }
 
+// ErrNotOnce means that the store replaces a blob that was to be created only once. Then no key can be remembered: all of the requests
+// that are made at the same time would be carried out.
+var ErrNotOnce = errors.New("the object store ignores the header If-None-Match of a PUT, which Idempotency-Keys need; " +
+	"use a store that supports conditional writes")
+
+// patience bounds the delays between attempts to read the secret: a store that comes back is noticed within 15 s.
+var patience = retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second}
+
+// Run reads the secret, so that no request has to, and returns ErrNotOnce if the store cannot be used. It is a component of package
+// host.
+func (n *Names) Run(log *zap.Logger) func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	return func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+		ready()
+		reading, stop := host.Context(ctx, drain)
+		defer stop()
+		err := retry.Loop(reading, patience, log, "cannot read the secret of the idempotency keys; retrying", func(ctx context.Context) error {
+			_, err := n.get(ctx)
+			if errors.Is(err, ErrNotOnce) {
+				return retry.Permanent(err)
+			}
+			return err
+		})
+		if errors.Is(err, ErrNotOnce) {
+			return err
+		}
+		<-drain
+		return nil
+	}
+}
+
 // get returns the secret, and creates it if there is none. Gateways that do so at the same time all get that of the first.
 func (n *Names) get(ctx context.Context) ([]byte, error) {
 	if known := n.secret.Load(); known != nil {
@@ -60,8 +95,24 @@ func (n *Names) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.requireOnce(ctx, secret); err != nil {
+		return nil, err
+	}
 	n.secret.Store(&secret)
 	return secret, nil
+}
+
+// requireOnce returns ErrNotOnce if the store replaces the secret, in which case it still has the same one.
+func (n *Names) requireOnce(ctx context.Context, secret []byte) error {
+	err := n.sources.Put(ctx, claim.SecretKey, bytes.NewReader(secret), int64(len(secret)), blob.PutOptions{CreateOnce: true})
+	switch {
+	case errors.Is(err, blob.ErrExists):
+		return nil
+	case err == nil:
+		return ErrNotOnce
+	default:
+		return err
+	}
 }
 
 func (n *Names) read(ctx context.Context) ([]byte, error) {

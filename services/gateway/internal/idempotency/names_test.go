@@ -1,11 +1,18 @@
 package idempotency_test
 
 import (
+	"context"
+	"errors"
+	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/claim"
@@ -67,4 +74,68 @@ func TestDamagedSecretIsNotUsed(t *testing.T) {
 	require.NoError(t, bucket.Put(t.Context(), claim.SecretKey, strings.NewReader("short"), 5, blob.PutOptions{}))
 	_, err := idempotency.NewNames(bucket).ClaimKey(t.Context(), "", "key")
 	require.ErrorContains(t, err, claim.SecretKey)
+}
+
+// forgetful is a store that ignores that a blob is to be created once.
+type forgetful struct{ blob.Bucket }
+
+// Put implements blob.Bucket.
+func (f forgetful) Put(ctx context.Context, key string, content io.Reader, size int64, options blob.PutOptions) error {
+	options.CreateOnce = false
+	return f.Bucket.Put(ctx, key, content, size, options)
+}
+
+// TestStoreThatReplacesIsNotUsed requires that a gateway does not run on a store on which two requests with a key would both succeed.
+func TestStoreThatReplacesIsNotUsed(t *testing.T) {
+	t.Parallel()
+	bucket := sources(t)
+	_, err := idempotency.NewNames(forgetful{bucket}).ClaimKey(t.Context(), "", "key")
+	require.ErrorIs(t, err, idempotency.ErrNotOnce)
+	err = idempotency.NewNames(forgetful{bucket}).Run(zap.NewNop())(t.Context(), func() {}, make(chan struct{}))
+	require.ErrorIs(t, err, idempotency.ErrNotOnce)
+	stored := func() string {
+		content, err := bucket.Get(t.Context(), claim.SecretKey, 0, -1)
+		require.NoError(t, err)
+		defer content.Close()
+		secret, err := io.ReadAll(content)
+		require.NoError(t, err)
+		return string(secret)
+	}
+	before := stored()
+	_, err = idempotency.NewNames(forgetful{bucket}).ClaimKey(t.Context(), "", "key")
+	require.ErrorIs(t, err, idempotency.ErrNotOnce)
+	require.Equal(t, before, stored(), "the secret is kept")
+}
+
+// away is a store that cannot be reached at first.
+type away struct {
+	blob.Bucket
+
+	requests atomic.Int32
+}
+
+// Get implements blob.Bucket.
+func (a *away) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if a.requests.Add(1) < 3 {
+		return nil, errors.New("away")
+	}
+	return a.Bucket.Get(ctx, key, offset, length)
+}
+
+// TestRunWaitsForTheStore requires that a gateway starts while the store is away, and reads the secret once.
+func TestRunWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bucket := &away{Bucket: sources(t)}
+		names := idempotency.NewNames(bucket)
+		drain, ended := make(chan struct{}), make(chan error, 1)
+		go func() { ended <- names.Run(zap.NewNop())(t.Context(), func() {}, drain) }()
+		time.Sleep(time.Minute)
+		asked := bucket.requests.Load()
+		_, err := names.ClaimKey(t.Context(), "", "key")
+		require.NoError(t, err)
+		require.Equal(t, asked, bucket.requests.Load())
+		close(drain)
+		require.NoError(t, <-ended)
+	})
 }

@@ -186,6 +186,10 @@ func (s *Sweep) requireOwn(ctx context.Context, bucket blob.Bucket) error {
 		return err
 	}
 	id := own.String()
+	owner, err := ownerOf(ctx, bucket)
+	if err == nil || !errors.Is(err, blob.ErrNotFound) {
+		return foreign(owner, id, err)
+	}
 	err = bucket.Put(ctx, installationKey, strings.NewReader(id), int64(len(id)), blob.PutOptions{ContentType: "text/plain", CreateOnce: true})
 	if err == nil {
 		return nil
@@ -193,13 +197,24 @@ func (s *Sweep) requireOwn(ctx context.Context, bucket blob.Bucket) error {
 	if !errors.Is(err, blob.ErrExists) {
 		return err
 	}
-	content, err := bucket.Get(ctx, installationKey, 0, int64(len(id)))
+	owner, err = ownerOf(ctx, bucket)
+	return foreign(owner, id, err)
+}
+
+// ownerOf returns the id of the installation that a bucket belongs to.
+func ownerOf(ctx context.Context, bucket blob.Bucket) (string, error) {
+	content, err := bucket.Get(ctx, installationKey, 0, int64(len(uuid.Nil.String())))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer content.Close()
 	owner, err := io.ReadAll(content)
-	if err == nil && string(owner) != id {
+	return string(owner), err
+}
+
+// foreign returns the error of reading an owner, or that it is another one.
+func foreign(owner, own string, err error) error {
+	if err == nil && owner != own {
 		return errForeign
 	}
 	return err

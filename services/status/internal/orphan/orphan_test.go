@@ -1,6 +1,8 @@
 package orphan_test
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,15 @@ func (b bench) advance() {
 // owner is the key of the id of the installation that a bucket belongs to.
 const owner = "installation/id"
 
+// forgetful is a store that ignores that a blob is to be created once.
+type forgetful struct{ blob.Bucket }
+
+// Put implements blob.Bucket.
+func (f forgetful) Put(ctx context.Context, key string, content io.Reader, size int64, options blob.PutOptions) error {
+	options.CreateOnce = false
+	return f.Bucket.Put(ctx, key, content, size, options)
+}
+
 // TestBucketOfAnotherInstallation sweeps buckets that another database uses.
 func TestBucketOfAnotherInstallation(t *testing.T) {
 	t.Parallel()
@@ -144,7 +155,7 @@ func TestBucketOfAnotherInstallation(t *testing.T) {
 	require.NoError(t, own.sweep.Files(t.Context()))
 	key := own.put(own.sources, own.id().String())
 	wrong := orphan.New(orphan.Sweep{
-		Jobs: other.jobs, Sources: own.sources, Results: own.results, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
+		Jobs: other.jobs, Sources: forgetful{own.sources}, Results: forgetful{own.results}, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
 	}, prometheus.NewRegistry())
 	other.advance()
 	require.ErrorContains(t, wrong.Files(t.Context()), "another installation")
