@@ -62,6 +62,9 @@ type Bucket interface {
 	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	// Stat returns the size in bytes, or ErrNotFound.
 	Stat(ctx context.Context, key string) (int64, error)
+	// Copy stores the content of the blob from, and its type, under key, with the guarantees of Put. It returns ErrNotFound if
+	// there is no blob from. Stores may refuse blobs of more than 5 GiB.
+	Copy(ctx context.Context, key, from string) error
 	// Delete removes a blob. Deleting one that does not exist is not an error.
 	Delete(ctx context.Context, key string) error
 	// List returns the blobs whose keys begin with prefix and are greater than after, in ascending order of the bytes of

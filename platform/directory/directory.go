@@ -267,6 +267,23 @@ func (b *Bucket) Stat(_ context.Context, key string) (int64, error) {
 	return size, nil
 }
 
+// Copy implements blob.Bucket. The copy is not a second link to the file, because it needs a time of its own.
+func (b *Bucket) Copy(ctx context.Context, key, from string) error {
+	if err := b.copy(ctx, key, from); err != nil {
+		return fmt.Errorf("copy %q to %q: %w", from, key, translate(err))
+	}
+	return nil
+}
+
+func (b *Bucket) copy(ctx context.Context, key, from string) error {
+	content, err := b.get(ctx, from, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	return b.put(ctx, key, content, blob.UnknownSize, false)
+}
+
 // Delete implements blob.Bucket.
 func (b *Bucket) Delete(_ context.Context, key string) error {
 	name, err := filename(key)

@@ -79,6 +79,11 @@ func (b *bucket) Stat(ctx context.Context, key string) (size int64, err error) {
 	return size, err
 }
 
+// Copy implements blob.Bucket.
+func (b *bucket) Copy(ctx context.Context, key, from string) error {
+	return b.observe(ctx, "copy", key, func(ctx context.Context) error { return b.Bucket.Copy(ctx, key, from) })
+}
+
 // Delete implements blob.Bucket.
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	return b.observe(ctx, "delete", key, func(ctx context.Context) error { return b.Bucket.Delete(ctx, key) })

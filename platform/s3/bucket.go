@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -133,6 +134,18 @@ func (b *Bucket) Stat(ctx context.Context, key string) (int64, error) {
 		return 0, fmt.Errorf("stat %q in bucket %s: %w", key, b.name, translate(err))
 	}
 	return info.Size, nil
+}
+
+// Copy implements blob.Bucket. The store itself copies.
+func (b *Bucket) Copy(ctx context.Context, key, from string) error {
+	if err := errors.Join(blob.ValidateKey(key), blob.ValidateKey(from)); err != nil {
+		return err
+	}
+	_, err := b.client.Client.CopyObject(ctx, minio.CopyDestOptions{Bucket: b.name, Object: key}, minio.CopySrcOptions{Bucket: b.name, Object: from})
+	if err != nil {
+		return fmt.Errorf("copy %q to %q in bucket %s: %w", from, key, b.name, translate(err))
+	}
+	return nil
 }
 
 // Delete implements blob.Bucket.

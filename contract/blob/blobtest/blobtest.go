@@ -22,6 +22,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/contract/blob"
@@ -56,6 +57,7 @@ var tests = []struct {
 	{"Ranges", suite.ranges},
 	{"ReaderAt", suite.readerAt},
 	{"NotFound", suite.notFound},
+	{"Copy", suite.copy},
 	{"Delete", suite.delete},
 	{"List", suite.list},
 	{"ListPages", suite.listPages},
@@ -439,6 +441,44 @@ func (s suite) notFound() {
 			require.ErrorIs(s.t, err, blob.ErrNotFound, "%s from %d, %d bytes", key, c[0], c[1])
 		}
 	}
+}
+
+// copy requires that a copy is a blob of its own, and as new as the copying.
+func (s suite) copy() {
+	began := time.Now().Add(-time.Minute) // the store's clock may differ
+	for _, size := range []int{0, 20_000, 11 << 20} {
+		content := random(size, 1)
+		s.put("one/from.pdf", content)
+		require.NoError(s.t, s.bucket.Copy(s.t.Context(), "two/to.pdf", "one/from.pdf"))
+		s.requireContent("two/to.pdf", content)
+		s.requireContent("one/from.pdf", content)
+		s.put("one/from.pdf", []byte("another"))
+		s.requireContent("two/to.pdf", content)
+		require.NoError(s.t, s.bucket.Delete(s.t.Context(), "one/from.pdf"))
+		s.requireContent("two/to.pdf", content)
+	}
+	require.ErrorIs(s.t, s.bucket.Copy(s.t.Context(), "three/to.pdf", "one/from.pdf"), blob.ErrNotFound)
+	s.requireMissing("three/to.pdf")
+	require.ErrorIs(s.t, s.bucket.Copy(s.t.Context(), "../to.pdf", "two/to.pdf"), blob.ErrInvalidKey)
+	require.ErrorIs(s.t, s.bucket.Copy(s.t.Context(), "three/to.pdf", "../to.pdf"), blob.ErrInvalidKey)
+
+	s.put("old", []byte("old"))
+	var put time.Time
+	for entry, err := range s.bucket.List(s.t.Context(), "", "") {
+		require.NoError(s.t, err)
+		require.True(s.t, entry.ModifiedAt.After(began))
+		if entry.Key == "old" {
+			put = entry.ModifiedAt
+		}
+	}
+	// Some stores keep whole seconds.
+	require.EventuallyWithT(s.t, func(t *assert.CollectT) {
+		require.NoError(t, s.bucket.Copy(s.t.Context(), "new", "old"))
+		for entry, err := range s.bucket.List(s.t.Context(), "new", "") {
+			require.NoError(t, err)
+			require.True(t, entry.ModifiedAt.After(put), "a copy is as old as the original")
+		}
+	}, time.Minute, 100*time.Millisecond)
 }
 
 func (s suite) delete() {

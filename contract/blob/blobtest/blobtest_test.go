@@ -195,6 +195,15 @@ func (m *memory) Stat(_ context.Context, key string) (int64, error) {
 	return found.size(), err
 }
 
+func (m *memory) Copy(ctx context.Context, key, from string) error {
+	content, err := m.Get(ctx, from, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	return m.Put(ctx, key, content, blob.UnknownSize, blob.PutOptions{})
+}
+
 func (m *memory) Delete(_ context.Context, key string) error {
 	if err := blob.ValidateKey(key); err != nil {
 		return err
@@ -218,6 +227,7 @@ type bugged struct {
 	put    func(m *memory, ctx context.Context, key string, r io.Reader, size int64, options blob.PutOptions) error
 	get    func(m *memory, ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	stat   func(m *memory, ctx context.Context, key string) (int64, error)
+	copy   func(m *memory, ctx context.Context, key, from string) error
 	remove func(m *memory, ctx context.Context, key string) error
 	check  func() error
 	list   func(m *memory, ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error]
@@ -257,6 +267,13 @@ func (b bugged) Stat(ctx context.Context, key string) (int64, error) {
 		return b.stat(b.memory, ctx, key)
 	}
 	return b.memory.Stat(ctx, key)
+}
+
+func (b bugged) Copy(ctx context.Context, key, from string) error {
+	if b.copy != nil {
+		return b.copy(b.memory, ctx, key, from)
+	}
+	return b.memory.Copy(ctx, key, from)
 }
 
 func (b bugged) Delete(ctx context.Context, key string) error {
@@ -454,6 +471,24 @@ var defects = map[string]struct {
 			return 0, nil
 		}
 		return size, err
+	}}},
+	"copy moves": {"Copy", bugged{copy: func(m *memory, ctx context.Context, key, from string) error {
+		return errors.Join(m.Copy(ctx, key, from), m.Delete(ctx, from))
+	}}},
+	"copy of a missing blob is empty": {"Copy", bugged{copy: func(m *memory, ctx context.Context, key, from string) error {
+		err := m.Copy(ctx, key, from)
+		if errors.Is(err, blob.ErrNotFound) {
+			return m.Put(ctx, key, strings.NewReader(""), 0, blob.PutOptions{})
+		}
+		return err
+	}}},
+	"copy has the time of the original": {"Copy", bugged{copy: func(m *memory, ctx context.Context, key, from string) error {
+		original, found := m.find(from)
+		err := m.Copy(ctx, key, from)
+		if found == nil && err == nil {
+			m.set(key, original)
+		}
+		return err
 	}}},
 	"deleting a missing blob fails": {"Delete", bugged{remove: func(m *memory, ctx context.Context, key string) error {
 		if _, err := m.Stat(ctx, key); err != nil {
