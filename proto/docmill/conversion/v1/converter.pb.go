@@ -51,8 +51,11 @@ type ConverterAnnounced struct {
 	// How the converter handles a command that it does not fully support. 1: it leaves the command to another converter. 0
 	// (sent by older converters): it ignores unknown options, and fails jobs with unknown formats.
 	ContractVersion int32 `protobuf:"varint,8,opt,name=contract_version,json=contractVersion,proto3" json:"contract_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// SHA-256 of all of the converter that a result depends on, such as its release, its LibreOffice and its fonts: 32 bytes.
+	// Converters with the same build make the same results. Empty if the converter does not know it.
+	Build         []byte `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConverterAnnounced) Reset() {
@@ -139,6 +142,13 @@ func (x *ConverterAnnounced) GetContractVersion() int32 {
 		return x.ContractVersion
 	}
 	return 0
+}
+
+func (x *ConverterAnnounced) GetBuild() []byte {
+	if x != nil {
+		return x.Build
+	}
+	return nil
 }
 
 // KnownOption is an option that a converter knows.
@@ -255,7 +265,7 @@ var File_docmill_conversion_v1_converter_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_converter_proto_rawDesc = "" +
 	"\n" +
-	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\x94\x03\n" +
+	"%docmill/conversion/v1/converter.proto\x12\x15docmill.conversion.v1\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xaa\x03\n" +
 	"\x12ConverterAnnounced\x12!\n" +
 	"\fconverter_id\x18\x01 \x01(\tR\vconverterId\x12%\n" +
 	"\x0esource_formats\x18\x02 \x03(\tR\rsourceFormats\x126\n" +
@@ -264,7 +274,8 @@ const file_docmill_conversion_v1_converter_proto_rawDesc = "" +
 	"\x05slots\x18\x05 \x01(\x05R\x05slots\x12-\n" +
 	"\x12conversion_seconds\x18\x06 \x01(\x01R\x11conversionSeconds\x12<\n" +
 	"\aoptions\x18\a \x03(\v2\".docmill.conversion.v1.KnownOptionR\aoptions\x12)\n" +
-	"\x10contract_version\x18\b \x01(\x05R\x0fcontractVersion:\a\xa2\xbb\x18\x03\n" +
+	"\x10contract_version\x18\b \x01(\x05R\x0fcontractVersion\x12\x14\n" +
+	"\x05build\x18\t \x01(\fR\x05build:\a\xa2\xbb\x18\x03\n" +
 	"\x01\x03\"9\n" +
 	"\vKnownOption\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +

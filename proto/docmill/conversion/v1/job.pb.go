@@ -138,7 +138,10 @@ type ConvertRequested struct {
 	// Where the end of the job is reported. Absent if the client wants no report.
 	Callback *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
 	// How long the job's files are kept after its end. If absent, or longer than the setting of the status service, that applies.
-	Retention     *durationpb.Duration `protobuf:"bytes,17,opt,name=retention,proto3" json:"retention,omitempty"`
+	Retention *durationpb.Duration `protobuf:"bytes,17,opt,name=retention,proto3" json:"retention,omitempty"`
+	// SHA-256 of everything that the result depends on, except for the converter: 32 bytes. Empty if the result must not be
+	// reused.
+	CacheDigest   []byte `protobuf:"bytes,18,opt,name=cache_digest,json=cacheDigest,proto3" json:"cache_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +291,13 @@ func (x *ConvertRequested) GetCallback() *Callback {
 func (x *ConvertRequested) GetRetention() *durationpb.Duration {
 	if x != nil {
 		return x.Retention
+	}
+	return nil
+}
+
+func (x *ConvertRequested) GetCacheDigest() []byte {
+	if x != nil {
+		return x.CacheDigest
 	}
 	return nil
 }
@@ -950,7 +960,10 @@ type ConversionSucceeded struct {
 	// As in ConversionStarted.
 	SubmissionId string `protobuf:"bytes,15,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	// As in ConversionStarted.
-	Generation    int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation int32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The converter's build, as in ConverterAnnounced. Empty if the command has no cache_digest, or if the converter does not
+	// know it.
+	Build         []byte `protobuf:"bytes,17,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1046,6 +1059,13 @@ func (x *ConversionSucceeded) GetGeneration() int32 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *ConversionSucceeded) GetBuild() []byte {
+	if x != nil {
+		return x.Build
+	}
+	return nil
 }
 
 // Result is a stored result.
@@ -1745,7 +1765,7 @@ var File_docmill_conversion_v1_job_proto protoreflect.FileDescriptor
 
 const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x05\n" +
+	"\x1fdocmill/conversion/v1/job.proto\x12\x15docmill.conversion.v1\x1a#docmill/conversion/v1/options.proto\x1a docmill/routing/v1/routing.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x05\n" +
 	"\x10ConvertRequested\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x125\n" +
@@ -1769,7 +1789,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"generation\x12\x1b\n" +
 	"\tclaim_key\x18\x0f \x01(\tR\bclaimKey\x12;\n" +
 	"\bcallback\x18\x10 \x01(\v2\x1f.docmill.conversion.v1.CallbackR\bcallback\x127\n" +
-	"\tretention\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\tretention:\x17\xa2\xbb\x18\x13\n" +
+	"\tretention\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\tretention\x12!\n" +
+	"\fcache_digest\x18\x12 \x01(\fR\vcacheDigest:\x17\xa2\xbb\x18\x13\n" +
 	"\x02\x01\x02\x12\rjob.submitted\"\xaa\x01\n" +
 	"\x06Source\x12\x1d\n" +
 	"\n" +
@@ -1828,7 +1849,7 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x10 \x01(\x05R\n" +
 	"generation:\x14\xa2\xbb\x18\x10\n" +
-	"\x01\x02\x12\vjob.retried\"\xc5\x03\n" +
+	"\x01\x02\x12\vjob.retried\"\xdb\x03\n" +
 	"\x13ConversionSucceeded\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x129\n" +
@@ -1842,7 +1863,8 @@ const file_docmill_conversion_v1_job_proto_rawDesc = "" +
 	"\rsubmission_id\x18\x0f \x01(\tR\fsubmissionId\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x10 \x01(\x05R\n" +
-	"generation:\x16\xa2\xbb\x18\x12\n" +
+	"generation\x12\x14\n" +
+	"\x05build\x18\x11 \x01(\fR\x05build:\x16\xa2\xbb\x18\x12\n" +
 	"\x01\x02\x12\rjob.succeeded\"\x8c\x01\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
