@@ -104,7 +104,8 @@ func TestSweepDoesNotOvertakeTheBacklog(t *testing.T) {
 	send(t, p, life(old)...)
 
 	store := postgrestest.Open(t, postgrestest.Config(bench))
-	sweep := &deadline.Sweep{Deadline: 24 * time.Hour, Every: time.Millisecond, Store: store, Clock: clock.New(store, zap.NewNop()), Log: zap.NewNop()}
+	keep := job.Retention{Files: time.Hour, Source: time.Hour, Tombstone: time.Hour} // otherwise the second service removes the jobs
+	sweep := &deadline.Sweep{Deadline: 24 * time.Hour, Every: time.Millisecond, Store: store, Clock: clock.New(store, zap.NewNop()), Retention: keep, Log: zap.NewNop()}
 	storetest.Run(t, sweep.Run)
 	failed := func(id string) bool {
 		found, err := store.Job(t.Context(), uuid.MustParse(id))
