@@ -17,6 +17,9 @@ type Report struct {
 	// result shows boxes instead of them, or nothing.
 	MissingCharacters      string `json:"missing_characters,omitempty"`
 	MissingCharactersTotal int32  `json:"missing_characters_total"`
+	// Cached reports that the result is a copy of that of an earlier job with the same document and options, which the rest of
+	// the report describes. It is omitted otherwise.
+	Cached bool `json:"cached,omitempty"`
 }
 
 // Seconds are the durations of a job's steps. Steps that were not reached are omitted.

@@ -30,6 +30,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/httpapi"
 	"github.com/docmill/docmill/services/status/internal/orphan"
 	"github.com/docmill/docmill/services/status/internal/purge"
+	"github.com/docmill/docmill/services/status/internal/reuse"
 	"github.com/docmill/docmill/services/status/internal/waiting"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
@@ -143,9 +144,10 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		return service.Assembly{}, err
 	}
 	requests, housekeeping := newHousekeeping(config, deps, clock, publisher, ends)
+	earlier := &reuse.Reuse{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, httpapi.Deps{
-		Jobs: deps.Jobs, Clock: clock, Control: requests, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
+		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: earlier, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
 	})
 
 	return service.Assembly{

@@ -252,6 +252,8 @@ type Ended struct {
 	Failure  *Failure
 	// Report may be nil.
 	Report *Report
+	// Build belongs to Succeeded; see Record.
+	Build []byte
 	// ExpiresAt and SourceExpiresAt are those of the job, unless its submission shortens them: then its retention counts from
 	// KeptFrom.
 	ExpiresAt, SourceExpiresAt, KeptFrom time.Time
@@ -285,7 +287,7 @@ func (e Ended) end(r *Record) bool {
 	if !e.StartedAt.IsZero() {
 		r.StartedAt = e.StartedAt
 	}
-	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report
+	r.FinishedAt, r.Result, r.Warnings, r.Failure, r.Report, r.Build = e.FinishedAt, e.Result, e.Warnings, e.Failure, e.Report, e.Build
 	r.UpdatedAt, r.Phase, r.Percent, r.Retry = time.Time{}, NoPhase, 0, nil
 	if r.Status == Succeeded {
 		r.forgetTarget()

@@ -101,6 +101,8 @@ type Record struct {
 	Failure  *Failure
 	// Report belongs to the attempt that ended the job; nil if there is none.
 	Report *Report
+	// Build identifies the converter that made the result; nil if the result must not be reused.
+	Build []byte
 }
 
 // New returns a placeholder: a job of which nothing is known but its id.
@@ -136,6 +138,8 @@ type Submission struct {
 	Retention time.Duration
 	// Callback is where the end of the job is reported; nil if the client wants no report.
 	Callback *Callback
+	// CacheDigest identifies what the result depends on, except for the converter; nil if the result must not be reused.
+	CacheDigest []byte
 }
 
 // Callback is a client's wish for webhooks.
@@ -190,6 +194,8 @@ type Report struct {
 	// MissingCharacters are characters that no font has: some of MissingCharactersTotal.
 	MissingCharacters      string
 	MissingCharactersTotal int32
+	// Cached is set if the result is a copy of that of an earlier job, which the rest of the report describes.
+	Cached bool
 }
 
 // Seconds are the durations of a job's steps. A step that was not reached is nil.

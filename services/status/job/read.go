@@ -105,7 +105,7 @@ func (r *reader) submitted(m *conversionv1.ConvertRequested) Event {
 		ContentType: text(source.GetContentType()), Size: source.GetSize(), SHA256: source.GetSha256(),
 		TargetFormat: text(m.GetTarget().GetFormat()), Options: options(m.GetTarget().GetOptions()), Tag: text(m.GetTag()),
 		Target: r.target(m.GetTarget()), ClaimKey: text(m.GetClaimKey()), Retention: r.retention(m.GetRetention()),
-		Callback: callback(m.GetCallback()),
+		Callback: callback(m.GetCallback()), CacheDigest: r.digest("cache_digest", m.GetCacheDigest()),
 	}}
 }
 
@@ -155,8 +155,17 @@ func (r *reader) succeeded(m *conversionv1.ConversionSucceeded) Event {
 			ObjectKey: text(result.GetObjectKey()), ContentType: text(result.GetContentType()), Size: result.GetSize(),
 			SHA256: result.GetSha256(), Pages: max(result.GetPages(), 0),
 		},
-		Warnings: warnings, Report: report(m.GetReport()),
+		Warnings: warnings, Report: report(m.GetReport()), Build: r.digest("build", m.GetBuild()),
 	}
+}
+
+// digest returns a SHA-256; nil if the field is empty.
+func (r *reader) digest(name string, sum []byte) []byte {
+	if len(sum) == 0 {
+		return nil
+	}
+	r.requiref(len(sum) == sha256.Size, "%s has %d bytes", name, len(sum))
+	return sum
 }
 
 func (r *reader) failed(m *conversionv1.ConversionFailed) Event {

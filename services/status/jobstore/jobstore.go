@@ -56,6 +56,10 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	List(ctx context.Context, selection Selection) ([]job.Job, error)
 	// Stats counts all jobs, so it is slow if there are many. It returns at most waits of the Waits.
 	Stats(ctx context.Context, waits int) (Stats, error)
+	// Reusable returns a visible job that has succeeded, has this cache digest, and whose result one of the builds has made. Of
+	// several jobs it returns the one that expires last. If there is none, or if all have expired by the database's clock, it
+	// returns ErrNotFound.
+	Reusable(ctx context.Context, digest []byte, builds [][]byte) (job.Job, error)
 	// Apply folds the events, in this order, into their jobs, and returns one outcome per event. It is idempotent and
 	// may be called concurrently for the same jobs; the result is the same as that of some sequence of the calls. If the
 	// store refuses the data of an event, that is reported in its outcome, and all other events are applied. After an

@@ -138,8 +138,18 @@ UPDATE jobs SET
     target = @target,
     claim_key = @claim_key,
     retention = @retention,
-    callback = @callback
+    callback = @callback,
+    cache_digest = @cache_digest,
+    build = @build
 WHERE id = @id;
+
+-- The conditions of the index jobs_cached must be in the query.
+-- name: GetReusable :one
+SELECT * FROM jobs
+WHERE cache_digest = @cache_digest AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND build = ANY(@builds::bytea[]) AND requested_at IS NOT NULL AND expires_at > clock_timestamp()
+ORDER BY expires_at DESC
+LIMIT 1;
 
 -- name: GetJobs :many
 SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);

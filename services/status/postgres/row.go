@@ -37,7 +37,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			Retry:     stored.ToRetry(row.Retry, fromNullable(row.MovedAt)),
 			StartedAt: fromNullable(row.StartedAt), FinishedAt: fromNullable(row.FinishedAt),
 			ExpiresAt: fromNullable(row.ExpiresAt), SourceExpiresAt: fromNullable(row.SourceExpiresAt),
-			Warnings: stored.ToWarnings(row.Warnings), Report: report,
+			Warnings: stored.ToWarnings(row.Warnings), Report: report, Build: row.Build,
 		},
 		Others: others,
 		Gone:   row.Gone, GoneAt: fromNullable(row.GoneAt), FilesDeleted: row.FilesDeleted, SourceDeleted: row.SourceDeleted,
@@ -50,7 +50,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
 			TargetFormat: row.TargetFormat, Options: row.TargetOptions, Tag: row.Tag,
 			Target: row.Target, ClaimKey: row.ClaimKey, Retention: time.Duration(row.Retention) * time.Microsecond,
-			Callback: stored.ToCallback(row.Callback),
+			Callback: stored.ToCallback(row.Callback), CacheDigest: row.CacheDigest,
 		}
 	}
 	switch row.Status {
@@ -77,7 +77,7 @@ func toRow(j job.Job) query.WriteJobParams {
 		ExpiresAt:        toNullable(j.ExpiresAt), SourceExpiresAt: toNullable(j.SourceExpiresAt),
 		Gone: j.Gone, GoneAt: toNullable(j.GoneAt), FilesDeleted: j.FilesDeleted, SourceDeleted: j.SourceDeleted,
 		Unpublished: j.Unpublished, DueAt: toNullable(j.DueAt),
-		Callback: stored.FromCallback(j.Submission),
+		Callback: stored.FromCallback(j.Submission), Build: j.Build,
 	}
 	if s := j.Submission; s != nil {
 		row.RequestedAt = toNullable(s.RequestedAt)
@@ -85,6 +85,7 @@ func toRow(j job.Job) query.WriteJobParams {
 		row.SourceContentType, row.SourceSize, row.SourceSha256 = s.ContentType, s.Size, s.SHA256
 		row.TargetFormat, row.TargetOptions, row.Tag = s.TargetFormat, s.Options, s.Tag
 		row.Target, row.ClaimKey, row.Retention = s.Target, s.ClaimKey, s.Retention.Microseconds()
+		row.CacheDigest = s.CacheDigest
 	}
 	if r := j.Result; r != nil {
 		row.ResultKey, row.ResultContentType, row.ResultSize = r.ObjectKey, r.ContentType, r.Size

@@ -125,7 +125,7 @@ INSERT INTO jobs (
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
     retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
-    target, claim_key, retention, callback
+    target, claim_key, retention, callback, cache_digest, build
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
@@ -133,7 +133,7 @@ INSERT INTO jobs (
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -181,7 +181,17 @@ INSERT INTO jobs (
     target = excluded.target,
     claim_key = excluded.claim_key,
     retention = excluded.retention,
-    callback = excluded.callback;
+    callback = excluded.callback,
+    cache_digest = excluded.cache_digest,
+    build = excluded.build;
+
+-- The conditions of the index jobs_cached must be in the query.
+-- name: GetReusable :one
+SELECT * FROM jobs
+WHERE cache_digest = @cache_digest AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND build = @build AND requested_at IS NOT NULL AND expires_at > @now
+ORDER BY expires_at DESC
+LIMIT 1;
 
 -- name: ListDue :many
 SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;

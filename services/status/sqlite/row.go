@@ -36,6 +36,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			UpdatedAt: fromMicroseconds(row.UpdatedAt), Phase: row.Phase, Percent: row.Percent,
 			StartedAt: fromMicroseconds(row.StartedAt), FinishedAt: fromMicroseconds(row.FinishedAt),
 			ExpiresAt: fromMicroseconds(row.ExpiresAt), SourceExpiresAt: fromMicroseconds(row.SourceExpiresAt),
+			Build: row.Build,
 		},
 		Gone: row.Gone, GoneAt: fromMicroseconds(row.GoneAt), FilesDeleted: row.FilesDeleted, SourceDeleted: row.SourceDeleted,
 		Unpublished: row.Unpublished, DueAt: fromMicroseconds(row.DueAt),
@@ -50,6 +51,7 @@ func fromRow(row query.Job) (job.Job, error) {
 			ContentType: row.SourceContentType, Size: row.SourceSize, SHA256: row.SourceSha256,
 			TargetFormat: row.TargetFormat, Tag: row.Tag,
 			Target: row.Target, ClaimKey: row.ClaimKey, Retention: time.Duration(row.Retention) * time.Microsecond,
+			CacheDigest: row.CacheDigest,
 		}
 	}
 	switch row.Status {
@@ -106,7 +108,7 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 		StartedAt: toMicroseconds(j.StartedAt), FinishedAt: toMicroseconds(j.FinishedAt),
 		ExpiresAt: toMicroseconds(j.ExpiresAt), SourceExpiresAt: toMicroseconds(j.SourceExpiresAt),
 		Gone: j.Gone, GoneAt: toMicroseconds(j.GoneAt), FilesDeleted: j.FilesDeleted, SourceDeleted: j.SourceDeleted,
-		Unpublished: j.Unpublished, DueAt: toMicroseconds(j.DueAt),
+		Unpublished: j.Unpublished, DueAt: toMicroseconds(j.DueAt), Build: j.Build,
 	}
 	var e encoder
 	if warnings := stored.FromWarnings(j.Warnings); warnings != nil {
@@ -130,6 +132,7 @@ func toRow(j job.Job) (query.WriteJobParams, error) {
 		row.SourceContentType, row.SourceSize, row.SourceSha256 = e.text(s.ContentType), s.Size, s.SHA256
 		row.TargetFormat, row.Tag = e.text(s.TargetFormat), e.text(s.Tag)
 		row.Target, row.ClaimKey, row.Retention = s.Target, e.text(s.ClaimKey), s.Retention.Microseconds()
+		row.CacheDigest = s.CacheDigest
 		if s.Options != nil {
 			row.TargetOptions = e.json(s.Options)
 		}

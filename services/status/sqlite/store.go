@@ -160,7 +160,7 @@ func durability(events []job.Event) sqlite.Durability {
 		case job.Removed, job.Retried:
 			return sqlite.Durable
 		case job.Ended:
-			if e.Status == job.Canceled {
+			if e.Status == job.Canceled || e.Report != nil && e.Report.Cached {
 				return sqlite.Durable
 			}
 		}

@@ -151,7 +151,7 @@ func (c *Control) command(j job.Job) (*conversionv1.ConvertRequested, error) {
 	}
 	command := &conversionv1.ConvertRequested{
 		JobId: j.ID.String(), Generation: j.Generation, RequestedAt: timestamppb.New(j.UpdatedAt),
-		ExpiresAt: timestamppb.New(j.UpdatedAt.Add(c.JobDeadline)), Tag: s.Tag, Target: target,
+		ExpiresAt: timestamppb.New(j.UpdatedAt.Add(c.JobDeadline)), Tag: s.Tag, Target: target, CacheDigest: s.CacheDigest,
 		Source: &conversionv1.Source{
 			ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType, Size: s.Size, Sha256: s.SHA256,
 		},

@@ -18,6 +18,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/control"
 	"github.com/docmill/docmill/services/status/internal/feed"
 	"github.com/docmill/docmill/services/status/internal/representation"
+	"github.com/docmill/docmill/services/status/internal/reuse"
 	"github.com/docmill/docmill/services/status/internal/statistics"
 	"github.com/docmill/docmill/services/status/internal/watch"
 	"github.com/docmill/docmill/services/status/internal/watermark"
@@ -31,6 +32,8 @@ type Deps struct {
 	Clock *clock.Clock
 	// Control carries out the requests of clients.
 	Control *control.Control
+	// Reuse answers submissions with earlier results.
+	Reuse *reuse.Reuse
 	// JobDeadline is how long after its submission the sweep ends a job, and Retention how long its files are kept after that.
 	JobDeadline, Retention time.Duration
 	// Waiters are the long polls.
@@ -60,6 +63,7 @@ func Register(engine *gin.Engine, deps Deps) {
 	engine.GET("/internal/jobs/:id/recorded", handle(a.recorded))
 	engine.GET("/internal/jobs/:id/result", handle(a.result))
 	engine.GET(jobapi.ChangesPath, a.changes)
+	engine.POST(jobapi.ReusePath, answer(a.reuse))
 }
 
 const (

@@ -88,6 +88,7 @@ func reportOf(r *job.Report) *jobapi.Report {
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
 		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
+		Cached: r.Cached,
 	}
 	for i, f := range r.Fonts {
 		public.Fonts[i] = jobapi.Font{Name: f.Name, ReplacedBy: f.ReplacedBy, Found: f.Found, SameMetrics: f.SameMetrics}

@@ -31,6 +31,7 @@ type Record struct {
 	Warnings []Warning `json:"warnings"`
 	Failure  *Failure  `json:"failure,omitempty"`
 	Report   *Report   `json:"report,omitempty"`
+	Build    []byte    `json:"build,omitempty"`
 }
 
 // Submission is the encoding of a job.Submission.
@@ -50,6 +51,8 @@ type Submission struct {
 	// Retention is in nanoseconds.
 	Retention time.Duration `json:"retention,omitempty"`
 	Callback  *Callback     `json:"callback,omitempty"`
+
+	CacheDigest []byte `json:"cache_digest,omitempty"`
 }
 
 // Callback is the encoding of a job.Callback.
@@ -76,7 +79,7 @@ func fromSubmission(s *job.Submission) *Submission {
 	return &Submission{
 		RequestedAt: s.RequestedAt, ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType,
 		Size: s.Size, SHA256: s.SHA256, TargetFormat: s.TargetFormat, Options: s.Options, Tag: s.Tag, Target: s.Target, ClaimKey: s.ClaimKey,
-		Retention: s.Retention, Callback: FromCallback(s),
+		Retention: s.Retention, Callback: FromCallback(s), CacheDigest: s.CacheDigest,
 	}
 }
 
@@ -87,7 +90,7 @@ func toSubmission(s *Submission) *job.Submission {
 	return &job.Submission{
 		RequestedAt: s.RequestedAt, ObjectKey: s.ObjectKey, Filename: s.Filename, Format: s.Format, ContentType: s.ContentType,
 		Size: s.Size, SHA256: s.SHA256, TargetFormat: s.TargetFormat, Options: s.Options, Tag: s.Tag, Target: s.Target, ClaimKey: s.ClaimKey,
-		Retention: s.Retention, Callback: ToCallback(s.Callback),
+		Retention: s.Retention, Callback: ToCallback(s.Callback), CacheDigest: s.CacheDigest,
 	}
 }
 
@@ -141,7 +144,7 @@ func FromRecords(records []job.Record) []Record {
 			Retry: FromRetry(r), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,
 			Result: (*Result)(r.Result), Warnings: FromWarnings(r.Warnings), Failure: (*Failure)(r.Failure),
-			Report: FromReport(r.Report),
+			Report: FromReport(r.Report), Build: r.Build,
 		}
 	})
 }
@@ -158,7 +161,7 @@ func ToRecords(records []Record) ([]job.Record, error) {
 			Retry: ToRetry(r.Retry, r.UpdatedAt), StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
 			ExpiresAt: r.ExpiresAt, SourceExpiresAt: r.SourceExpiresAt,
 			Result: (*job.Result)(r.Result), Warnings: ToWarnings(r.Warnings), Failure: (*job.Failure)(r.Failure),
-			Report: report,
+			Report: report, Build: r.Build,
 		}
 	})
 	return decoded, errors.Join(errs...)

@@ -38,6 +38,8 @@ type Report struct {
 
 	MissingCharacters      string `json:"missing_characters,omitempty"`
 	MissingCharactersTotal int32  `json:"missing_characters_total,omitempty"`
+
+	Cached bool `json:"cached,omitempty"`
 }
 
 // Seconds is the encoding of a job.Seconds.
@@ -75,6 +77,7 @@ func FromReport(r *job.Report) *Report {
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
 		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
+		Cached: r.Cached,
 	}
 }
 
@@ -92,6 +95,7 @@ func ToReport(r *Report) (*job.Report, error) {
 		BlockedLinks: r.BlockedLinks, BlockedLinksTotal: r.BlockedLinksTotal,
 		MacrosBlocked: r.MacrosBlocked, HiddenSlidesLeftOut: r.HiddenSlidesLeftOut,
 		MissingCharacters: r.MissingCharacters, MissingCharactersTotal: r.MissingCharactersTotal,
+		Cached: r.Cached,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
+// listCases are the cases of the reads of several jobs.
 func listCases() map[string]func(t *suite) {
 	return map[string]func(t *suite){
 		"List":             testList,
@@ -21,6 +22,7 @@ func listCases() map[string]func(t *suite) {
 		"ListPages":        testListPages,
 		"ListSameAsFilter": testListSameAsFilter,
 		"Stats":            testStats,
+		"Reusable":         testReusable,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -133,4 +134,27 @@ func (s *memoryStore) Stats(ctx context.Context, waits int) (jobstore.Stats, err
 	}
 	stats.Waits = stats.Waits[:min(len(stats.Waits), waits)]
 	return stats, nil
+}
+
+func (s *memoryStore) Reusable(ctx context.Context, digest []byte, builds [][]byte) (job.Job, error) {
+	if err := s.Check(ctx); err != nil {
+		return job.Job{}, err
+	}
+	bugs := s.d.bugs
+	var latest job.Job
+	for _, r := range s.d.snapshot() {
+		j := r.job
+		switch {
+		case !j.Visible() || j.Status != job.Succeeded || len(j.Submission.CacheDigest) == 0:
+		case !bytes.Equal(j.Submission.CacheDigest, digest) && !bugs[reuseAnyDigest]:
+		case !slices.ContainsFunc(builds, func(b []byte) bool { return bytes.Equal(b, j.Build) }) && !bugs[reuseAnyBuild]:
+		case !j.ExpiresAt.After(time.Now()) && !bugs[reuseExpired]:
+		case j.ExpiresAt.After(latest.ExpiresAt) != bugs[reuseFirstExpiring] || latest.ID == uuid.Nil:
+			latest = j
+		}
+	}
+	if latest.ID == uuid.Nil {
+		return job.Job{}, jobstore.ErrNotFound
+	}
+	return latest, nil
 }

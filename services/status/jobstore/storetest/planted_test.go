@@ -120,6 +120,10 @@ const (
 	resendKeepsLease     bug = "settles a delivery that was sent again meanwhile"
 	deleteNew            bug = "DeleteDeliveries deletes new ones"
 	countSettled         bug = "counts settled deliveries"
+	reuseAnyDigest       bug = "reuses the result of another document"
+	reuseAnyBuild        bug = "reuses the result of another build"
+	reuseExpired         bug = "reuses the result of an expired job"
+	reuseFirstExpiring   bug = "reuses the result that expires first"
 	loseCallback         bug = "loses the callback of a job"
 )
 
@@ -240,6 +244,10 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		resendKeepsLease:     {"DeliveryResend"},
 		deleteNew:            {"DeleteDeliveries"},
 		countSettled:         {"DeliveryBacklog"},
+		reuseAnyDigest:       {"Reusable"},
+		reuseAnyBuild:        {"Reusable"},
+		reuseExpired:         {"Reusable"},
+		reuseFirstExpiring:   {"Reusable"},
 		loseCallback:         {"FieldsRoundTrip", "Deliveries"},
 	} {
 		for _, finder := range finders {

@@ -130,8 +130,10 @@ UPDATE jobs SET
     target = $42,
     claim_key = $43,
     retention = $44,
-    callback = $45
-WHERE id = $46
+    callback = $45,
+    cache_digest = $46,
+    build = $47
+WHERE id = $48
 `
 
 type WriteJobBatchResults struct {
@@ -186,6 +188,8 @@ type WriteJobParams struct {
 	ClaimKey          string
 	Retention         int64
 	Callback          *stored.Callback
+	CacheDigest       []byte
+	Build             []byte
 	ID                uuid.UUID
 }
 
@@ -238,6 +242,8 @@ func (q *Queries) WriteJob(ctx context.Context, arg []WriteJobParams) *WriteJobB
 			a.ClaimKey,
 			a.Retention,
 			a.Callback,
+			a.CacheDigest,
+			a.Build,
 			a.ID,
 		}
 		batch.Queue(writeJob, vals...)

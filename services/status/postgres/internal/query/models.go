@@ -86,6 +86,8 @@ type Job struct {
 	ClaimKey          string
 	Retention         int64
 	Callback          *stored.Callback
+	CacheDigest       []byte
+	Build             []byte
 }
 
 type ObservedClock struct {

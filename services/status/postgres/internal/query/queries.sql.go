@@ -190,7 +190,7 @@ func (q *Queries) GetInstallation(ctx context.Context) (uuid.UUID, error) {
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = $1
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id = $1
 `
 
 func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
@@ -244,12 +244,14 @@ func (q *Queries) GetJob(ctx context.Context, id uuid.UUID) (Job, error) {
 		&i.ClaimKey,
 		&i.Retention,
 		&i.Callback,
+		&i.CacheDigest,
+		&i.Build,
 	)
 	return i, err
 }
 
 const getJobs = `-- name: GetJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ANY($1::uuid[])
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id = ANY($1::uuid[])
 `
 
 func (q *Queries) GetJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
@@ -309,6 +311,8 @@ func (q *Queries) GetJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) {
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -337,6 +341,77 @@ func (q *Queries) GetOldestWaiting(ctx context.Context) (GetOldestWaitingRow, er
 	row := q.db.QueryRow(ctx, getOldestWaiting)
 	var i GetOldestWaitingRow
 	err := row.Scan(&i.RequestedAt, &i.Now)
+	return i, err
+}
+
+const getReusable = `-- name: GetReusable :one
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
+WHERE cache_digest = $1 AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND build = ANY($2::bytea[]) AND requested_at IS NOT NULL AND expires_at > clock_timestamp()
+ORDER BY expires_at DESC
+LIMIT 1
+`
+
+type GetReusableParams struct {
+	CacheDigest []byte
+	Builds      [][]byte
+}
+
+// The conditions of the index jobs_cached must be in the query.
+func (q *Queries) GetReusable(ctx context.Context, arg GetReusableParams) (Job, error) {
+	row := q.db.QueryRow(ctx, getReusable, arg.CacheDigest, arg.Builds)
+	var i Job
+	err := row.Scan(
+		&i.ID,
+		&i.Version,
+		&i.FirstSeenAt,
+		&i.Status,
+		&i.Attempt,
+		&i.MovedAt,
+		&i.Phase,
+		&i.Percent,
+		&i.StartedAt,
+		&i.FinishedAt,
+		&i.RequestedAt,
+		&i.SourceKey,
+		&i.SourceFilename,
+		&i.SourceFormat,
+		&i.SourceContentType,
+		&i.SourceSize,
+		&i.SourceSha256,
+		&i.TargetFormat,
+		&i.Tag,
+		&i.ResultKey,
+		&i.ResultContentType,
+		&i.ResultSize,
+		&i.ResultSha256,
+		&i.ResultPages,
+		&i.Warnings,
+		&i.FailureCode,
+		&i.FailureDetail,
+		&i.FailureRetryable,
+		&i.TargetOptions,
+		&i.Report,
+		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
+		&i.Retry,
+		&i.Generation,
+		&i.DueAt,
+		&i.ExpiresAt,
+		&i.SourceExpiresAt,
+		&i.Gone,
+		&i.GoneAt,
+		&i.FilesDeleted,
+		&i.SourceDeleted,
+		&i.Unpublished,
+		&i.Target,
+		&i.ClaimKey,
+		&i.Retention,
+		&i.Callback,
+		&i.CacheDigest,
+		&i.Build,
+	)
 	return i, err
 }
 
@@ -494,7 +569,7 @@ func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) 
 }
 
 const listJobs = `-- name: ListJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
     CROSS JOIN LATERAL (
@@ -580,6 +655,8 @@ func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, erro
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -666,7 +743,7 @@ func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, 
 }
 
 const listTaggedJobs = `-- name: ListTaggedJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
     CROSS JOIN LATERAL (
@@ -755,6 +832,8 @@ func (q *Queries) ListTaggedJobs(ctx context.Context, arg ListTaggedJobsParams) 
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -813,7 +892,7 @@ func (q *Queries) ListWaits(ctx context.Context, arg ListWaitsParams) ([]ListWai
 }
 
 const lockDue = `-- name: LockDue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 `
 
 // Never waits: another replica works on a row that is locked.
@@ -874,6 +953,8 @@ func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -962,7 +1043,7 @@ func (q *Queries) LockDueRequests(ctx context.Context, maxRows int32) ([]Job, er
 }
 
 const lockJobs = `-- name: LockJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 `
 
 // Locks in the order of the ids, for the same reason.
@@ -1023,6 +1104,8 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -1035,7 +1118,7 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 }
 
 const lockOverdue = `-- name: LockOverdue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
     AND first_seen_at < (SELECT least(applied_until, clock_timestamp()) FROM watermark WHERE applied_until IS NOT NULL) - $1::interval
 ORDER BY first_seen_at
@@ -1106,6 +1189,8 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -1118,7 +1203,7 @@ func (q *Queries) LockOverdue(ctx context.Context, arg LockOverdueParams) ([]Job
 }
 
 const lockUnscheduled = `-- name: LockUnscheduled :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
 ORDER BY finished_at
 LIMIT $1
@@ -1182,6 +1267,8 @@ func (q *Queries) LockUnscheduled(ctx context.Context, maxRows int32) ([]Job, er
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}

@@ -73,6 +73,8 @@ type Job struct {
 	ClaimKey          string
 	Retention         int64
 	Callback          *string
+	CacheDigest       []byte
+	Build             []byte
 }
 
 type ObservedClock struct {

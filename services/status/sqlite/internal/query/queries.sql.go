@@ -159,7 +159,7 @@ func (q *Queries) DeleteWithdrawn(ctx context.Context, arg DeleteWithdrawnParams
 }
 
 const getJob = `-- name: GetJob :one
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id = ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id = ?
 `
 
 func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
@@ -213,6 +213,8 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 		&i.ClaimKey,
 		&i.Retention,
 		&i.Callback,
+		&i.CacheDigest,
+		&i.Build,
 	)
 	return i, err
 }
@@ -246,6 +248,78 @@ func (q *Queries) GetOldestWaiting(ctx context.Context) (*int64, error) {
 	var requested_at *int64
 	err := row.Scan(&requested_at)
 	return requested_at, err
+}
+
+const getReusable = `-- name: GetReusable :one
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
+WHERE cache_digest = ?1 AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND build = ?2 AND requested_at IS NOT NULL AND expires_at > ?3
+ORDER BY expires_at DESC
+LIMIT 1
+`
+
+type GetReusableParams struct {
+	CacheDigest []byte
+	Build       []byte
+	Now         *int64
+}
+
+// The conditions of the index jobs_cached must be in the query.
+func (q *Queries) GetReusable(ctx context.Context, arg GetReusableParams) (Job, error) {
+	row := q.db.QueryRowContext(ctx, getReusable, arg.CacheDigest, arg.Build, arg.Now)
+	var i Job
+	err := row.Scan(
+		&i.ID,
+		&i.Version,
+		&i.FirstSeenAt,
+		&i.Status,
+		&i.Attempt,
+		&i.UpdatedAt,
+		&i.Phase,
+		&i.Percent,
+		&i.StartedAt,
+		&i.FinishedAt,
+		&i.RequestedAt,
+		&i.SourceKey,
+		&i.SourceFilename,
+		&i.SourceFormat,
+		&i.SourceContentType,
+		&i.SourceSize,
+		&i.SourceSha256,
+		&i.TargetFormat,
+		&i.TargetOptions,
+		&i.Tag,
+		&i.ResultKey,
+		&i.ResultContentType,
+		&i.ResultSize,
+		&i.ResultSha256,
+		&i.ResultPages,
+		&i.Warnings,
+		&i.FailureCode,
+		&i.FailureDetail,
+		&i.FailureRetryable,
+		&i.Report,
+		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
+		&i.Retry,
+		&i.Generation,
+		&i.DueAt,
+		&i.ExpiresAt,
+		&i.SourceExpiresAt,
+		&i.Gone,
+		&i.GoneAt,
+		&i.FilesDeleted,
+		&i.SourceDeleted,
+		&i.Unpublished,
+		&i.Target,
+		&i.ClaimKey,
+		&i.Retention,
+		&i.Callback,
+		&i.CacheDigest,
+		&i.Build,
+	)
+	return i, err
 }
 
 const getWatermark = `-- name: GetWatermark :one
@@ -413,7 +487,7 @@ func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) 
 }
 
 const listDue = `-- name: ListDue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
 `
 
 type ListDueParams struct {
@@ -478,6 +552,8 @@ func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error)
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -576,7 +652,7 @@ func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams
 }
 
 const listJobs = `-- name: ListJobs :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id IN (
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.status = ?1
@@ -694,6 +770,8 @@ func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, erro
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -709,7 +787,7 @@ func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, erro
 }
 
 const listJobsAfter = `-- name: ListJobsAfter :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id > ? ORDER BY id LIMIT ?
 `
 
 type ListJobsAfterParams struct {
@@ -774,6 +852,8 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -789,7 +869,7 @@ func (q *Queries) ListJobsAfter(ctx context.Context, arg ListJobsAfterParams) ([
 }
 
 const listOverdue = `-- name: ListOverdue :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE status IN ('queued', 'running') AND withdrawn = 0 AND first_seen_at < ?1
 ORDER BY first_seen_at
 LIMIT ?2
@@ -857,6 +937,8 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -872,7 +954,7 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 }
 
 const listTaggedJobs = `-- name: ListTaggedJobs :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs WHERE id IN (
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.tag = ?1 AND first.tag <> '' AND first.status = ?2
@@ -991,6 +1073,8 @@ func (q *Queries) ListTaggedJobs(ctx context.Context, arg ListTaggedJobsParams) 
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -1006,7 +1090,7 @@ func (q *Queries) ListTaggedJobs(ctx context.Context, arg ListTaggedJobsParams) 
 }
 
 const listUnscheduled = `-- name: ListUnscheduled :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL
 ORDER BY finished_at
 LIMIT ?1
@@ -1069,6 +1153,8 @@ func (q *Queries) ListUnscheduled(ctx context.Context, maxRows int64) ([]Job, er
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
@@ -1196,7 +1282,7 @@ INSERT INTO jobs (
     result_key, result_content_type, result_size, result_sha256, result_pages, warnings,
     failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions,
     retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished,
-    target, claim_key, retention, callback
+    target, claim_key, retention, callback, cache_digest, build
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
@@ -1204,7 +1290,7 @@ INSERT INTO jobs (
     ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?,
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     status = excluded.status,
@@ -1252,7 +1338,9 @@ INSERT INTO jobs (
     target = excluded.target,
     claim_key = excluded.claim_key,
     retention = excluded.retention,
-    callback = excluded.callback
+    callback = excluded.callback,
+    cache_digest = excluded.cache_digest,
+    build = excluded.build
 `
 
 type WriteJobParams struct {
@@ -1303,6 +1391,8 @@ type WriteJobParams struct {
 	ClaimKey          string
 	Retention         int64
 	Callback          *string
+	CacheDigest       []byte
+	Build             []byte
 }
 
 // Keeps first_seen_at of a row that exists, unless a new generation begins.
@@ -1355,6 +1445,8 @@ func (q *Queries) WriteJob(ctx context.Context, arg WriteJobParams) error {
 		arg.ClaimKey,
 		arg.Retention,
 		arg.Callback,
+		arg.CacheDigest,
+		arg.Build,
 	)
 	return err
 }
