@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -59,6 +60,8 @@ type converter struct {
 	slots   int32
 	seconds float64
 	until   time.Time
+	// build identifies what its results depend on; nil if unknown.
+	build []byte
 }
 
 func (c converter) converts(source, target string) bool {
@@ -101,6 +104,7 @@ func (f *Fleet) learn(announcement *conversionv1.ConverterAnnounced, now time.Ti
 		targets: announcedTargets(announcement), options: announcedOptions(announcement),
 		leaves: announcement.GetContractVersion() >= LeavesToOthers,
 		slots:  announcement.GetSlots(), seconds: announcement.GetConversionSeconds(),
+		build: announcement.GetBuild(),
 		until: now.Add(min(announcement.GetValidFor().AsDuration(), maxValidity)),
 	}
 	f.offer = nil
@@ -133,6 +137,21 @@ const (
 // Converts reports whether a running converter converts documents of the source format to the target.
 func (f *Fleet) Converts(source, target string) Answer {
 	return f.any(time.Now(), func(c converter) bool { return c.converts(source, target) })
+}
+
+// Builds returns the builds of the running converters that convert documents of the source format to the target, each once.
+func (f *Fleet) Builds(source, target string) [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(time.Now())
+	var builds [][]byte
+	for _, converter := range f.converters {
+		known := slices.ContainsFunc(builds, func(b []byte) bool { return bytes.Equal(b, converter.build) })
+		if len(converter.build) > 0 && !known && converter.converts(source, target) {
+			builds = append(builds, converter.build)
+		}
+	}
+	return builds
 }
 
 // HasNewer reports whether a running converter knows options, or values of options, that this release does not know.

@@ -105,6 +105,8 @@ func view(j jobapi.Job) error {
 	require(j.Progress == nil || j.Status == jobapi.Running, "has progress only while it runs")
 	require(j.LastError == nil || j.Status == jobapi.Queued && j.Attempt > 0, "has last_error only while it waits for its next attempt")
 	require((j.LastError == nil) == (j.NextAttemptAt == nil), "has last_error and next_attempt_at together")
-	require(j.Attempt > 0 || j.Status != jobapi.Running && j.Status != jobapi.Succeeded, "has at least one attempt")
+	cached := j.Report != nil && j.Report.Cached
+	require(j.Attempt > 0 || j.Status != jobapi.Running && (j.Status != jobapi.Succeeded || cached), "has at least one attempt, unless its result is a copy")
+	require(!cached || j.Status == jobapi.Succeeded, "has a copy of a result only if it has succeeded")
 	return errors.Join(errs...)
 }

@@ -10,7 +10,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +32,7 @@ import (
 	"github.com/docmill/docmill/platform/seal"
 	"github.com/docmill/docmill/platform/service"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/build"
 	"github.com/docmill/docmill/services/converter/internal/capacity"
 	"github.com/docmill/docmill/services/converter/internal/conversion"
 	"github.com/docmill/docmill/services/converter/internal/engine"
@@ -145,10 +148,15 @@ func New(settings Config, deps Deps) (service.Assembly, error) {
 
 func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdir.Dir) (service.Assembly, error) {
 	stopping, average, phases := make(chan struct{}), &pace.Average{}, phase.New(deps.Metrics)
-	office, library, err := newEngine(settings, deps, tools, directory.Path(), phases)
+	set, err := installFonts(settings, directory.Path())
 	if err != nil {
 		return service.Assembly{}, err
 	}
+	office, library, err := newEngine(settings, deps, tools, directory.Path(), set, phases)
+	if err != nil {
+		return service.Assembly{}, err
+	}
+	identity := identify(settings, office, set, tools, deps.Log)
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{})
 	if err != nil {
 		return service.Assembly{}, err
@@ -164,14 +172,14 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		Sources:   deps.Sources, Results: deps.Results, Publisher: publisher, Workdir: directory, Publishable: publisher.Check, Space: space, Ready: ready,
 		Share:           conversion.ShareOf(directory.Path(), settings.Concurrency(), disk.Free),
 		TransferTimeout: settings.TransferTimeout, DeliveryTimeout: conversion.DeliveryTimeout, Stopping: stopping, ResumedAt: deps.ResumedAt, Pace: average,
-		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Phases: phases, Log: deps.Log,
+		Formats: office.Formats(), Converters: converters, Fonts: library, PDF: tools, Build: identity, Seal: deps.Seal, Metrics: conversion.NewMetrics(deps.Metrics), Phases: phases, Log: deps.Log,
 	})
 	listener, err := deps.Messages.NewConsumer(message.Announcements, announcements(converters, converter), message.ConsumerOptions{})
 	if err != nil {
 		return service.Assembly{}, err
 	}
 	announcer := presence.Announcer{
-		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Log: deps.Log,
+		Publisher: publisher, Formats: office.Formats(), Slots: settings.Concurrency(), Pace: average, Build: identity, Log: deps.Log,
 	}
 	var consumers consumers
 	for _, queue := range []message.Queue{message.Commands, message.Returned} {
@@ -216,12 +224,8 @@ func announcements(converters *fleet.Fleet, converter *conversion.Converter) mes
 
 // newEngine returns LibreOffice and the fonts that it uses.
 func newEngine(
-	settings Config, deps Deps, tools *pdf.Tools, directory string, phases *phase.Phases,
+	settings Config, deps Deps, tools *pdf.Tools, directory string, set *fonts.Set, phases *phase.Phases,
 ) (*libreoffice.Engine, *fonts.Library, error) {
-	set, err := installFonts(settings, directory)
-	if err != nil {
-		return nil, nil, err
-	}
 	office, err := libreoffice.New(settings.LibreOffice, settings.Limits, libreoffice.Deps{
 		Tools: tools, Directory: directory, Fonts: set, Log: deps.Log, Metrics: deps.Metrics, Phases: phases,
 	})
@@ -230,6 +234,17 @@ func newEngine(
 	}
 	library, err := fonts.Open(directory, set, deps.Log)
 	return office, library, err
+}
+
+// libraries is the file that the dynamic linker's configuration program writes whenever libraries of the system change.
+const libraries = "/etc/ld.so.cache"
+
+// identify returns the build of the converter.
+func identify(settings Config, office *libreoffice.Engine, set *fonts.Set, tools *pdf.Tools, log *zap.Logger) *build.Build {
+	return build.New(build.Parts{
+		Executable: "/proc/self/exe", Settings: []any{settings.Limits, settings.Fonts, settings.Images},
+		Paths: slices.Concat([]string{filepath.Dir(office.Program()), libraries}, set.Sources(), tools.Paths()),
+	}, log)
 }
 
 // installFonts writes the fonts that LibreOffice will use to a directory.

@@ -23,6 +23,7 @@ import (
 	"github.com/docmill/docmill/platform/processdir"
 	"github.com/docmill/docmill/platform/seal"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/build"
 	"github.com/docmill/docmill/services/converter/internal/engine"
 	"github.com/docmill/docmill/services/converter/internal/fonts"
 	"github.com/docmill/docmill/services/converter/internal/pace"
@@ -35,7 +36,7 @@ type Publisher interface {
 	Publish(ctx context.Context, m message.Message) error
 }
 
-// Deps are the dependencies of a Converter. All fields but Seal are required.
+// Deps are the dependencies of a Converter. All fields but Build and Seal are required.
 type Deps struct {
 	// Slots is the number of concurrent attempts.
 	Slots  int
@@ -71,6 +72,8 @@ type Deps struct {
 	PDF   *pdf.Tools
 	// Sources is the bucket of the uploaded documents, and Results that of the results.
 	Sources, Results blob.Bucket
+	// Build identifies what the results depend on; nil if that is unknown.
+	Build *build.Build
 	// Seal decrypts passwords. If it is nil, there is no key, and jobs with passwords wait for a converter that has it.
 	Seal *seal.Box
 	// Pace receives the durations of the conversions that end their jobs.
@@ -130,7 +133,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		began: began, report: newReport(requestedAt(command), began),
 		events: &events{
 			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), generation: command.GetGeneration(),
-			attempt: number, log: log,
+			attempt: number, build: c.buildFor(command), log: log,
 		},
 	}
 	err = c.unlessCanceled(ctx, a, func(ctx context.Context) error {
@@ -334,4 +337,13 @@ func (a *attempt) facts(more ...zap.Field) []zap.Field {
 		zap.String("format", source.GetFormat()), zap.Int64("source_bytes", source.GetSize()),
 		zap.Duration("seconds", time.Since(a.began)),
 	}, more...)
+}
+
+// buildFor returns the build of the result of a command; nil if the result must not be reused. It is determined before the conversion:
+// what changes meanwhile is noticed later.
+func (c *Converter) buildFor(command *conversionv1.ConvertRequested) []byte {
+	if len(command.GetCacheDigest()) == 0 {
+		return nil
+	}
+	return c.deps.Build.Digest()
 }

@@ -29,7 +29,9 @@ type events struct {
 	submissionID string
 	generation   int32
 	attempt      int
-	log          *zap.Logger
+	// build is sent with a result that may be reused; nil otherwise.
+	build []byte
+	log   *zap.Logger
 }
 
 // start publishes ConversionStarted in the background, and sends the error, or nil.
@@ -46,7 +48,7 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
 		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
-		Warnings: r.warnings(), Report: r.message,
+		Warnings: r.warnings(), Report: r.message, Build: e.build,
 	}))
 }
 

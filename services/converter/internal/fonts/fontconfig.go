@@ -18,6 +18,9 @@ var templateFiles embed.FS
 // systemDirectories are where distributions install fonts.
 var systemDirectories = []string{"/usr/share/fonts", "/usr/local/share/fonts"}
 
+// systemConfiguration is fontconfig's own configuration.
+const systemConfiguration = "/etc/fonts"
+
 // systemCache is fontconfig's cache of the system's fonts, which packages keep up to date: reading Noto's CJK fonts takes
 // seconds.
 const systemCache = "/var/cache/fontconfig"

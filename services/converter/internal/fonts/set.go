@@ -91,6 +91,15 @@ func (s *Set) WordFile() string {
 	return filepath.Join(s.directory, wordFile)
 }
 
+// Sources returns the directories and files, other than Docmill's own, that decide which fonts are used. It works on a nil Set.
+func (s *Set) Sources() []string {
+	sources := append(slices.Clone(systemDirectories), systemConfiguration)
+	if s != nil {
+		sources = append(sources, s.readable...)
+	}
+	return sources
+}
+
 // Readable returns what a sandboxed program must be able to read to use the set, besides the system's fonts.
 func (s *Set) Readable() []string {
 	if s == nil {

@@ -32,6 +32,11 @@ const qpdfWarnings = 3
 // Tools are the programs that this package runs. They are safe for concurrent use.
 type Tools struct{ pdfinfo, pdffonts, pdftoppm, pdftocairo, cwebp, qpdf sandbox.Program }
 
+// Paths returns the files of the programs.
+func (t *Tools) Paths() []string {
+	return []string{t.pdfinfo.Path(), t.pdffonts.Path(), t.pdftoppm.Path(), t.pdftocairo.Path(), t.cwebp.Path(), t.qpdf.Path()}
+}
+
 // Programs returns the programs that this package needs.
 func Programs() []sandbox.Tool {
 	const poppler = "poppler-utils"

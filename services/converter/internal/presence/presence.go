@@ -15,6 +15,7 @@ import (
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/host"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/converter/internal/build"
 	"github.com/docmill/docmill/services/converter/internal/pace"
 )
 
@@ -41,7 +42,9 @@ type Announcer struct {
 	Slots int
 	// Pace is how long they take.
 	Pace *pace.Average
-	Log  *zap.Logger
+	// Build identifies what the results depend on; nil if that is unknown.
+	Build *build.Build
+	Log   *zap.Logger
 }
 
 // Run announces until drain is closed. It is a component of package host.
@@ -49,6 +52,8 @@ func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	announcement := a.announcement()
 	return host.Every(fleet.Interval, func(ctx context.Context) {
 		announcement.ConversionSeconds = a.Pace.Duration().Seconds()
+		a.Build.Check()
+		announcement.Build = a.Build.Digest()
 		a.publish(ctx, announcement)
 	})(ctx, ready, drain)
 }

@@ -39,6 +39,9 @@ func FindAll(tools ...Tool) ([]Program, error) {
 // Program is a tool that was found.
 type Program struct{ name, path string }
 
+// Path returns the path of the program's file.
+func (p Program) Path() string { return p.path }
+
 // Run runs the program; see [Run]. It sets the command's Path, and its Env where there is none. If something else has
 // killed the program, the error is [ErrKilled].
 func (p Program) Run(ctx context.Context, command Command) (Exit, error) {
