@@ -138,6 +138,8 @@ type Report struct {
 	// MissingCharacters are characters of the text that no font has: at most 20 of MissingCharactersTotal.
 	MissingCharacters      string `json:"missing_characters"`
 	MissingCharactersTotal int    `json:"missing_characters_total"`
+	// Cached reports whether the result is a copy of that of an earlier job, which the rest of the report describes.
+	Cached bool `json:"cached"`
 }
 
 // Font is a font that a document refers to.

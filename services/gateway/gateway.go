@@ -32,6 +32,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
+	"github.com/docmill/docmill/services/gateway/internal/resultcache"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -55,6 +56,7 @@ type Config struct {
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 	TrustTraceparent  bool          `help:"Trace the requests that clients mark as sampled in the header traceparent, as parts of the clients' traces. Only for clients that are trusted: each traced request costs storage. Otherwise only the trace ID is kept."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
+	Cache             string        `default:"off" enum:"off,on" help:"Whether a submission is answered with the result of an earlier job that had the same document and options, if the converters have not changed since. Clients can then find out, from the time of the response, whether somebody else has submitted a document."`
 	AllowListing      bool          `help:"Let clients list all jobs and their statistics. The IDs of jobs are secrets: whoever knows one can download the result."`
 }
 
@@ -153,7 +155,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
 			Withdrawals: withdrawals, Backlog: waiting,
-			Names: names, Jobs: status, Grace: claimGrace,
+			Names: names, Jobs: status, Grace: claimGrace, Cache: config.cache(status, converters, deps),
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Converters: converters, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,
@@ -175,6 +177,17 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+// cacheOn is the value of the setting cache that turns it on.
+const cacheOn = "on"
+
+// cache returns the cache of results, or nil if it is off.
+func (c Config) cache(status *statusclient.Client, converters *fleet.Fleet, deps Deps) *resultcache.Cache {
+	if c.Cache != cacheOn {
+		return nil
+	}
+	return resultcache.New(status, converters, deps.Log, deps.Metrics)
 }
 
 func (c Config) engine() []httpserver.Option {

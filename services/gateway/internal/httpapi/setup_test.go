@@ -53,6 +53,7 @@ import (
 	"github.com/docmill/docmill/services/gateway/internal/live"
 	"github.com/docmill/docmill/services/gateway/internal/page"
 	"github.com/docmill/docmill/services/gateway/internal/reference"
+	"github.com/docmill/docmill/services/gateway/internal/resultcache"
 	"github.com/docmill/docmill/services/gateway/internal/statusclient"
 	"github.com/docmill/docmill/services/gateway/internal/submit"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
@@ -97,6 +98,7 @@ type choices struct {
 	statusInProcess bool
 	bench           *testbench.Bench
 	unconnected     bool
+	cache           bool
 	untapped        bool
 	log             *zap.Logger
 }
@@ -143,8 +145,13 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 	limits := backlog.Limits{Commands: c.maxCommands, Wait: time.Hour}
 	waiting := backlog.New(g.publisher, limits, g.converters.Rate, c.log, g.registry)
 	g.run(t, waiting.Run)
+	var results *resultcache.Cache
+	if c.cache {
+		results = resultcache.New(status, &g.converters, c.log, g.registry)
+	}
 	httpapi.Register(engine, c.settings, httpapi.Deps{
 		Submitter: &submit.Submitter{
+			Cache:   results,
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
 			Names: idempotency.NewNames(g.store.Bucket(c.bench.SourcesBucket)), Jobs: status, Grace: c.grace,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,

@@ -19,6 +19,7 @@ func Claim(
 ) (*conversionv1.Claim, error) {
 	c := &conversionv1.Claim{Command: proto.CloneOf(command), SettledBy: timestamppb.New(settledBy)}
 	c.Command.Target.SealedSecrets = nil
+	c.Command.CacheDigest = nil // older gateways would take it for something that the client has sent
 	if secrets == nil {
 		return c, nil
 	}
@@ -64,7 +65,7 @@ func Repeats(earlier *conversionv1.Claim, later *conversionv1.ConvertRequested, 
 // sent returns what the client has sent of a command: everything but the secrets and what the gateway adds.
 func sent(command *conversionv1.ConvertRequested) *conversionv1.ConvertRequested {
 	c := proto.CloneOf(command)
-	c.JobId, c.SubmissionId, c.ClaimKey, c.RequestedAt, c.ExpiresAt = "", "", "", nil, nil
+	c.JobId, c.SubmissionId, c.ClaimKey, c.RequestedAt, c.ExpiresAt, c.CacheDigest = "", "", "", nil, nil, nil
 	if source := c.GetSource(); source != nil {
 		// The format follows from the bytes, but a newer gateway may detect another one.
 		source.ObjectKey, source.Format, source.ContentType = "", "", ""

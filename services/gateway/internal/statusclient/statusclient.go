@@ -20,10 +20,12 @@ import (
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/platform/httpserver"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // Config configures the connection to the status service.
@@ -223,6 +225,43 @@ func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, a
 		return nil, Unavailable(fmt.Errorf("decode the answer of the status service: %w", err))
 	}
 	return response.Header, nil
+}
+
+// reuseTimeout limits the wait for the result of an earlier job. If it is exceeded, the document is converted.
+const reuseTimeout = 2 * time.Second
+
+// Reuse asks the status service to answer a submission with the result of an earlier job that one of the builds has made, and
+// reports whether the job was recorded. After an error, it may have been.
+func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequested, builds [][]byte) (bool, error) {
+	encoded, err := proto.Marshal(command)
+	if err != nil {
+		return false, fmt.Errorf("encode a submission: %w", err)
+	}
+	body, err := json.Marshal(jobapi.Reuse{Command: encoded, Builds: builds})
+	if err != nil {
+		return false, fmt.Errorf("encode a submission: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reuseTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(jobapi.ReusePath).String(), bytes.NewReader(body))
+	if err != nil {
+		return false, fmt.Errorf("query the status service: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return false, Unavailable(err)
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusCreated:
+		return true, nil
+	case http.StatusNoContent:
+		return false, nil
+	default:
+		answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // what can be read of it is for the log
+		return false, relayed(response, answer)
+	}
 }
 
 // relayed returns a problem of the status service as a problem of the gateway.

@@ -174,7 +174,7 @@ func (a *Attempt) first(ctx context.Context, document *upload.Upload) (Accepted,
 		s.remove(ctx, request.GetSource().GetObjectKey())
 		return a.repeat(document.Options, request.GetSource())
 	}
-	if err := s.publish(ctx, request, own, until); err != nil {
+	if err := s.accept(ctx, request, own, until); err != nil {
 		return Accepted{}, err
 	}
 	return Accepted{Job: accepted(request)}, nil

@@ -30,6 +30,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/gateway/internal/backlog"
 	"github.com/docmill/docmill/services/gateway/internal/idempotency"
+	"github.com/docmill/docmill/services/gateway/internal/resultcache"
 	"github.com/docmill/docmill/services/gateway/internal/upload"
 	"github.com/docmill/docmill/services/gateway/internal/withdrawal"
 )
@@ -88,6 +89,8 @@ type Submitter struct {
 	// Grace is how long after its publication a submission may delete its claim, and how much the clocks of gateways may
 	// differ.
 	Grace time.Duration
+	// Cache finds the results of earlier jobs; nil if they are not reused.
+	Cache *resultcache.Cache
 	// Seal encrypts passwords; nil if they are not accepted.
 	Seal *seal.Box
 	Log  *zap.Logger
@@ -104,6 +107,9 @@ func (s *Submitter) request(
 	}
 	request := requested(source, options)
 	if request.Target.SealedSecrets, err = s.seal(id, options.Chosen.Secrets()); err != nil {
+		return nil, err
+	}
+	if err := s.Cache.Prepare(request); err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // the precision of the database
@@ -287,14 +293,24 @@ func (s *Submitter) detect(
 	return result, nil
 }
 
-// publish publishes the request until then. own is its claim, or nil.
-func (s *Submitter) publish(
+// accept answers the request with an earlier result, or publishes it until then. own is its claim, or nil.
+func (s *Submitter) accept(
 	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
 ) error {
 	if cause := context.Cause(ctx); cause != nil {
 		s.discard(ctx, request, own)
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
+	if s.Cache.Answer(context.WithoutCancel(ctx), request) {
+		return nil
+	}
+	return s.publish(ctx, request, own, until)
+}
+
+// publish publishes the request until then. own is its claim, or nil.
+func (s *Submitter) publish(
+	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
+) error {
 	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
 	publishing, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
