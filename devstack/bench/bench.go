@@ -6,6 +6,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,8 @@ type Candidate struct {
 	// Edge is a second system whose converter is stopped, to measure submissions and polls without conversions, which
 	// would use all processors. If it is nil, they are not measured.
 	Edge *client.Client
+	// Caching is a system that reuses results. If it is nil, that is not measured.
+	Caching *client.Client
 	// EdgeURL is the base URL of Edge, and EdgeMemory returns the resident memory, in bytes, of its gateway and status
 	// service together.
 	EdgeURL    string
@@ -71,7 +74,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	m := measurement{Options: o, content: content, table: tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)}
 	fmt.Fprintf(m.table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
-	for _, measure := range []func(context.Context) error{m.command, m.edge, m.streaming, m.latency, m.throughput} {
+	for _, measure := range []func(context.Context) error{m.command, m.edge, m.streaming, m.latency, m.reuse, m.throughput} {
 		if err := measure(ctx); err != nil {
 			return err
 		}
@@ -154,7 +157,7 @@ func (m *measurement) latency(ctx context.Context) error {
 	took := map[string][]float64{}
 	for range latencies {
 		for _, c := range m.Candidates {
-			duration, err := timed(func() error { return m.convert(ctx, c) })
+			duration, err := timed(func() error { return m.convert(ctx, c.Whole) })
 			if err != nil {
 				return fmt.Errorf("convert through %s: %w", c.Name, err)
 			}
@@ -175,6 +178,61 @@ func (m *measurement) latency(ctx context.Context) error {
 		m.show(fmt.Sprintf("end to end, p%d", p), "ms", figures)
 	}
 	return nil
+}
+
+// announced is how long a gateway may take to learn of its converter.
+const announced = time.Minute
+
+var errNotReused = errors.New("the result was not reused")
+
+// reuse measures submissions that are answered with an earlier result.
+func (m *measurement) reuse(ctx context.Context) error {
+	var figures []figure
+	for _, c := range m.Candidates {
+		if c.Caching == nil {
+			continue
+		}
+		if err := m.fillCache(ctx, c.Caching); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		var took []float64
+		for range submissions {
+			duration, err := timed(func() error {
+				job, err := m.submit(ctx, c.Caching)
+				if err == nil && (job.Status != client.Succeeded || !job.Report.Cached) {
+					err = errNotReused
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+			took = append(took, duration.Seconds()*1e3)
+		}
+		figures = append(figures, figure{c.Name, median(took)})
+	}
+	if len(figures) > 0 {
+		m.show("reused result, p50", "ms", figures)
+	}
+	return nil
+}
+
+// fillCache converts the document until its result is reused.
+func (m *measurement) fillCache(ctx context.Context, through *client.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, announced, errNotReused)
+	defer cancel()
+	for {
+		job, err := m.submit(ctx, through)
+		if err == nil {
+			job, err = through.Wait(ctx, job)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil || job.Report != nil && job.Report.Cached {
+			return err
+		}
+	}
 }
 
 // throughput measures jobs that are submitted at once.
@@ -201,17 +259,17 @@ func (m *measurement) throughput(ctx context.Context) error {
 func (m *measurement) convertAll(ctx context.Context, c Candidate) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range batch {
-		group.Go(func() error { return m.convert(ctx, c) })
+		group.Go(func() error { return m.convert(ctx, c.Whole) })
 	}
 	return group.Wait()
 }
 
-func (m *measurement) convert(ctx context.Context, c Candidate) error {
-	job, err := m.submit(ctx, c.Whole)
+func (m *measurement) convert(ctx context.Context, through *client.Client) error {
+	job, err := m.submit(ctx, through)
 	if err != nil {
 		return err
 	}
-	_, err = c.Whole.Wait(ctx, job)
+	_, err = through.Wait(ctx, job)
 	return err
 }
 

@@ -182,12 +182,13 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 // cacheOn is the value of the setting cache that turns it on.
 const cacheOn = "on"
 
-// cache returns the cache of results, or nil if it is off.
+// cache returns the cache of results, or nil if it is off. Its metrics exist in both cases.
 func (c Config) cache(status *statusclient.Client, converters *fleet.Fleet, deps Deps) *resultcache.Cache {
+	results := resultcache.New(status, converters, deps.Log, deps.Metrics)
 	if c.Cache != cacheOn {
 		return nil
 	}
-	return resultcache.New(status, converters, deps.Log, deps.Metrics)
+	return results
 }
 
 func (c Config) engine() []httpserver.Option {

@@ -102,23 +102,44 @@ func (f *field) startServices(ctx context.Context, space string, options system.
 	return f.start(ctx, system.Start, space, options)
 }
 
-// addServices starts the three services twice, each in its own space on the servers, and stops the converter of the
-// second.
+// addServices starts the three services two or three times, each in its own space on the servers. The second has no converter, and
+// the third reuses results, which earlier releases cannot.
 func (f *field) addServices(ctx context.Context, name string, release system.Release) error {
-	var urls [2]string
-	for i, space := range []string{"whole", "edge"} {
-		started, err := f.startServices(ctx, fmt.Sprintf("bench-%d-%s", len(f.candidates), space), system.Options{Release: release})
+	started := func(space string, options system.Options) (*system.System, error) {
+		options.Release = release
+		s, err := f.startServices(ctx, fmt.Sprintf("bench-%d-%s", len(f.candidates), space), options)
 		if err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
+			return nil, fmt.Errorf("start %s: %w", name, err)
 		}
-		urls[i] = started.URL()
+		return s, nil
 	}
-	edge := f.systems[len(f.systems)-1]
-	f.candidates = append(f.candidates, bench.Candidate{
-		Name: name, Whole: newClient(urls[0]), Edge: newClient(urls[1]), EdgeURL: urls[1],
+	whole, err := started("whole", system.Options{})
+	if err != nil {
+		return err
+	}
+	edge, err := started("edge", system.Options{})
+	if err != nil {
+		return err
+	}
+	candidate := bench.Candidate{
+		Name: name, Whole: newClient(whole.URL()), Edge: newClient(edge.URL()), EdgeURL: edge.URL(),
 		EdgeMemory: func() (int64, error) { return memory(edge.Gateway, edge.Status) },
-	})
+	}
+	if !release.Earlier {
+		caching, err := started("caching", system.Options{Env: caching()})
+		if err != nil {
+			return err
+		}
+		candidate.Caching = newClient(caching.URL())
+	}
+	f.candidates = append(f.candidates, candidate)
 	return edge.Converter.Stop(ctx)
+}
+
+// caching returns the environment of a system that reuses results.
+func caching() map[string][]string {
+	on := []string{"DOCMILL_CACHE=on"}
+	return map[string][]string{system.Gateway: on, system.Embedded: on}
 }
 
 // backlog measures the services with many jobs in the queue.
@@ -176,7 +197,13 @@ func (f *field) addEmbedded(ctx context.Context, name, binaries string) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: newClient(started.URL())})
+	reusing, err := f.start(ctx, system.StartEmbedded, "embedded-caching", system.Options{
+		Data: data + "-caching", Release: system.Release{Binaries: binaries}, Env: caching(),
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	f.candidates = append(f.candidates, bench.Candidate{Name: name, Whole: newClient(started.URL()), Caching: newClient(reusing.URL())})
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -73,7 +72,7 @@ func digestOf(request *conversionv1.ConvertRequested) ([]byte, error) {
 	hash := sha256.New()
 	for _, part := range [][]byte{source.GetSha256(), []byte(source.GetFormat()), []byte(target.GetFormat()), options} {
 		_ = binary.Write(hash, binary.BigEndian, uint64(len(part))) // a hash never fails
-		_, _ = io.WriteString(hash, string(part))
+		_, _ = hash.Write(part)
 	}
 	return hash.Sum(nil), nil
 }
