@@ -144,10 +144,9 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		return service.Assembly{}, err
 	}
 	requests, housekeeping := newHousekeeping(config, deps, clock, publisher, ends)
-	earlier := &reuse.Reuse{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log}
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, httpapi.Deps{
-		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: earlier, JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
+		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: newReuse(deps, clock, retention, ends), JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
 	})
 
 	return service.Assembly{
@@ -171,6 +170,10 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 			{Name: "blobs", Probe: deps.Sources.Check},
 		},
 	}, nil
+}
+
+func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, ends *ending.Metrics) *reuse.Reuse {
+	return &reuse.Reuse{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log}
 }
 
 // newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no

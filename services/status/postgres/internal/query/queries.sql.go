@@ -967,7 +967,7 @@ func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
 }
 
 const lockDueRequests = `-- name: LockDueRequests :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE due_at <= clock_timestamp() AND (unpublished OR gone = 'deleted' AND NOT files_deleted)
 ORDER BY due_at
 LIMIT $1
@@ -1031,6 +1031,8 @@ func (q *Queries) LockDueRequests(ctx context.Context, maxRows int32) ([]Job, er
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}

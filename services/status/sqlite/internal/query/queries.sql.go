@@ -569,7 +569,7 @@ func (q *Queries) ListDue(ctx context.Context, arg ListDueParams) ([]Job, error)
 }
 
 const listDueRequests = `-- name: ListDueRequests :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback FROM jobs
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE due_at <= ?1 AND (unpublished = 1 OR gone = 'deleted' AND files_deleted = 0)
 ORDER BY due_at
 LIMIT ?2
@@ -637,6 +637,8 @@ func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams
 			&i.ClaimKey,
 			&i.Retention,
 			&i.Callback,
+			&i.CacheDigest,
+			&i.Build,
 		); err != nil {
 			return nil, err
 		}
