@@ -10,12 +10,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/services/status/internal/representation"
@@ -49,7 +51,8 @@ type Delivery struct {
 	// Event is the type of the event, such as "job.succeeded".
 	Event string
 	URL   string
-	// Receiver is the host of the URL, in lower case. Deliveries to other receivers do not wait for those to this one.
+	// Receiver is who receives it: the domain that was registered and that the host of the URL belongs to, in lower case. Deliveries
+	// to other receivers do not wait for those to this one.
 	Receiver string
 	// Payload is the body that is sent, at most MaxPayload bytes. A list of deliveries omits it.
 	Payload []byte
@@ -98,13 +101,35 @@ func Reports(j job.Job) bool {
 
 func eventOf(status job.Status) string { return "job." + string(status) }
 
-// receiverOf returns the host of a URL. It is never empty.
+// receiverOf returns the receiver of a URL. It is never empty. Whoever has a domain, or a network of IPv6, has any number of hosts, which
+// must not get more than others. Below a suffix that is not in the list of public suffixes, as on a private network, each host is one.
 func receiverOf(text string) string {
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.Hostname() == "" {
 		return "(invalid)" // the attempts report it
 	}
-	return strings.TrimSuffix(strings.ToLower(parsed.Hostname()), ".")
+	host := strings.TrimSuffix(strings.ToLower(parsed.Hostname()), ".")
+	if address, err := netip.ParseAddr(host); err == nil {
+		return networkOf(address)
+	}
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	if !icann && !strings.Contains(suffix, ".") {
+		return host
+	}
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		return domain
+	}
+	return host
+}
+
+// networkOf returns an address of IPv4, or the network of an address of IPv6.
+func networkOf(address netip.Addr) string {
+	address = address.Unmap().WithZone("")
+	if address.Is4() {
+		return address.String()
+	}
+	const bits = 64
+	return netip.PrefixFrom(address, bits).Masked().String()
 }
 
 // payload returns the job as the API shows it, without the parts that make it too large.

@@ -61,6 +61,23 @@ func TestOf(t *testing.T) {
 	require.NotEmpty(t, d.Receiver)
 }
 
+// TestReceivers requires that nobody is several receivers.
+func TestReceivers(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"example.com": "example.com", "A.b.Example.com.": "example.com", "www.example.co.uk": "example.co.uk", "co.uk": "co.uk",
+		"tenant.github.io": "tenant.github.io", "x.tenant.github.io": "tenant.github.io", "xn--bcher-kva.example": "xn--bcher-kva.example",
+		"hooks": "hooks", "a.hooks.internal": "a.hooks.internal", "b.svc.cluster.local": "b.svc.cluster.local",
+		"192.0.2.7": "192.0.2.7", "[2001:db8:1:2:3::4]": "2001:db8:1:2::/64", "[::ffff:192.0.2.7]": "192.0.2.7", "[fe80::1%25eth0]": "fe80::/64",
+	} {
+		j := ended(job.Failed)
+		j.Submission.Callback.URL = "https://" + host + ":8443/hook"
+		d, wanted := delivery.Of(j)
+		require.True(t, wanted)
+		require.Equal(t, want, d.Receiver, host)
+	}
+}
+
 // TestLargePayload requires that the parts that a document can make large are left out.
 func TestLargePayload(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +21,10 @@ import (
 type Config struct {
 	Secrets     config.Secret `name:"secret-file" help:"File with the secret that signs webhooks: whsec_ and 24 to 64 random bytes in base64, the same for all replicas. It may contain two secrets, one per line: each webhook is signed with both, so that receivers can change from one to the other. Without a secret, no webhooks are sent." placeholder:"FILE"`
 	Allow       []string      `name:"allow" help:"Receivers of webhooks that are not on the public internet, separated by commas: addresses (192.0.2.7), networks (10.1.0.0/16), host names (hooks.internal) and all names below a domain (*.hooks.internal). Other private, loopback, link-local and special addresses are never reached."`
+	Ports       []uint16      `name:"ports" default:"80,443" help:"Ports of receivers on the public internet, separated by commas. Otherwise clients could use Docmill to scan the ports of others. Receivers of webhook-allow may have any port."`
 	Timeout     time.Duration `name:"timeout" default:"15s" help:"Maximum time of one attempt to send a webhook."`
 	Concurrency int           `name:"concurrency" default:"128" help:"Maximum number of webhooks that are sent at the same time."`
-	PerReceiver int           `name:"per-receiver" default:"8" help:"Maximum number of webhooks that are sent to the same host at the same time."`
+	PerReceiver int           `name:"per-receiver" default:"8" help:"Maximum number of webhooks that are sent to the same receiver, which is a registered domain with its subdomains, at the same time."`
 	Retention   time.Duration `name:"retention" default:"336h" help:"How long after the end of a job its webhooks are listed and can be sent again. At least 168h."`
 }
 
@@ -40,6 +42,7 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("setting webhook-%s: it must be %s", name, what))
 		}
 	}
+	require(len(c.Ports) > 0 && !slices.Contains(c.Ports, 0), "ports", "a list of ports from 1 to 65535")
 	require(c.Timeout >= time.Second && c.Timeout <= maxTimeout, "timeout", "1s to 1m")
 	require(c.Concurrency >= 1 && c.Concurrency <= 10_000, "concurrency", "1 to 10000")
 	require(c.PerReceiver >= 1 && c.PerReceiver <= c.Concurrency, "per-receiver", "1 to webhook-concurrency")
@@ -127,4 +130,10 @@ func (a allowed) host(name string) bool {
 		}
 	}
 	return false
+}
+
+// address reports whether an address is reached, on any port.
+func (a allowed) address(ip netip.Addr) bool {
+	contains := func(prefix netip.Prefix) bool { return prefix.Contains(ip) }
+	return slices.ContainsFunc(a.v4, contains) || slices.ContainsFunc(a.v6, contains)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +115,11 @@ func TestPrivateAddresses(t *testing.T) {
 		known.addresses[name] = [][]netip.Addr{addresses(address)}
 		targets = append(targets, net.JoinHostPort(address, port), net.JoinHostPort(name, port))
 	}
-	sender := newSender(t, configured(newSecret), known.resolver(t))
+	c := configured(newSecret)
+	number, err := strconv.ParseUint(port, 10, 16)
+	require.NoError(t, err)
+	c.Ports = []uint16{uint16(number)}
+	sender := newSender(t, c, known.resolver(t))
 	for _, target := range targets {
 		attempt, err := sender.Send(t.Context(), deliveryTo("http://"+target+"/"))
 		require.Equal(t, delivery.Unreachable, attempt.Fault, "%s: %v", target, err)

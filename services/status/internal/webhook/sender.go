@@ -53,7 +53,7 @@ func NewSender(config Config, resolver *net.Resolver) (*Sender, error) {
 	s := &Sender{timeout: config.Timeout, client: &http.Client{
 		Transport: &http.Transport{
 			Proxy:       nil, // a proxy would connect instead of this process, to any address
-			DialContext: guarded(allow, resolver), TLSHandshakeTimeout: config.Timeout,
+			DialContext: guarded(allow, config.Ports, resolver), TLSHandshakeTimeout: config.Timeout,
 			MaxIdleConns: config.Concurrency, MaxIdleConnsPerHost: 1, IdleConnTimeout: idleTimeout,
 			MaxResponseHeaderBytes: maxHeaders, DisableCompression: true,
 		},
@@ -153,7 +153,7 @@ func faultOf(err error) delivery.Fault {
 	var alert tls.AlertError
 	var network net.Error
 	switch {
-	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.As(err, &name):
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrProhibitedPort), errors.As(err, &name):
 		return delivery.Unreachable
 	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
 		return delivery.Untrusted

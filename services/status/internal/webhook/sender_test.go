@@ -30,7 +30,7 @@ const (
 
 func configured(secrets string, allow ...string) webhook.Config {
 	return webhook.Config{
-		Secrets: config.NewSecret(secrets), Allow: allow, Timeout: 30 * time.Second, Concurrency: 8, PerReceiver: 2, Retention: 336 * time.Hour,
+		Secrets: config.NewSecret(secrets), Allow: allow, Ports: []uint16{80, 443}, Timeout: 30 * time.Second, Concurrency: 8, PerReceiver: 2, Retention: 336 * time.Hour,
 	}
 }
 
