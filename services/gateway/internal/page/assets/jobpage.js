@@ -129,6 +129,7 @@ export class JobPage {
       Retries: job.generation ? String(job.generation) : "",
       Attempts: job.attempt > 1 ? String(job.attempt) : "",
       Time: took.join(", "),
+      Conversion: report.cached ? "Not necessary: the result is a copy of an earlier one" : "",
       Fonts: fonts.join(", "),
       "Missing characters": missing.concat(moreMissing > 0 ? [`and ${moreMissing} more`] : []).join(" "),
       "Blocked links": report.blocked_links.concat(more > 0 ? [`and ${more} more`] : []).join(", "),
