@@ -23,6 +23,9 @@ import (
 
 // Consumer applies events.
 type Consumer struct {
+	// Dropped is called with each successful end that had no effect, also if it is only a duplicate. It must not block.
+	Dropped func(job.Ended)
+
 	store    jobstore.Store
 	clock    *clock.Clock
 	keep     job.Retention
@@ -127,11 +130,16 @@ func (c *Consumer) Apply(ctx context.Context, batch []*message.Delivery) error {
 	return nil
 }
 
-// measure observes the lag of an event, and counts the job that it has ended.
+// measure observes the lag of an event, and counts the job that it has ended, or reports that it came too late for that.
 func (c *Consumer) measure(d *message.Delivery, e job.Event, outcome jobstore.Outcome) {
 	c.metrics.lag.Observe(max(time.Since(d.Created()).Seconds(), 0)) // clocks may differ
-	if ended, ends := e.(job.Ended); ends && outcome.Changed {
+	ended, ends := e.(job.Ended)
+	switch {
+	case !ends:
+	case outcome.Changed:
 		c.ends.CountEvent(ended)
+	case ended.Status == job.Succeeded && outcome.Refused == nil:
+		c.Dropped(ended)
 	}
 }
 

@@ -3,6 +3,7 @@ package orphan_test
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
 	"github.com/docmill/docmill/contract/claim"
+	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/s3"
@@ -24,6 +26,7 @@ import (
 	"github.com/docmill/docmill/services/status/internal/watermark"
 	"github.com/docmill/docmill/services/status/job"
 	"github.com/docmill/docmill/services/status/jobstore"
+	"github.com/docmill/docmill/services/status/jobstore/storetest"
 	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
@@ -197,4 +200,46 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 		foreign, owner,
 	}, b.keys(b.sources))
 	require.ElementsMatch(t, []string{winner, running, freshResult, foreignResult, owner}, b.keys(b.results))
+}
+
+// TestLateResults has results whose events had no effect. Those that cannot become the result of their job are deleted.
+func TestLateResults(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	noon := time.Now().UTC().Truncate(time.Microsecond)
+	another, canceled, deleted, retried, running, hidden := b.submit(), b.submit(), b.submit(), b.id(), b.submit(), b.id()
+	winner := b.succeed(another)
+	b.apply(job.Cancel(canceled, 0))
+	b.apply(job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: noon, Until: noon.Add(time.Hour)})
+	b.apply(job.Submitted{ID: job.ID(retried), Submission: job.Submission{
+		RequestedAt: noon, ObjectKey: documentOf(retried), Filename: "a.txt", Format: "txt", SHA256: []byte{1}, TargetFormat: "pdf", Target: []byte{1},
+	}})
+	failed := job.Fail(retried, 0, 1, problem.New(problem.AttemptsExhausted, "No."))
+	failed.ExpiresAt, failed.SourceExpiresAt = noon.Add(time.Hour), noon.Add(time.Hour)
+	b.apply(failed)
+	b.apply(job.Retried{ID: job.ID(retried), At: noon})
+	b.succeed(hidden)
+	late := b.sweep.Late()
+	late.After = time.Millisecond
+	drop := func(id uuid.UUID, key string) string {
+		b.put(b.results, key)
+		late.Dropped(job.Ended{ID: job.ID(id), Status: job.Succeeded, Result: &job.Result{ObjectKey: key}})
+		return key
+	}
+	var gone, kept []string
+	for _, id := range []uuid.UUID{another, canceled, deleted, retried} {
+		gone = append(gone, drop(id, id.String()+"/late.pdf"))
+	}
+	late.Dropped(job.Ended{ID: job.ID(another), Status: job.Succeeded, Result: &job.Result{ObjectKey: winner}}) // a duplicate
+	late.Dropped(job.Ended{ID: job.ID(another), Status: job.Failed})
+	kept = append(kept, winner, drop(canceled, another.String()+"/of-another-job.pdf"))
+	for _, id := range []uuid.UUID{running, hidden, b.id()} {
+		kept = append(kept, drop(id, id.String()+"/perhaps.pdf"))
+	}
+	storetest.Run(t, late.Run)
+	require.Eventually(t, func() bool {
+		present := b.keys(b.results)
+		return !slices.ContainsFunc(gone, func(key string) bool { return slices.Contains(present, key) })
+	}, time.Minute, 10*time.Millisecond)
+	require.Subset(t, b.keys(b.results), kept)
 }
