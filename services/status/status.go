@@ -143,8 +143,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	requests, late, housekeeping := newHousekeeping(config, deps, clock, publisher, ends)
-	applied.Dropped = late.Dropped
+	requests, housekeeping := newHousekeeping(config, deps, clock, applied, publisher, ends)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, httpapi.Deps{
 		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: newReuse(deps, clock, retention, ends), JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
@@ -177,11 +176,11 @@ func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, ends *endi
 	return &reuse.Reuse{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log}
 }
 
-// newHousekeeping returns what carries out the requests of clients, what deletes late results, and the components that end overdue jobs and delete what is no
+// newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no
 // longer needed.
 func newHousekeeping(
-	config Config, deps Deps, clock *clock.Clock, publisher message.Publisher, ends *ending.Metrics,
-) (*control.Control, *orphan.Late, []host.Component) {
+	config Config, deps Deps, clock *clock.Clock, applied *events.Consumer, publisher message.Publisher, ends *ending.Metrics,
+) (*control.Control, []host.Component) {
 	retention := config.retention()
 	sweep := &deadline.Sweep{
 		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Clock: clock, Retention: retention, Ends: ends, Log: deps.Log,
@@ -199,8 +198,11 @@ func newHousekeeping(
 		Every: config.OrphanSweep, Log: deps.Log,
 	}, deps.Metrics)
 	late := orphans.Late()
-	return requests, late, []host.Component{
-		{Name: "deadline", Run: sweep.Run}, {Name: "purge", Run: purger.Run}, {Name: "orphans", Run: orphans.Run},
+	applied.Dropped = late.Dropped
+	return requests, []host.Component{
+		{Name: "deadline", Run: sweep.Run},
+		{Name: "purge", Run: purger.Run},
+		{Name: "orphans", Run: orphans.Run},
 		{Name: "late results", Run: late.Run},
 	}
 }
