@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -25,6 +26,8 @@ import (
 	"github.com/docmill/docmill/platform/config"
 	"github.com/docmill/docmill/platform/s3"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
+	"github.com/docmill/docmill/services/status/delivery"
+	"github.com/docmill/docmill/services/status/postgres"
 )
 
 // lifecycle is a bench with files.
@@ -318,4 +321,34 @@ func TestPurgeWaitsForTheStore(t *testing.T) {
 	requireCode(t, get(t, r.url+jobapi.Path(id)), problem.JobDeleted)
 	link.Restore()
 	require.Eventually(t, func() bool { return !l.exists(l.sources, id) }, patience, poll)
+}
+
+// TestDeleteForgetsWebhooks deletes a job with a webhook that was sent. Nothing of it is kept.
+func TestDeleteForgetsWebhooks(t *testing.T) {
+	t.Parallel()
+	l := newLifecycle(t)
+	s := parse(t, l.Bench)
+	jobs, err := postgres.Open(s.Database, zap.NewNop())
+	require.NoError(t, err)
+	r := startOn(t, jobs, s, time.Minute, zap.NewNop()).ready(t)
+	calling := func(c *conversionv1.ConvertRequested) {
+		c.Callback = &conversionv1.Callback{Url: "https://hooks.example/", Events: []string{"job.succeeded"}}
+	}
+	deleted, kept := l.submit(r, calling), l.submit(r, calling)
+	l.succeed(r, deleted)
+	l.succeed(r, kept)
+	leased, err := jobs.LeaseDeliveries(t.Context(), "hooks.example", 2, time.Hour)
+	require.NoError(t, err)
+	require.Len(t, leased, 2)
+	for _, one := range leased {
+		require.NoError(t, jobs.SettleDelivery(t.Context(), one.After(delivery.Attempt{StatusCode: http.StatusOK})))
+	}
+	require.Equal(t, http.StatusNoContent, request(t, http.MethodDelete, r.url+jobapi.Path(deleted)).StatusCode)
+	webhooks := func(id string) int {
+		found, err := jobs.Deliveries(t.Context(), uuid.MustParse(id))
+		require.NoError(t, err)
+		return len(found)
+	}
+	require.Eventually(t, func() bool { return webhooks(deleted) == 0 }, patience, poll)
+	require.Equal(t, 1, webhooks(kept))
 }

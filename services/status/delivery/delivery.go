@@ -104,11 +104,7 @@ func eventOf(status job.Status) string { return "job." + string(status) }
 // receiverOf returns the receiver of a URL. It is never empty. Whoever has a domain, or a network of IPv6, has any number of hosts, which
 // must not get more than others. Below a suffix that is not in the list of public suffixes, as on a private network, each host is one.
 func receiverOf(text string) string {
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Hostname() == "" {
-		return "(invalid)" // the attempts report it
-	}
-	host := strings.TrimSuffix(strings.ToLower(parsed.Hostname()), ".")
+	host := hostOf(text)
 	if address, err := netip.ParseAddr(host); err == nil {
 		return networkOf(address)
 	}
@@ -121,6 +117,18 @@ func receiverOf(text string) string {
 	}
 	return host
 }
+
+// hostOf returns the host of a URL. It is never empty.
+func hostOf(text string) string {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Hostname() == "" {
+		return "(invalid)" // the attempts report it
+	}
+	return strings.TrimSuffix(strings.ToLower(parsed.Hostname()), ".")
+}
+
+// Host returns the host of the URL, in lower case. It is never empty.
+func (d Delivery) Host() string { return hostOf(d.URL) }
 
 // networkOf returns an address of IPv4, or the network of an address of IPv6.
 func networkOf(address netip.Addr) string {

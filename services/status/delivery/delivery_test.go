@@ -75,6 +75,7 @@ func TestReceivers(t *testing.T) {
 		d, wanted := delivery.Of(j)
 		require.True(t, wanted)
 		require.Equal(t, want, d.Receiver, host)
+		require.Contains(t, strings.ToLower(host), strings.TrimSuffix(d.Host(), "%eth0"))
 	}
 }
 

@@ -29,6 +29,9 @@ type Deliveries interface {
 	Deliveries(ctx context.Context, id uuid.UUID) ([]delivery.Delivery, error)
 	// ResendDeliveries makes all deliveries of a job pending and due, and returns their number.
 	ResendDeliveries(ctx context.Context, id uuid.UUID) (int, error)
+	// ForgetDeliveries deletes the deliveries of a job that are settled, and lets the others be deleted as soon as they are. It is for
+	// a job that its client has deleted, so there will be no new ones.
+	ForgetDeliveries(ctx context.Context, id uuid.UUID) error
 	// DeleteDeliveries deletes at most limit of the deliveries that were enqueued longer than age ago, whatever their state, and
 	// returns their number.
 	DeleteDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)

@@ -96,9 +96,13 @@ func (s *Store) SettleDelivery(ctx context.Context, settlement delivery.Settleme
 		if err != nil || settled == 0 {
 			return err
 		}
-		return queries.DelayLaterDeliveries(ctx, query.DelayLaterDeliveriesParams{
+		err = queries.DelayLaterDeliveries(ctx, query.DelayLaterDeliveriesParams{
 			JobID: settlement.Job, Generation: settlement.Generation, Delay: settlement.Delay,
 		})
+		if err != nil {
+			return err
+		}
+		return queries.DeleteSettledDeliveries(ctx, settlement.Job)
 	})
 	if err != nil {
 		return fmt.Errorf("settle a webhook: %w", err)
@@ -137,6 +141,20 @@ func (s *Store) ResendDeliveries(ctx context.Context, id uuid.UUID) (int, error)
 	}
 	s.bell.Ring()
 	return int(resent), nil
+}
+
+// ForgetDeliveries implements [jobstore.Deliveries].
+func (s *Store) ForgetDeliveries(ctx context.Context, id uuid.UUID) error {
+	err := s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
+		if err := queries.MarkDeliveries(ctx, id); err != nil {
+			return err
+		}
+		return queries.DeleteSettledDeliveries(ctx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("delete the webhooks of a job: %w", err)
+	}
+	return nil
 }
 
 // DeleteDeliveries implements [jobstore.Deliveries]. It skips deliveries that another transaction has locked.

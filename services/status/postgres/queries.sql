@@ -276,6 +276,15 @@ UPDATE deliveries SET
     attempts = @attempts
 WHERE job_id = @job_id AND generation = @generation AND lease = @lease AND state = 'pending';
 
+-- name: DeleteSettledDeliveries :exec
+DELETE FROM deliveries WHERE job_id = @job_id AND job_deleted AND state <> 'pending';
+
+-- Waits for attempts that are being settled. The order of the locks is that of SettleDelivery and DelayLaterDeliveries.
+-- name: MarkDeliveries :exec
+UPDATE deliveries SET job_deleted = true WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d WHERE d.job_id = @job_id ORDER BY d.generation FOR UPDATE
+);
+
 -- name: DelayLaterDeliveries :exec
 UPDATE deliveries SET due_at = clock_timestamp() + @delay::interval
 WHERE job_id = @job_id AND generation > @generation AND state = 'pending';

@@ -266,6 +266,12 @@ UPDATE deliveries SET
     attempts = @attempts
 WHERE job_id = @job_id AND generation = @generation AND lease = @lease AND state = 'pending';
 
+-- name: DeleteSettledDeliveries :exec
+DELETE FROM deliveries WHERE job_id = @job_id AND job_deleted = 1 AND state <> 'pending';
+
+-- name: MarkDeliveries :exec
+UPDATE deliveries SET job_deleted = 1 WHERE job_id = @job_id;
+
 -- name: DelayLaterDeliveries :exec
 UPDATE deliveries SET due_at = @due_at
 WHERE job_id = @job_id AND generation > @generation AND state = 'pending';

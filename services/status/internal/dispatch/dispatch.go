@@ -204,6 +204,6 @@ func (d *Dispatcher) settle(ctx context.Context, l delivery.Leased, settlement d
 // facts are the fields of the log. The URL is not among them, because it may contain a token.
 func (d *Dispatcher) facts(l delivery.Leased, more ...zap.Field) []zap.Field {
 	return append([]zap.Field{
-		logging.JobID(l.Job.String()), zap.String("webhook_id", l.ID()), zap.String("receiver", l.Receiver),
+		logging.JobID(l.Job.String()), zap.String("webhook_id", l.ID()), zap.String("receiver", l.Host()),
 	}, more...)
 }

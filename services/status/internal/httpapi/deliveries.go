@@ -36,7 +36,7 @@ func (a *api) deliveries(c *gin.Context, id uuid.UUID) error {
 // not everybody who knows the id of the job may know that.
 func representDelivery(d delivery.Delivery) jobapi.Delivery {
 	public := jobapi.Delivery{
-		ID: d.ID(), Event: d.Event, Status: jobapi.DeliveryStatus(d.State), Receiver: d.Receiver, CreatedAt: d.EnqueuedAt,
+		ID: d.ID(), Event: d.Event, Status: jobapi.DeliveryStatus(d.State), Receiver: d.Host(), CreatedAt: d.EnqueuedAt,
 		Attempts: make([]jobapi.DeliveryAttempt, len(d.Attempts)),
 	}
 	if d.State == delivery.Pending {

@@ -240,7 +240,7 @@ func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget boo
 	case j.Gone != "" && j.FilesDeleted:
 		return nil, true, p.deleteTraces(ctx, j)
 	case j.Gone != "":
-		return job.FilesRemoved{ID: job.ID(j.ID)}, false, p.deleteFiles(ctx, j)
+		return job.FilesRemoved{ID: job.ID(j.ID)}, false, p.deleteContents(ctx, j)
 	case j.Unpublished:
 		return nil, false, p.Publish(ctx, j)
 	case j.Status.Terminal() && j.SourceDeleted && j.Submission != nil:
@@ -248,6 +248,15 @@ func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget boo
 	default:
 		return nil, false, nil
 	}
+}
+
+// deleteContents deletes what a tombstone need not have: its files and, if the client has deleted the job, what was reported of it.
+func (p *Purge) deleteContents(ctx context.Context, j job.Job) error {
+	err := p.deleteFiles(ctx, j)
+	if j.Gone == job.Deleted {
+		err = errors.Join(err, p.Jobs.ForgetDeliveries(ctx, j.ID))
+	}
+	return err
 }
 
 // deleteFiles deletes the document and the result of a tombstone. Results of losing attempts are left to package orphan.

@@ -26,6 +26,7 @@ func deliveryCases() map[string]func(t *suite) {
 		"DeliveryOrder":       testDeliveryOrder,
 		"DeliveryReceivers":   testDeliveryReceivers,
 		"DeliveryResend":      testDeliveryResend,
+		"ForgetDeliveries":    testForgetDeliveries,
 		"DeleteDeliveries":    testDeleteDeliveries,
 		"DeliveryBacklog":     testDeliveryBacklog,
 		"DeliveryConcurrency": testDeliveryConcurrency,
@@ -33,7 +34,7 @@ func deliveryCases() map[string]func(t *suite) {
 }
 
 const (
-	receiver = "hooks.example.com"
+	receiver = "example.com"
 	hook     = "https://Hooks.Example.com:8443/a?b=c"
 )
 
@@ -169,7 +170,7 @@ func testDeliveryLeases(t *suite) {
 	store, stop := t.startStopping()
 	first := ended(t, store, hook)
 	second := ended(t, store, hook)
-	require.Empty(t, lease(t, store, "other.example.com", 100, time.Hour))
+	require.Empty(t, lease(t, store, "other.example", 100, time.Hour))
 	leased := lease(t, store, receiver, 1, time.Hour)
 	require.Len(t, leased, 1)
 	require.Equal(t, first, leased[0].Job, "the one that is due for the longest time")
@@ -284,24 +285,24 @@ func testDeliveryReceivers(t *suite) {
 	require.Empty(t, none)
 	for i := range 5 {
 		for range 3 {
-			ended(t, store, fmt.Sprintf("https://%c.example.com/", 'a'+i))
+			ended(t, store, fmt.Sprintf("https://%c.example/", 'a'+i))
 		}
 	}
 	all, due := names("", 10)
-	require.Equal(t, []string{"a.example.com", "b.example.com", "c.example.com", "d.example.com", "e.example.com"}, all)
+	require.Equal(t, []string{"a.example", "b.example", "c.example", "d.example", "e.example"}, all)
 	require.Equal(t, []bool{true, true, true, true, true}, due)
-	page, _ := names("b.example.com", 2)
-	require.Equal(t, []string{"c.example.com", "d.example.com"}, page)
-	page, _ = names("e.example.com", 2)
+	page, _ := names("b.example", 2)
+	require.Equal(t, []string{"c.example", "d.example"}, page)
+	page, _ = names("e.example", 2)
 	require.Empty(t, page)
 
-	require.Len(t, lease(t, store, "c.example.com", 100, time.Hour), 3)
-	require.Len(t, lease(t, store, "d.example.com", 2, time.Hour), 2)
-	for _, l := range lease(t, store, "b.example.com", 100, time.Hour) {
+	require.Len(t, lease(t, store, "c.example", 100, time.Hour), 3)
+	require.Len(t, lease(t, store, "d.example", 2, time.Hour), 2)
+	for _, l := range lease(t, store, "b.example", 100, time.Hour) {
 		settle(t, store, l.After(accepted))
 	}
 	all, due = names("", 10)
-	require.Equal(t, []string{"a.example.com", "c.example.com", "d.example.com", "e.example.com"}, all)
+	require.Equal(t, []string{"a.example", "c.example", "d.example", "e.example"}, all)
 	require.Equal(t, []bool{true, false, true, true}, due)
 }
 
@@ -329,6 +330,32 @@ func testDeliveryResend(t *suite) {
 	third := leaseOne(t, store, time.Hour)
 	settle(t, store, third.After(accepted))
 	require.Equal(t, delivery.Delivered, deliveries(t, store, id)[0].State)
+}
+
+// testForgetDeliveries requires that nothing is kept of the webhooks of a job that was deleted, but that they are sent.
+func testForgetDeliveries(t *suite) {
+	store := t.start()
+	sent, other := ended(t, store, hook), ended(t, store, hook)
+	for _, l := range lease(t, store, receiver, 2, time.Hour) {
+		settle(t, store, l.After(accepted))
+	}
+	waiting := ended(t, store, hook)
+	for _, id := range []uuid.UUID{sent, waiting, newID(t)} {
+		require.NoError(t, store.ForgetDeliveries(t.Context(), id))
+	}
+	require.Empty(t, deliveries(t, store, sent))
+	require.Len(t, deliveries(t, store, other), 1)
+	again := leaseOne(t, store, time.Hour)
+	require.Equal(t, waiting, again.Job)
+	require.NotEmpty(t, again.Payload)
+	settle(t, store, delivery.Settlement{Key: again.Key, Lease: again.Lease, State: delivery.Pending, Failures: 1})
+	again = leaseOne(t, store, time.Hour)
+	require.Len(t, deliveries(t, store, waiting), 1)
+	settle(t, store, again.After(accepted))
+	require.Empty(t, deliveries(t, store, waiting))
+	resent, err := store.ResendDeliveries(t.Context(), waiting)
+	require.NoError(t, err)
+	require.Zero(t, resent)
 }
 
 func testDeleteDeliveries(t *suite) {

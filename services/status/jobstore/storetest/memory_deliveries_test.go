@@ -21,6 +21,8 @@ type memoryDelivery struct {
 
 	lease    int64
 	failures int
+	// jobDeleted is set if the client has deleted the job.
+	jobDeleted bool
 }
 
 // enqueue adds the deliveries that a batch causes. The caller holds d.mu.
@@ -132,6 +134,22 @@ func (s *memoryStore) SettleDelivery(ctx context.Context, settlement delivery.Se
 			row.Attempts = nil
 		}
 		rows[row.Key] = row
+		if row.jobDeleted && row.State != delivery.Pending && !s.d.bugs[forgetOnlySettled] {
+			delete(rows, row.Key)
+		}
+	})
+}
+
+func (s *memoryStore) ForgetDeliveries(ctx context.Context, id uuid.UUID) error {
+	return s.deliveries(ctx, func(rows map[delivery.Key]memoryDelivery) {
+		for key, row := range rows {
+			if row.Job == id && (row.State != delivery.Pending || s.d.bugs[forgetPending]) {
+				delete(rows, key)
+			} else if row.Job == id {
+				row.jobDeleted = true
+				rows[key] = row
+			}
+		}
 	})
 }
 

@@ -118,6 +118,8 @@ const (
 	settleOldLease       bug = "settles an old lease"
 	loseAttempts         bug = "forgets the attempts of a delivery"
 	resendKeepsLease     bug = "settles a delivery that was sent again meanwhile"
+	forgetOnlySettled    bug = "keeps webhooks of a deleted job that are settled later"
+	forgetPending        bug = "does not send webhooks of a deleted job"
 	deleteNew            bug = "DeleteDeliveries deletes new ones"
 	countSettled         bug = "counts settled deliveries"
 	reuseAnyDigest       bug = "reuses the result of another document"
@@ -242,6 +244,8 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		settleOldLease:       {"DeliveryLeases"},
 		loseAttempts:         {"DeliverySettlement", "DeliveryLeases"},
 		resendKeepsLease:     {"DeliveryResend"},
+		forgetOnlySettled:    {"ForgetDeliveries"},
+		forgetPending:        {"ForgetDeliveries"},
 		deleteNew:            {"DeleteDeliveries"},
 		countSettled:         {"DeliveryBacklog"},
 		reuseAnyDigest:       {"Reusable"},

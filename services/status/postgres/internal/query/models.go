@@ -31,6 +31,7 @@ type Delivery struct {
 	Lease      int64
 	Failures   int32
 	Attempts   []stored.Attempt
+	JobDeleted bool
 }
 
 type Installation struct {

@@ -131,6 +131,15 @@ func (q *Queries) DeleteDeliveries(ctx context.Context, arg DeleteDeliveriesPara
 	return result.RowsAffected(), nil
 }
 
+const deleteSettledDeliveries = `-- name: DeleteSettledDeliveries :exec
+DELETE FROM deliveries WHERE job_id = $1 AND job_deleted AND state <> 'pending'
+`
+
+func (q *Queries) DeleteSettledDeliveries(ctx context.Context, jobID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteSettledDeliveries, jobID)
+	return err
+}
+
 const deleteTombstones = `-- name: DeleteTombstones :execrows
 DELETE FROM jobs WHERE id = ANY($1::uuid[]) AND gone <> '' AND files_deleted
 `
@@ -1280,6 +1289,18 @@ func (q *Queries) LockUnscheduled(ctx context.Context, maxRows int32) ([]Job, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const markDeliveries = `-- name: MarkDeliveries :exec
+UPDATE deliveries SET job_deleted = true WHERE (job_id, generation) IN (
+    SELECT d.job_id, d.generation FROM deliveries AS d WHERE d.job_id = $1 ORDER BY d.generation FOR UPDATE
+)
+`
+
+// Waits for attempts that are being settled. The order of the locks is that of SettleDelivery and DelayLaterDeliveries.
+func (q *Queries) MarkDeliveries(ctx context.Context, jobID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, markDeliveries, jobID)
+	return err
 }
 
 const notify = `-- name: Notify :exec

@@ -23,6 +23,7 @@ type Delivery struct {
 	Leased     int64
 	Failures   int32
 	Attempts   string
+	JobDeleted int64
 }
 
 type Job struct {

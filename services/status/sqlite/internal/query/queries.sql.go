@@ -115,6 +115,15 @@ func (q *Queries) DeleteDeliveries(ctx context.Context, arg DeleteDeliveriesPara
 	return result.RowsAffected()
 }
 
+const deleteSettledDeliveries = `-- name: DeleteSettledDeliveries :exec
+DELETE FROM deliveries WHERE job_id = ?1 AND job_deleted = 1 AND state <> 'pending'
+`
+
+func (q *Queries) DeleteSettledDeliveries(ctx context.Context, jobID []byte) error {
+	_, err := q.db.ExecContext(ctx, deleteSettledDeliveries, jobID)
+	return err
+}
+
 const deleteTombstone = `-- name: DeleteTombstone :execrows
 DELETE FROM jobs WHERE id = ? AND gone <> '' AND files_deleted = 1
 `
@@ -388,7 +397,7 @@ WHERE (job_id, generation) IN (
     ORDER BY d.due_at
     LIMIT ?4
 )
-RETURNING job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts
+RETURNING job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts, job_deleted
 `
 
 type LeaseDeliveriesParams struct {
@@ -426,6 +435,7 @@ func (q *Queries) LeaseDeliveries(ctx context.Context, arg LeaseDeliveriesParams
 			&i.Leased,
 			&i.Failures,
 			&i.Attempts,
+			&i.JobDeleted,
 		); err != nil {
 			return nil, err
 		}
@@ -441,7 +451,7 @@ func (q *Queries) LeaseDeliveries(ctx context.Context, arg LeaseDeliveriesParams
 }
 
 const listDeliveries = `-- name: ListDeliveries :many
-SELECT job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts FROM deliveries WHERE job_id = ?1 ORDER BY generation DESC LIMIT ?2
+SELECT job_id, generation, event, url, receiver, payload, state, enqueued_at, due_at, lease, leased, failures, attempts, job_deleted FROM deliveries WHERE job_id = ?1 ORDER BY generation DESC LIMIT ?2
 `
 
 type ListDeliveriesParams struct {
@@ -472,6 +482,7 @@ func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) 
 			&i.Leased,
 			&i.Failures,
 			&i.Attempts,
+			&i.JobDeleted,
 		); err != nil {
 			return nil, err
 		}
@@ -1169,6 +1180,15 @@ func (q *Queries) ListUnscheduled(ctx context.Context, maxRows int64) ([]Job, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const markDeliveries = `-- name: MarkDeliveries :exec
+UPDATE deliveries SET job_deleted = 1 WHERE job_id = ?1
+`
+
+func (q *Queries) MarkDeliveries(ctx context.Context, jobID []byte) error {
+	_, err := q.db.ExecContext(ctx, markDeliveries, jobID)
+	return err
 }
 
 const nextReceiver = `-- name: NextReceiver :one
