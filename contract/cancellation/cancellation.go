@@ -50,13 +50,20 @@ func Marked(ctx context.Context, sources blob.Bucket, jobID string, generation i
 	}
 }
 
+// Clear deletes the marker of a generation that is about to begin. There is one if the generation has begun and been canceled before,
+// and a failover of the database has lost both.
+func Clear(ctx context.Context, sources blob.Bucket, jobID string, generation int32) error {
+	if err := sources.Delete(ctx, key(jobID, generation)); err != nil {
+		return fmt.Errorf("delete the marker of a cancellation: %w", err)
+	}
+	return nil
+}
+
 // Unmark deletes the markers of the generations of a job up to the last one.
 func Unmark(ctx context.Context, sources blob.Bucket, jobID string, last int32) error {
 	var errs []error
 	for generation := range last + 1 {
-		if err := sources.Delete(ctx, key(jobID, generation)); err != nil {
-			errs = append(errs, fmt.Errorf("delete the marker of a cancellation: %w", err))
-		}
+		errs = append(errs, Clear(ctx, sources, jobID, generation))
 	}
 	return errors.Join(errs...)
 }

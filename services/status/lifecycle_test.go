@@ -231,6 +231,27 @@ func TestRetry(t *testing.T) {
 	require.NotNil(t, p.JobState)
 }
 
+// TestRetryAfterLostRetry retries a job whose first retry was canceled, both of which a failover of the database has lost.
+func TestRetryAfterLostRetry(t *testing.T) {
+	t.Parallel()
+	l := newLifecycle(t)
+	link := testbench.Proxy(t, l.StoreEndpoint)
+	r := start(t, l.Bench, time.Minute, "--store-endpoint="+link.Through(l.StoreEndpoint)).ready(t)
+	id := l.submit(r, nil)
+	send(t, l.publisher, failure(id, 0, 1))
+	r.ended(t, id)
+	require.NoError(t, cancellation.Mark(t.Context(), l.sources, id, 1))
+	link.Cut()
+	requireCode(t, request(t, http.MethodPost, r.url+jobapi.Path(id)+"/retry"), problem.StoreUnavailable)
+	link.Restore()
+	require.Eventually(t, func() bool {
+		return request(t, http.MethodPost, r.url+jobapi.Path(id)+"/retry").StatusCode == http.StatusAccepted
+	}, patience, poll)
+	marked, err := cancellation.Marked(t.Context(), l.sources, id, 1)
+	require.NoError(t, err)
+	require.False(t, marked, "a converter would cancel the job")
+}
+
 // TestUnpublishedRetryIsPublishedLater retries a job while the broker is away.
 func TestUnpublishedRetryIsPublishedLater(t *testing.T) {
 	t.Parallel()

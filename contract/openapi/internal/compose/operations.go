@@ -223,7 +223,7 @@ func retryJob() operation {
 	retry.Responses.Set("202", openapi.Response{Description: "The job is queued.", Headers: changedHeaders(), Content: jobBody(retried())})
 	return operation{path: "/v1/jobs/{id}/retry", method: http.MethodPost, described: retry, problems: []problem.Code{
 		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotFinished, problem.JobNotRetryable,
-		problem.QueueUnavailable, problem.StatusUnavailable,
+		problem.QueueUnavailable, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 

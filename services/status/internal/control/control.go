@@ -96,6 +96,11 @@ func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 	if err != nil {
 		return j, err
 	}
+	if j.Retryable(at) {
+		if err := c.clear(ctx, j); err != nil {
+			return j, err
+		}
+	}
 	now, changed, err := c.apply(ctx, job.Retried{ID: job.ID(j.ID), At: at})
 	switch {
 	case err != nil:
@@ -107,6 +112,9 @@ func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 		}
 		return now, nil
 	case now.Generation > j.Generation: // another request was faster
+		if now.Status == job.Canceled { // and another one has canceled the job, whose marker may be gone
+			return now, c.mark(ctx, now)
+		}
 		return now, nil
 	default:
 		return now, notRetryable(now)
@@ -209,6 +217,16 @@ func (c *Control) mark(ctx context.Context, j job.Job) error {
 	defer cancel()
 	if err := cancellation.Mark(ctx, c.Sources, j.ID.String(), j.Generation); err != nil {
 		return problem.New(problem.StoreUnavailable, "The cancellation could not be stored.").After(storeRetry).Because(err)
+	}
+	return nil
+}
+
+// clear makes sure that the next generation of the job is not canceled by what is left of one that a failover of the database has lost.
+func (c *Control) clear(ctx context.Context, j job.Job) error {
+	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+	defer cancel()
+	if err := cancellation.Clear(ctx, c.Sources, j.ID.String(), j.Generation+1); err != nil {
+		return problem.New(problem.StoreUnavailable, "The document cannot be read at present.").After(storeRetry).Because(err)
 	}
 	return nil
 }
