@@ -17,11 +17,12 @@ import (
 
 // audit is what is in the database, the queues and the store when everything has ended.
 type audit struct {
-	// LosingResults are the objects of results of attempts other than the one that ended the job. Nothing deletes them yet.
+	// losingResults are the objects of results of attempts other than the one that ended the job.
 	losingResults int
-	// unknownSources are the documents of submissions whose clients got no answer and that have no job. Nothing deletes them
-	// yet.
+	// unknownSources are the documents of submissions whose clients got no answer and that have no job.
 	unknownSources int
+	// swept is how many files belonged to no job and were deleted by the sweep at the end.
+	swept int
 	// unknownJobs are the jobs of submissions whose clients got no answer.
 	unknownJobs int
 	// withdrawn are the submissions whose rows say that they were refused.
@@ -34,16 +35,36 @@ func (a *audit) add(other audit) {
 	a.unknownSources += other.unknownSources
 	a.unknownJobs += other.unknownJobs
 	a.withdrawn += other.withdrawn
+	a.swept += other.swept
 }
 
 // row is a job in the database.
 type row struct {
 	ID, Tag, Status, Gone, SourceKey, ClaimKey, ResultKey, FailureCode string
+	Generation                                                         int32
 	ResultPages                                                        int
 	Submitted, Withdrawn, FilesDeleted                                 bool
 }
 
 func (d *deployment) rows(ctx context.Context) ([]row, error) {
+	return query[row](ctx, d,
+		`SELECT id::text, tag, status, gone, files_deleted, source_key, claim_key, result_key, failure_code, result_pages, generation,
+			requested_at IS NOT NULL AS submitted, withdrawn
+		FROM jobs`)
+}
+
+// unsent returns the webhooks that are in the database and were not accepted by their receiver.
+func (d *deployment) unsent(ctx context.Context) ([]unsent, error) {
+	return query[unsent](ctx, d, `SELECT job_id::text AS job, generation, event, state, failures FROM deliveries WHERE state <> 'delivered'`)
+}
+
+type unsent struct {
+	Job, Event, State    string
+	Generation, Failures int32
+}
+
+// query reads rows from the database.
+func query[T any](ctx context.Context, d *deployment, statement string) ([]T, error) {
 	config, err := pgx.ParseConfig(d.space.DatabaseURL)
 	if err != nil {
 		return nil, err
@@ -51,22 +72,20 @@ func (d *deployment) rows(ctx context.Context) ([]row, error) {
 	config.Password = d.space.DatabasePassword
 	connection, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("read the jobs: %w", err)
+		return nil, fmt.Errorf("read the database: %w", err)
 	}
 	defer connection.Close(context.WithoutCancel(ctx))
-	found, err := connection.Query(ctx,
-		`SELECT id::text, tag, status, gone, files_deleted, source_key, claim_key, result_key, failure_code, result_pages, requested_at IS NOT NULL AS submitted, withdrawn
-		FROM jobs`)
+	found, err := connection.Query(ctx, statement)
 	if err != nil {
-		return nil, fmt.Errorf("read the jobs: %w", err)
+		return nil, fmt.Errorf("read the database: %w", err)
 	}
-	return pgx.CollectRows(found, pgx.RowToStructByName[row])
+	return pgx.CollectRows(found, pgx.RowToStructByName[T])
 }
 
-// settle waits until all jobs have ended, were reviewed, and all queues are empty.
-func settle(ctx context.Context, d *deployment, l *ledger) {
+// settle waits until all jobs have ended, were reviewed, all webhooks were sent, and all queues are empty.
+func settle(ctx context.Context, d *deployment, l *ledger, hooks *receiver) {
 	const pause = 500 * time.Millisecond
-	for ctx.Err() == nil && !settled(ctx, d, l) {
+	for ctx.Err() == nil && !settled(ctx, d, l, hooks) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -74,9 +93,9 @@ func settle(ctx context.Context, d *deployment, l *ledger) {
 	}
 }
 
-func settled(ctx context.Context, d *deployment, l *ledger) bool {
+func settled(ctx context.Context, d *deployment, l *ledger, hooks *receiver) bool {
 	for _, s := range l.submissions() {
-		if !s.reviewed() {
+		if !s.reviewed() || len(hooks.missing(s)) > 0 {
 			return false
 		}
 	}
@@ -85,6 +104,9 @@ func settled(ctx context.Context, d *deployment, l *ledger) bool {
 	}
 	rows, err := d.rows(ctx)
 	if err != nil || slices.ContainsFunc(rows, unfinished) {
+		return false
+	}
+	if unsent, err := d.unsent(ctx); err != nil || len(unsent) > 0 {
 		return false
 	}
 	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
@@ -122,7 +144,7 @@ func blameStuck(l *ledger) {
 }
 
 // inspectSingle stops the single process and checks its data directory.
-func inspectSingle(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+func inspectSingle(ctx context.Context, d *deployment, l *ledger, _ *receiver) (audit, error) {
 	blameStuck(l)
 	one := d.gateways[0]
 	one.held.Store(true)
@@ -137,7 +159,7 @@ func inspectSingle(ctx context.Context, d *deployment, l *ledger) (audit, error)
 }
 
 // inspectServices checks what is left in the queues, the database and the store.
-func inspectServices(ctx context.Context, d *deployment, l *ledger) (audit, error) {
+func inspectServices(ctx context.Context, d *deployment, l *ledger, hooks *receiver) (audit, error) {
 	blameStuck(l)
 	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
 	if err != nil {
@@ -152,34 +174,55 @@ func inspectServices(ctx context.Context, d *deployment, l *ledger) (audit, erro
 	if err != nil {
 		return audit{}, err
 	}
+	unsent, err := d.unsent(ctx)
+	if err != nil {
+		return audit{}, err
+	}
+	for _, one := range unsent {
+		l.violatef(undelivered, "%s about generation %d of job %s is %s after %d failures", one.Event, one.Generation, one.Job, one.State, one.Failures)
+	}
 	a := audit{}
-	a.jobs(l, rows)
-	return a, a.objects(ctx, d, l, rows)
+	a.jobs(l, hooks, rows)
+	if err := a.objects(ctx, d, l, rows); err != nil {
+		return audit{}, err
+	}
+	return a, a.sweep(ctx, d, l)
 }
 
 // jobs checks that there is a job for each accepted submission, and none for one that was refused.
-func (a *audit) jobs(l *ledger, rows []row) {
-	byID := make(map[string]row, len(rows))
+func (a *audit) jobs(l *ledger, hooks *receiver, rows []row) {
+	byID, byTag := make(map[string]row, len(rows)), make(map[string]string)
 	for _, one := range rows {
 		byID[one.ID] = one
+		if one.Withdrawn || one.Tag == "" {
+			continue
+		}
+		if other := byTag[one.Tag]; other != "" {
+			l.violatef(duplicated, "submission %s has the jobs %s and %s", one.Tag, other, one.ID)
+		}
+		byTag[one.Tag] = one.ID
 	}
 	for _, s := range l.submissions() {
 		switch one, found := byID[s.id]; {
 		case !found || one.Withdrawn:
 			l.blamef(s, lost, "it is not in the database, or was withdrawn")
-		case s.wish.deleted != (one.Gone != ""):
-			l.blamef(s, revived, "its row says that it is %q, deleted is %t", one.Gone, s.wish.deleted)
+		case s.wish.gone() != one.Gone:
+			l.blamef(s, revived, "its row says that it is %q instead of %q", one.Gone, s.wish.gone())
 		}
 		delete(byID, s.id)
 	}
+	expired := l.unknownExpiring()
 	for id, one := range byID {
 		kind, unknown := l.unknownKind(one.Tag)
 		switch {
 		case one.Withdrawn:
 			a.withdrawn++
+		case one.Gone == "expired" && expired > 0: // tombstones have no tag
+			expired--
+			a.unknownJobs++
 		case unknown:
 			a.unknownJobs++
-			l.judge(one, kind)
+			l.judge(one, kind, hooks)
 		case !one.Submitted:
 			l.violatef(leftover, "job %s has no submission, and is %s", id, one.Status)
 		default:
@@ -189,7 +232,7 @@ func (a *audit) jobs(l *ledger, rows []row) {
 }
 
 // judge checks the end of a job whose client got no answer.
-func (l *ledger) judge(of row, k kind) {
+func (l *ledger) judge(of row, k kind, hooks *receiver) {
 	what := fmt.Sprintf("job %s (%s) of a submission without an answer", of.ID, k.name)
 	switch {
 	case unfinished(of):
@@ -199,6 +242,20 @@ func (l *ledger) judge(of row, k kind) {
 	case of.Status != "succeeded" && !k.fails(client.Code(of.FailureCode)):
 		l.violatef(innocent, "%s is %s: %s", what, of.Status, of.FailureCode)
 	}
+	event := "job." + of.Status
+	if reported, _ := hooks.accepted(of.ID, of.Generation); reported != event && draw(of.Tag).wants(event) {
+		l.violatef(undelivered, "%s is %s, and %q was reported", what, of.Status, reported)
+	}
+}
+
+// unknownExpiring returns how many of the submissions without an answer may have a job that has expired.
+func (l *ledger) unknownExpiring() (n int) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for tag := range l.unknown {
+		n += ones(draw(tag).expires)
+	}
+	return n
 }
 
 func (l *ledger) unknownKind(tag string) (k kind, found bool) {
@@ -207,6 +264,9 @@ func (l *ledger) unknownKind(tag string) (k kind, found bool) {
 	k, found = l.unknown[tag]
 	return k, found
 }
+
+// installationKey is the key of the blob in both buckets that has the id of the database.
+const installationKey = "installation/id"
 
 // objects checks that each job has its document and its result, and that no other objects are there.
 func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []row) error {
@@ -218,12 +278,12 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 	if err != nil {
 		return err
 	}
-	sourceOf, resultOf := map[string]bool{claim.SecretKey: true}, make(map[string]bool)
+	sourceOf, resultOf := map[string]bool{claim.SecretKey: true, installationKey: true}, make(map[string]bool)
 	for _, one := range rows {
 		sourceOf[one.ClaimKey] = true // also of a deleted job
 		if one.Gone != "" {
 			if slices.Contains(sources, one.SourceKey) || slices.Contains(results, one.ResultKey) {
-				l.violatef(leftover, "the files of the deleted job %s are in the store", one.ID)
+				l.violatef(leftover, "the files of job %s, which is %s, are in the store", one.ID, one.Gone)
 			}
 			continue
 		}
@@ -250,7 +310,7 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 		l.violatef(leftover, "%d documents and %d claims without a job, of %d submissions without an answer", a.unknownSources, claims, possible)
 	}
 	for _, key := range results {
-		if !resultOf[key] && key != "installation/id" {
+		if !resultOf[key] && key != installationKey {
 			a.losingResults++
 		}
 	}

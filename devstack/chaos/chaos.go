@@ -60,17 +60,24 @@ func Run(ctx context.Context, options Options) (_ *Report, err error) {
 		return nil, fmt.Errorf("start Docmill: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.stop(context.WithoutCancel(ctx))) }()
+	l := newLedger()
+	hooks, err := newReceiver(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	defer hooks.close()
 	began := time.Now()
-	l, records, err := disturb(ctx, d, options)
+	records, err := disturb(ctx, d, l, hooks, options)
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
+	hooks.audit()
 	inspect := inspectServices
 	if options.Single {
 		inspect = inspectSingle
 	}
-	a, err := inspect(ctx, d, l)
+	a, err := inspect(ctx, d, l, hooks)
 	if err != nil {
 		return nil, fmt.Errorf("audit what is left: %w", err)
 	}
@@ -78,20 +85,20 @@ func Run(ctx context.Context, options Options) (_ *Report, err error) {
 		l.violatef(crashed, "%s", end)
 	}
 	r := newReport(options.Seed, took, l, a, records)
+	r.webhooks, r.webhookAttempts, r.webhooksAgain = hooks.counts()
 	return r, r.Err()
 }
 
 // disturb injects faults under load, and returns when everything has settled.
-func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[string]*record, error) {
-	l := newLedger()
+func disturb(ctx context.Context, d *deployment, l *ledger, hooks *receiver, options Options) (map[string]*record, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pollers}}
 	defer client.CloseIdleConnections()
 	random := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(options.Seed, stream)) } //nolint:gosec // not a secret
 	balancer := &balancer{gateways: d.gateways}
 	submitter := &load{
-		balancer: balancer, ledger: l, testdata: filepath.Join(options.Project, "testdata"), http: client, random: random(1),
+		balancer: balancer, ledger: l, testdata: filepath.Join(options.Project, "testdata"), receiver: hooks.url, http: client, random: random(1),
 	}
-	poller := &poller{balancer: balancer, ledger: l, http: client}
+	poller := &poller{balancer: balancer, ledger: l, load: submitter, http: client}
 	var running, loading sync.WaitGroup
 	polling, stopPolling := context.WithCancel(ctx)
 	defer running.Wait()
@@ -110,13 +117,13 @@ func disturb(ctx context.Context, d *deployment, options Options) (*ledger, map[
 	stopLoad()
 	loading.Wait()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r.log("waiting until all of %d accepted jobs have ended", len(l.submissions()))
 	settling, cancel := context.WithTimeout(ctx, options.Settle)
 	defer cancel()
-	settle(settling, d, l)
-	return l, r.records, ctx.Err()
+	settle(settling, d, l, hooks)
+	return r.records, ctx.Err()
 }
 
 // selected returns the faults to inject.

@@ -117,7 +117,7 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	one := &replica{work: filepath.Join(data, "work"), data: data, binaries: options.Binaries}
 	one.Service = system.NewReplica(system.Embedded, "docmill", system.Options{
 		Data: data, Release: system.Release{Binaries: options.Binaries}, LogDir: filepath.Join(d.dir, "log"),
-	})
+	}, statusEnv()...)
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
 	return one.StartAnywhere(ctx)
@@ -262,10 +262,19 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 	options.Env = map[string][]string{system.Gateway: {
 		"DOCMILL_DRAIN_DELAY=2s", // the load balancer checks the gateways four times per second
 		"DOCMILL_PUBLISH_TIMEOUT=" + publishTimeout.String(),
-	}}
+		"DOCMILL_WEBHOOKS=true",
+	}, system.Status: statusEnv()}
 	r.Service = system.NewReplica(service, name, options, env...)
 	*to = append(*to, r)
 	return nil
+}
+
+// statusEnv returns the settings of the status service: it sends webhooks to this machine, and sweeps orphans all the time.
+func statusEnv() []string {
+	return []string{
+		"DOCMILL_WEBHOOK_SECRET=" + webhookSecret, "DOCMILL_WEBHOOK_ALLOW=127.0.0.1", "DOCMILL_WEBHOOK_TIMEOUT=" + webhookTimeout.String(),
+		"DOCMILL_ORPHAN_SWEEP=1s",
+	}
 }
 
 // replicas returns all replicas.

@@ -27,6 +27,14 @@ const (
 	changed = "changed"
 	// revived is a deleted job that clients see again.
 	revived = "revived"
+	// duplicated is a submission that was sent several times with the same key, and has not the same job each time.
+	duplicated = "duplicate"
+	// premature is a job, or a file of one, that was deleted although it had not expired.
+	premature = "deleted too early"
+	// undelivered is the end of a job that was not reported to its receiver.
+	undelivered = "lost delivery"
+	// misdelivered is a webhook that its receiver must not get, or not then.
+	misdelivered = "wrong delivery"
 	// innocent is a job that failed although its document was not the reason.
 	innocent = "innocent failure"
 	// undocumented is an answer that the API does not document, or that is wrong.
@@ -45,7 +53,10 @@ const (
 
 // verdicts are all verdicts in the order of the table.
 func verdicts() []string {
-	return []string{lost, stuck, wrong, changed, revived, innocent, undocumented, dropped, leftover, crashed, wasted, unrecovered}
+	return []string{
+		lost, stuck, wrong, changed, revived, duplicated, premature, undelivered, misdelivered, innocent, undocumented, dropped, leftover, crashed, wasted,
+		unrecovered,
+	}
 }
 
 // violation is one thing that Docmill did wrong.
@@ -64,6 +75,8 @@ type ledger struct {
 	// epoch counts the beginnings and ends of disturbances: it is odd while connections may fail.
 	epoch      atomic.Int64
 	violations []violation
+	// repeats is how many submissions were sent again under their key, and replays how many of these were answered with the job.
+	repeats, replays atomic.Int64
 	// retries is how many attempts have failed for reasons other than their documents, as seen by clients.
 	retries atomic.Int64
 }
@@ -92,6 +105,8 @@ type submission struct {
 	retried int32
 	// wish is what the client wants to do with the job.
 	wish wish
+	// ends are the ends that the client has seen, by their generations.
+	ends map[int32]jobapi.Status
 	// checked means that the end and the result were checked, and closed that they were seen once more, later.
 	checked, closed bool
 	// blamed are the verdicts that were recorded, one of each.
@@ -160,6 +175,19 @@ func (l *ledger) submissions() []*submission {
 	return slices.Clone(l.accepted)
 }
 
+// outcome returns what became of the submission with a tag: the accepted one, or whether the outcome is unknown.
+func (l *ledger) outcome(tag string) (accepted *submission, unknown bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, s := range l.accepted {
+		if s.tag == tag {
+			return s, false
+		}
+	}
+	_, unknown = l.unknown[tag]
+	return nil, unknown
+}
+
 // unfinished returns how many accepted jobs have not ended.
 func (l *ledger) unfinished() int {
 	n := 0
@@ -169,6 +197,25 @@ func (l *ledger) unfinished() int {
 		}
 	}
 	return n
+}
+
+// see adds a view of the job to its history. The caller is busy with the submission.
+func (l *ledger) see(s *submission, job jobapi.Job) {
+	if err := s.history.See(job); err != nil {
+		l.blamef(s, changed, "%v", err)
+	}
+	l.end(s, job)
+}
+
+// end records that the client sees the end of a generation of the job.
+func (l *ledger) end(s *submission, job jobapi.Job) {
+	if !job.Status.Terminal() {
+		return
+	}
+	if before, known := s.ends[job.Generation]; known && before != job.Status {
+		l.blamef(s, changed, "generation %d was %s, and is %s", job.Generation, before, job.Status)
+	}
+	s.ends[job.Generation] = job.Status
 }
 
 // seen returns the last view of the job, for messages.

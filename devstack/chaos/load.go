@@ -1,21 +1,19 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/contract/jobapi"
 )
 
 const (
@@ -29,9 +27,11 @@ const (
 
 // load submits documents through all gateways.
 type load struct {
-	balancer   *balancer
-	ledger     *ledger
-	testdata   string
+	balancer *balancer
+	ledger   *ledger
+	testdata string
+	// receiver is the URL of the receiver of webhooks.
+	receiver   string
 	http       *http.Client
 	random     *mathrand.Rand
 	submitting sync.WaitGroup
@@ -76,45 +76,62 @@ func (l *load) choose() kind {
 	return all[0]
 }
 
-// submit submits a document once and records the outcome. It returns an error if the document was not accepted.
+// submit submits a new document, once or several times under the same key, and records the outcome. It returns an error if the
+// document was not accepted.
 func (l *load) submit(ctx context.Context, k kind) (*submission, error) {
-	ctx, cancel := context.WithTimeout(ctx, submissionTimeout)
-	defer cancel()
-	tag := rand.Text()
-	content, err := k.content(l.testdata, tag)
+	d, err := k.document(l.testdata, rand.Text())
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(content)
-	options := map[string]string{"tag": tag}
-	maps.Copy(options, k.options)
-	epoch := l.ledger.epoch.Load()
-	to := client.New(l.balancer.choose().URL, client.WithHTTPClient(l.http), client.WithRetries(client.Retries{Tries: 1}))
-	job, err := to.Submit(ctx, filepath.Base(k.file), bytes.NewReader(content), int64(len(content)), client.WithOptions(options))
-	if err == nil {
-		s := &submission{id: job.ID, tag: tag, kind: k, sum: hex.EncodeToString(sum[:]), at: time.Now(), wish: draw(job.ID)}
-		l.ledger.accept(s)
-		return s, nil
+	w := draw(d.tag)
+	answers := []answer{}
+	if w.copies > 1 {
+		answers = l.insist(ctx, d, w.copies)
+	} else {
+		answers = append(answers, l.send(ctx, d))
 	}
-	l.record(k, tag, err)
-	l.ledger.disconnected("submission of "+k.name, epoch, err)
-	return nil, err
+	return l.record(d, w, answers)
 }
 
-// record records a submission that was not accepted.
-func (l *load) record(k kind, tag string, err error) {
-	problem, ok := errors.AsType[*client.Problem](err)
+// record records the answers to the requests that submitted a document.
+func (l *load) record(d document, w wish, answers []answer) (*submission, error) {
+	id, worst := "", answer{}
+	for _, one := range answers {
+		switch {
+		case one.err == nil && id != "" && one.job.ID != id:
+			l.ledger.violatef(duplicated, "submission %s (%s) has the jobs %s and %s", d.tag, d.kind.name, id, one.job.ID)
+		case one.err == nil:
+			id = one.job.ID
+		case worst.err == nil || one.uncertain():
+			worst = one
+		}
+	}
+	if id == "" {
+		l.refused(d, worst)
+		return nil, worst.err
+	}
+	sum := sha256.Sum256(d.content)
+	s := &submission{
+		id: id, tag: d.tag, kind: d.kind, sum: hex.EncodeToString(sum[:]), at: time.Now(), wish: w, ends: make(map[int32]jobapi.Status),
+	}
+	l.ledger.accept(s)
+	return s, nil
+}
+
+// refused records a submission that was not accepted.
+func (l *load) refused(d document, last answer) {
+	problem, ok := errors.AsType[*client.Problem](last.err)
 	switch {
 	case !ok: // the network failed
-		l.ledger.forget(tag, k)
-	case problem.Code == client.CodeQueueUnconfirmed:
+		l.ledger.forget(d.tag, d.kind)
+	case last.uncertain():
 		l.ledger.refuse(problem.Code)
-		l.ledger.forget(tag, k)
-	case problem.Status == http.StatusServiceUnavailable, k.fails(problem.Code):
+		l.ledger.forget(d.tag, d.kind)
+	case problem.Status == http.StatusServiceUnavailable, d.kind.fails(problem.Code):
 		l.ledger.refuse(problem.Code)
 	default:
-		l.ledger.violatef(undocumented, "submission of %s: %v", k.name, problem)
-		l.ledger.forget(tag, k)
+		l.ledger.violatef(undocumented, "submission of %s: %v", d.kind.name, problem)
+		l.ledger.forget(d.tag, d.kind)
 	}
 }
 

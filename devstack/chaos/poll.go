@@ -30,6 +30,7 @@ const (
 type poller struct {
 	balancer *balancer
 	ledger   *ledger
+	load     *load
 	http     *http.Client
 }
 
@@ -80,21 +81,20 @@ func (s *submission) release() {
 func (p *poller) poll(ctx context.Context, s *submission) {
 	defer s.release()
 	s.due = time.Now().Add(pollInterval)
-	if s.wish.deleted {
+	if s.wish.goneCode() != "" {
 		p.requireGone(ctx, s)
 		return
 	}
 	p.act(ctx, s)
-	if s.wish.deleted {
+	if s.wish.goneCode() != "" {
 		return
 	}
+	began := time.Now()
 	job, ok := p.get(ctx, s)
 	if !ok {
 		return
 	}
-	if err := s.history.See(job); err != nil {
-		p.ledger.blamef(s, changed, "%v", err)
-	}
+	p.ledger.see(s, job)
 	if job.Status == jobapi.Queued && job.Attempt > s.retried {
 		s.retried = job.Attempt
 		p.ledger.retries.Add(1)
@@ -102,6 +102,8 @@ func (p *poller) poll(ctx context.Context, s *submission) {
 	s.finished.Store(job.Status.Terminal())
 	switch {
 	case !job.Status.Terminal():
+	case s.wish.expires && s.checked:
+		p.awaitExpiry(s, began)
 	case s.checked && !s.wish.pending(job):
 		s.closed = true
 	case s.checked: // until it has its wish
@@ -110,6 +112,51 @@ func (p *poller) poll(ctx context.Context, s *submission) {
 		if !s.wish.pending(job) {
 			s.due = time.Now().Add(reviewAfter)
 		}
+	}
+}
+
+// checkExpiry checks when the files of a job that has ended are deleted. The clocks are those of one machine.
+func (p *poller) checkExpiry(s *submission, job jobapi.Job) {
+	if job.ExpiresAt == nil || job.FinishedAt == nil {
+		p.ledger.blamef(s, undocumented, "it has ended, and has no expires_at")
+		return
+	}
+	least := defaultRetention
+	if s.wish.expires {
+		least = keptFor
+	}
+	if kept := job.ExpiresAt.Sub(*job.FinishedAt); kept < least || s.wish.expires && kept > least+recoveryTimeout {
+		p.ledger.blamef(s, premature, "it is kept for %s instead of %s", kept, least)
+	}
+	s.wish.expiry = *job.ExpiresAt
+}
+
+// defaultRetention is how long files are kept if the client has no wish.
+const defaultRetention = 24 * time.Hour
+
+// awaitExpiry makes the next poll that at the expiry of the job, which was seen by a request that began at a time.
+func (p *poller) awaitExpiry(s *submission, began time.Time) {
+	const margin = 100 * time.Millisecond
+	if began.After(s.wish.expiry.Add(margin)) {
+		p.ledger.blamef(s, revived, "it is seen after expires_at")
+		s.closed = true
+	}
+	s.due = s.wish.expiry.Add(2 * margin)
+}
+
+// isGone handles an answer that says that the job is gone, which the client did not know.
+func (l *ledger) isGone(s *submission, found client.Code) {
+	earliest := s.wish.expiry
+	if earliest.IsZero() { // the client has not seen the end
+		earliest = s.at.Add(keptFor)
+	}
+	switch {
+	case found == client.CodeJobDeleted && s.wish.removing: // the answer to the request to delete it was lost
+		s.gone(&s.wish.deleted)
+	case found == client.CodeJobExpired && s.wish.expires && !time.Now().Before(earliest):
+		s.gone(&s.wish.expired)
+	default:
+		l.blamef(s, premature, "answered with %s", found)
 	}
 }
 
@@ -128,6 +175,9 @@ func (p *poller) get(ctx context.Context, s *submission) (job jobapi.Job, ok boo
 		return job, true
 	case http.StatusNotFound:
 		p.ledger.blamef(s, undocumented, "answered with 404")
+		return job, false
+	case http.StatusGone:
+		p.ledger.isGone(s, code(body))
 		return job, false
 	default:
 		p.refused(s, status, body)
@@ -178,6 +228,7 @@ func (p *poller) check(ctx context.Context, s *submission, job jobapi.Job) bool 
 	if job.Source.SHA256 != s.sum || job.Tag != s.tag {
 		p.ledger.blamef(s, wrong, "it is that of another submission")
 	}
+	p.checkExpiry(s, job)
 	if job.Status != jobapi.Succeeded {
 		p.checkFailure(s, job)
 		return true
@@ -188,6 +239,10 @@ func (p *poller) check(ctx context.Context, s *submission, job jobapi.Job) bool 
 	}
 	status, body, err := p.request(ctx, "/v1/jobs/"+s.id+"/result")
 	if err != nil {
+		return false
+	}
+	if status == http.StatusGone {
+		p.ledger.isGone(s, code(body))
 		return false
 	}
 	if status != http.StatusOK {
@@ -210,8 +265,8 @@ func (p *poller) check(ctx context.Context, s *submission, job jobapi.Job) bool 
 
 func (p *poller) checkFailure(s *submission, job jobapi.Job) {
 	if job.Status == jobapi.Canceled {
-		if !s.wish.canceling {
-			p.ledger.blamef(s, wrong, "nobody has canceled it")
+		if !s.wish.canceling || job.Generation > 0 && !s.wish.stray {
+			p.ledger.blamef(s, wrong, "nobody has canceled its generation %d", job.Generation)
 		}
 		return
 	}

@@ -19,8 +19,12 @@ type Report struct {
 	faults map[string]*record
 
 	accepted, succeeded, failed int
-	// canceled, retried and deleted count what clients did with their jobs.
-	canceled, retried, deleted int
+	// canceled, retried, deleted and expired count the jobs to which that happened.
+	canceled, retried, deleted, expired int
+	// repeats are the submissions that were sent again under their key, and replays those that were answered with the job.
+	repeats, replays int64
+	// webhooks arrived with webhookAttempts requests. webhooksAgain of them were accepted more than once, always with the same id.
+	webhooks, webhookAttempts, webhooksAgain int
 	// attempts is the number of attempts of the jobs that succeeded.
 	attempts int
 	// refused counts the rejected submissions by code, and answers counts the failed polls and downloads.
@@ -34,7 +38,7 @@ type Report struct {
 // newReport returns the report of a run that has ended.
 func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[string]*record) *Report {
 	r := &Report{seeds: []string{strconv.FormatUint(seed, 10)}, took: took, left: a, faults: records, answers: l.answers, unknown: l.unknowns()}
-	r.refused = make(map[string]int)
+	r.refused, r.repeats, r.replays = make(map[string]int), l.repeats.Load(), l.replays.Load()
 	for code, n := range l.refused {
 		r.refused[string(code)] += n
 	}
@@ -43,6 +47,7 @@ func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[
 		r.canceled += ones(s.seen().Status == jobapi.Canceled)
 		r.retried += ones(s.seen().Generation > 0)
 		r.deleted += ones(s.wish.deleted)
+		r.expired += ones(s.wish.expired)
 		switch last := s.seen(); {
 		case last.Result != nil:
 			r.succeeded++
@@ -91,7 +96,15 @@ func (r *Report) Add(other *Report) {
 	r.accepted += other.accepted
 	r.succeeded += other.succeeded
 	r.failed += other.failed
-	r.canceled, r.retried, r.deleted = r.canceled+other.canceled, r.retried+other.retried, r.deleted+other.deleted
+	r.canceled += other.canceled
+	r.retried += other.retried
+	r.deleted += other.deleted
+	r.expired += other.expired
+	r.repeats += other.repeats
+	r.replays += other.replays
+	r.webhooks += other.webhooks
+	r.webhookAttempts += other.webhookAttempts
+	r.webhooksAgain += other.webhooksAgain
 	r.attempts += other.attempts
 	addCounts(r.refused, other.refused)
 	addCounts(r.answers, other.answers)
@@ -123,7 +136,9 @@ func (r *Report) Print(to io.Writer) {
 	row("seeds", "%s", strings.Join(r.seeds, ", "))
 	row("duration", "%s", r.took.Round(time.Second))
 	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
-	row("jobs of clients that", "canceled: %d, retried: %d, deleted: %d", r.canceled, r.retried, r.deleted)
+	row("jobs that were", "canceled: %d, retried: %d, deleted: %d, expired: %d", r.canceled, r.retried, r.deleted, r.expired)
+	row("submissions sent again", "%d, of which %d were answered with the job of the first one", r.repeats, r.replays)
+	row("webhooks", "%d with %d requests; %d were accepted more than once", r.webhooks, r.webhookAttempts, r.webhooksAgain)
 	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
 	row("rejected submissions", "%s", counts(r.refused))
 	row("submissions without an answer", "%d, of which %d have a job", r.unknown, r.left.unknownJobs)
@@ -131,6 +146,7 @@ func (r *Report) Print(to io.Writer) {
 	row("withdrawn submissions", "%d", r.left.withdrawn)
 	row("results of losing attempts", "%d", r.left.losingResults)
 	row("documents of submissions without an answer", "%d", r.left.unknownSources)
+	row("orphans deleted by the sweep at the end", "%d", r.left.swept)
 	of := make(map[string]int)
 	for _, one := range r.violations {
 		of[one.verdict]++

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -142,6 +144,44 @@ func (m *MinIO) Objects(ctx context.Context, bucket string) ([]string, error) {
 		keys = append(keys, object.Key)
 	}
 	return keys, nil
+}
+
+// Age makes all objects in a bucket look as if they had been stored at a time. Nothing else may write to it meanwhile.
+func (m *MinIO) Age(ctx context.Context, bucket string, storedAt time.Time) error {
+	client, err := m.client()
+	if err != nil {
+		return err
+	}
+	keys, err := m.Objects(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := age(ctx, client, bucket, key, storedAt); err != nil {
+			return fmt.Errorf("store %s of bucket %s again: %w", key, bucket, err)
+		}
+	}
+	return nil
+}
+
+func age(ctx context.Context, client *minio.Client, bucket, key string, storedAt time.Time) error {
+	object, err := client.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return err
+	}
+	defer object.Close()
+	info, err := object.Stat()
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(object)
+	if err != nil {
+		return err
+	}
+	options := minio.PutObjectOptions{ContentType: info.ContentType, DisableMultipart: true}
+	options.Internal.SourceMTime = storedAt
+	_, err = client.PutObject(ctx, bucket, key, bytes.NewReader(content), int64(len(content)), options)
+	return err
 }
 
 // PutObject stores bytes with the MinIO client alone. Benchmarks compare Docmill with it.

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// interval is how often a replica asks whether it is its turn.
+	// interval is how often a replica asks at least whether it is its turn.
 	interval = time.Minute
 	// batch is how many files are looked up in one query.
 	batch = 500
@@ -77,8 +77,9 @@ const (
 
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	return host.Every(interval, func(ctx context.Context) {
-		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
+	return host.Every(min(interval, s.Every), func(ctx context.Context) {
+		known := func(err error) bool { return errors.Is(err, clock.ErrHeld) || errors.Is(err, jobstore.ErrNotReady) }
+		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !known(err) {
 			s.Log.Warn("sweep of files failed; the next one will retry", zap.Error(err))
 		}
 	})(ctx, ready, drain)
