@@ -117,7 +117,7 @@ chaos: build ## Inject each fault once, or for MINUTES, into both editions and c
 
 .PHONY: chaos-planted
 chaos-planted: devstack ## Plant known bugs, one after another, and check that faults reveal each (RUN selects some)
-	@go test -tags=planted -count=1 -timeout=2h -v -run='^TestPlanted$$/$(RUN)' ./devstack/chaos
+	@go test -tags=planted -count=1 -timeout=2h -v -run='^TestPlanted$$/($(RUN))' ./devstack/chaos
 
 .PHONY: lint
 lint: lint-code lint-modules lint-generated ## Check code, modules, messages and generated files

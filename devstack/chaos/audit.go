@@ -82,10 +82,11 @@ func query[T any](ctx context.Context, d *deployment, statement string) ([]T, er
 	return pgx.CollectRows(found, pgx.RowToStructByName[T])
 }
 
-// settle waits until all jobs have ended, were reviewed, all webhooks were sent, and all queues are empty.
-func settle(ctx context.Context, d *deployment, l *ledger, hooks *receiver) {
+// settle waits until all jobs have ended, were reviewed, all webhooks were sent, and all queues are empty; or until there is a
+// violation with the verdict that is sought.
+func settle(ctx context.Context, d *deployment, l *ledger, hooks *receiver, sought string) {
 	const pause = 500 * time.Millisecond
-	for ctx.Err() == nil && !settled(ctx, d, l, hooks) {
+	for ctx.Err() == nil && !l.found(sought) && !settled(ctx, d, l, hooks) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

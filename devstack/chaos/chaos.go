@@ -35,6 +35,8 @@ type Options struct {
 	Settle time.Duration
 	// Faults selects the faults whose name it matches; nil selects all.
 	Faults *regexp.Regexp
+	// Sought is a verdict that ends the run early; empty for none.
+	Sought string
 	// Single runs the single-process edition instead of the three services, with the faults that apply to it.
 	Single bool
 	// Project is the directory of the project, and Binaries that of its programs.
@@ -72,14 +74,16 @@ func Run(ctx context.Context, options Options) (_ *Report, err error) {
 		return nil, err
 	}
 	took := time.Since(began)
-	hooks.audit()
-	inspect := inspectServices
-	if options.Single {
-		inspect = inspectSingle
-	}
-	a, err := inspect(ctx, d, l, hooks)
-	if err != nil {
-		return nil, fmt.Errorf("audit what is left: %w", err)
+	var a audit
+	if !l.found(options.Sought) {
+		hooks.audit()
+		inspect := inspectServices
+		if options.Single {
+			inspect = inspectSingle
+		}
+		if a, err = inspect(ctx, d, l, hooks); err != nil {
+			return nil, fmt.Errorf("audit what is left: %w", err)
+		}
 	}
 	for _, end := range d.ends() {
 		l.violatef(crashed, "%s", end)
@@ -122,7 +126,7 @@ func disturb(ctx context.Context, d *deployment, l *ledger, hooks *receiver, opt
 	r.log("waiting until all of %d accepted jobs have ended", len(l.submissions()))
 	settling, cancel := context.WithTimeout(ctx, options.Settle)
 	defer cancel()
-	settle(settling, d, l, hooks)
+	settle(settling, d, l, hooks, options.Sought)
 	return r.records, ctx.Err()
 }
 
@@ -152,7 +156,7 @@ func (r *runner) rounds(ctx context.Context, options Options) error {
 			for _, one := range again {
 				steps = append(steps, step{one})
 			}
-			if ctx.Err() != nil || options.Duration > 0 && time.Now().After(end) {
+			if ctx.Err() != nil || r.ledger.found(options.Sought) || options.Duration > 0 && time.Now().After(end) {
 				return ctx.Err()
 			}
 		}

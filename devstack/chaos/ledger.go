@@ -159,6 +159,13 @@ func (l *ledger) violatef(verdict, format string, arguments ...any) {
 	l.violations = append(l.violations, violation{verdict, fmt.Sprintf(format, arguments...), time.Now()})
 }
 
+// found reports whether there is a violation with the verdict.
+func (l *ledger) found(verdict string) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return slices.ContainsFunc(l.violations, func(one violation) bool { return one.verdict == verdict })
+}
+
 // blame records a violation of a job, once for each verdict. The caller is busy with the submission.
 func (l *ledger) blamef(s *submission, verdict, format string, arguments ...any) {
 	if slices.Contains(s.blamed, verdict) {

@@ -115,7 +115,11 @@ func (p *poller) poll(ctx context.Context, s *submission) {
 	}
 }
 
-// checkExpiry checks when the files of a job that has ended are deleted. The clocks are those of one machine.
+// clockError is by how much the clock of the database, as the status service computes it between two readings, may differ from
+// that of this machine.
+const clockError = time.Second
+
+// checkExpiry checks when the files of a job that has ended are deleted.
 func (p *poller) checkExpiry(s *submission, job jobapi.Job) {
 	if job.ExpiresAt == nil || job.FinishedAt == nil {
 		p.ledger.blamef(s, undocumented, "it has ended, and has no expires_at")
@@ -125,7 +129,7 @@ func (p *poller) checkExpiry(s *submission, job jobapi.Job) {
 	if s.wish.expires {
 		least = keptFor
 	}
-	if kept := job.ExpiresAt.Sub(*job.FinishedAt); kept < least || s.wish.expires && kept > least+recoveryTimeout {
+	if kept := job.ExpiresAt.Sub(*job.FinishedAt); kept < least-clockError || s.wish.expires && kept > least+recoveryTimeout {
 		p.ledger.blamef(s, premature, "it is kept for %s instead of %s", kept, least)
 	}
 	s.wish.expiry = *job.ExpiresAt
@@ -136,12 +140,11 @@ const defaultRetention = 24 * time.Hour
 
 // awaitExpiry makes the next poll that at the expiry of the job, which was seen by a request that began at a time.
 func (p *poller) awaitExpiry(s *submission, began time.Time) {
-	const margin = 100 * time.Millisecond
-	if began.After(s.wish.expiry.Add(margin)) {
+	if began.After(s.wish.expiry.Add(clockError)) {
 		p.ledger.blamef(s, revived, "it is seen after expires_at")
 		s.closed = true
 	}
-	s.due = s.wish.expiry.Add(2 * margin)
+	s.due = s.wish.expiry.Add(2 * clockError)
 }
 
 // isGone handles an answer that says that the job is gone, which the client did not know.
@@ -153,7 +156,7 @@ func (l *ledger) isGone(s *submission, found client.Code) {
 	switch {
 	case found == client.CodeJobDeleted && s.wish.removing: // the answer to the request to delete it was lost
 		s.gone(&s.wish.deleted)
-	case found == client.CodeJobExpired && s.wish.expires && !time.Now().Before(earliest):
+	case found == client.CodeJobExpired && s.wish.expires && time.Since(earliest) > -clockError:
 		s.gone(&s.wish.expired)
 	default:
 		l.blamef(s, premature, "answered with %s", found)

@@ -89,7 +89,7 @@ func (h *headers) RoundTrip(request *http.Request) (*http.Response, error) {
 // insist submits a document with several requests at the same time. Each is repeated until it has a final answer, but not for ever:
 // after the death of a gateway, the outcome may be unknown for two minutes.
 func (l *load) insist(ctx context.Context, d document, copies int) []answer {
-	const pause, patience = time.Second, 3 * time.Minute
+	const pause, patience = 2 * time.Second, 3 * time.Minute
 	until := time.Now().Add(patience)
 	answers := make([]answer, copies)
 	var sending sync.WaitGroup
