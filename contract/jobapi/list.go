@@ -24,7 +24,7 @@ type JobList struct {
 
 // Stats is the response to GET /v1/stats.
 type Stats struct {
-	// CountedAt is the time to which the numbers belong. It is usually a few seconds ago.
+	// CountedAt is when the jobs were counted, usually a few seconds ago.
 	CountedAt time.Time  `json:"counted_at"`
 	Jobs      JobCounts  `json:"jobs"`
 	Queue     QueueTimes `json:"queue"`
@@ -39,15 +39,14 @@ type JobCounts struct {
 	Canceled  int64 `json:"canceled"`
 }
 
-// QueueTimes are the times, in seconds, for which jobs wait before a converter begins with them.
+// QueueTimes are how long jobs wait before an attempt starts, in seconds.
 type QueueTimes struct {
-	// OldestWaiting is how long the oldest job that no converter has begun with has waited; 0 if there is none.
+	// OldestWaiting is how long the oldest job that still waits for its first attempt has waited; 0 if there is none.
 	OldestWaiting float64 `json:"oldest_waiting_seconds"`
-	// Sample is the number of jobs that P50 and P95 come from: the newest that a converter has begun with, at most 1,000.
+	// Sample is the number of jobs that P50 and P95 are computed from: the newest that were started, at most 1,000.
 	Sample int `json:"sample"`
-	// P50 is the time that half of the jobs in the sample did not exceed. It is omitted if there are none. If a job was converted
-	// in several attempts, its time is that until the last one began.
+	// P50 is the median of the times from the submission of a job to the start of its last attempt. It is omitted if Sample is 0.
 	P50 *float64 `json:"p50_seconds,omitempty"`
-	// P95 is the time that 95% of the jobs in the sample did not exceed.
+	// P95 is the 95th percentile of these times.
 	P95 *float64 `json:"p95_seconds,omitempty"`
 }

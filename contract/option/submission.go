@@ -47,11 +47,11 @@ func Offered(targets []string, secrets bool) []Option {
 		},
 		{
 			Name: CallbackEvents, Kind: Text, MaxLength: maxCallbackEvents, Default: strings.Join(callbackEvents, ","),
-			Description: "Which ends of the job are reported to callback_url, separated by commas: " + strings.Join(callbackEvents, ", ") + ".",
+			Description: "The events that are reported to callback_url, separated by commas: " + strings.Join(callbackEvents, ", ") + ".",
 		},
 		{
 			Name: ExpiresIn, Kind: Integer, Minimum: MinExpiresIn, Maximum: MaxExpiresIn,
-			Description: "How many seconds after the end of the job its files are deleted. The server may delete them earlier; see expires_at of the job.",
+			Description: "How many seconds after the end of the job its files are deleted. The server may delete them earlier: see expires_at of the job.",
 		},
 	}
 	for _, o := range all() {

@@ -56,8 +56,8 @@ type Config struct {
 	RecordWait        time.Duration `default:"2s" help:"How long a submission response waits for the status service to record the job."`
 	TrustTraceparent  bool          `help:"Trace the requests that clients mark as sampled in the header traceparent, as parts of the clients' traces. Only for clients that are trusted: each traced request costs storage. Otherwise only the trace ID is kept."`
 	MaxStreams        int           `default:"10000" help:"Maximum number of open streams of events; each takes up to 24 KiB of memory. Further streams are answered with 503."`
-	Cache             string        `default:"off" enum:"off,on" help:"Whether a submission is answered with the result of an earlier job that had the same document and options, if the converters have not changed since. Clients can then find out, from the time of the response, whether somebody else has submitted a document."`
-	AllowListing      bool          `help:"Let clients list all jobs and their statistics. The IDs of jobs are secrets: whoever knows one can download the result."`
+	Cache             string        `default:"off" enum:"off,on" help:"Whether to reuse the result of an earlier job with the same document and options, if the converters have not changed since. From the response, clients can then learn whether someone else has submitted the same document."`
+	AllowListing      bool          `help:"Let every client list all jobs and read statistics. The ids of jobs are secrets: anyone who knows one can download the result and delete the job."`
 }
 
 // Validate checks the limits.

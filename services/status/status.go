@@ -50,9 +50,9 @@ type Config struct {
 	MaxWaiters  int           `default:"10000" help:"Maximum number of requests that wait for a change at the same time. Further polls are answered at once."`
 	JobDeadline time.Duration `default:"24h" help:"Time after its submission at which a job that has not ended is marked failed."`
 
-	Retention       time.Duration `default:"24h" help:"Time after the end of a job at which its files are deleted. Clients can shorten it for a job, with the option expires_in."`
-	SourceRetention time.Duration `default:"24h" help:"Time after the end of a job at which its document is deleted, if that is shorter than the retention. A job can be retried until then."`
-	OrphanSweep     time.Duration `default:"1h" help:"Time between two searches for files that belong to no job. One replica of the service searches at a time."`
+	Retention       time.Duration `default:"24h" help:"How long after the end of a job its files are kept. Clients can shorten it per job with the option expires_in."`
+	SourceRetention time.Duration `default:"24h" help:"How long after the end of a job its document is kept, if that is shorter than the retention. A job can be retried until then."`
+	OrphanSweep     time.Duration `default:"1h" help:"Time between two sweeps that delete files that belong to no job. One replica sweeps at a time."`
 
 	Webhook webhook.Config `embed:"" prefix:"webhook-"`
 }

@@ -16,8 +16,8 @@ type several struct {
 	Server string   `default:"${default_server}" placeholder:"URL" help:"The Docmill server. Default: ${default_server}."`
 }
 
-// each calls change for each job, and prints what has become of it. A job that cannot be changed does not keep the others from it,
-// but a server that cannot be used does.
+// each calls change for each job, and prints what has become of it. It continues after a job that cannot be changed, but stops if the
+// server cannot be used.
 func (s several) each(streams *invocation.Streams, change func(from *client.Client, id string) (string, error)) error {
 	failed := false
 	for _, id := range s.IDs {
@@ -51,7 +51,7 @@ type Cancel struct {
 
 // Help is shown by --help.
 func (*Cancel) Help() string {
-	return `A conversion that runs is stopped within about a second. Jobs that were canceled before count as canceled.
+	return `A running conversion is stopped within about a second. Canceling a job twice is not an error.
 
 Exit codes: 0 all jobs are canceled, 1 some had ended or were not found, 3 the server cannot be used.
 
@@ -75,9 +75,9 @@ type Retry struct {
 
 // Help is shown by --help.
 func (*Retry) Help() string {
-	return `Converts the documents of jobs that failed or were canceled once more, with the same options, as long as the server has them.
+	return `Converts the documents of failed or canceled jobs again, with the same options, as long as the server still has the documents.
 
-Exit codes: 0 all jobs are converted again, 1 some are not, 3 the server cannot be used.
+Exit codes: 0 all jobs were queued again, 1 some were not, 3 the server cannot be used.
 
 Example:
 
@@ -99,7 +99,7 @@ type Remove struct {
 
 // Help is shown by --help.
 func (*Remove) Help() string {
-	return `Deletes jobs with their documents and results from the server. Unfinished ones are canceled. This cannot be undone.
+	return `Deletes jobs with their documents and results from the server. Jobs that have not ended are canceled. This cannot be undone.
 
 Exit codes: 0 all jobs are deleted, 1 some were not found, 3 the server cannot be used.`
 }

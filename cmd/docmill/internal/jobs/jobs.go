@@ -25,7 +25,7 @@ type Commands struct {
 	Show   Show   `cmd:"" help:"Show the state of a job."`
 	Wait   Wait   `cmd:"" help:"Wait until a job has ended, and show it."`
 	Events Events `cmd:"" help:"Show each change of a job until it has ended."`
-	List   List   `cmd:"" help:"List jobs, the newest first."`
+	List   List   `cmd:"" help:"List jobs, newest first."`
 	Cancel Cancel `cmd:"" help:"Cancel jobs."`
 	Retry  Retry  `cmd:"" help:"Convert the documents of failed or canceled jobs again."`
 	Remove Remove `cmd:"" name:"rm" help:"Delete jobs with their documents and results."`

@@ -16,7 +16,7 @@ import (
 
 // List is `docmill jobs list`.
 type List struct {
-	Status []string `placeholder:"STATUS" enum:"queued,running,succeeded,failed,canceled" help:"Only jobs with this status: queued, running, succeeded, failed or canceled. Repeat it for several."` //nolint:lll // kong's tags cannot be wrapped
+	Status []string `placeholder:"STATUS" enum:"queued,running,succeeded,failed,canceled" help:"Only jobs with this status: queued, running, succeeded, failed or canceled. Repeat the flag for several."` //nolint:lll // kong's tags cannot be wrapped
 	Tag    string   `help:"Only jobs with exactly this tag."`
 	After  moment   `placeholder:"TIME" help:"Only jobs that were submitted at this time or later, such as 2026-11-20T10:00:00Z, or 24h for the last day."`
 	Before moment   `placeholder:"TIME" help:"Only jobs that were submitted before this time."`
@@ -27,9 +27,9 @@ type List struct {
 
 // Help is shown by --help.
 func (*List) Help() string {
-	return `Lists the jobs of a server, the newest first. The server must allow it (docmill serve --allow-listing).
+	return `Lists the jobs of a server, newest first. The server must allow it (docmill serve --allow-listing).
 
-Exit codes: 0 the jobs were listed, also if there are none, 1 they were not, 3 the server cannot be used.
+Exit codes: 0 the jobs were listed, even if there are none, 1 they were not, 3 the server cannot be used.
 
 Examples:
 
@@ -60,7 +60,7 @@ func (c *List) Run(ctx context.Context, streams *invocation.Streams) error {
 	})
 }
 
-// limited ends a list after n jobs; 0 means that it does not.
+// limited ends a list after n jobs; 0 means no limit.
 func limited(jobs iter.Seq2[client.Job, error], n int) iter.Seq2[client.Job, error] {
 	return func(yield func(client.Job, error) bool) {
 		listed := 0

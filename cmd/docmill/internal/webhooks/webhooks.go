@@ -22,8 +22,8 @@ import (
 
 // Commands are those of `docmill webhooks`.
 type Commands struct {
-	Verify Verify `cmd:"" help:"Verify the signature of a webhook that was received."`
-	Resend Resend `cmd:"" help:"Send the webhooks of jobs of a data directory that is not in use again."`
+	Verify Verify `cmd:"" help:"Verify the signature of a received webhook."`
+	Resend Resend `cmd:"" help:"Send the webhooks of jobs again. No process may be using their data directory."`
 }
 
 // Verify is `docmill webhooks verify`.
@@ -32,10 +32,10 @@ type Commands struct {
 type Verify struct {
 	Body      string        `arg:"" optional:"" default:"-" help:"File with the body of the webhook, exactly as it was received. Default: standard input."`
 	Secrets   config.Secret `name:"webhook-secret-file" help:"File with the secret of the server, or with two, one per line." placeholder:"FILE"`
-	ID        string        `name:"id" required:"" placeholder:"ID" help:"The header webhook-id."`
-	Timestamp string        `name:"timestamp" required:"" placeholder:"SECONDS" help:"The header webhook-timestamp."`
-	Signature string        `name:"signature" required:"" placeholder:"SIGNATURE" help:"The header webhook-signature."`
-	MaxAge    time.Duration `default:"5m" help:"Maximum difference between the timestamp and now; 0s for any. A receiver should use 5m, so that nobody can send a webhook again later."`
+	ID        string        `name:"id" required:"" placeholder:"ID" help:"The webhook-id header."`
+	Timestamp string        `name:"timestamp" required:"" placeholder:"SECONDS" help:"The webhook-timestamp header."`
+	Signature string        `name:"signature" required:"" placeholder:"SIGNATURE" help:"The webhook-signature header."`
+	MaxAge    time.Duration `default:"5m" help:"Maximum difference between the timestamp and now; 0s accepts any. Receivers should use 5m, so that nobody can replay a webhook later."`
 }
 
 // maxBody is far above the size of a webhook, in bytes.
@@ -43,7 +43,7 @@ const maxBody = 1 << 20
 
 // Help is shown by --help.
 func (*Verify) Help() string {
-	return `It helps to write a receiver: save the body and the headers of a webhook, and compare.
+	return `This helps when you write a receiver: save the body and the headers of a webhook, and check that both give the same result.
 
     docmill webhooks verify --webhook-secret-file=secret --id=msg_0198... --timestamp=1772366400 --signature=v1,... body.json
 
@@ -120,8 +120,8 @@ type Resend struct {
 
 // Help is shown by --help.
 func (*Resend) Help() string {
-	return `The next docmill serve sends all webhooks of these jobs again, under the same ids. With the three services, use
-docmill-status webhooks resend, which needs no restart.`
+	return `When docmill serve is started the next time, it sends all webhooks of these jobs again, with the same ids. With the three services,
+use docmill-status webhooks resend, which needs no restart.`
 }
 
 // Run runs the command.

@@ -8,7 +8,7 @@ import (
 )
 
 // listingNote says when the operations of this file work.
-const listingNote = " Available only if the operator has set allow-listing: there are no accounts, and whoever knows the id of a job can download its result."
+const listingNote = " Available only if the operator has set allow-listing: there are no accounts, and anyone who knows the id of a job can download its result."
 
 func listJobs() operation {
 	statuses := []jobapi.Status{jobapi.Queued, jobapi.Running, jobapi.Succeeded, jobapi.Failed, jobapi.Canceled}
@@ -18,21 +18,21 @@ func listJobs() operation {
 	}
 	moment := openapi.Schema{Type: "string", Format: "date-time"}
 	list := openapi.Operation{
-		OperationID: "listJobs", Tags: []string{jobs}, Summary: "List jobs, the newest first",
+		OperationID: "listJobs", Tags: []string{jobs}, Summary: "List jobs, newest first",
 		Description: "Deleted and expired jobs are not listed. A page may have fewer jobs than page_size; there are more jobs as long as there is a next_page_token. Jobs that are submitted meanwhile do not move others to another page." + listingNote,
 		Parameters: []openapi.Parameter{
 			{
-				Name: "status", In: "query", Example: names[3:4], Description: "Only jobs with this status, or one of these if it is repeated.",
+				Name: "status", In: "query", Example: names[3:4], Description: "Only jobs with this status. Repeat the parameter to select several.",
 				Schema: openapi.Schema{Type: "array", Items: &openapi.Schema{Type: "string", Enum: names}},
 			},
 			{Name: "tag", In: "query", Schema: openapi.Schema{Type: "string", MaxLength: option.MaxTag}, Example: "nightly", Description: "Only jobs with exactly this tag."},
 			{Name: "created_after", In: "query", Schema: moment, Example: "2026-11-20T10:00:00Z", Description: "Only jobs that were submitted at this time or later."},
 			{Name: "created_before", In: "query", Schema: moment, Example: "2026-11-21T10:00:00Z", Description: "Only jobs that were submitted before this time."},
 			{
-				Name: "page_size", In: "query", Example: jobapi.MaxPageSize, Description: "The maximum number of jobs in the answer.",
+				Name: "page_size", In: "query", Example: jobapi.MaxPageSize, Description: "The maximum number of jobs in the response.",
 				Schema: openapi.Schema{Type: "integer", Minimum: new(1), Maximum: new(jobapi.MaxPageSize), Default: jobapi.DefaultPageSize},
 			},
-			{Name: "page_token", In: "query", Schema: text(), Description: "The next_page_token of the page before, whose other parameters must be the same, except page_size."},
+			{Name: "page_token", In: "query", Schema: text(), Description: "The next_page_token of the previous page. The other parameters must be the same as for that page, except page_size."},
 		},
 	}
 	job := succeeded()
@@ -49,7 +49,7 @@ func listJobs() operation {
 
 func getStats() operation {
 	stats := openapi.Operation{
-		OperationID: "getStats", Tags: []string{jobs}, Summary: "Numbers of jobs and waiting times",
+		OperationID: "getStats", Tags: []string{jobs}, Summary: "Job counts and waiting times",
 		Description: "The jobs are counted at most every 5 seconds, and less often if there are many millions of them." + listingNote,
 	}
 	example := jobapi.Stats{

@@ -74,7 +74,7 @@ func submitJob() operation {
 			},
 			{
 				Name: "Idempotency-Key", In: "header", Schema: text(), Example: `"8e03978e-40d5-43e8-bc93-6894a57f9324"`,
-				Description: "A key of your choice: 1 to 255 printable ASCII characters, with or without quotes. If the submission is repeated with the same key, the answer is the job of the first one. The key is remembered as long as the job.",
+				Description: "A key of your choice: 1 to 255 printable ASCII characters, with or without quotes. Repeating a submission with the same key returns the job of the first one. The key is remembered as long as the job.",
 			},
 			preferWait("until the job has ended"),
 		}, optionParameters()...),
@@ -205,7 +205,7 @@ func getResults() operation {
 func cancelJob() operation {
 	cancel := openapi.Operation{
 		OperationID: "cancelJob", Tags: []string{jobs}, Summary: "Cancel a job",
-		Description: "A queued job does not start any more, and a running conversion is stopped. It is safe to repeat the request. The document is kept until the job expires, so the job can be retried.",
+		Description: "A queued job does not start, and a running conversion is stopped. The request can be repeated safely. The document is kept for a while, so the job can be retried.",
 		Parameters:  []openapi.Parameter{id()},
 	}
 	cancel.Responses.Set("200", openapi.Response{Description: "The canceled job.", Headers: changedHeaders(), Content: jobBody(canceled())})
@@ -217,7 +217,7 @@ func cancelJob() operation {
 func retryJob() operation {
 	retry := openapi.Operation{
 		OperationID: "retryJob", Tags: []string{jobs}, Summary: "Retry a failed or canceled job",
-		Description: "The job is queued again, with the same document and options. That is possible until its document is deleted. If the job was retried before and has not ended yet, the request changes nothing.",
+		Description: "The job is queued again, with the same document and options. This is possible until the document is deleted, at most 20 times. If the job was retried before and has not ended since, the request changes nothing.",
 		Parameters:  []openapi.Parameter{id()},
 	}
 	retry.Responses.Set("202", openapi.Response{Description: "The job is queued.", Headers: changedHeaders(), Content: jobBody(retried())})
@@ -238,7 +238,7 @@ func changedHeaders() openapi.Map[openapi.Header] {
 func deleteJob() operation {
 	remove := openapi.Operation{
 		OperationID: "deleteJob", Tags: []string{jobs}, Summary: "Delete a job and its files",
-		Description: "If the job has not ended, it is canceled. Its files are deleted within seconds. Later requests for the job are answered with job-deleted.",
+		Description: "If the job has not ended, it is canceled. Its files are deleted within seconds. Later requests for the job return job-deleted.",
 		Parameters:  []openapi.Parameter{id()},
 	}
 	remove.Responses.Set("204", openapi.Response{Description: "The job was deleted."})
@@ -250,7 +250,7 @@ func deleteJob() operation {
 func listDeliveries() operation {
 	deliveries := openapi.Operation{
 		OperationID: "getDeliveries", Tags: []string{jobs}, Summary: "The webhooks about a job",
-		Description: "Lists the webhooks that were sent, or are being sent, to the job's callback_url, with their attempts. Operators choose how long they are listed.",
+		Description: "Lists the webhooks to the job's callback_url with their delivery attempts, until the operator's webhook-retention is over.",
 		Parameters:  []openapi.Parameter{id()},
 	}
 	deliveries.Responses.Set("200", openapi.Response{

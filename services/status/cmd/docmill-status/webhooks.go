@@ -15,7 +15,7 @@ import (
 
 const (
 	webhooksName        = status.Name + " webhooks"
-	webhooksDescription = "Sends all webhooks of jobs again, under the same ids: `docmill-status webhooks resend JOB...`. " +
+	webhooksDescription = "Sends all webhooks of jobs again, with the same ids: `docmill-status webhooks resend JOB...`. " +
 		"The running replicas of the service send them within a second."
 )
 

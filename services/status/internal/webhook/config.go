@@ -19,13 +19,13 @@ import (
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
-	Secrets     config.Secret `name:"secret-file" help:"File with the secret that signs webhooks: whsec_ and 24 to 64 random bytes in base64, the same for all replicas. It may contain two secrets, one per line: each webhook is signed with both, so that receivers can change from one to the other. Without a secret, no webhooks are sent." placeholder:"FILE"`
-	Allow       []string      `name:"allow" help:"Receivers of webhooks that are not on the public internet, separated by commas: addresses (192.0.2.7), networks (10.1.0.0/16), host names (hooks.internal) and all names below a domain (*.hooks.internal). Other private, loopback, link-local and special addresses are never reached."`
-	Ports       []uint16      `name:"ports" default:"80,443" help:"Ports of receivers on the public internet, separated by commas. Otherwise clients could use Docmill to scan the ports of others. Receivers of webhook-allow may have any port."`
+	Secrets     config.Secret `name:"secret-file" help:"File with the secret that signs webhooks: whsec_ followed by 24 to 64 random bytes in base64; the same for all replicas. With two secrets, one per line, each webhook is signed with both, so that receivers can change from one to the other. Without a secret, no webhooks are sent." placeholder:"FILE"`
+	Allow       []string      `name:"allow" help:"Receivers of webhooks that are not on the public internet, separated by commas: addresses (192.0.2.7), networks (10.1.0.0/16), host names (hooks.internal) and all names below a domain (*.hooks.internal). Docmill connects to no other private, loopback, link-local or special address."`
+	Ports       []uint16      `name:"ports" default:"80,443" help:"Allowed ports of receivers on the public internet, separated by commas. With more ports, clients could use Docmill to scan ports. Receivers of webhook-allow may have any port."`
 	Timeout     time.Duration `name:"timeout" default:"15s" help:"Maximum time of one attempt to send a webhook."`
 	Concurrency int           `name:"concurrency" default:"128" help:"Maximum number of webhooks that are sent at the same time."`
-	PerReceiver int           `name:"per-receiver" default:"8" help:"Maximum number of webhooks that are sent to the same receiver, which is a registered domain with its subdomains, at the same time."`
-	Retention   time.Duration `name:"retention" default:"336h" help:"How long after the end of a job its webhooks are listed and can be sent again. At least 168h."`
+	PerReceiver int           `name:"per-receiver" default:"8" help:"Maximum number of webhooks that are sent to the same receiver at the same time. A registered domain with its subdomains is one receiver."`
+	Retention   time.Duration `name:"retention" default:"336h" help:"How long after the end of a job its webhooks are kept and can be sent again. At least 168h."`
 }
 
 // minRetention is more than the time in which a webhook is sent: see package delivery.

@@ -9,7 +9,7 @@ import { announce, count, duration, expiryOf, labelOf, setName, shown, size, sta
 
 const steps = { queued: "in the queue", fetch: "to fetch", load: "to open", export: "to convert", store: "to save" };
 
-/** How long after its time an expired job is asked for, in milliseconds. */
+/** How long after its expiry a job is requested again, in milliseconds. */
 const afterExpiry = 2000;
 
 export class JobPage {
@@ -129,7 +129,7 @@ export class JobPage {
       Retries: job.generation ? String(job.generation) : "",
       Attempts: job.attempt > 1 ? String(job.attempt) : "",
       Time: took.join(", "),
-      Conversion: report.cached ? "Not necessary: the result is a copy of an earlier one" : "",
+      Conversion: report.cached ? "None: the result is a copy of an earlier one" : "",
       Fonts: fonts.join(", "),
       "Missing characters": missing.concat(moreMissing > 0 ? [`and ${moreMissing} more`] : []).join(" "),
       "Blocked links": report.blocked_links.concat(more > 0 ? [`and ${more} more`] : []).join(", "),

@@ -10,10 +10,10 @@ import { announce, shown } from "./words.js";
 import { Problem, archivePaths, cancel, isGone, now, remove, retry } from "./api.js";
 import { confirmDelete } from "./confirm.js";
 
-/** The codes with which a document has to be uploaded again to be converted again. */
+/** The codes after which a document must be uploaded again to be converted again. */
 const needsUpload = ["job-not-retryable", "job-not-found", "job-deleted", "job-expired"];
 
-/** How long after its time an expired job is asked for, in milliseconds. */
+/** How long after its expiry a job is requested again, in milliseconds. */
 const afterExpiry = 2000;
 
 /** Compares entries: the newest batch is first, and within a batch the order is that of the documents. */
@@ -177,7 +177,7 @@ export class List {
     }
   }
 
-  /** Follows a job that had ended. */
+  /** Follows a job again that had ended. */
   #resume(item, job) {
     item.job = undefined;
     item.expired = false;

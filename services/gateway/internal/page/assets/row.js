@@ -58,7 +58,7 @@ export class Row {
     });
   }
 
-  /** Lets a button do something once at a time. The focus does not get lost if that hides the button. */
+  /** Makes a button do something, one click at a time. If that hides the button, the focus moves to another one. */
   #act(button, action) {
     button.addEventListener("click", async () => {
       if (button.hasAttribute("aria-disabled")) return;
@@ -79,10 +79,10 @@ export class Row {
     ([cancel, again, download, remove, copy].find((button) => !button.hidden) || name).focus();
   }
 
-  /** Shows why a button has not done what it should. */
+  /** Shows why the action of a button has failed. */
   note(problem) {
     const remedy = textOf(problem.code)?.remedy || problem.remedy || "";
-    const text = shown(`${problem.detail || problem.message || problem.title || "It did not work."} ${remedy}`);
+    const text = shown(`${problem.detail || problem.message || problem.title || "The request failed."} ${remedy}`);
     this.#parts.note.textContent = text;
     this.#parts.note.hidden = false;
     announce(text);
@@ -159,7 +159,7 @@ export class Row {
     this.#parts.copy.hidden = true;
   }
 
-  /** Shows why there is no result: the error of a job that is shown already, or anew the problem of a request. */
+  /** Shows why there is no result: the error of a job that is already shown or, with `anew`, the problem of a request. */
   problem(problem, words = "Not accepted", anew = true) {
     const p = this.#parts;
     if (needsPassword(problem)) words = problem.code === "password-wrong" ? "Wrong password" : "Password needed";

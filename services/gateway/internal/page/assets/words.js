@@ -100,7 +100,7 @@ export function expiryOf(job) {
 /** How long a job has taken so far, in milliseconds. */
 export const elapsed = (job, now) => (ended(job) ? Date.parse(job.finished_at) : now) - Date.parse(job.created_at);
 
-/** The warnings of a job, one for each code: {what, remedy}. What does not change the looks of the result is not among them. */
+/** The warnings of a job, one for each code: {what, remedy}. Warnings about changes that cannot be seen in the result are left out. */
 export function warnings(job) {
   const byCode = new Map();
   for (const w of (job.warnings || []).filter((w) => w.severity !== "information")) byCode.set(w.code, [...(byCode.get(w.code) || []), w.detail]);
