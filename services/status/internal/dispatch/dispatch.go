@@ -36,6 +36,10 @@ const (
 	minPause = 10 * time.Millisecond
 	// pageSize is how many receivers are read at once: about a millisecond of the database.
 	pageSize = 200
+	// costShare bounds the time for reading receivers: the pause after it is so many times as long, up to maxPause. Clients can make up
+	// any number of receivers that nobody reaches, which are read for three days; 100,000 take about a second.
+	costShare = 9
+	maxPause  = time.Minute
 	// settleFor is how long the end of an attempt is tried to be stored. If that fails, the attempt is made again.
 	settleFor = 20 * time.Second
 	// leaseMargin is added to the time of an attempt and of its settlement: clocks drift, and processes are paused.
@@ -52,6 +56,8 @@ type Dispatcher struct {
 
 	// cursor is the receiver that was served last: all get their turn.
 	cursor string
+	// reading is how long the latest pass has read receivers.
+	reading time.Duration
 
 	mu       sync.Mutex
 	active   map[string]int // attempts by receiver
@@ -86,7 +92,7 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 			}
 		}
 		select {
-		case <-time.After(minPause):
+		case <-time.After(min(max(minPause, costShare*d.reading), maxPause)):
 		case <-leasing.Done():
 			return nil
 		}
@@ -104,8 +110,11 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 // allowed.
 func (d *Dispatcher) pass(ctx context.Context, start func(delivery.Leased)) error {
 	first, wrapped := d.cursor, false
+	d.reading = 0
 	for {
+		began := time.Now()
 		page, err := d.store.Receivers(ctx, d.cursor, pageSize)
+		d.reading += time.Since(began)
 		if err != nil {
 			return err
 		}
