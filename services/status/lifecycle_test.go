@@ -28,6 +28,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/postgres"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
 // lifecycle is a bench with files.
@@ -250,6 +251,20 @@ func TestRetryAfterLostRetry(t *testing.T) {
 	marked, err := cancellation.Marked(t.Context(), l.sources, id, 1)
 	require.NoError(t, err)
 	require.False(t, marked, "a converter would cancel the job")
+}
+
+// TestRetryOfAnEarlierRecord retries a job that an earlier release has recorded, without what a retry needs.
+func TestRetryOfAnEarlierRecord(t *testing.T) {
+	t.Parallel()
+	l := newLifecycle(t)
+	r := start(t, l.Bench, time.Minute).ready(t)
+	id := l.submit(r, nil)
+	send(t, l.publisher, failure(id, 0, 1))
+	r.ended(t, id)
+	_, err := postgrestest.Connect(t, postgrestest.Config(l.Bench)).Exec(t.Context(), "UPDATE jobs SET target = NULL")
+	require.NoError(t, err)
+	p := requireCode(t, request(t, http.MethodPost, r.url+jobapi.Path(id)+"/retry"), problem.JobNotRetryable)
+	require.Contains(t, p.Detail, "earlier version")
 }
 
 // TestUnpublishedRetryIsPublishedLater retries a job while the broker is away.

@@ -129,6 +129,8 @@ func notRetryable(j job.Job) error {
 		return problem.New(problem.JobNotRetryable, "The job has succeeded.")
 	case j.Generation >= job.MaxGenerations:
 		return problem.New(problem.JobNotRetryable, "The job was retried %d times.", j.Generation)
+	case !j.SourceDeleted && j.Submission != nil && j.Submission.Target == nil:
+		return problem.New(problem.JobNotRetryable, "The job was recorded by an earlier version of Docmill.")
 	default:
 		return problem.New(problem.JobNotRetryable, "The document of the job was deleted.")
 	}
