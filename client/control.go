@@ -7,21 +7,21 @@ import (
 	"net/http"
 )
 
-// Cancel ends a job, and returns it. A conversion that runs is stopped within about a second. To cancel a job twice is no error.
-// If the job has ended already, the error is a [*Problem] with [CodeJobNotCancelable], and the job is returned as well.
+// Cancel cancels a job and returns it. A running conversion is stopped within about a second. Canceling a job twice is not an error.
+// If the job has succeeded or failed, the error is a [*Problem] with [CodeJobNotCancelable], and the job is returned as well.
 func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
 	return c.change(ctx, id, "/cancel")
 }
 
-// Retry converts the document of a job that failed or was canceled once more, with the same options, and returns the job, which
-// has a new Generation. If its document was deleted or the job has succeeded, the error is a [*Problem] with
-// [CodeJobNotRetryable], and the job is returned as well; [CodeJobNotFinished] if the job has not ended.
+// Retry converts the document of a failed or canceled job again, with the same options, and returns the job, which has a new
+// Generation. The error is a [*Problem] with [CodeJobNotRetryable] if the job has succeeded, was retried too often, or its document
+// was deleted, and with [CodeJobNotFinished] if the job has not ended. In both cases the job is returned as well.
 func (c *Client) Retry(ctx context.Context, id string) (Job, error) {
 	return c.change(ctx, id, "/retry")
 }
 
-// Delete deletes a job with its document and result, and cancels it before if necessary. After that, requests for the job fail
-// with [CodeJobDeleted]. To delete a job twice is no error.
+// Delete deletes a job with its document and result. A job that has not ended is canceled first. Later requests for the job fail
+// with [CodeJobDeleted]. Deleting a job twice is not an error.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	err := c.repeat(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -32,13 +32,13 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 		}
 		return err
 	})
-	if IsCode(err, CodeJobDeleted) { // perhaps by an earlier try, whose answer was lost
+	if IsCode(err, CodeJobDeleted) { // perhaps by an earlier try whose response was lost
 		return nil
 	}
 	return err
 }
 
-// change sends a request that changes a job. It may be repeated: the server does nothing if the job has changed already.
+// change sends a request that changes a job. The request can be repeated: the server does nothing if the job was changed already.
 func (c *Client) change(ctx context.Context, id, what string) (Job, error) {
 	var job Job
 	err := c.repeat(ctx, func() error {
@@ -60,7 +60,7 @@ func (c *Client) change(ctx context.Context, id, what string) (Job, error) {
 	return job, err
 }
 
-// request sends a request without a body once. The caller closes the body of the answer.
+// request sends a request without a body once. The caller closes the body of the response.
 func (c *Client) request(ctx context.Context, method, path string) (*http.Response, error) {
 	request, err := c.newRequest(ctx, method, path, http.NoBody)
 	if err != nil {

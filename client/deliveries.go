@@ -9,7 +9,7 @@ import (
 // DeliveryStatus is the state of a webhook.
 type DeliveryStatus string
 
-// A webhook is pending until the receiver has accepted it, or no more attempts are made.
+// A webhook is pending until the receiver has accepted it (delivered), or no more attempts are made (abandoned).
 const (
 	DeliveryPending   DeliveryStatus = "pending"
 	DeliveryDelivered DeliveryStatus = "delivered"
@@ -18,14 +18,14 @@ const (
 
 // Delivery is a webhook about a job. Times are in UTC.
 type Delivery struct {
-	// ID is the header webhook-id, which is the same in all attempts.
+	// ID is the webhook-id header, which is the same in all attempts.
 	ID string `json:"id"`
 	// Event is the type of the event, such as job.succeeded.
 	Event  string         `json:"event"`
 	Status DeliveryStatus `json:"status"`
 	// Receiver is the host of the callback_url.
 	Receiver string `json:"receiver"`
-	// CreatedAt is when the job ended, or when an operator sent the webhook again.
+	// CreatedAt is when the job ended, or when an operator had the webhook sent again.
 	CreatedAt time.Time `json:"created_at"`
 	// NextAttemptAt is the earliest time of the next attempt; nil unless the webhook is pending.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
@@ -36,9 +36,9 @@ type Delivery struct {
 // DeliveryAttempt is an attempt to deliver a webhook.
 type DeliveryAttempt struct {
 	StartedAt time.Time `json:"started_at"`
-	// Seconds is the duration.
+	// Seconds is how long the attempt took.
 	Seconds float64 `json:"seconds"`
-	// StatusCode is the HTTP status of the receiver's answer; 0 if there was none.
+	// StatusCode is the HTTP status of the receiver's response; 0 if there was none.
 	StatusCode int `json:"status_code"`
 	// Error is the reason why the attempt failed, such as timeout or status; empty if the receiver has accepted the webhook.
 	Error string `json:"error"`

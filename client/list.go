@@ -20,7 +20,7 @@ type Filter struct {
 	CreatedAfter, CreatedBefore time.Time
 }
 
-// Page is a page of a list of jobs, the newest first. Their reports are nil.
+// Page is a page of a list of jobs, newest first. Their reports are nil.
 type Page struct {
 	Jobs []Job `json:"jobs"`
 	// NextToken selects the next page; it is empty if there are no more jobs.
@@ -30,9 +30,8 @@ type Page struct {
 // maxPage is the maximum size of a page.
 const maxPage = 100
 
-// List returns the jobs that the filter selects, the newest first, without their reports. It requests one page after another, as
-// they are needed, and ends with the first error. The error is a [*Problem] with [CodeListingDisabled] unless the operator
-// allows lists.
+// List returns the jobs that the filter selects, newest first, without their reports. It requests further pages as they are needed,
+// and ends with the first error. The error is a [*Problem] with [CodeListingDisabled] unless the operator allows listing.
 func (c *Client) List(ctx context.Context, filter Filter) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
 		token := ""
@@ -54,8 +53,8 @@ func (c *Client) List(ctx context.Context, filter Filter) iter.Seq2[Job, error] 
 	}
 }
 
-// Page returns at most size jobs, 1 to 100, that the filter selects: the newest, or those of the page with that token. A page may
-// have fewer jobs, even if another one follows.
+// Page returns a page of the jobs that the filter selects: the first page if token is empty, otherwise the page with that token. size is
+// the maximum number of jobs, 1 to 100. A page may have fewer jobs even if another page follows.
 func (c *Client) Page(ctx context.Context, filter Filter, size int, token string) (Page, error) {
 	query := url.Values{"page_size": {strconv.Itoa(size)}}
 	for _, status := range filter.Statuses {
@@ -83,7 +82,7 @@ func moment(t time.Time) string {
 
 // Stats are the numbers of jobs and their waiting times.
 type Stats struct {
-	// CountedAt is the time to which the numbers belong, usually a few seconds ago.
+	// CountedAt is when the jobs were counted, usually a few seconds ago.
 	CountedAt time.Time `json:"counted_at"`
 	// Jobs are the numbers of jobs by status.
 	Jobs map[Status]int64 `json:"jobs"`
@@ -91,15 +90,16 @@ type Stats struct {
 	Queue struct {
 		// OldestWaiting is how long the oldest job that waits for its first attempt has waited, in seconds; 0 if there is none.
 		OldestWaiting float64 `json:"oldest_waiting_seconds"`
-		// Sample is the number of jobs that P50 and P95 come from: the newest that were started.
+		// Sample is the number of jobs that P50 and P95 are computed from: the newest that were started.
 		Sample int `json:"sample"`
-		// P50 and P95 are the times, in seconds, that 50% and 95% of these jobs did not wait longer than; nil without any.
+		// P50 and P95 are percentiles of the time from submission to the start of the last attempt, in seconds; nil if Sample is 0.
 		P50 *float64 `json:"p50_seconds"`
 		P95 *float64 `json:"p95_seconds"`
 	} `json:"queue"`
 }
 
-// Stats returns the numbers of jobs. The error is a [*Problem] with [CodeListingDisabled] unless the operator allows lists.
+// Stats returns the numbers of jobs and their waiting times. The error is a [*Problem] with [CodeListingDisabled] unless the
+// operator allows listing.
 func (c *Client) Stats(ctx context.Context) (Stats, error) {
 	var stats Stats
 	_, err := c.get(ctx, "/v1/stats", http.Header{}, 0, &stats)

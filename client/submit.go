@@ -31,7 +31,7 @@ func WithOptions(options map[string]string) SubmitOption {
 }
 
 // WithIdempotencyKey sets the key of the submission, 1 to 255 printable ASCII characters, instead of a random one.
-// Submissions with the same key return the same job, also from other programs, as long as the job exists. They must have
+// Submissions with the same key return the same job, even from other programs, as long as the job exists. They must have
 // the same document, name and options; otherwise the error has [CodeIdempotencyKeyReused].
 func WithIdempotencyKey(key string) SubmitOption {
 	return func(s *submission) { s.key = key }
@@ -67,8 +67,8 @@ func (c *Client) SubmitFile(ctx context.Context, path string, options ...SubmitO
 // returned; the end of ctx does not interrupt a read that blocks.
 //
 // A submission that failed is repeated (see [Retries]) if the document is an [io.Seeker] or nothing of it was sent. All
-// tries have the same idempotency key, so the document is converted once even if the answer to a try was lost. (A Docmill
-// that is older than these keys may convert it twice.) If the document cannot be sent again after
+// tries have the same idempotency key, so the document is converted once even if the response to a try was lost. (A server
+// that predates idempotency keys may convert it twice.) If the document cannot be sent again after
 // [CodeQueueUnconfirmed], Submit looks for the job and returns it if it exists.
 func (c *Client) Submit(ctx context.Context, name string, document io.Reader, size int64, options ...SubmitOption) (Job, error) {
 	s := submission{key: rand.Text(), progress: func(int64, int64) {}}

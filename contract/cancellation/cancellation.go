@@ -1,6 +1,6 @@
 // Package cancellation defines how a converter learns that a job was canceled: from a marker, a tiny blob beside the documents.
 // The status service stores it before it records the cancellation, and then announces the cancellation. A converter that works on
-// the job hears the announcement. One that starts later, or that was not connected, finds the marker.
+// the job receives the announcement. One that starts later, or that was not connected, finds the marker.
 package cancellation
 
 import (

@@ -19,8 +19,8 @@ import (
 const (
 	// Prefix is the beginning of the keys of all claims. Nothing else in the bucket has it, except for SecretKey.
 	Prefix = "claims/"
-	// SecretKey is the key of the secret that the keys of claims are derived with. It must never be deleted: without it,
-	// every Idempotency-Key is new.
+	// SecretKey is the key of the secret from which the keys of claims are derived. It must never be deleted: without it, no
+	// earlier Idempotency-Key is recognized.
 	SecretKey = Prefix + "secret"
 
 	// maxSize is the maximum size of a claim in bytes: options and names are limited to far less.
@@ -30,11 +30,11 @@ const (
 // ErrUnreadable means that a blob is not a claim that this release can read.
 var ErrUnreadable = errors.New("unreadable claim")
 
-// IsKey reports whether a key of the sources bucket is that of a claim.
+// IsKey reports whether a key of the sources bucket belongs to a claim.
 func IsKey(key string) bool { return strings.HasPrefix(key, Prefix) && key != SecretKey }
 
-// Put creates the claim under the claim_key of its command. It returns blob.ErrExists if there is one already, which
-// may be this one: the answer to a request that was repeated may have been lost.
+// Put creates the claim under the claim_key of its command. It returns blob.ErrExists if a claim exists already. That may be
+// this one: the store's client repeats requests, and the response to the first one may have been lost.
 func Put(ctx context.Context, sources blob.Bucket, c *conversionv1.Claim) error {
 	content, err := proto.Marshal(c)
 	if err != nil {
@@ -65,7 +65,7 @@ func Get(ctx context.Context, sources blob.Bucket, key string) (*conversionv1.Cl
 	return &c, nil
 }
 
-// Release deletes the claim with that key if it is that of the job: the key may have been claimed again since then.
+// Release deletes the claim with that key if it belongs to the job: the key may have been claimed again in the meantime.
 func Release(ctx context.Context, sources blob.Bucket, key, jobID string) error {
 	present, err := Get(ctx, sources, key)
 	switch {

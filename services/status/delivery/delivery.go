@@ -51,7 +51,7 @@ type Delivery struct {
 	// Event is the type of the event, such as "job.succeeded".
 	Event string
 	URL   string
-	// Receiver is who receives it: the domain that was registered and that the host of the URL belongs to, in lower case. Deliveries
+	// Receiver is the registered domain that the host of the URL belongs to, in lower case, or the network of its address. Deliveries
 	// to other receivers do not wait for those to this one.
 	Receiver string
 	// Payload is the body that is sent, at most MaxPayload bytes. A list of deliveries omits it.
@@ -68,7 +68,7 @@ type Delivery struct {
 const (
 	// MaxPayload is the maximum size of a payload in bytes. The report of a job with hundreds of fonts is left out.
 	MaxPayload = 64 << 10
-	// MaxAttempts is how many attempts are kept, more than the schedule has. Older ones belong to an earlier sending.
+	// MaxAttempts is how many attempts are kept: more than the schedule has. Older ones were made before the webhook was sent again.
 	MaxAttempts = 20
 	// MaxListed is how many deliveries of a job are listed. A job has one for each time that it was retried.
 	MaxListed = 100
@@ -81,7 +81,7 @@ type body struct {
 	Data      any       `json:"data"`
 }
 
-// Of returns the delivery that the end of a job causes. It returns false if the client does not want one.
+// Of returns the delivery for the end of a job. It returns false if the client does not want one.
 func Of(j job.Job) (Delivery, bool) {
 	if !Reports(j) {
 		return Delivery{}, false
@@ -101,8 +101,9 @@ func Reports(j job.Job) bool {
 
 func eventOf(status job.Status) string { return "job." + string(status) }
 
-// receiverOf returns the receiver of a URL. It is never empty. Whoever has a domain, or a network of IPv6, has any number of hosts, which
-// must not get more than others. Below a suffix that is not in the list of public suffixes, as on a private network, each host is one.
+// receiverOf returns the receiver of a URL. It is never empty. The owner of a domain, or of an IPv6 network, can have any number of hosts,
+// which together must not get more than another receiver. Below a suffix that is not in the list of public suffixes, as on a private
+// network, each host is a receiver.
 func receiverOf(text string) string {
 	host := hostOf(text)
 	if address, err := netip.ParseAddr(host); err == nil {
@@ -130,7 +131,7 @@ func hostOf(text string) string {
 // Host returns the host of the URL, in lower case. It is never empty.
 func (d Delivery) Host() string { return hostOf(d.URL) }
 
-// networkOf returns an address of IPv4, or the network of an address of IPv6.
+// networkOf returns an IPv4 address itself, or the network of an IPv6 address.
 func networkOf(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	if address.Is4() {

@@ -9,8 +9,8 @@ import (
 // Fault is the reason why an attempt failed. Its values are stored, and shown to clients.
 type Fault string
 
-// The faults. They say no more than a receiver's client needs: not which address a name has, nor what a receiver that
-// nobody should reach has answered.
+// The faults. They reveal no more than a client needs: neither the address of a name, nor the response of a receiver that
+// nobody should reach.
 const (
 	// Unreachable means that the name of the receiver has no address to which webhooks may be sent.
 	Unreachable Fault = "address-not-allowed"
@@ -22,7 +22,7 @@ const (
 	TimedOut Fault = "timeout"
 	// Redirected means that the receiver answered with a redirect, which is not followed.
 	Redirected Fault = "redirect"
-	// Rejected means that the receiver answered with another status than 2xx.
+	// Rejected means that the receiver answered with a status other than 2xx, 3xx and 410.
 	Rejected Fault = "status"
 	// Gone means that the receiver answered 410: it wants no more webhooks.
 	Gone Fault = "gone"
@@ -34,7 +34,7 @@ const (
 type Attempt struct {
 	StartedAt time.Time
 	Duration  time.Duration
-	// StatusCode is that of the receiver's answer; 0 if there was none.
+	// StatusCode is the HTTP status of the receiver's response; 0 if there was none.
 	StatusCode int
 	// Fault is empty if the receiver has accepted the report.
 	Fault Fault
@@ -74,9 +74,9 @@ var delays = []time.Duration{
 }
 
 const (
-	// jitter is the part of a delay by which it is longer or shorter, so that the deliveries of an outage spread.
+	// jitter is the fraction by which a delay is made longer or shorter, so that the deliveries after an outage are spread.
 	jitter = 0.2
-	// maxAge is the age from which on a failed attempt is the last one. It is reached only if the deliveries to a receiver
+	// maxAge is the age after which a failed attempt is the last one. It is reached only if the deliveries to a receiver
 	// wait for each other.
 	maxAge = 5 * 24 * time.Hour
 	// maxRetryAfter is the longest time that a receiver may ask to wait.
@@ -114,7 +114,7 @@ func (l Leased) Released() Settlement {
 type Backlog struct {
 	// Pending is the number of pending deliveries, up to MaxCounted.
 	Pending int
-	// Overdue is how long the next attempt of the first one could have been made; 0 if none is due.
+	// Overdue is how long the delivery that waits longest has been due; 0 if none is due.
 	Overdue time.Duration
 }
 

@@ -6,14 +6,14 @@ import (
 
 // Retention is how long the files of ended jobs are kept.
 type Retention struct {
-	// Files is how long all files are kept, and Source how long the document is, which is not longer.
+	// Files is how long all files are kept. Source is how long the document is kept, which is at most that long.
 	Files, Source time.Duration
 	// Tombstone is how long a deleted or expired job is remembered, so that late events do not revive it.
 	Tombstone time.Duration
 }
 
 // Keep returns the end of a job with the times at which its files expire. They count from now, by the clock that the housekeeping
-// uses, because that of the converter, which FinishedAt comes from, may be wrong.
+// uses. FinishedAt comes from the clock of a converter, which may be wrong.
 func (r Retention) Keep(end Ended, now time.Time) Ended {
 	end.KeptFrom = now
 	end.ExpiresAt, end.SourceExpiresAt = r.from(end.KeptFrom)
@@ -47,7 +47,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// forgetTarget removes what only a retry needs, because the job cannot be retried any more: it may contain secrets, although sealed.
+// forgetTarget removes the target, which only a retry needs, of a job that cannot be retried any more: it may contain sealed secrets.
 func (r *Record) forgetTarget() {
 	if r.Submission != nil && r.Submission.Target != nil {
 		without := *r.Submission
@@ -74,7 +74,7 @@ func (j *Job) due() time.Time {
 	}
 }
 
-// MaxGenerations is how often a job can be retried. Retries need no upload, and their queue has no limit.
+// MaxGenerations is how often a job can be retried. It is limited because retries need no upload, and their queue has no limit.
 const MaxGenerations = 20
 
 // Retryable reports whether the client can retry the job at this time: it has failed or was canceled, its document still exists, and
@@ -100,7 +100,7 @@ func (e Retried) apply(j *Job) bool {
 	return true
 }
 
-// begin makes the record that of a job whose generation begins.
+// begin resets the record to the start of a generation.
 func (r *Record) begin(generation int32) {
 	*r = Record{
 		SubmissionID: r.SubmissionID, Generation: generation, Submission: r.Submission, Status: Queued,
@@ -132,7 +132,7 @@ func (e Published) apply(j *Job) bool {
 	return true
 }
 
-// Removed makes a job a tombstone.
+// Removed turns a job into a tombstone.
 type Removed struct {
 	ID
 
@@ -169,8 +169,8 @@ func (e Removed) apply(j *Job) bool {
 	return true
 }
 
-// SourceRemoved means that the document of an ended job is being deleted, so the job cannot be retried any more. Another replica
-// deletes it after the lease.
+// SourceRemoved means that the document of an ended job is being deleted, so the job cannot be retried any more. If the
+// caller does not delete it, another replica does after the lease.
 type SourceRemoved struct {
 	ID
 
@@ -217,7 +217,8 @@ func (e Leased) apply(j *Job) bool {
 
 func (e Leased) leasedUntil() time.Time { return e.Until }
 
-// Outlived makes an expired job a tombstone, whose files the caller deletes. Another replica does that after the lease.
+// Outlived turns an expired job into a tombstone, whose files the caller deletes. If it does not, another replica deletes them after
+// the lease.
 type Outlived struct {
 	Removed
 
@@ -226,8 +227,8 @@ type Outlived struct {
 
 func (e Outlived) leasedUntil() time.Time { return e.LeasedUntil }
 
-// Kept gives an ended job the times of expiry that an earlier release has not given it. They count from At, so that an upgrade
-// deletes nothing at once.
+// Kept sets the times of expiry of a job that ended under an earlier release, which did not set them. They count from At, so that an
+// upgrade deletes nothing at once.
 type Kept struct {
 	ID
 

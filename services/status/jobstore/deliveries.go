@@ -19,7 +19,7 @@ type Deliveries interface {
 	// Receivers returns at most limit receivers that have pending deliveries, in ascending order, beginning after the given one;
 	// "" precedes all. Its cost does not depend on how many deliveries a receiver has.
 	Receivers(ctx context.Context, after string, limit int) ([]Receiver, error)
-	// LeaseDeliveries leases at most limit of the due deliveries to a receiver, those first that are due for the longest time.
+	// LeaseDeliveries leases at most limit of the due deliveries to a receiver, first those that have been due for longest.
 	// Until the lease ends, nobody else leases them.
 	LeaseDeliveries(ctx context.Context, receiver string, limit int, duration time.Duration) ([]delivery.Leased, error)
 	// SettleDelivery ends a lease. It has no effect if the delivery was leased again or sent again since.
@@ -56,6 +56,6 @@ func NewBell() Bell { return make(Bell, 1) }
 func (b Bell) Ring() {
 	select {
 	case b <- struct{}{}:
-	default: // it has been rung and not been answered
+	default: // it has been rung already
 	}
 }

@@ -96,8 +96,8 @@ type Housekeeping interface {
 	// call returns the job again. Concurrent calls return different jobs. next may be called more than once for a job; it must
 	// not call the store.
 	Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
-	// DueRequests is Due for the jobs to which a client's request is not carried out completely: the command of a retry may not have
-	// been published, or the files of a deleted job exist.
+	// DueRequests is like Due, but only for jobs whose client has made a request that is not carried out completely: the command of a
+	// retry may not have been published, or the files of a deleted job still exist.
 	DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
 	// Keep applies the event that next returns to at most limit of the ended jobs that have no time of expiry, because an earlier
 	// release has ended them, and returns their number.

@@ -51,7 +51,7 @@ type ConverterAnnounced struct {
 	// How the converter handles a command that it does not fully support. 1: it leaves the command to another converter. 0
 	// (sent by older converters): it ignores unknown options, and fails jobs with unknown formats.
 	ContractVersion int32 `protobuf:"varint,8,opt,name=contract_version,json=contractVersion,proto3" json:"contract_version,omitempty"`
-	// SHA-256 of all of the converter that a result depends on, such as its release, its LibreOffice and its fonts: 32 bytes.
+	// SHA-256 of everything in the converter that a result depends on, such as its release, its LibreOffice and its fonts: 32 bytes.
 	// Converters with the same build make the same results. Empty if the converter does not know it.
 	Build         []byte `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -137,7 +137,8 @@ type ConvertRequested struct {
 	ClaimKey string `protobuf:"bytes,15,opt,name=claim_key,json=claimKey,proto3" json:"claim_key,omitempty"`
 	// Where the end of the job is reported. Absent if the client wants no report.
 	Callback *Callback `protobuf:"bytes,16,opt,name=callback,proto3" json:"callback,omitempty"`
-	// How long the job's files are kept after its end. If absent, or longer than the setting of the status service, that applies.
+	// How long the job's files are kept after its end. If it is absent, or longer than the setting of the status service, the
+	// setting applies.
 	Retention *durationpb.Duration `protobuf:"bytes,17,opt,name=retention,proto3" json:"retention,omitempty"`
 	// SHA-256 of everything that the result depends on, except for the converter: 32 bytes. Empty if the result must not be
 	// reused.
@@ -514,12 +515,12 @@ func (x *Callback) GetEvents() []string {
 }
 
 // Claim is the record of an Idempotency-Key: a blob in the sources bucket that is created once, before its command is
-// published. A later submission with the same key finds it and is answered with its job.
+// published. A later submission with the same key finds it, and gets its job.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The submission that came first, without its secrets. Always set.
 	Command *ConvertRequested `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
-	// When its gateway has published the command, or has given up and deleted the claim if it could. UTC, by the clock of that
+	// By then, its gateway has published the command, or has given up and tried to delete the claim. UTC, by the clock of that
 	// gateway.
 	SettledBy *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=settled_by,json=settledBy,proto3" json:"settled_by,omitempty"`
 	// The SHA-256 of the marshaled Secrets, sealed for the job; empty if it has none.

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Parts are what a build consists of.
+// Parts are the parts of a build.
 type Parts struct {
 	// Executable is the path of the converter's program.
 	Executable string
@@ -32,9 +32,9 @@ type Parts struct {
 // Build is the build of a running converter. It is safe for concurrent use. A nil *Build is unknown.
 type Build struct {
 	parts Parts
-	// digest returns that of the time of its first call; nil if it is unknown.
+	// digest returns the digest as of its first call; nil if it is unknown.
 	digest func() []byte
-	// changed is set once the files are not those with which the converter was started.
+	// changed is set once the files differ from those that the converter was started with.
 	changed atomic.Bool
 	log     *zap.Logger
 }
@@ -45,7 +45,7 @@ func New(parts Parts, log *zap.Logger) *Build {
 	return &Build{parts: parts, log: log, digest: sync.OnceValue(func() []byte {
 		digest, err := digestOf(parts)
 		if err != nil {
-			log.Warn("cannot identify this converter; its results are not reused", zap.Error(err))
+			log.Warn("cannot compute the build of this converter; its results are not reused", zap.Error(err))
 			return nil
 		}
 		return digest

@@ -23,8 +23,8 @@ func (a *api) follow(ctx context.Context, accepted jobapi.Job, wait time.Duratio
 }
 
 const (
-	// repeatedWait is how long the response to a repeated submission waits at least until the first one is recorded: that
-	// one may still be in progress.
+	// repeatedWait is the minimum time for which a repeated submission waits until the first one is recorded, which may still
+	// be in progress.
 	repeatedWait = 5 * time.Second
 	// repeatedRetryAfter is the Retry-After of a repeated submission if the first one is not recorded.
 	repeatedRetryAfter = 5 * time.Second

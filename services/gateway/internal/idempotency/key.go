@@ -1,5 +1,5 @@
-// Package idempotency reads Idempotency-Key headers, and decides where the claim of a key is stored and which submission
-// repeats another one.
+// Package idempotency reads Idempotency-Key headers. It decides where the claim of a key is stored, and whether a submission
+// repeats an earlier one.
 package idempotency
 
 import (
@@ -13,14 +13,14 @@ import (
 const (
 	// Header is the header of a request that must be carried out only once.
 	Header = "Idempotency-Key"
-	// Replayed is the header of an answer to a repeated request.
+	// Replayed is the header of a response to a repeated request.
 	Replayed = "Idempotent-Replayed"
 
 	// maxKey is the maximum length of a key.
 	maxKey = 255
 )
 
-// errKey says what a key must be like.
+// errKey describes a valid key.
 var errKey = errors.New("must be 1 to 255 printable ASCII characters, with or without quotes")
 
 // KeyOf returns the key of a request, or "" if it has none. Its error is a problem.

@@ -25,8 +25,8 @@ import (
 // secretSize is the size in bytes of the secret that all gateways share.
 const secretSize = 32
 
-// Names derives the keys of claims from those of clients. The secret, which the first gateway creates in the bucket, keeps
-// what clients choose from those who can only list it. It is safe for concurrent use.
+// Names derives the object keys of claims from the idempotency keys of clients. It uses a secret, which the first gateway
+// creates in the bucket, so that listing the bucket does not reveal what clients choose. It is safe for concurrent use.
 type Names struct {
 	sources blob.Bucket
 	secret  atomic.Pointer[[]byte] // nil until it was read
@@ -35,7 +35,7 @@ type Names struct {
 // NewNames returns the names of claims in a bucket.
 func NewNames(sources blob.Bucket) *Names { return &Names{sources: sources} }
 
-// ClaimKey returns the key of the claim that a client has with a key of its own.
+// ClaimKey returns the object key of the claim for an idempotency key of a client.
 func (n *Names) ClaimKey(ctx context.Context, client, key string) (string, error) {
 	secret, err := n.get(ctx)
 	if err != nil {
@@ -47,9 +47,9 @@ func (n *Names) ClaimKey(ctx context.Context, client, key string) (string, error
 	return claim.Prefix + hex.EncodeToString(mac.Sum(nil)), nil
 }
 
-// ErrNotOnce means that the store replaces a blob that was to be created only once. Then no key can be remembered: all of the requests
-// that are made at the same time would be carried out.
-var ErrNotOnce = errors.New("the object store ignores the header If-None-Match of a PUT, which Idempotency-Keys need; " +
+// ErrNotOnce means that the store replaces a blob that should be created only once. Then idempotency keys do not work: concurrent
+// requests with the same key would all be carried out.
+var ErrNotOnce = errors.New("the object store ignores the header If-None-Match of a PUT, which idempotency keys require; " +
 	"use a store that supports conditional writes")
 
 // patience bounds the delays between attempts to read the secret: a store that comes back is noticed within 15 s.
@@ -77,7 +77,7 @@ func (n *Names) Run(log *zap.Logger) func(ctx context.Context, ready func(), dra
 	}
 }
 
-// get returns the secret, and creates it if there is none. Gateways that do so at the same time all get that of the first.
+// get returns the secret, and creates it if there is none. If several gateways do so at the same time, all get the first one's.
 func (n *Names) get(ctx context.Context) ([]byte, error) {
 	if known := n.secret.Load(); known != nil {
 		return *known, nil

@@ -19,7 +19,7 @@ func Claim(
 ) (*conversionv1.Claim, error) {
 	c := &conversionv1.Claim{Command: proto.CloneOf(command), SettledBy: timestamppb.New(settledBy)}
 	c.Command.Target.SealedSecrets = nil
-	c.Command.CacheDigest = nil // older gateways would take it for something that the client has sent
+	c.Command.CacheDigest = nil // older gateways would compare it as if the client had sent it
 	if secrets == nil {
 		return c, nil
 	}
@@ -42,9 +42,8 @@ func digestOf(secrets *conversionv1.Secrets) ([]byte, error) {
 	return sum[:], nil
 }
 
-// Repeats reports whether a client that sent later, with these secrets, has sent the same as in the earlier command of a
-// claim: the same bytes under the same name, with the same options. later is a command with what the client sent; its other
-// fields are ignored.
+// Repeats reports whether a later submission with these secrets repeats the earlier one of a claim: the same bytes under the
+// same name, with the same options and secrets. later is a command with what the client sent; its other fields are ignored.
 func Repeats(earlier *conversionv1.Claim, later *conversionv1.ConvertRequested, secrets *conversionv1.Secrets, box *seal.Box) (bool, error) {
 	if !proto.Equal(sent(earlier.GetCommand()), sent(later)) {
 		return false, nil

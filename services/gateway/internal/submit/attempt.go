@@ -30,8 +30,8 @@ const (
 // Accepted is the job of a submission.
 type Accepted struct {
 	Job jobapi.Job
-	// Repeated reports whether the submission repeats an earlier one with the same Idempotency-Key, to which the job
-	// belongs. Job is then as it was when it was created, and it is not known whether it was accepted.
+	// Repeated reports whether the submission repeats an earlier one with the same Idempotency-Key. Job is then the job of the
+	// earlier one, as it was created; it is not known whether it was accepted.
 	Repeated bool
 }
 
@@ -180,7 +180,7 @@ func (a *Attempt) first(ctx context.Context, document *upload.Upload) (Accepted,
 	return Accepted{Job: accepted(request)}, nil
 }
 
-// claimRetries are those of a claim that could neither be put nor read, or that was there and then was not.
+// claimRetries are the retries for a claim that could neither be put nor read, or that disappeared between the two.
 var claimRetries = retry.Policy{Initial: 100 * time.Millisecond, Max: time.Second}
 
 // claim puts the claim of a stored document. If another request has the claim, it returns that one. After an error the

@@ -293,7 +293,7 @@ func (s *Submitter) detect(
 	return result, nil
 }
 
-// accept answers the request with an earlier result, or publishes it until then. own is its claim, or nil.
+// accept answers the request with an earlier result, or publishes it before the time until. own is its claim, or nil.
 func (s *Submitter) accept(
 	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
 ) error {
@@ -307,7 +307,7 @@ func (s *Submitter) accept(
 	return s.publish(ctx, request, own, until)
 }
 
-// publish publishes the request until then. own is its claim, or nil.
+// publish publishes the request before the time until. own is its claim, or nil.
 func (s *Submitter) publish(
 	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
 ) error {

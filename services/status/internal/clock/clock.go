@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// maxSkew is the difference from which on one of the clocks is considered wrong. It is less than watermark.SweepMargin, so a
+	// maxSkew is the difference above which one of the clocks is considered wrong. It is less than watermark.SweepMargin, so a
 	// smaller error ends no job before its deadline.
 	maxSkew = 15 * time.Minute
-	// jump is by how much the clock of the database may advance more than time has passed. A smaller error deletes files that much
+	// jump is how much further the clock of the database may advance than time has passed. A smaller error deletes files that much
 	// too early.
 	jump = time.Hour
 	// hold is how long nothing is deleted after a jump, so that an operator, or NTP, can correct the clock.
 	hold = time.Hour
-	// maxAge is how long the time is computed from the last reading.
+	// maxAge is how long a reading of the clock is used.
 	maxAge = time.Minute
 	// observeEvery is the time between two observations that are stored, if there is no jump.
 	observeEvery = 30 * time.Second
@@ -86,7 +86,7 @@ func (c *Clock) read(ctx context.Context) (time.Time, error) {
 		switch ahead := now.Sub(c.now) - at.Sub(c.readAt); { // of two readings of a monotonic clock
 		case ahead > jump:
 			c.jumpedAt = at
-			c.log.Warn("the clock of the database has jumped forward; in case that it is wrong, no jobs are failed or deleted for a while",
+			c.log.Warn("the clock of the database has jumped forward; in case it is wrong, no overdue jobs are failed and nothing is deleted for a while",
 				zap.Duration("jump", ahead), zap.Duration("hold", hold))
 		case ahead < -jump:
 			c.jumpedAt = time.Time{} // it was corrected
@@ -96,9 +96,9 @@ func (c *Clock) read(ctx context.Context) (time.Time, error) {
 	return now, nil
 }
 
-// Check returns ErrWrong if the clock of the database, which the age of a job depends on, cannot be trusted: if it is ahead by more
-// than the deadline, all unfinished jobs seem overdue. It is ErrHeld for a while after the clock has jumped forward. SQLite uses the
-// clock of this process, so there only jumps are noticed.
+// Check returns ErrWrong if the clock of the database and that of this machine differ by more than 15 minutes. The age of a job depends
+// on the clock of the database: if it is ahead by more than the deadline, all unfinished jobs seem overdue. Check returns ErrHeld for an
+// hour after the clock has jumped forward. SQLite uses the clock of this process, so there only jumps are noticed.
 func (c *Clock) Check(ctx context.Context) error {
 	now, err := c.read(ctx)
 	if err != nil {
@@ -115,9 +115,9 @@ func (c *Clock) Check(ctx context.Context) error {
 	return nil
 }
 
-// CheckDeletion is Check for what deletes files and rows. Its error is also ErrHeld for a while if the clock has advanced by far since
-// the housekeeping of any replica has last looked at it, even if all processes have been restarted since: either the clock was set, or
-// the service was stopped, which is no reason to hurry.
+// CheckDeletion is Check for callers that delete files or rows. It also returns ErrHeld for an hour if the clock has advanced by more
+// than an hour since any replica has last observed it, even if all processes were restarted in between. Then either the clock was set, or
+// the service was stopped; in that case, the deletion can wait.
 func (c *Clock) CheckDeletion(ctx context.Context) error {
 	err := c.Check(ctx)
 	held := errors.Is(err, ErrHeld)
@@ -139,7 +139,7 @@ func (c *Clock) CheckDeletion(ctx context.Context) error {
 	c.observedAt = time.Now()
 	if until.After(c.logged) {
 		c.log.Warn("deleting nothing for a while: the clock is far ahead of the time at which the service was last active. "+
-			"Either the service was stopped, or the clock is wrong; in that case, correct it before this time", zap.Time("held_until", until))
+			"Either the service was stopped, or the clock is wrong; if it is wrong, correct it before held_until", zap.Time("held_until", until))
 	}
 	c.logged = until
 	if !until.IsZero() {

@@ -1,5 +1,5 @@
-// Package control cancels, retries and deletes jobs, as their clients request. What it decides is decided by the row of the job:
-// any number of replicas may be asked the same at the same time.
+// Package control cancels, retries and deletes jobs at the request of clients. Each decision is made in a transaction on the row of
+// the job, so any number of replicas may receive the same request at the same time.
 package control
 
 import (
@@ -34,7 +34,7 @@ type Control struct {
 		Publish(ctx context.Context, m message.Message) error
 	}
 	Retention job.Retention
-	// JobDeadline is how long after a retry the job is converted.
+	// JobDeadline is how long after a retry the job may still be converted.
 	JobDeadline time.Duration
 	// Removed is called after a job was deleted, so that its files are deleted soon. It must not block.
 	Removed func()
@@ -45,14 +45,14 @@ type Control struct {
 const (
 	// markTimeout limits how long a client waits for the store.
 	markTimeout = 5 * time.Second
-	// publishTimeout limits how long a client waits for the broker. The housekeeping publishes later what could not be published.
+	// publishTimeout limits how long a client waits for the broker. Package purge publishes a command later that was not published in time.
 	publishTimeout = 3 * time.Second
 	storeRetry     = 5 * time.Second
 	unfinishedWait = time.Second
 )
 
-// Cancel ends a visible job that has not ended, and returns it. A job that was canceled before is returned unchanged. Its errors are
-// problems, or those of the store.
+// Cancel cancels a visible job and returns it. A job that was canceled before is returned unchanged. The errors of Cancel are problems,
+// or errors of the store.
 func (c *Control) Cancel(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Status == job.Canceled {
 		return j, nil
@@ -86,8 +86,8 @@ func tooLate(j job.Job) error {
 	return problem.New(problem.JobNotCancelable, "The job is %s.", j.Status)
 }
 
-// Retry converts the document of a failed or canceled job once more, and returns the job. A job that was retried before and has not
-// ended is returned unchanged. Its errors are problems, or those of the store.
+// Retry queues a failed or canceled job again, and returns it. A job that was retried before and has not ended since is returned
+// unchanged. The errors of Retry are problems, or errors of the store.
 func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Generation > 0 && !j.Status.Terminal() {
 		return j, nil
@@ -172,8 +172,8 @@ func (c *Control) command(j job.Job) (*conversionv1.ConvertRequested, error) {
 	return command, nil
 }
 
-// Delete makes a visible job a tombstone. If the job has not ended, it is canceled as well. Its errors are problems, or those of the
-// store.
+// Delete turns a visible job into a tombstone. If the job has not ended, it is canceled as well. The errors of Delete are problems, or
+// errors of the store.
 func (c *Control) Delete(ctx context.Context, j job.Job) error {
 	if !j.Status.Terminal() {
 		if err := c.mark(ctx, j); err != nil {
@@ -196,7 +196,7 @@ func (c *Control) Delete(ctx context.Context, j job.Job) error {
 	return nil
 }
 
-// apply applies an event and returns the job after it, be it visible or not.
+// apply applies an event and returns the job after it, even if clients cannot see that job.
 func (c *Control) apply(ctx context.Context, event job.Event) (now job.Job, changed bool, err error) {
 	outcomes, err := c.Jobs.Apply(ctx, []job.Event{event})
 	if err == nil {
@@ -212,8 +212,8 @@ func (c *Control) apply(ctx context.Context, event job.Event) (now job.Job, chan
 	return now, outcomes[0].Changed, err
 }
 
-// mark makes sure that no converter starts the job. It comes first: if this process dies after it, the converter that finds the
-// marker reports the cancellation.
+// mark stores the marker, so that no converter starts the job. It is called first: if this process dies afterwards, the converter that
+// finds the marker reports the cancellation.
 func (c *Control) mark(ctx context.Context, j job.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
 	defer cancel()
@@ -233,7 +233,7 @@ func (c *Control) clear(ctx context.Context, j job.Job) error {
 	return nil
 }
 
-// announce tells the converters. Those that it does not reach find the marker within seconds.
+// announce tells the converters about the cancellation. A converter that it does not reach finds the marker within seconds.
 func (c *Control) announce(ctx context.Context, j job.Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()

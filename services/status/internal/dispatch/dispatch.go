@@ -16,18 +16,18 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Sender makes one attempt to send a webhook, and returns how it went and, for the log, why it failed.
+// Sender makes one attempt to send a webhook. It returns the outcome and, for the log, the reason of a failure.
 type Sender interface {
 	Send(ctx context.Context, d delivery.Delivery) (delivery.Attempt, error)
 }
 
-// Config are the bounds of a dispatcher.
+// Config has the limits of a dispatcher.
 type Config struct {
 	// Total is how many attempts are made at the same time, and PerReceiver how many of them to the same receiver.
 	Total, PerReceiver int
 	// Timeout is the longest time of one attempt.
 	Timeout time.Duration
-	// Every is how often the store is asked for deliveries that other replicas have enqueued, or that are due again.
+	// Every is the time between two looks for deliveries that other replicas have enqueued, or that are due again.
 	Every time.Duration
 }
 
@@ -40,9 +40,9 @@ const (
 	// any number of receivers that nobody reaches, which are read for three days; 100,000 take about a second.
 	costShare = 9
 	maxPause  = time.Minute
-	// settleFor is how long the end of an attempt is tried to be stored. If that fails, the attempt is made again.
+	// settleFor is how long the dispatcher tries to store the outcome of an attempt. If that fails, the attempt is made again.
 	settleFor = 20 * time.Second
-	// leaseMargin is added to the time of an attempt and of its settlement: clocks drift, and processes are paused.
+	// leaseMargin is added to the time for an attempt and its settlement: clocks drift, and processes are paused.
 	leaseMargin = 10 * time.Second
 )
 
@@ -54,7 +54,7 @@ type Dispatcher struct {
 	log     *zap.Logger
 	metrics *Metrics
 
-	// cursor is the receiver that was served last: all get their turn.
+	// cursor is the receiver that was served last, so that all receivers get their turn.
 	cursor string
 	// reading is how long the latest pass has read receivers.
 	reading time.Duration
@@ -106,8 +106,7 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 	return nil
 }
 
-// pass goes once through the receivers, beginning after the one that was served last, and starts as many attempts as are
-// allowed.
+// pass goes through the receivers once, beginning after the one that was served last, and starts as many attempts as the limits allow.
 func (d *Dispatcher) pass(ctx context.Context, start func(delivery.Leased)) error {
 	first, wrapped := d.cursor, false
 	d.reading = 0
@@ -151,7 +150,7 @@ func (d *Dispatcher) serve(ctx context.Context, r jobstore.Receiver, start func(
 	return err
 }
 
-// free returns how many more attempts may be made to a receiver; for "" to any.
+// free returns how many more attempts to a receiver may be started, or, for "", how many in total.
 func (d *Dispatcher) free(receiver string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -197,16 +196,16 @@ func (d *Dispatcher) attempt(ctx context.Context, l delivery.Leased) {
 	d.settle(ctx, l, settlement)
 }
 
-// settle stores the end of an attempt, also while the process stops.
+// settle stores the outcome of an attempt, even while the process stops.
 func (d *Dispatcher) settle(ctx context.Context, l delivery.Leased, settlement delivery.Settlement) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleFor)
 	defer cancel()
 	policy := retry.Policy{Initial: 100 * time.Millisecond, Max: 5 * time.Second}
-	err := retry.Loop(ctx, policy, d.log, "cannot store the end of a webhook; retrying", func(ctx context.Context) error {
+	err := retry.Loop(ctx, policy, d.log, "cannot store the outcome of a webhook; retrying", func(ctx context.Context) error {
 		return d.store.SettleDelivery(ctx, settlement)
 	})
 	if err != nil {
-		d.log.Warn("the end of a webhook was not stored; it may be sent again", d.facts(l, zap.Error(err))...)
+		d.log.Warn("the outcome of a webhook was not stored; it may be sent again", d.facts(l, zap.Error(err))...)
 	}
 }
 

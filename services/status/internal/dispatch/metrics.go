@@ -22,13 +22,13 @@ const (
 	released = "released"
 )
 
-// Metrics are those of attempts.
+// Metrics are the metrics of attempts.
 type Metrics struct {
 	attempts *prometheus.CounterVec
 	duration prometheus.Histogram
 }
 
-// NewMetrics registers the metrics of attempts. They exist also if no webhooks are sent.
+// NewMetrics registers the metrics of attempts. They exist even if no webhooks are sent.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	factory := promauto.With(registry)
 	m := &Metrics{
@@ -64,26 +64,26 @@ type Upkeep struct {
 }
 
 const (
-	// Interval is the usual time between two measurements. All replicas measure the same.
+	// Interval is the usual time between two measurements. All replicas measure the same values.
 	Interval = 5 * time.Second
 	// deleteBatch is how many old webhooks are deleted in one transaction.
 	deleteBatch = 500
-	// maxDeleted is how many are deleted at once, so that a large number disturbs nobody.
+	// maxDeleted is how many are deleted in one interval, so that a large number does not disturb other work.
 	maxDeleted = 20 * deleteBatch
 )
 
-// NewUpkeep returns a component for a store, whose clock it is. Webhooks are deleted when they are older than retention.
+// NewUpkeep returns the upkeep of a store that has this clock. Webhooks are deleted when they are older than retention.
 func NewUpkeep(store jobstore.Deliveries, clock *clock.Clock, retention time.Duration, log *zap.Logger, registry prometheus.Registerer) *Upkeep {
 	factory := promauto.With(registry)
 	return &Upkeep{
 		store: store, clock: clock, retention: retention, log: log,
 		pending: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_pending",
-			Help: "Webhooks that were not accepted yet, at most 100,000. It is absent while the database cannot be read.",
+			Help: "Webhooks that wait to be sent, counted up to 100,000. It is absent while the database cannot be read.",
 		}, nil),
 		overdue: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: metrics.Namespace, Subsystem: "status", Name: "webhooks_overdue_seconds",
-			Help: "How long the next attempt to send a webhook could have been made; 0 if none is due. " +
+			Help: "How long the webhook that waits longest has been due; 0 if none is due. " +
 				"It is absent while the database cannot be read.",
 		}, nil),
 	}

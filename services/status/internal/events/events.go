@@ -23,7 +23,7 @@ import (
 
 // Consumer applies events.
 type Consumer struct {
-	// Dropped is called with each successful end that had no effect, also if it is only a duplicate. It must not block.
+	// Dropped is called with each successful end that had no effect, even if it is only a duplicate. It must not block.
 	Dropped func(job.Ended)
 
 	store    jobstore.Store

@@ -18,7 +18,7 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// Parse returns the selection of the jobs of the requested page. Its error is a problem that names all invalid parameters.
+// Parse returns the selection that a query requests. Its error is a problem that names all invalid parameters.
 func Parse(rawQuery string) (jobstore.Selection, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil { // the filter that it belongs to must not be ignored
@@ -37,7 +37,7 @@ func Parse(rawQuery string) (jobstore.Selection, error) {
 	}
 	p.requireKnown()
 	if len(p.faults) > 0 {
-		return jobstore.Selection{}, problem.New(problem.ParameterInvalid, "The list cannot be selected.").With(p.faults...)
+		return jobstore.Selection{}, problem.New(problem.ParameterInvalid, "The list cannot be returned.").With(p.faults...)
 	}
 	return selection, nil
 }
@@ -54,7 +54,7 @@ func (p *parser) require(ok bool, name, detail string) {
 	}
 }
 
-// one returns the value of a parameter that may be given once. An empty value stands for none.
+// one returns the value of a parameter that may be given once. An empty value counts as not given.
 func (p *parser) one(name string) (value string, given bool) {
 	values := p.query[name]
 	p.require(len(values) <= 1, name, "must not be repeated")
@@ -124,7 +124,7 @@ func (p *parser) requireKnown() {
 	for _, name := range slices.Sorted(maps.Keys(p.query)) {
 		if !slices.Contains(known, name) && named < maxNamed {
 			named++
-			p.require(false, problem.Excerpt(name), "unknown parameter; known are: "+strings.Join(known, ", "))
+			p.require(false, problem.Excerpt(name), "unknown parameter; known parameters: "+strings.Join(known, ", "))
 		}
 	}
 }

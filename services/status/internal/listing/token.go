@@ -13,8 +13,8 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 )
 
-// A token is the version, the id of the last job of its page, and a digest of the filter. It contains no more than the page and its
-// request, and a forged one selects nothing that another filter could not, so it is not signed.
+// A token is the version, the id of the last job of its page, and a digest of the filter. It contains nothing that the page and
+// its request do not show, and a forged token selects nothing that another filter could not. So it is not signed.
 const (
 	tokenVersion = 1
 	digestSize   = 8

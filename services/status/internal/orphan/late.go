@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// lateAfter is the age at which a result is deleted whose event came too late. By then, the event was acknowledged, and what made
-	// it late has reached the standbys of the database: after a failover that loses the other end, a redelivery of the event would
-	// need the result.
+	// lateAfter is how long after its event a late result is deleted. By then, the event was acknowledged, and the change that made it
+	// late has reached the standbys of the database. Before that, a failover could lose that change, and the event, delivered again,
+	// would need the result.
 	lateAfter = 5 * time.Minute
 	// lateEvery is the time between two looks at the late results.
 	lateEvery = 10 * time.Second
@@ -26,8 +26,8 @@ const (
 	maxLate = 10_000
 )
 
-// Late deletes the results of attempts that were too late, long before the sweep would find them: the job was canceled or deleted
-// meanwhile, or another attempt has ended it. What it has not done when the process stops is left to the sweep.
+// Late deletes results that were stored too late, long before the sweep would find them: their job was canceled or deleted, or another
+// attempt has ended it. The results that it has not deleted when the process stops are left to the sweep.
 type Late struct {
 	// After is how long it waits. New sets it.
 	After time.Duration
@@ -69,7 +69,7 @@ func (l *Late) Run(ctx context.Context, ready func(), drain <-chan struct{}) err
 	})(ctx, ready, drain)
 }
 
-// clean deletes the results that are old enough. What fails is left to the sweep.
+// clean deletes the results that are old enough. Those that it cannot delete are left to the sweep.
 func (l *Late) clean(ctx context.Context) error {
 	for some := range slices.Chunk(l.take(), batch) {
 		owners := map[string]string{}

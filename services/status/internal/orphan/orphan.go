@@ -1,6 +1,6 @@
 // Package orphan deletes files that belong to no job: uploads of rejected submissions, results of attempts that lost, and uploads
-// that were never finished. It never deletes what an accepted job needs. A job that was accepted may not be recorded yet, so only
-// files count that are older than every job whose events may still arrive, by the watermark.
+// that were never finished. It never deletes what an accepted job needs. An accepted job may not be recorded yet, so the sweep only
+// considers files that are older than every job whose events may still arrive, according to the watermark.
 package orphan
 
 import (
@@ -45,9 +45,9 @@ type Sweep struct {
 	Sources, Results blob.Bucket
 	// JobDeadline is how long after its submission a job may still be converted.
 	JobDeadline time.Duration
-	// MinAge is the least age of a file that is deleted. Some stores report the time at which an upload began.
+	// MinAge is the minimum age of a file that is deleted. Some stores report the time at which its upload began.
 	MinAge time.Duration
-	// Every is the time between two sweeps of all replicas.
+	// Every is the time between two sweeps, whichever replicas make them.
 	Every time.Duration
 	Log   *zap.Logger
 
@@ -80,7 +80,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	return host.Every(min(interval, s.Every), func(ctx context.Context) {
 		known := func(err error) bool { return errors.Is(err, clock.ErrHeld) || errors.Is(err, jobstore.ErrNotReady) }
 		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !known(err) {
-			s.Log.Warn("sweep of files failed; the next one will retry", zap.Error(err))
+			s.Log.Warn("the sweep of orphans failed; the next one will retry", zap.Error(err))
 		}
 	})(ctx, ready, drain)
 }
@@ -105,8 +105,7 @@ func (s *Sweep) inTurn(ctx context.Context) error {
 	return nil
 }
 
-// before returns the time before which every file belongs to a job that is recorded, or to none. It returns false without a
-// watermark.
+// before returns a time: every file that is older belongs to a recorded job, or to no job. known is false if there is no watermark.
 func (s *Sweep) before(ctx context.Context) (before time.Time, known bool, err error) {
 	until, err := s.Jobs.Watermark(ctx)
 	return until.Add(-s.JobDeadline - watermark.SweepMargin - s.MinAge), !until.IsZero(), err
@@ -179,8 +178,8 @@ const installationKey = "installation/id"
 // errForeign means that a bucket belongs to another installation.
 var errForeign = errors.New("the bucket belongs to another installation; check the settings of the database and of the buckets")
 
-// requireOwn returns an error unless the bucket belongs to the installation of the database. A bucket without an owner becomes its own.
-// Otherwise a wrong setting, such as the URL of an empty database, would make every file an orphan.
+// requireOwn returns an error if the bucket belongs to another installation than the database. It makes the installation the owner of a
+// bucket that has none. Without this check, a wrong setting, such as the URL of an empty database, would make every file an orphan.
 func (s *Sweep) requireOwn(ctx context.Context, bucket blob.Bucket) error {
 	own, err := s.Jobs.Installation(ctx)
 	if err != nil || own == uuid.Nil {
@@ -213,7 +212,7 @@ func ownerOf(ctx context.Context, bucket blob.Bucket) (string, error) {
 	return string(owner), err
 }
 
-// foreign returns the error of reading an owner, or that it is another one.
+// foreign returns err, the error of reading the owner, or errForeign if the owner is another installation.
 func foreign(owner, own string, err error) error {
 	if err == nil && owner != own {
 		return errForeign
@@ -227,7 +226,7 @@ func (s *Sweep) unfinished(ctx context.Context, bucket blob.Bucket) error {
 	return err
 }
 
-// sweep deletes those files of a bucket that are older than before and that unused returns.
+// sweep deletes the files of a bucket that are older than before and that unused reports.
 func (s *Sweep) sweep(
 	ctx context.Context, bucket blob.Bucket, kind string, before time.Time, unused func(context.Context, []string) ([]string, error),
 ) error {
@@ -260,8 +259,8 @@ func (s *Sweep) sweep(
 	return flush()
 }
 
-// unusedSources returns those of the keys that no job needs. The records of idempotency keys are not orphans: they are deleted with
-// their jobs.
+// unusedSources returns the keys that no job needs. The records of idempotency keys are not among them: they are deleted with their
+// jobs, or by Claims.
 func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, error) {
 	var documents, unused []string
 	markers := map[string]string{}
@@ -297,7 +296,7 @@ func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, err
 	return unused, nil
 }
 
-// unusedResults returns those of the keys that are not the result of a job, and cannot become that.
+// unusedResults returns the keys that are not the result of a job, and cannot become one.
 func (s *Sweep) unusedResults(ctx context.Context, keys []string) ([]string, error) {
 	owners := map[string]string{}
 	for _, key := range keys {

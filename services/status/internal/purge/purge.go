@@ -1,6 +1,6 @@
-// Package purge does what is due for single jobs: it deletes the files of jobs that were deleted or have expired, then their rows, and
-// publishes the commands of retried jobs that may not have been published. Every step may be interrupted and is safe to repeat. Replicas
-// share the work: a job is leased to one of them.
+// Package purge does the work that is due for single jobs: it deletes the files of deleted and expired jobs, and later their rows, and it
+// publishes the commands of retried jobs that may not have been published. Every step may be interrupted, and is safe to repeat.
+// Replicas share the work: each job is leased to one of them.
 package purge
 
 import (
@@ -30,9 +30,9 @@ const (
 	interval = 5 * time.Second
 	// batch is how many jobs are leased in one transaction.
 	batch = 200
-	// lease is how long a replica has for a batch. Then another replica repeats what it has not finished.
+	// lease is how long a replica has for a batch. After that, another replica does what the first one has not finished.
 	lease = 5 * time.Minute
-	// retryAfter is how long a job waits that could not be worked on, for example because the store is away.
+	// retryAfter is how long a job waits after the work on it has failed, for example because the store is down.
 	retryAfter = 10 * time.Second
 	// jobTimeout limits the work on one job: a store that hangs must not keep the others waiting.
 	jobTimeout = 30 * time.Second
@@ -98,7 +98,7 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 			return nil
 		}
 		if err := p.pass(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
-			p.Log.Warn("cannot delete what has expired; the next pass tries again", zap.Error(err))
+			p.Log.Warn("cannot delete what has expired; the next pass will retry", zap.Error(err))
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (p *Purge) pass(ctx context.Context) error {
 	}
 }
 
-// keep gives a time of expiry to jobs that an earlier release has ended.
+// keep sets the expiry of jobs that ended under an earlier release.
 func (p *Purge) keep(ctx context.Context) error {
 	at, err := p.Clock.Now(ctx)
 	if err != nil {
@@ -232,7 +232,7 @@ func (p *Purge) record(ctx context.Context, events []job.Event, forgotten []uuid
 	return err
 }
 
-// one does the work on one job. It returns the event that records it, or that the row is to be deleted.
+// one does the work that is due for one job. It returns the event that records the work, or forget if the row is to be deleted.
 func (p *Purge) one(ctx context.Context, j job.Job) (event job.Event, forget bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
@@ -271,8 +271,8 @@ func (p *Purge) deleteFiles(ctx context.Context, j job.Job) error {
 	return err
 }
 
-// deleteTraces deletes what has to last as long as the tombstone: commands of the job may have been delivered until now, and its
-// idempotency key was remembered.
+// deleteTraces deletes what is kept as long as the tombstone: the markers of cancellations, because commands of the job may have been
+// delivered until now, and the claim of its idempotency key.
 func (p *Purge) deleteTraces(ctx context.Context, j job.Job) error {
 	err := cancellation.Unmark(ctx, p.Sources, j.ID.String(), j.Generation)
 	if j.Submission != nil && j.Submission.ClaimKey != "" {

@@ -1,4 +1,4 @@
-// Package representation turns jobs into the JSON that clients receive, in answers and in webhooks.
+// Package representation turns jobs into the JSON that clients receive, in responses and in webhooks.
 package representation
 
 import (

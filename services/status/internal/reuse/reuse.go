@@ -1,5 +1,5 @@
 // Package reuse answers a submission with the result of an earlier job that had the same document and options: the new job gets a
-// copy of the result, and has succeeded at once. So neither job depends on the other after that.
+// copy of the result, and has succeeded at once. Afterwards, neither job depends on the other.
 package reuse
 
 import (
@@ -34,7 +34,7 @@ type Reuse struct {
 // ErrNone means that there is no result to reuse, and that the job was not recorded.
 var ErrNone = errors.New("no result can be reused")
 
-// cleanupTimeout limits the deletion of a copy that no job has. The sweep of orphans deletes what remains.
+// cleanupTimeout limits the deletion of a copy that belongs to no job. The orphan sweep deletes what remains.
 const cleanupTimeout = 5 * time.Second
 
 // Answer records the submission as a job that has succeeded, with a copy of an earlier result that one of the builds has made. If there is
@@ -114,6 +114,6 @@ func (r *Reuse) remove(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if err := r.Results.Delete(ctx, key); err != nil {
-		r.Log.Warn("a copy of a result that no job has may remain in the store", zap.String("object_key", key), logging.Trace(ctx), zap.Error(err))
+		r.Log.Warn("a copy of a result that belongs to no job may remain in the store", zap.String("object_key", key), logging.Trace(ctx), zap.Error(err))
 	}
 }

@@ -18,11 +18,11 @@ import (
 const (
 	// sample is the number of jobs whose waiting times are compared.
 	sample = 1000
-	// minAge is how long a count is used at least. A count that took long is used costShare times as long, so counting takes at
-	// most 2% of the time of a processor.
+	// minAge is how long a count is used at least. A count that took long is used costShare times as long as it took, so counting
+	// takes at most 2% of the time.
 	minAge    = 5 * time.Second
 	costShare = 50
-	// failedAge is how long a failure is the answer to all requests: a database that is in trouble is not asked by each of them.
+	// failedAge is how long a failure is returned to all requests, so that they do not add to the load of a database in trouble.
 	failedAge = 2 * time.Second
 )
 
@@ -79,7 +79,7 @@ func (s *Statistics) fresh() (latest jobapi.Stats, fresh bool, err error) {
 	return s.latest, time.Now().Before(s.until), s.err
 }
 
-// keep keeps the result of a count that has taken that long.
+// keep stores the result of a count, which took this long.
 func (s *Statistics) keep(latest jobapi.Stats, err error, took time.Duration) {
 	age := max(minAge, costShare*took)
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *Statistics) count(ctx context.Context) (jobapi.Stats, error) {
 	return stats, nil
 }
 
-// percentile returns the least of the sorted times that p percent of them do not exceed.
+// percentile returns the p-th percentile of sorted times: the smallest that at least p percent of them do not exceed.
 func percentile(sorted []time.Duration, p int) *float64 {
 	return new(seconds(sorted[(len(sorted)*p+99)/100-1]))
 }

@@ -1,5 +1,5 @@
-// Package webhook signs and sends webhooks as Standard Webhooks 1.0 specifies (https://www.standardwebhooks.com), and keeps
-// clients from making Docmill reach servers that are none of their business.
+// Package webhook signs and sends webhooks as Standard Webhooks 1.0 specifies (https://www.standardwebhooks.com), and prevents
+// clients from making Docmill connect to servers that they must not reach.
 package webhook
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/docmill/docmill/platform/config"
 )
 
-// Config are the settings of webhooks.
+// Config has the settings of webhooks.
 //
 //nolint:lll // kong's tags cannot be wrapped
 type Config struct {
@@ -61,7 +61,7 @@ const (
 	maxSecrets                   = 2
 )
 
-// parseSecrets returns the secrets, of which there may be none. Its error does not repeat them.
+// parseSecrets returns the secrets; there may be none. Its error does not contain them.
 func parseSecrets(secrets config.Secret) ([]string, error) {
 	all := strings.Fields(secrets.Reveal())
 	if len(all) > maxSecrets {
@@ -78,7 +78,7 @@ func parseSecrets(secrets config.Secret) ([]string, error) {
 	return all, nil
 }
 
-// allowed are the receivers that are reached although they are not on the public internet.
+// allowed has the receivers that may be reached although they are not on the public internet.
 type allowed struct {
 	v4, v6 []netip.Prefix
 	hosts  map[string]bool
@@ -118,7 +118,7 @@ func isName(text string) bool {
 		strings.Trim(text, "0123456789.") != ""
 }
 
-// host reports whether a host is reached whatever its addresses are.
+// host reports whether a host may be reached, whatever its addresses are.
 func (a allowed) host(name string) bool {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	if a.hosts[name] {
@@ -132,7 +132,7 @@ func (a allowed) host(name string) bool {
 	return false
 }
 
-// address reports whether an address is reached, on any port.
+// address reports whether an address may be reached, on any port.
 func (a allowed) address(ip netip.Addr) bool {
 	contains := func(prefix netip.Prefix) bool { return prefix.Contains(ip) }
 	return slices.ContainsFunc(a.v4, contains) || slices.ContainsFunc(a.v6, contains)

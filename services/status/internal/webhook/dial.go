@@ -15,12 +15,12 @@ import (
 // connectTimeout limits the resolution of a name and the handshake of TCP.
 const connectTimeout = 5 * time.Second
 
-// alsoDenied are addresses in public networks that only a machine's own cloud answers.
+// alsoDenied are addresses in public networks that belong to the cloud in which a machine runs.
 var alsoDenied = []netip.Prefix{
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure's wire server
 }
 
-// guardian returns the function that refuses to connect to other addresses and ports than those that are reached.
+// guardian returns a function for net.Dialer.Control that refuses connections to addresses and ports that may not be reached.
 func guardian(allow allowed, ports []uint16) func(network, address string, conn syscall.RawConn) error {
 	addresses := ssrf.New(
 		ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(allow.v4...), ssrf.WithAllowedV6Prefixes(allow.v6...),
@@ -41,9 +41,9 @@ func guardian(allow allowed, ports []uint16) func(network, address string, conn 
 	}
 }
 
-// guarded returns the function that connects to receivers. The addresses are checked when a connection is made to them,
-// after the name was resolved, so it does not matter what the name resolves to at other times. Those that the registries
-// of IANA do not list as public are refused, unless they are allowed, and so are other ports than the given ones. resolver may be nil.
+// guarded returns the function that connects to receivers. It checks each address when it connects to it, after the name was
+// resolved, so it does not matter what the name resolves to at other times. It refuses addresses that IANA's registries do not
+// list as public, unless they are allowed, and ports that are not in ports. resolver may be nil.
 func guarded(allow allowed, ports []uint16, resolver *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
 	trusting := &net.Dialer{Timeout: connectTimeout, Resolver: resolver}
 	guarding := &net.Dialer{Timeout: connectTimeout, Resolver: resolver, Control: guardian(allow, ports)}

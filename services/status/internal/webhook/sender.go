@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// maxAnswer is how much of an answer is read, so that its connection can be used again. Nothing of it is kept.
+	// maxAnswer is how many bytes of a response are read, so that its connection can be used again. They are discarded.
 	maxAnswer = 16 << 10
-	// maxHeaders bounds the headers of an answer, in bytes.
+	// maxHeaders limits the headers of a response, in bytes.
 	maxHeaders = 32 << 10
 	// idleTimeout is how long a connection waits for the next webhook.
 	idleTimeout = 30 * time.Second
@@ -37,7 +37,7 @@ type Sender struct {
 	timeout time.Duration
 }
 
-// NewSender returns a sender. The configuration must be valid and have a secret. resolver resolves names; nil means as usual.
+// NewSender returns a sender. The configuration must be valid and have a secret. resolver resolves names; nil means the default one.
 func NewSender(config Config, resolver *net.Resolver) (*Sender, error) {
 	secrets, err := parseSecrets(config.Secrets)
 	if err != nil {
@@ -72,7 +72,7 @@ func NewSender(config Config, resolver *net.Resolver) (*Sender, error) {
 // Close closes idle connections.
 func (s *Sender) Close() { s.client.CloseIdleConnections() }
 
-// Send makes one attempt, and returns how it went and, for the log, why it failed.
+// Send makes one attempt. It returns the outcome and, for the log, the reason of a failure.
 func (s *Sender) Send(ctx context.Context, d delivery.Delivery) (delivery.Attempt, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -134,7 +134,7 @@ func judge(response *http.Response) (delivery.Attempt, error) {
 	return attempt, fmt.Errorf("the receiver answered %d", response.StatusCode)
 }
 
-// retryAfter parses the header of that name in seconds or as a date; 0 if there is none.
+// retryAfter parses a Retry-After header, in seconds or as a date. It returns 0 if there is none.
 func retryAfter(value string) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 24); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -145,7 +145,7 @@ func retryAfter(value string) time.Duration {
 	return 0
 }
 
-// faultOf classifies the error of a request without an answer.
+// faultOf classifies the error of a request that has no response.
 func faultOf(err error) delivery.Fault {
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
