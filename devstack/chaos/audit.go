@@ -19,7 +19,7 @@ import (
 type audit struct {
 	// losingResults are the objects of results of attempts other than the one that ended the job.
 	losingResults int
-	// unknownSources are the documents of submissions whose clients got no answer and that have no job.
+	// unknownSources are the documents that have no job: the outcome of their submission is unknown, or the store failed.
 	unknownSources int
 	// swept is how many files belonged to no job and were deleted by the sweep at the end.
 	swept int
@@ -307,8 +307,8 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 			a.unknownSources++
 		}
 	}
-	if possible := l.unknowns() - a.unknownJobs; max(a.unknownSources, claims) > possible {
-		l.violatef(leftover, "%d documents and %d claims without a job, of %d submissions without an answer", a.unknownSources, claims, possible)
+	if possible := int(l.doubtful.Load()); max(a.unknownSources, claims) > possible {
+		l.violatef(leftover, "%d documents and %d claims without a job, after %d requests whose documents may remain", a.unknownSources, claims, possible)
 	}
 	for _, key := range results {
 		if !resultOf[key] && key != installationKey {

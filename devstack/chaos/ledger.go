@@ -75,6 +75,9 @@ type ledger struct {
 	// epoch counts the beginnings and ends of disturbances: it is odd while connections may fail.
 	epoch      atomic.Int64
 	violations []violation
+	// doubtful is how many requests to submit a document may have left it in the store although they failed: the outcome is not known,
+	// or the store failed.
+	doubtful atomic.Int64
 	// repeats is how many submissions were sent again under their key, and replays how many of these were answered with the job.
 	repeats, replays atomic.Int64
 	// retries is how many attempts have failed for reasons other than their documents, as seen by clients.

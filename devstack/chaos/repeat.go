@@ -68,7 +68,11 @@ func (l *load) send(ctx context.Context, d document) answer {
 	if err != nil {
 		l.ledger.disconnected("submission of "+d.kind.name, epoch, err)
 	}
-	return answer{job: job, replayed: header.last.Get("Idempotent-Replayed") == "true", err: err}
+	got := answer{job: job, replayed: header.last.Get("Idempotent-Replayed") == "true", err: err}
+	if got.uncertain() || got.code() == client.CodeStoreUnavailable {
+		l.ledger.doubtful.Add(1)
+	}
+	return got
 }
 
 // headers keeps the headers of the last answer.

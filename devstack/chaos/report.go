@@ -145,7 +145,7 @@ func (r *Report) Print(to io.Writer) {
 	row("failed polls and downloads", "%s", counts(r.answers))
 	row("withdrawn submissions", "%d", r.left.withdrawn)
 	row("results of losing attempts", "%d", r.left.losingResults)
-	row("documents of submissions without an answer", "%d", r.left.unknownSources)
+	row("documents without a job", "%d", r.left.unknownSources)
 	row("orphans deleted by the sweep at the end", "%d", r.left.swept)
 	of := make(map[string]int)
 	for _, one := range r.violations {
