@@ -55,7 +55,7 @@ func (c *Client) change(ctx context.Context, id, what string) (Job, error) {
 		return *problem.JobState, err
 	}
 	if err == nil && job.ID == "" {
-		err = fmt.Errorf("the answer about the job %s is not a job", id)
+		err = fmt.Errorf("the response about the job %s is not a job", id)
 	}
 	return job, err
 }

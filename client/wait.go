@@ -24,7 +24,7 @@ func (c *Client) version(ctx context.Context, id string, header http.Header, wai
 	var job Job
 	got, err := c.get(ctx, jobPath(id), header, wait, &job)
 	if err == nil && job.ID == "" {
-		err = fmt.Errorf("the answer to a request for the job %s is not a job", id)
+		err = fmt.Errorf("the response to a request for the job %s is not a job", id)
 	}
 	return job, got, err
 }

@@ -15,12 +15,12 @@ const MaxCallbackURL = 2048
 // maxCallbackEvents is the maximum length of callback_events: each event once, with some space.
 const maxCallbackEvents = 64
 
-// callbackEvents are the types of the events that a client may want to be told of.
+// callbackEvents are the types of the events that can be reported to a client.
 var callbackEvents = []string{"job.succeeded", "job.failed", "job.canceled"}
 
 // CheckCallbackURL returns what is wrong with a callback_url, in words that follow the option's name in a sentence and that
-// do not repeat the value. Which addresses are reached is decided when the webhook is sent: names may resolve to others
-// by then.
+// do not repeat the value. Whether the address may be reached is checked only when the webhook is sent: the name may
+// resolve to another address by then.
 func CheckCallbackURL(value string) error {
 	if len(value) > MaxCallbackURL {
 		return fmt.Errorf("must have at most %d characters", MaxCallbackURL)
@@ -58,7 +58,7 @@ func ParseCallbackEvents(value string) ([]string, error) {
 	for event := range strings.SplitSeq(value, ",") {
 		event = strings.TrimSpace(event)
 		if !slices.Contains(callbackEvents, event) || wanted[event] {
-			return nil, errors.New("must list some of " + strings.Join(callbackEvents, ", ") + ", each once, separated by commas")
+			return nil, errors.New("must be one or more of " + strings.Join(callbackEvents, ", ") + ", each once, separated by commas")
 		}
 		wanted[event] = true
 	}

@@ -14,7 +14,7 @@ const (
 	Tag Name = "tag"
 	// CallbackURL is where the end of the job is reported.
 	CallbackURL Name = "callback_url"
-	// CallbackEvents are the ends that are reported.
+	// CallbackEvents are the events that are reported.
 	CallbackEvents Name = "callback_events"
 	// ExpiresIn is how long the files of the job are kept after its end.
 	ExpiresIn Name = "expires_in"

@@ -79,7 +79,7 @@ func (c *Verify) Run(_ context.Context, streams *invocation.Streams) error {
 		}
 	}
 	return errors.New("the webhook is not genuine: no signature fits the id, the timestamp, the body and the secret; " +
-		"the body must be the bytes that were received, not JSON that was formatted again")
+		"the body must have exactly the bytes that were received, not reformatted JSON")
 }
 
 func (c *Verify) read(stdin io.Reader) ([]byte, error) {

@@ -153,7 +153,7 @@ func (a *api) retry(c *gin.Context) error {
 // listed forwards a request about jobs whose ids the client does not know to the status service.
 func (a *api) listed(c *gin.Context) error {
 	if !a.settings.AllowListing {
-		return problem.New(problem.ListingDisabled, "This server does not list jobs: whoever knows the ID of a job can download its result.")
+		return problem.New(problem.ListingDisabled, "This server does not list jobs, because anyone who knows the id of a job can download its result.")
 	}
 	return a.deps.Status.Forward(c.Writer, c.Request, c.Request.URL.Path)
 }

@@ -144,7 +144,7 @@ func digest(ctx context.Context, document *upload.Upload) (int64, []byte, error)
 func (a *Attempt) repeat(options upload.Options, source *conversionv1.Source) (Accepted, error) {
 	same, err := idempotency.Repeats(a.earlier, requested(source, options), options.Chosen.Secrets(), a.submitter.Seal)
 	if err != nil || !same {
-		reused := problem.New(problem.IdempotencyKeyReused, "Another document, or the same with other options, was submitted with this key.")
+		reused := problem.New(problem.IdempotencyKeyReused, "This key was used for another document, or for this document with another name or other options.")
 		return Accepted{}, reused.Because(err)
 	}
 	return Accepted{Job: accepted(a.earlier.GetCommand()), Repeated: true}, nil

@@ -223,12 +223,13 @@ func (c *Control) mark(ctx context.Context, j job.Job) error {
 	return nil
 }
 
-// clear makes sure that the next generation of the job is not canceled by what is left of one that a failover of the database has lost.
+// clear deletes a marker of the job's next generation. There is one only if a failover of the database has lost an earlier retry and its
+// cancellation; it would cancel the new generation.
 func (c *Control) clear(ctx context.Context, j job.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, markTimeout)
 	defer cancel()
 	if err := cancellation.Clear(ctx, c.Sources, j.ID.String(), j.Generation+1); err != nil {
-		return problem.New(problem.StoreUnavailable, "The document cannot be read at present.").After(storeRetry).Because(err)
+		return problem.New(problem.StoreUnavailable, "The file storage did not respond.").After(storeRetry).Because(err)
 	}
 	return nil
 }

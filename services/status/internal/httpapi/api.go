@@ -115,7 +115,7 @@ func notFound() *problem.Error { return problem.New(problem.JobNotFound, "No job
 // gone returns the problem of a job that clients can no longer see.
 func gone(reason job.Gone) *problem.Error {
 	if reason == job.Expired {
-		return problem.New(problem.JobExpired, "The files of the job were deleted, as planned.")
+		return problem.New(problem.JobExpired, "The job has expired, and its files are deleted.")
 	}
 	return problem.New(problem.JobDeleted, "The job and its files were deleted at the request of a client.")
 }

@@ -22,7 +22,7 @@ import (
 func Parse(rawQuery string) (jobstore.Selection, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil { // the filter that it belongs to must not be ignored
-		return jobstore.Selection{}, problem.New(problem.ParameterInvalid, "The query cannot be parsed: a parameter is not percent-encoded.").Because(err)
+		return jobstore.Selection{}, problem.New(problem.ParameterInvalid, "The query cannot be parsed: a parameter is not percent-encoded correctly.").Because(err)
 	}
 	p := parser{query: query}
 	selection := jobstore.Selection{
