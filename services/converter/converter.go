@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -157,6 +156,7 @@ func assemble(settings Config, deps Deps, tools *pdf.Tools, directory *processdi
 		return service.Assembly{}, err
 	}
 	identity := identify(settings, office, set, tools, deps.Log)
+	go identity.Digest() // before LibreOffice is loaded, and at the same time as the rest
 	publisher, err := deps.Messages.NewPublisher(message.PublisherOptions{})
 	if err != nil {
 		return service.Assembly{}, err
@@ -243,7 +243,7 @@ const libraries = "/etc/ld.so.cache"
 func identify(settings Config, office *libreoffice.Engine, set *fonts.Set, tools *pdf.Tools, log *zap.Logger) *build.Build {
 	return build.New(build.Parts{
 		Executable: "/proc/self/exe", Settings: []any{settings.Limits, settings.Fonts, settings.Images},
-		Paths: slices.Concat([]string{filepath.Dir(office.Program()), libraries}, set.Sources(), tools.Paths()),
+		Paths: slices.Concat(office.Files(), []string{libraries}, set.Sources(), tools.Files()),
 	}, log)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
@@ -141,6 +142,25 @@ func TestReuseOfAMissingResult(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, r.reuse(t, command, 9).StatusCode)
 	_, known := r.job(t, command.GetJobId())
 	require.False(t, known)
+}
+
+// TestReuseIsLimited: large results and late requests would cost more than they save, or surprise a client that was told that there is no job.
+func TestReuseIsLimited(t *testing.T) {
+	t.Parallel()
+	l := newLifecycle(t)
+	r := start(t, l.Bench, patience).ready(t)
+	first := reusable(newID(t), 1)
+	send(t, l.publisher, first)
+	l.succeedBy(r, first, 9)
+	late := reusable(newID(t), 1)
+	late.RequestedAt = timestamppb.New(time.Now().Add(-2 * time.Minute))
+	require.Equal(t, http.StatusNoContent, r.reuse(t, late, 9).StatusCode)
+	_, known := r.job(t, late.GetJobId())
+	require.False(t, known)
+	require.Equal(t, http.StatusCreated, r.reuse(t, reusable(newID(t), 1), 9).StatusCode)
+
+	execute(t, l.Bench, "UPDATE jobs SET result_size = 20000000")
+	require.Equal(t, http.StatusNoContent, r.reuse(t, reusable(newID(t), 1), 9).StatusCode)
 }
 
 // TestReuseRespectsRetention: the option expires_in of the new submission shortens the life of the copy.

@@ -173,7 +173,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 }
 
 func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, ends *ending.Metrics) *reuse.Reuse {
-	return &reuse.Reuse{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log}
+	return reuse.New(reuse.Deps{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log})
 }
 
 // newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no

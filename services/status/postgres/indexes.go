@@ -26,7 +26,8 @@ func indexes() []index {
 		{"jobs_unscheduled", "ON jobs (finished_at) WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL"},
 		// To find the job of a stored document.
 		{"jobs_source_key", "ON jobs (source_key) WHERE source_key <> ''"},
-		{"jobs_cached", "ON jobs (cache_digest, expires_at) WHERE cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''"},
+		// Copies of results have no build, so however many there are, they are not in the index.
+		{"jobs_cached", "ON jobs (cache_digest, build, expires_at) WHERE build IS NOT NULL AND status = 'succeeded' AND gone = ''"},
 		{"jobs_listed", "ON jobs (status, id) WHERE requested_at IS NOT NULL AND NOT withdrawn AND gone = ''"},
 		{"jobs_tagged", "ON jobs (left(tag, 128), status, id) WHERE tag <> '' AND requested_at IS NOT NULL AND NOT withdrawn AND gone = ''"},
 	}

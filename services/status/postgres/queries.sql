@@ -143,13 +143,20 @@ UPDATE jobs SET
     build = @build
 WHERE id = @id;
 
--- The conditions of the index jobs_cached must be in the query.
+-- Reads one entry of the index jobs_cached for each build. The conditions of the index must be in the query.
 -- name: GetReusable :one
-SELECT * FROM jobs
-WHERE cache_digest = @cache_digest AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
-    AND build = ANY(@builds::bytea[]) AND requested_at IS NOT NULL AND expires_at > clock_timestamp()
-ORDER BY expires_at DESC
-LIMIT 1;
+SELECT * FROM jobs WHERE id = (
+    SELECT latest.id FROM unnest(@builds::bytea[]) AS wanted(build)
+    CROSS JOIN LATERAL (
+        SELECT made.id, made.expires_at FROM jobs AS made
+        WHERE made.cache_digest = @cache_digest AND made.build = wanted.build AND made.build IS NOT NULL
+            AND made.status = 'succeeded' AND made.gone = '' AND made.requested_at IS NOT NULL AND made.expires_at > clock_timestamp()
+        ORDER BY made.expires_at DESC
+        LIMIT 1
+    ) AS latest
+    ORDER BY latest.expires_at DESC
+    LIMIT 1
+);
 
 -- name: GetJobs :many
 SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);

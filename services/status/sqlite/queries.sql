@@ -188,8 +188,8 @@ INSERT INTO jobs (
 -- The conditions of the index jobs_cached must be in the query.
 -- name: GetReusable :one
 SELECT * FROM jobs
-WHERE cache_digest = @cache_digest AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
-    AND build = @build AND requested_at IS NOT NULL AND expires_at > @now
+WHERE cache_digest = @cache_digest AND build = @build AND build IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND requested_at IS NOT NULL AND expires_at > @now
 ORDER BY expires_at DESC
 LIMIT 1;
 

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -37,6 +38,9 @@ type Build struct {
 	// changed is set once the files differ from those that the converter was started with.
 	changed atomic.Bool
 	log     *zap.Logger
+
+	mu        sync.Mutex
+	checkedAt time.Time
 }
 
 // New returns a build. It is determined by the first call of Check or Digest, which takes some 20 ms, because it looks at thousands
@@ -60,17 +64,27 @@ func (b *Build) Digest() []byte {
 	return b.digest()
 }
 
-// Check looks at the files again. After they have changed, the build remains unknown until the converter is started again: some of
-// its processes may still use the old files.
-func (b *Build) Check() {
+// checkInterval is the least time between two looks at the files.
+const checkInterval = time.Second
+
+// Check looks at the files again, if that was not done within the last second, and returns Digest. After they have changed, the build remains
+// unknown until the converter is started again: some of its processes may still use the old files.
+func (b *Build) Check() []byte {
 	known := b.Digest()
 	if known == nil {
-		return
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.checkedAt) < checkInterval {
+		return b.Digest()
 	}
 	if now, err := digestOf(b.parts); err != nil || !bytes.Equal(now, known) {
 		b.changed.Store(true)
 		b.log.Warn("LibreOffice, its fonts or another program has changed; results are not reused until the converter is restarted", zap.Error(err))
 	}
+	b.checkedAt = time.Now()
+	return b.Digest()
 }
 
 func digestOf(parts Parts) ([]byte, error) {

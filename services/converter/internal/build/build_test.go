@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -63,16 +64,19 @@ func TestChangeWhileRunning(t *testing.T) {
 	t.Parallel()
 	font := filepath.Join(t.TempDir(), "a.ttf")
 	write(t, font, "a")
-	b := build.New(build.Parts{Executable: "/proc/self/exe", Paths: []string{font}}, zaptest.NewLogger(t))
-	b.Check()
-	require.NotNil(t, b.Digest())
-	write(t, font, "ab")
-	b.Check()
-	require.Nil(t, b.Digest())
-	require.NoError(t, os.Remove(font))
-	write(t, font, "a")
-	b.Check()
-	require.Nil(t, b.Digest(), "a process may still use the other one")
+	synctest.Test(t, func(t *testing.T) { // the files are real, and the time is not
+		b := build.New(build.Parts{Executable: "/proc/self/exe", Paths: []string{font}}, zaptest.NewLogger(t))
+		require.NotNil(t, b.Check())
+		write(t, font, "ab")
+		require.NotNil(t, b.Check(), "it has just looked")
+		time.Sleep(2 * time.Second)
+		require.Nil(t, b.Check())
+		require.Nil(t, b.Digest())
+		require.NoError(t, os.Remove(font))
+		write(t, font, "a")
+		time.Sleep(2 * time.Second)
+		require.Nil(t, b.Check(), "a process may still use the other one")
+	})
 }
 
 func TestUnknown(t *testing.T) {

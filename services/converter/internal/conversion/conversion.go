@@ -133,7 +133,7 @@ func (c *Converter) Handle(ctx context.Context, d *message.Delivery) message.Out
 		began: began, report: newReport(requestedAt(command), began),
 		events: &events{
 			publisher: c.deps.Publisher, jobID: command.GetJobId(), submissionID: command.GetSubmissionId(), generation: command.GetGeneration(),
-			attempt: number, build: c.buildFor(command), log: log,
+			attempt: number, log: log,
 		},
 	}
 	err = c.unlessCanceled(ctx, a, func(ctx context.Context) error {
@@ -254,7 +254,7 @@ func (a *attempt) run(ctx context.Context) error {
 func (a *attempt) succeed(ctx context.Context, result *conversionv1.Result) error {
 	a.Metrics.moved(a.command.GetSource().GetSize(), result.GetSize())
 	a.log.Info("converted", a.facts(zap.Int32("pages", result.GetPages()), zap.Int64("result_bytes", result.GetSize()))...)
-	return a.events.succeeded(ctx, a.began, result, a.report)
+	return a.events.succeeded(ctx, a.began, result, a.build(), a.report)
 }
 
 func (a *attempt) fail(ctx context.Context, failure *problem.Error) error {
@@ -339,11 +339,11 @@ func (a *attempt) facts(more ...zap.Field) []zap.Field {
 	}, more...)
 }
 
-// buildFor returns the build of the result of a command; nil if the result must not be reused. It is determined before the conversion:
-// what changes meanwhile is noticed later.
-func (c *Converter) buildFor(command *conversionv1.ConvertRequested) []byte {
-	if len(command.GetCacheDigest()) == 0 {
+// build returns the build of the result of the attempt; nil if the result must not be reused. It looks once more whether something has changed
+// meanwhile.
+func (a *attempt) build() []byte {
+	if len(a.command.GetCacheDigest()) == 0 {
 		return nil
 	}
-	return c.deps.Build.Digest()
+	return a.Build.Check()
 }

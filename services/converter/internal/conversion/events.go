@@ -29,9 +29,7 @@ type events struct {
 	submissionID string
 	generation   int32
 	attempt      int
-	// build is sent with a result that may be reused; nil otherwise.
-	build []byte
-	log   *zap.Logger
+	log          *zap.Logger
 }
 
 // start publishes ConversionStarted in the background, and sends the error, or nil.
@@ -45,10 +43,11 @@ func (e *events) start(ctx context.Context, began time.Time) <-chan error {
 	return published
 }
 
-func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, r *report) error {
+// succeeded reports a result. build is that of a result that may be reused; nil otherwise.
+func (e *events) succeeded(ctx context.Context, began time.Time, result *conversionv1.Result, build []byte, r *report) error {
 	return e.publish(ctx, e.message(&conversionv1.ConversionSucceeded{
 		JobId: e.jobID, SubmissionId: e.submissionID, Generation: e.generation, Attempt: int32(e.attempt), StartedAt: timestamppb.New(began), FinishedAt: timestamppb.Now(), Result: result,
-		Warnings: r.warnings(), Report: r.message, Build: e.build,
+		Warnings: r.warnings(), Report: r.message, Build: build,
 	}))
 }
 

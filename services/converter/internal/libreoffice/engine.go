@@ -102,6 +102,10 @@ func FontDirectory(config Config) (string, error) {
 	return filepath.Join(filepath.Dir(program), "share", "fonts", "truetype"), err
 }
 
+// Files returns the files and directories of LibreOffice and its data that the result of a conversion depends on. Not all of them have
+// to exist.
+func (e *Engine) Files() []string { return dataPaths(e.program) }
+
 // Program is LibreOffice's directory "program".
 func (e *Engine) Program() string { return e.program }
 

@@ -32,9 +32,14 @@ const qpdfWarnings = 3
 // Tools are the programs that this package runs. They are safe for concurrent use.
 type Tools struct{ pdfinfo, pdffonts, pdftoppm, pdftocairo, cwebp, qpdf sandbox.Program }
 
-// Paths returns the files of the programs.
-func (t *Tools) Paths() []string {
-	return []string{t.pdfinfo.Path(), t.pdffonts.Path(), t.pdftoppm.Path(), t.pdftocairo.Path(), t.cwebp.Path(), t.qpdf.Path()}
+// dataDirectory has poppler's data on languages.
+const dataDirectory = "/usr/share/poppler"
+
+// Files returns the files of the programs and their data.
+func (t *Tools) Files() []string {
+	return []string{
+		dataDirectory, t.pdfinfo.Path(), t.pdffonts.Path(), t.pdftoppm.Path(), t.pdftocairo.Path(), t.cwebp.Path(), t.qpdf.Path(),
+	}
 }
 
 // Programs returns the programs that this package needs.

@@ -52,8 +52,7 @@ func (a Announcer) Run(ctx context.Context, ready func(), drain <-chan struct{})
 	announcement := a.announcement()
 	return host.Every(fleet.Interval, func(ctx context.Context) {
 		announcement.ConversionSeconds = a.Pace.Duration().Seconds()
-		a.Build.Check()
-		announcement.Build = a.Build.Digest()
+		announcement.Build = a.Build.Check()
 		a.publish(ctx, announcement)
 	})(ctx, ready, drain)
 }

@@ -84,20 +84,21 @@ func TestCachedResult(t *testing.T) {
 // TestNoCachedResult: without an earlier result, or without an answer, the document is converted.
 func TestNoCachedResult(t *testing.T) {
 	t.Parallel()
-	g := setup(t, cached)
-	g.announceBuild(t, "x")
-	for _, status := range []int{http.StatusNoContent, http.StatusServiceUnavailable, http.StatusNotFound} { // an older release has no such route
-		asked := g.status.reuses(status)
+	for _, test := range []struct {
+		status  int
+		outcome string
+	}{{http.StatusNoContent, "miss"}, {http.StatusServiceUnavailable, "failed"}, {http.StatusNotFound, "failed"}, {0, "failed"}} {
+		g := setup(t, cached)
+		g.announceBuild(t, "x")
+		g.status.reuses(test.status)
+		if test.status == 0 {
+			g.status.server.Close()
+		}
 		accepted := g.form(t, deck, bytes.NewReader(sample(t, deck))).job(t, http.StatusAccepted)
-		<-asked
 		message, _ := g.queued(t)
 		require.Equal(t, accepted.ID, message.GetJobId())
+		require.Equal(t, map[string]float64{test.outcome: 1}, g.counts(t, "docmill_gateway_cache_lookups_total"))
 	}
-	g.status.server.Close()
-	accepted := g.form(t, deck, bytes.NewReader(sample(t, deck))).job(t, http.StatusAccepted)
-	message, _ := g.queued(t)
-	require.Equal(t, accepted.ID, message.GetJobId())
-	require.Equal(t, map[string]float64{"failed": 3, "miss": 1}, g.counts(t, "docmill_gateway_cache_lookups_total"))
 }
 
 // TestNothingSecretIsCached: the result of a document with a password must not be found by those who do not know it.
@@ -137,4 +138,46 @@ func TestCachedResultWithAKey(t *testing.T) {
 	require.True(t, replayed(again))
 	require.Empty(t, asked)
 	g.requireNothingQueued(t)
+}
+
+// TestRejectedAfterALostAnswer: the status service may have recorded the job although its answer is lost. If the queue rejects the job after
+// that, nothing is deleted, and the client is not told that there is no job.
+func TestRejectedAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status int
+		code   problem.Code
+		kept   int
+	}{
+		"lost":      {http.StatusServiceUnavailable, problem.QueueUnconfirmed, 1},
+		"no result": {http.StatusNoContent, problem.QueueUnavailable, 0},
+		"older":     {http.StatusNotFound, problem.QueueUnavailable, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := setup(t, cached, func(c *choices) {
+				c.brokerURL, c.unconnected, c.publishTimeout = "amqp://127.0.0.1:1/", true, 200*time.Millisecond
+			})
+			g.announceBuild(t, "x")
+			asked := g.status.reuses(test.status)
+			g.keyed(t, "key", deck, sample(t, deck)).problem(t, test.code)
+			<-asked
+			require.Len(t, g.documents(t), test.kept)
+			require.Len(t, g.claims(t), test.kept)
+		})
+	}
+}
+
+// TestStatusServiceThatHangs: not every submission waits for it.
+func TestStatusServiceThatHangs(t *testing.T) {
+	t.Parallel()
+	g := setup(t, cached)
+	g.announceBuild(t, "x")
+	asked := g.status.reuses(http.StatusServiceUnavailable)
+	for range 3 {
+		g.form(t, deck, bytes.NewReader(sample(t, deck))).job(t, http.StatusAccepted)
+		g.queued(t)
+	}
+	require.Len(t, asked, 1)
+	require.Equal(t, map[string]float64{"failed": 1, "miss": 2}, g.counts(t, "docmill_gateway_cache_lookups_total"))
 }

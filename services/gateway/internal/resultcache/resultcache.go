@@ -7,7 +7,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -26,6 +29,8 @@ type Cache struct {
 	converters *fleet.Fleet
 	lookups    *prometheus.CounterVec
 	log        *zap.Logger
+	// pausedUntil is until when nothing is searched, in nanoseconds since 1970.
+	pausedUntil atomic.Int64
 }
 
 // The values of the label outcome.
@@ -77,26 +82,47 @@ func digestOf(request *conversionv1.ConvertRequested) ([]byte, error) {
 	return hash.Sum(nil), nil
 }
 
-// Answer reports whether the request was answered with the result of an earlier job: then its job is recorded and has succeeded.
-// Otherwise the request has to be published. That is harmless even if the job was recorded: its first end counts.
-func (c *Cache) Answer(ctx context.Context, request *conversionv1.ConvertRequested) bool {
+// Outcome is the outcome of a search.
+type Outcome int
+
+const (
+	// None means that there is no result, and that the job was not recorded: the request has to be published.
+	None Outcome = iota
+	// Answered means that the job is recorded and has succeeded.
+	Answered
+	// Unknown means that the job may have been recorded. The request has to be published: the first end of a job counts. If the publication is
+	// rejected, it is not certain that there is no job.
+	Unknown
+)
+
+// pause is how long nothing is searched after the status service has not answered. Otherwise each submission would wait for it.
+const pause = 5 * time.Second
+
+// Answer has the status service answer the request with the result of an earlier job.
+func (c *Cache) Answer(ctx context.Context, request *conversionv1.ConvertRequested) Outcome {
 	if c == nil || len(request.GetCacheDigest()) == 0 {
-		return false
+		return None
 	}
 	builds := c.converters.Builds(request.GetSource().GetFormat(), request.GetTarget().GetFormat())
-	if len(builds) == 0 {
+	if len(builds) == 0 || time.Now().UnixNano() < c.pausedUntil.Load() {
 		c.lookups.WithLabelValues(miss).Inc()
-		return false
+		return None
 	}
 	reused, err := c.status.Reuse(ctx, request, builds)
 	switch {
 	case err != nil:
+		c.pausedUntil.Store(time.Now().Add(pause).UnixNano())
 		c.lookups.WithLabelValues(failed).Inc()
 		c.log.Warn("cannot look for an earlier result; converting the document", logging.JobID(request.GetJobId()), logging.Trace(ctx), zap.Error(err))
+		if errors.Is(err, statusclient.ErrNotSent) {
+			return None
+		}
+		return Unknown
 	case reused:
 		c.lookups.WithLabelValues(hit).Inc()
+		return Answered
 	default:
 		c.lookups.WithLabelValues(miss).Inc()
+		return None
 	}
-	return reused
 }

@@ -227,11 +227,15 @@ func (c *Client) get(ctx context.Context, target *url.URL, header http.Header, a
 	return response.Header, nil
 }
 
-// reuseTimeout limits the wait for the result of an earlier job. If it is exceeded, the document is converted.
+// reuseTimeout limits the wait for the result of an earlier job, which the status service limits to 1.5 s. If it is exceeded, the document is
+// converted.
 const reuseTimeout = 2 * time.Second
 
+// ErrNotSent means that a request has not reached the status service, or not one that knows such requests.
+var ErrNotSent = errors.New("the status service has not received the request")
+
 // Reuse asks the status service to answer a submission with the result of an earlier job that one of the builds has made, and
-// reports whether the job was recorded. After an error, it may have been.
+// reports whether the job was recorded. After an error, it may have been, unless that is ErrNotSent.
 func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequested, builds [][]byte) (bool, error) {
 	encoded, err := proto.Marshal(command)
 	if err != nil {
@@ -249,6 +253,9 @@ func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequest
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := c.http.Do(request)
+	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "dial" {
+		return false, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
 	if err != nil {
 		return false, Unavailable(err)
 	}
@@ -258,6 +265,8 @@ func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequest
 		return true, nil
 	case http.StatusNoContent:
 		return false, nil
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return false, fmt.Errorf("%w: %s", ErrNotSent, response.Status)
 	default:
 		answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // what can be read of it is for the log
 		return false, relayed(response, answer)

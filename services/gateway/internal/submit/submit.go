@@ -301,38 +301,41 @@ func (s *Submitter) accept(
 		s.discard(ctx, request, own)
 		return problem.New(problem.UploadInterrupted, "The client disconnected before the job was accepted.").Because(cause)
 	}
-	if s.Cache.Answer(context.WithoutCancel(ctx), request) {
+	outcome := s.Cache.Answer(context.WithoutCancel(ctx), request)
+	if outcome == resultcache.Answered {
 		return nil
 	}
-	return s.publish(ctx, request, own, until)
-}
-
-// publish publishes the request before the time until. own is its claim, or nil.
-func (s *Submitter) publish(
-	ctx context.Context, request *conversionv1.ConvertRequested, own *conversionv1.Claim, until time.Time,
-) error {
-	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
-	publishing, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	defer cancel()
-	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
+	err := s.publish(ctx, request, until)
 	switch {
 	case err == nil:
 		return nil
-	case message.NotEnqueued(err), errors.Is(err, message.ErrNacked):
-		if !message.NotEnqueued(err) {
-			// The other queue may hold the message. The withdrawal and the deletion are independent, so that a failure of
-			// one does not prevent the other. Neither harms a job: the client is told that there is none.
-			s.Withdrawals.Add(ctx, request.GetJobId(), request.GetSubmissionId())
-		}
-		if errors.Is(err, message.ErrNacked) {
-			s.Backlog.Rejected()
-		}
+	case outcome == resultcache.None && rejected(err):
 		s.discard(ctx, request, own)
 		return backlog.Unavailable(backlog.RetryAfter).Because(err)
 	default:
 		unconfirmed := problem.New(problem.QueueUnconfirmed, "The queue did not confirm the job in time.")
 		return unconfirmed.About(request.GetJobId()).After(backlog.RetryAfter).Because(err)
 	}
+}
+
+// rejected reports whether a request that was not published will not be converted.
+func rejected(err error) bool { return message.NotEnqueued(err) || errors.Is(err, message.ErrNacked) }
+
+// publish publishes the request before the time until. After an error that means that it was rejected, it will not be converted.
+func (s *Submitter) publish(ctx context.Context, request *conversionv1.ConvertRequested, until time.Time) error {
+	// From here on the job is wanted even if the client disconnects: a publication cannot be undone.
+	publishing, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	err := s.Publisher.Publish(publishing, message.Message{Body: request, JobID: request.GetJobId()})
+	if rejected(err) && !message.NotEnqueued(err) {
+		// The other queue may hold the message. The withdrawal and the deletion are independent, so that a failure of
+		// one does not prevent the other. Neither harms a job: the client is told that there is none.
+		s.Withdrawals.Add(ctx, request.GetJobId(), request.GetSubmissionId())
+	}
+	if errors.Is(err, message.ErrNacked) {
+		s.Backlog.Rejected()
+	}
+	return err
 }
 
 // remove deletes what was stored, also if the client has disconnected. What cannot be deleted is logged.

@@ -33,7 +33,7 @@ func (a *api) reuse(c *gin.Context) error {
 	}
 	httpserver.ConcernsJob(c, command.GetJobId())
 	// What has begun is completed even if the gateway disconnects: otherwise copies without a job would remain.
-	_, err = a.Reuse.Answer(context.WithoutCancel(c.Request.Context()), command, request.Builds)
+	err = a.Reuse.Answer(context.WithoutCancel(c.Request.Context()), command, request.Builds)
 	switch {
 	case err == nil:
 		c.Status(http.StatusCreated)

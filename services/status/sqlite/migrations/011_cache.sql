@@ -2,4 +2,5 @@
 ALTER TABLE jobs ADD COLUMN cache_digest BLOB;
 ALTER TABLE jobs ADD COLUMN build BLOB;
 
-CREATE INDEX jobs_cached ON jobs (cache_digest, expires_at) WHERE cache_digest IS NOT NULL AND status = 'succeeded' AND gone = '';
+-- Copies of results have no build, so however many there are, they are not in the index.
+CREATE INDEX jobs_cached ON jobs (cache_digest, build, expires_at) WHERE build IS NOT NULL AND status = 'succeeded' AND gone = '';

@@ -354,21 +354,28 @@ func (q *Queries) GetOldestWaiting(ctx context.Context) (GetOldestWaitingRow, er
 }
 
 const getReusable = `-- name: GetReusable :one
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
-WHERE cache_digest = $1 AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
-    AND build = ANY($2::bytea[]) AND requested_at IS NOT NULL AND expires_at > clock_timestamp()
-ORDER BY expires_at DESC
-LIMIT 1
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id = (
+    SELECT latest.id FROM unnest($1::bytea[]) AS wanted(build)
+    CROSS JOIN LATERAL (
+        SELECT made.id, made.expires_at FROM jobs AS made
+        WHERE made.cache_digest = $2 AND made.build = wanted.build AND made.build IS NOT NULL
+            AND made.status = 'succeeded' AND made.gone = '' AND made.requested_at IS NOT NULL AND made.expires_at > clock_timestamp()
+        ORDER BY made.expires_at DESC
+        LIMIT 1
+    ) AS latest
+    ORDER BY latest.expires_at DESC
+    LIMIT 1
+)
 `
 
 type GetReusableParams struct {
-	CacheDigest []byte
 	Builds      [][]byte
+	CacheDigest []byte
 }
 
-// The conditions of the index jobs_cached must be in the query.
+// Reads one entry of the index jobs_cached for each build. The conditions of the index must be in the query.
 func (q *Queries) GetReusable(ctx context.Context, arg GetReusableParams) (Job, error) {
-	row := q.db.QueryRow(ctx, getReusable, arg.CacheDigest, arg.Builds)
+	row := q.db.QueryRow(ctx, getReusable, arg.Builds, arg.CacheDigest)
 	var i Job
 	err := row.Scan(
 		&i.ID,

@@ -261,8 +261,8 @@ func (q *Queries) GetOldestWaiting(ctx context.Context) (*int64, error) {
 
 const getReusable = `-- name: GetReusable :one
 SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
-WHERE cache_digest = ?1 AND cache_digest IS NOT NULL AND status = 'succeeded' AND gone = ''
-    AND build = ?2 AND requested_at IS NOT NULL AND expires_at > ?3
+WHERE cache_digest = ?1 AND build = ?2 AND build IS NOT NULL AND status = 'succeeded' AND gone = ''
+    AND requested_at IS NOT NULL AND expires_at > ?3
 ORDER BY expires_at DESC
 LIMIT 1
 `
