@@ -134,7 +134,7 @@ func TestChart(t *testing.T) {
 	source, err := loader.Load("chart/docmill")
 	require.NoError(t, err)
 	kept := map[string]any{"settings": map[string]any{
-		"gateway": map[string]any{"DOCMILL_ALLOW_LISTING": true},
+		"gateway": map[string]any{"DOCMILL_ALLOW_LISTING": true, "DOCMILL_CACHE": "on"},
 		"status":  map[string]any{"DOCMILL_RETENTION": "72h", "DOCMILL_SOURCE_RETENTION": "0s", "DOCMILL_ORPHAN_SWEEP": "6h"},
 	}}
 	for name, values := range map[string]map[string]any{"default": nil, "everything": everything, "retention and lists": kept} {
@@ -162,7 +162,7 @@ func TestComposeFile(t *testing.T) {
 		"default":                  {nil, []string{file}},
 		"webhooks":                 {[]string{secret}, []string{file, withWebhooks}},
 		"webhooks to own networks": {[]string{secret, "WEBHOOK_ALLOW=10.1.0.0/16,*.hooks.internal"}, []string{file, withWebhooks}},
-		"retention":                {[]string{"RETENTION=72h", "SOURCE_RETENTION=0s", "ORPHAN_SWEEP=6h", "ALLOW_LISTING=true"}, []string{file}},
+		"retention":                {[]string{"RETENTION=72h", "SOURCE_RETENTION=0s", "ORPHAN_SWEEP=6h", "ALLOW_LISTING=true", "CACHE=on"}, []string{file}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

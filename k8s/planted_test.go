@@ -148,6 +148,9 @@ func TestPlantedMistakesInTheChart(t *testing.T) {
 			"templates/status.yaml", `set $secrets "DOCMILL_WEBHOOK_SECRET_FILE" "webhook-secret"`, `set $secrets "DOCMILL_WEBHOOK_SECRET_FILE" "seal-key"`,
 			"secret 1 is not whsec_",
 		},
+		"word that YAML changes": {
+			"values.yaml", "    DOCMILL_ADDRESS: \":8080\"", "    DOCMILL_ADDRESS: \":8080\"\n    DOCMILL_CACHE: on", `--cache must be one of "off","on"`,
+		},
 		"setting of the status service": {
 			"values.yaml", "    DOCMILL_WORK_DIR: /work", "    DOCMILL_WORK_DIR: /work\n    DOCMILL_RETENTION: 1h", "unknown environment variable DOCMILL_RETENTION",
 		},
