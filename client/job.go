@@ -138,7 +138,7 @@ type Report struct {
 	// MissingCharacters are characters of the text that no font has: at most 20 of MissingCharactersTotal.
 	MissingCharacters      string `json:"missing_characters"`
 	MissingCharactersTotal int    `json:"missing_characters_total"`
-	// Cached reports whether the result is a copy of that of an earlier job, which the rest of the report describes.
+	// Cached reports whether the result was copied from an earlier job. The rest of the report then describes that conversion.
 	Cached bool `json:"cached"`
 }
 

@@ -17,8 +17,8 @@ type Report struct {
 	// result shows boxes instead of them, or nothing.
 	MissingCharacters      string `json:"missing_characters,omitempty"`
 	MissingCharactersTotal int32  `json:"missing_characters_total"`
-	// Cached reports that the result is a copy of that of an earlier job with the same document and options, which the rest of
-	// the report describes. It is omitted otherwise.
+	// Cached is true if the result was copied from an earlier job with the same document and options. The rest of the report then
+	// describes that conversion. It is omitted otherwise.
 	Cached bool `json:"cached,omitempty"`
 }
 

@@ -82,8 +82,8 @@ func (c Config) Validate() error {
 // minRetention leaves clients time to fetch results.
 const minRetention = time.Minute
 
-// tombstones is the least time for which deleted and expired jobs are remembered. Their clients get a better answer than "unknown", and
-// whatever is still in a queue does not revive them.
+// tombstones is the minimum time for which deleted and expired jobs are remembered, so that their clients get a better response than
+// "not found", and nothing that is still in a queue revives them.
 const tombstones = 7 * 24 * time.Hour
 
 func (c Config) retention() job.Retention {
@@ -176,8 +176,8 @@ func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, ends *endi
 	return reuse.New(reuse.Deps{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log})
 }
 
-// newHousekeeping returns what carries out the requests of clients, and the components that end overdue jobs and delete what is no
-// longer needed.
+// newHousekeeping returns the control that carries out the requests of clients, and the components that end overdue jobs and delete what
+// is no longer needed.
 func newHousekeeping(
 	config Config, deps Deps, clock *clock.Clock, applied *events.Consumer, publisher message.Publisher, ends *ending.Metrics,
 ) (*control.Control, []host.Component) {

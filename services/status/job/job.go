@@ -134,7 +134,7 @@ type Submission struct {
 	Target []byte
 	// ClaimKey is the key of the blob that remembers the idempotency key of the submission; empty if it had none.
 	ClaimKey string
-	// Retention is how long the client wants the files to be kept; 0 if it has not said.
+	// Retention is how long the client wants the files to be kept; 0 if it did not request a time.
 	Retention time.Duration
 	// Callback is where the end of the job is reported; nil if the client wants no report.
 	Callback *Callback
@@ -142,7 +142,7 @@ type Submission struct {
 	CacheDigest []byte
 }
 
-// Callback is a client's wish for webhooks.
+// Callback says where and about which events a client wants webhooks.
 type Callback struct {
 	URL string
 	// Events are the types of the events to report, such as "job.succeeded".
@@ -194,7 +194,7 @@ type Report struct {
 	// MissingCharacters are characters that no font has: some of MissingCharactersTotal.
 	MissingCharacters      string
 	MissingCharactersTotal int32
-	// Cached is set if the result is a copy of that of an earlier job, which the rest of the report describes.
+	// Cached is set if the result was copied from an earlier job. The rest of the report then describes that conversion.
 	Cached bool
 }
 

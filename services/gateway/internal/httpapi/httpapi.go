@@ -131,7 +131,8 @@ func (a *api) poll(c *gin.Context) error {
 	return a.deps.Status.Poll(c.Writer, c.Request, id.String(), wait, httpserver.Draining(c.Request.Context()))
 }
 
-// change returns a handler, of any method, that forwards the request to the status service. suffix is what follows the id of the job in its path.
+// change returns a handler that forwards a request about a job, with any method, to the status service. suffix is the part of the path
+// after the id of the job.
 func (a *api) change(suffix string) func(c *gin.Context) error {
 	return func(c *gin.Context) error {
 		id, err := jobID(c)
@@ -150,7 +151,7 @@ func (a *api) retry(c *gin.Context) error {
 	return a.change("/retry")(c)
 }
 
-// listed forwards a request about jobs whose ids the client does not know to the status service.
+// listed forwards a request about all jobs to the status service, if listing is allowed.
 func (a *api) listed(c *gin.Context) error {
 	if !a.settings.AllowListing {
 		return problem.New(problem.ListingDisabled, "This server does not list jobs, because anyone who knows the id of a job can download its result.")

@@ -323,8 +323,8 @@ func (c *Client) Poll(w http.ResponseWriter, r *http.Request, id string, wait ti
 	return err
 }
 
-// Forward forwards a client's request without a body to a path of the status service, with its query, and the answer to the client. If the
-// status service does not answer, Forward returns a problem and has written nothing.
+// Forward forwards a client's request, which has no body, to a path of the status service, with its query, and forwards the response to the
+// client. If the status service does not respond, Forward returns a problem and has written nothing.
 func (c *Client) Forward(w http.ResponseWriter, r *http.Request, path string) error {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()

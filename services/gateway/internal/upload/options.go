@@ -24,7 +24,7 @@ type Options struct {
 	Tag string
 	// Callback is where the end of the job is reported; nil if the client wants no report.
 	Callback *Callback
-	// Retention is how long the files are kept after the end of the job; 0 if the client has not said.
+	// Retention is how long the files are kept after the end of the job; 0 if the client did not request a time.
 	Retention time.Duration
 	// Chosen are the options of the conversion: each is valid, and compatible with the others, with To and with at least
 	// one kind of document.
@@ -33,7 +33,7 @@ type Options struct {
 	formats []fleet.Format // the supported formats
 }
 
-// Callback is a wish for webhooks.
+// Callback says where and about which events the client wants webhooks.
 type Callback struct {
 	URL string
 	// Events are the types of the events to report. There is at least one.
