@@ -12,13 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/contract/jobapi"
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
+	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 )
 
 // keyed submits a document as a form with an Idempotency-Key.
@@ -210,6 +213,30 @@ func TestRejectedSubmissionFreesItsKey(t *testing.T) {
 	answer := healthy.keyed(t, "key", deck, content)
 	answer.job(t, http.StatusAccepted)
 	require.False(t, replayed(answer))
+}
+
+// TestRejectedSubmissionLeavesTheClaimOfAnother has a gateway with a wrong clock: another gateway has taken its claim for abandoned.
+func TestRejectedSubmissionLeavesTheClaimOfAnother(t *testing.T) {
+	t.Parallel()
+	bench, content := testbench.New(t), sample(t, deck)
+	g := setup(t, func(c *choices) {
+		c.bench, c.brokerURL, c.unconnected, c.publishTimeout = bench, "amqp://127.0.0.1:1/", true, 4*time.Second
+	})
+	rejected := make(chan reply, 1)
+	go func() { rejected <- g.keyed(t, "key", deck, content) }()
+	require.Eventually(t, func() bool { return len(g.claims(t)) == 1 }, patience, 10*time.Millisecond)
+	key, sources := g.claims(t)[0], g.store.Bucket(bench.SourcesBucket)
+	require.NoError(t, sources.Delete(t.Context(), key))
+	other := &conversionv1.Claim{
+		Command:   &conversionv1.ConvertRequested{JobId: uuid.NewString(), ClaimKey: key},
+		SettledBy: timestamppb.Now(),
+	}
+	require.NoError(t, claim.Put(t.Context(), sources, other))
+	(<-rejected).problem(t, problem.QueueUnavailable)
+	require.Empty(t, g.documents(t))
+	present, err := claim.Get(t.Context(), sources, key)
+	require.NoError(t, err)
+	require.Equal(t, other.GetCommand().GetJobId(), present.GetCommand().GetJobId())
 }
 
 // dead leaves what a gateway leaves that dies between the claim and the publication.

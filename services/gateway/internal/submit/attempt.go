@@ -262,7 +262,8 @@ func (s *Submitter) release(ctx context.Context, own *conversionv1.Claim) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.Sources.Delete(ctx, own.GetCommand().GetClaimKey())
+	// If the clock of a gateway is wrong, another submission may have the key by now.
+	return claim.Release(ctx, s.Sources, own.GetCommand().GetClaimKey(), own.GetCommand().GetJobId())
 }
 
 // store keeps the document and returns the request to convert it.
