@@ -218,23 +218,28 @@ func TestRejectedSubmissionFreesItsKey(t *testing.T) {
 // TestRejectedSubmissionLeavesTheClaimOfAnother has a gateway with a wrong clock: another gateway has taken its claim for abandoned.
 func TestRejectedSubmissionLeavesTheClaimOfAnother(t *testing.T) {
 	t.Parallel()
-	bench, content := testbench.New(t), sample(t, deck)
+	bench := testbench.New(t)
+	link := testbench.Proxy(t, bench.BrokerURL)
 	g := setup(t, func(c *choices) {
-		c.bench, c.brokerURL, c.unconnected, c.publishTimeout = bench, "amqp://127.0.0.1:1/", true, 4*time.Second
+		c.bench, c.brokerURL, c.publishTimeout = bench, link.Through(bench.BrokerURL), time.Second
 	})
-	rejected := make(chan reply, 1)
-	go func() { rejected <- g.keyed(t, "key", deck, content) }()
-	require.Eventually(t, func() bool { return len(g.claims(t)) == 1 }, patience, 10*time.Millisecond)
-	key, sources := g.claims(t)[0], g.store.Bucket(bench.SourcesBucket)
-	require.NoError(t, sources.Delete(t.Context(), key))
-	other := &conversionv1.Claim{
-		Command:   &conversionv1.ConvertRequested{JobId: uuid.NewString(), ClaimKey: key},
-		SettledBy: timestamppb.Now(),
-	}
-	require.NoError(t, claim.Put(t.Context(), sources, other))
-	(<-rejected).problem(t, problem.QueueUnavailable)
+	sources := store(t, choices{bench: bench, storeEndpoint: bench.StoreEndpoint}).Bucket(bench.SourcesBucket)
+	other := &conversionv1.Claim{Command: &conversionv1.ConvertRequested{JobId: uuid.NewString()}, SettledBy: timestamppb.Now()}
+	g.tap.before(func(r *http.Request) {
+		_, key, found := strings.Cut(r.URL.Path, "/"+bench.SourcesBucket+"/")
+		switch {
+		case !found || !claim.IsKey(key):
+		case r.Method == http.MethodPut:
+			other.Command.ClaimKey = key
+			link.Cut()
+		case r.Method == http.MethodGet && other.GetCommand().GetClaimKey() == key: // before the claim is deleted
+			assert.NoError(t, sources.Delete(r.Context(), key))
+			assert.NoError(t, claim.Put(r.Context(), sources, other))
+		}
+	})
+	g.keyed(t, "key", deck, sample(t, deck)).problem(t, problem.QueueUnavailable)
 	require.Empty(t, g.documents(t))
-	present, err := claim.Get(t.Context(), sources, key)
+	present, err := claim.Get(t.Context(), sources, other.GetCommand().GetClaimKey())
 	require.NoError(t, err)
 	require.Equal(t, other.GetCommand().GetJobId(), present.GetCommand().GetJobId())
 }
