@@ -90,7 +90,7 @@ type Stats struct {
 	Queue struct {
 		// OldestWaiting is how long the oldest job that waits for its first attempt has waited, in seconds; 0 if there is none.
 		OldestWaiting float64 `json:"oldest_waiting_seconds"`
-		// Sample is the number of jobs that P50 and P95 are computed from: the newest that were started.
+		// Sample is the number of jobs that P50 and P95 are computed from: those of the newest 1,000 that an attempt has started for.
 		Sample int `json:"sample"`
 		// P50 and P95 are percentiles of the time from submission to the start of the last attempt, in seconds; nil if Sample is 0.
 		P50 *float64 `json:"p50_seconds"`

@@ -43,7 +43,7 @@ type JobCounts struct {
 type QueueTimes struct {
 	// OldestWaiting is how long the oldest job that still waits for its first attempt has waited; 0 if there is none.
 	OldestWaiting float64 `json:"oldest_waiting_seconds"`
-	// Sample is the number of jobs that P50 and P95 are computed from: the newest that were started, at most 1,000.
+	// Sample is the number of jobs that P50 and P95 are computed from: those of the newest 1,000 that an attempt has started for.
 	Sample int `json:"sample"`
 	// P50 is the median of the times from the submission of a job to the start of its last attempt. It is omitted if Sample is 0.
 	P50 *float64 `json:"p50_seconds,omitempty"`
