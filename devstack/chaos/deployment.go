@@ -246,6 +246,9 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
 		url := connect("to the status service", d.statuses[i%len(d.statuses)].URL, &r.status)
 		env = append(env, "DOCMILL_STATUS_URL="+url)
+		if i == 0 {
+			env = append(env, "DOCMILL_CACHE=on") // the others convert every document
+		}
 	case system.Converter:
 		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
 		r.work = filepath.Join(d.dir, "work-"+name)

@@ -19,6 +19,8 @@ type Report struct {
 	faults map[string]*record
 
 	accepted, succeeded, failed int
+	// cached is how many jobs got a copy of the result of another job.
+	cached int
 	// canceled, retried, deleted and expired count the jobs to which that happened.
 	canceled, retried, deleted, expired int
 	// repeats are the submissions that were sent again under their key, and replays those that were answered with the job.
@@ -52,6 +54,7 @@ func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[
 		case last.Result != nil:
 			r.succeeded++
 			r.attempts += int(last.Attempt)
+			r.cached += ones(last.Report != nil && last.Report.Cached)
 		case last.Error != nil:
 			r.failed++
 		}
@@ -96,6 +99,7 @@ func (r *Report) Add(other *Report) {
 	r.accepted += other.accepted
 	r.succeeded += other.succeeded
 	r.failed += other.failed
+	r.cached += other.cached
 	r.canceled += other.canceled
 	r.retried += other.retried
 	r.deleted += other.deleted
@@ -137,6 +141,7 @@ func (r *Report) Print(to io.Writer) {
 	row("duration", "%s", r.took.Round(time.Second))
 	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
 	row("jobs that were", "canceled: %d, retried: %d, deleted: %d, expired: %d", r.canceled, r.retried, r.deleted, r.expired)
+	row("jobs with a copy of another result", "%d", r.cached)
 	row("submissions sent again", "%d, of which %d were answered with the job of the first one", r.repeats, r.replays)
 	row("webhooks", "%d with %d requests; %d were accepted more than once", r.webhooks, r.webhookAttempts, r.webhooksAgain)
 	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
