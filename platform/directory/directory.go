@@ -157,13 +157,13 @@ func (b *Bucket) put(ctx context.Context, key string, content io.Reader, size in
 	if err != nil {
 		return err
 	}
-	if err := b.requireFree(b.reserve); err != nil {
-		return err
-	}
 	if createOnce {
 		if _, err := b.root.Lstat(name); err == nil {
-			return blob.ErrExists // saves writing the content; publish decides
+			return blob.ErrExists // also on a full disk; publish decides about the others
 		}
+	}
+	if err := b.requireFree(b.reserve); err != nil {
+		return err
 	}
 	temporary := incoming + "/" + rand.Text()
 	if err := b.write(temporary, reader{ctx, blob.Exactly(content, size)}); err != nil {

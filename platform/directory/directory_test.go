@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +192,18 @@ func fullDisk(t *testing.T, root string) {
 	require.NoError(t, err)
 	require.EqualValues(t, 4, size)
 	put(t, bucket, "small", "there is space again")
+}
+
+// TestReserve requires that a blob that exists is known to exist while nothing can be stored.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	bucket := open(t, t.TempDir())
+	put(t, bucket, "kept", "kept")
+	bucket.Reserve(math.MaxUint64)
+	once := blob.PutOptions{CreateOnce: true}
+	require.ErrorIs(t, bucket.Put(t.Context(), "kept", strings.NewReader("kept"), 4, once), blob.ErrExists)
+	require.ErrorIs(t, bucket.Put(t.Context(), "new", strings.NewReader("new"), 3, once), blob.ErrFull)
+	require.ErrorIs(t, bucket.Put(t.Context(), "kept", strings.NewReader("kept"), 4, blob.PutOptions{}), blob.ErrFull)
 }
 
 func TestCheckNoticesALostDirectory(t *testing.T) {

@@ -30,6 +30,8 @@ const secretSize = 32
 type Names struct {
 	sources blob.Bucket
 	secret  atomic.Pointer[[]byte] // nil until it was read
+	// once is set when the store has shown that it does not replace the secret.
+	once atomic.Bool
 }
 
 // NewNames returns the names of claims in a bucket.
@@ -55,15 +57,18 @@ var ErrNotOnce = errors.New("the object store ignores the header If-None-Match o
 // patience bounds the delays between attempts to read the secret: a store that comes back is noticed within 15 s.
 var patience = retry.Policy{Initial: 500 * time.Millisecond, Max: 15 * time.Second}
 
-// Run reads the secret, so that no request has to, and returns ErrNotOnce if the store cannot be used. It is a component of package
-// host.
+// Run reads the secret, so that no request has to, and checks the store, until it can. It returns ErrNotOnce if the store cannot be used.
+// It is a component of package host.
 func (n *Names) Run(log *zap.Logger) func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return func(ctx context.Context, ready func(), drain <-chan struct{}) error {
 		ready()
 		reading, stop := host.Context(ctx, drain)
 		defer stop()
-		err := retry.Loop(reading, patience, log, "cannot read the secret of the idempotency keys; retrying", func(ctx context.Context) error {
-			_, err := n.get(ctx)
+		err := retry.Loop(reading, patience, log, "cannot check the store of the idempotency keys; retrying", func(ctx context.Context) error {
+			secret, err := n.get(ctx)
+			if err == nil && !n.once.Load() {
+				err = n.requireOnce(ctx, secret)
+			}
 			if errors.Is(err, ErrNotOnce) {
 				return retry.Permanent(err)
 			}
@@ -95,7 +100,8 @@ func (n *Names) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.requireOnce(ctx, secret); err != nil {
+	// Another error proves nothing. A full disk, for example, does not keep a submission from being repeated, which needs no write.
+	if err := n.requireOnce(ctx, secret); errors.Is(err, ErrNotOnce) {
 		return nil, err
 	}
 	n.secret.Store(&secret)
@@ -107,6 +113,7 @@ func (n *Names) requireOnce(ctx context.Context, secret []byte) error {
 	err := n.sources.Put(ctx, claim.SecretKey, bytes.NewReader(secret), int64(len(secret)), blob.PutOptions{CreateOnce: true})
 	switch {
 	case errors.Is(err, blob.ErrExists):
+		n.once.Store(true)
 		return nil
 	case err == nil:
 		return ErrNotOnce

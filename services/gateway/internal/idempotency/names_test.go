@@ -139,3 +139,51 @@ func TestRunWaitsForTheStore(t *testing.T) {
 		require.NoError(t, <-ended)
 	})
 }
+
+// full is a store without space.
+type full struct{ blob.Bucket }
+
+// Put implements blob.Bucket.
+func (full) Put(context.Context, string, io.Reader, int64, blob.PutOptions) error {
+	return blob.ErrFull
+}
+
+// TestFullStoreIsRead requires that submissions can be repeated after a restart with a store that is full, and that the store is
+// checked when it has space.
+func TestFullStoreIsRead(t *testing.T) {
+	t.Parallel()
+	bucket := sources(t)
+	want, err := idempotency.NewNames(bucket).ClaimKey(t.Context(), "", "key")
+	require.NoError(t, err)
+	names := idempotency.NewNames(full{bucket})
+	got, err := names.ClaimKey(t.Context(), "", "key")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// laterForgetful is a store that is full at first, and then ignores that a blob is to be created once.
+type laterForgetful struct {
+	forgetful
+
+	puts atomic.Int32
+}
+
+// Put implements blob.Bucket.
+func (l *laterForgetful) Put(ctx context.Context, key string, content io.Reader, size int64, options blob.PutOptions) error {
+	if l.puts.Add(1) < 3 {
+		return blob.ErrFull
+	}
+	return l.forgetful.Put(ctx, key, content, size, options)
+}
+
+// TestFullStoreIsCheckedLater requires that a gateway stops when it finds out that the store replaces blobs.
+func TestFullStoreIsCheckedLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bucket := sources(t)
+		_, err := idempotency.NewNames(bucket).ClaimKey(t.Context(), "", "key")
+		require.NoError(t, err)
+		names := idempotency.NewNames(&laterForgetful{forgetful: forgetful{bucket}})
+		require.ErrorIs(t, names.Run(zap.NewNop())(t.Context(), func() {}, make(chan struct{})), idempotency.ErrNotOnce)
+	})
+}
