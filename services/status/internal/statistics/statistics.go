@@ -22,8 +22,10 @@ const (
 	// takes at most 2% of the time.
 	minAge    = 5 * time.Second
 	costShare = 50
-	// failedAge is how long a failure is returned to all requests, so that they do not add to the load of a database in trouble.
-	failedAge = 2 * time.Second
+	// failedAge is how long a failure is returned to all requests at least, so that they do not add to the load of a database in
+	// trouble. After a failure that took long, it is costShare times as long, but at most maxFailedAge.
+	failedAge    = 2 * time.Second
+	maxFailedAge = time.Minute
 )
 
 // Store is the part of a jobstore.Store that is read.
@@ -47,7 +49,7 @@ type Statistics struct {
 func New(store Store) *Statistics { return &Statistics{store: store} }
 
 // Get returns statistics that are at most a few seconds old, or older if counting takes more than 0.1 s. Requests that arrive
-// while the jobs are counted, and for two seconds after a failure, share the result.
+// while the jobs are counted, and for two seconds to a minute after a failure, share the result.
 func (s *Statistics) Get(ctx context.Context) (jobapi.Stats, error) {
 	if latest, fresh, err := s.fresh(); fresh {
 		return latest, err
@@ -83,7 +85,7 @@ func (s *Statistics) fresh() (latest jobapi.Stats, fresh bool, err error) {
 func (s *Statistics) keep(latest jobapi.Stats, err error, took time.Duration) {
 	age := max(minAge, costShare*took)
 	if err != nil {
-		age = failedAge
+		age = max(failedAge, min(costShare*took, maxFailedAge))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -106,7 +106,7 @@ func TestClientThatLeaves(t *testing.T) {
 func TestFailuresAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &counter{takes: time.Second, err: errors.New("down")}
+		store := &counter{takes: 40 * time.Millisecond, err: errors.New("down")}
 		s := statistics.New(store)
 		var requests sync.WaitGroup
 		for i := range 100 {
@@ -119,8 +119,31 @@ func TestFailuresAreShared(t *testing.T) {
 		requests.Wait()
 		require.EqualValues(t, 1, store.calls.Load())
 		store.err = nil
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second)
 		_, err := s.Get(t.Context())
 		require.NoError(t, err)
 	})
+}
+
+// TestFailuresThatTakeLongAreRare requires that counts that fail cost as small a part of the time as others, but at most one a minute.
+func TestFailuresThatTakeLongAreRare(t *testing.T) {
+	t.Parallel()
+	for takes, lifetime := range map[time.Duration]time.Duration{
+		10 * time.Millisecond: 2 * time.Second, time.Second: 50 * time.Second, 6 * time.Second: time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &counter{takes: takes, err: errors.New("too slow")}
+			s := statistics.New(store)
+			for calls := range 2 {
+				_, err := s.Get(t.Context())
+				require.ErrorIs(t, err, store.err)
+				require.EqualValues(t, calls+1, store.calls.Load())
+				time.Sleep(lifetime - time.Millisecond)
+				_, err = s.Get(t.Context())
+				require.ErrorIs(t, err, store.err)
+				require.EqualValues(t, calls+1, store.calls.Load())
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
 }
