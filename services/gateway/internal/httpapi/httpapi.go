@@ -143,10 +143,20 @@ func (a *api) change(suffix string) func(c *gin.Context) error {
 	}
 }
 
-// retry forwards a request to retry a job, unless the queue accepts no jobs: retries and submissions wait for the same converters.
+// retry forwards a request to retry a job, unless the queue accepts no jobs: retries and submissions wait for the same converters. Then
+// the state of the job decides: a request that puts nothing into the queue is forwarded.
 func (a *api) retry(c *gin.Context) error {
-	if err := a.deps.Backlog.Check(c.Request.Context()); err != nil {
+	full := a.deps.Backlog.Check(c.Request.Context())
+	if full == nil {
+		return a.change("/retry")(c)
+	}
+	id, err := jobID(c)
+	if err != nil {
 		return err
+	}
+	known, err := a.deps.Status.Version(c.Request.Context(), id, 0)
+	if err == nil && (known.Status == jobapi.Failed || known.Status == jobapi.Canceled) {
+		return full
 	}
 	return a.change("/retry")(c)
 }
