@@ -149,6 +149,7 @@ func status() dashboard {
 		}},
 		{"Events", []panel{
 			one("Deleted after the retention", perSecond, rate("kind", "docmill_status_purged_total"), "{{kind}}"),
+			one("Deletion held, because a clock may be wrong", number, highest("", "docmill_status_deletion_held"), "held"),
 			one("Deleted files without a job", perSecond, rate("kind", "docmill_status_orphans_deleted_total"), "{{kind}}"),
 			one("Events", perSecond, rate("event, outcome", "docmill_status_events_total")+" > 0", "{{event}} {{outcome}}"),
 			quantiles("Time from publication to application", "docmill_status_event_lag_seconds"),

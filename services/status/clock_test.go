@@ -15,6 +15,7 @@ import (
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/postgres"
+	"github.com/docmill/docmill/services/status/postgres/postgrestest"
 )
 
 // fast is a store whose clock is ahead of that of this process.
@@ -56,24 +57,36 @@ func TestReplicaWithWrongClock(t *testing.T) {
 type heldStore struct {
 	jobstore.Store
 
-	held  atomic.Bool
+	// hold is what is known of the jump; nil if there was none.
+	hold  atomic.Pointer[hold]
 	asked chan struct{}
 }
 
+type hold struct {
+	// lag is zero if it is not known.
+	lag time.Duration
+}
+
 // Observe implements jobstore.Store.
-func (h *heldStore) Observe(ctx context.Context, jump, hold time.Duration) (time.Time, error) {
+func (h *heldStore) Observe(ctx context.Context, jump, duration time.Duration) (jobstore.Observation, error) {
 	select {
 	case h.asked <- struct{}{}:
 	default:
 	}
-	if h.held.Load() {
-		return time.Now().Add(hold), nil
+	held := h.hold.Load()
+	if held == nil {
+		return h.Store.Observe(ctx, jump, duration)
 	}
-	return h.Store.Observe(ctx, jump, hold)
+	now := time.Now()
+	seen := jobstore.Observation{SeenAt: now, HeldUntil: now.Add(duration), JumpedAt: now}
+	if held.lag > 0 {
+		seen.Trusted = now.Add(-held.lag)
+	}
+	return seen, nil
 }
 
-// TestJobsDoNotExpireAfterTheClockHasJumped requires that the files of jobs that seem to have expired are kept for a while, and that the
-// requests of clients are carried out all the same.
+// TestJobsDoNotExpireAfterTheClockHasJumped requires that the files of jobs that seem to have expired are kept for a while, unless they
+// had expired before the jump, and that the requests of clients are carried out all the same.
 func TestJobsDoNotExpireAfterTheClockHasJumped(t *testing.T) {
 	t.Parallel()
 	l := newLifecycle(t)
@@ -81,22 +94,35 @@ func TestJobsDoNotExpireAfterTheClockHasJumped(t *testing.T) {
 	jobs, err := postgres.Open(s.Database, zap.NewNop())
 	require.NoError(t, err)
 	store := &heldStore{Store: jobs, asked: make(chan struct{}, 1)}
-	store.held.Store(true)
+	store.hold.Store(&hold{})
 	r := startOn(t, store, s, time.Minute, zap.NewNop()).ready(t)
 	short := func(c *conversionv1.ConvertRequested) { c.Retention = durationpb.New(time.Second) }
-	expired, deleted := l.submit(r, short), l.submit(r, nil)
-	for _, id := range []string{expired, deleted} {
+	before, expired, deleted := l.submit(r, short), l.submit(r, short), l.submit(r, nil)
+	for _, id := range []string{before, expired, deleted} {
 		l.put(l.results, id+"/1.pdf")
 		send(t, l.publisher, life(id)...)
 	}
 	r.ended(t, deleted)
 	require.Equal(t, http.StatusNoContent, request(t, http.MethodDelete, r.url+jobapi.Path(deleted)).StatusCode)
 	require.Eventually(t, func() bool { return !l.exists(l.sources, deleted) && !l.exists(l.results, deleted+"/1.pdf") }, patience, poll)
-	require.Eventually(t, func() bool { return get(t, r.url+jobapi.Path(expired)).StatusCode == http.StatusGone }, patience, poll)
+	for _, id := range []string{before, expired} {
+		require.Eventually(t, func() bool { return get(t, r.url+jobapi.Path(id)).StatusCode == http.StatusGone }, patience, poll)
+	}
+	_, err = postgrestest.Connect(t, s.Database).Exec(t.Context(), `UPDATE jobs SET expires_at = expires_at - interval '3 hours',
+		source_expires_at = source_expires_at - interval '3 hours', due_at = due_at - interval '3 hours' WHERE id = $1`, before)
+	require.NoError(t, err)
 	for range 3 {
-		<-store.asked // after the job has expired
+		<-store.asked // after the jobs have expired
+	}
+	require.True(t, l.exists(l.sources, before))
+	require.True(t, l.exists(l.sources, expired))
+
+	store.hold.Store(&hold{lag: 2 * time.Hour})
+	require.Eventually(t, func() bool { return !l.exists(l.sources, before) && !l.exists(l.results, before+"/1.pdf") }, patience, poll)
+	for range 3 {
+		<-store.asked
 	}
 	require.True(t, l.exists(l.sources, expired))
-	store.held.Store(false)
+	store.hold.Store(nil)
 	require.Eventually(t, func() bool { return !l.exists(l.sources, expired) && !l.exists(l.results, expired+"/1.pdf") }, patience, poll)
 }

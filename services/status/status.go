@@ -182,6 +182,7 @@ func newHousekeeping(
 	config Config, deps Deps, clock *clock.Clock, applied *events.Consumer, publisher message.Publisher, ends *ending.Metrics,
 ) (*control.Control, []host.Component) {
 	retention := config.retention()
+	watchHolds(deps.Metrics, clock)
 	sweep := &deadline.Sweep{
 		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Clock: clock, Retention: retention, Ends: ends, Log: deps.Log,
 	}
@@ -205,6 +206,19 @@ func newHousekeeping(
 		{Name: "orphans", Run: orphans.Run},
 		{Name: "late results", Run: late.Run},
 	}
+}
+
+// watchHolds registers the metric of whether the clock keeps something from being deleted.
+func watchHolds(registry prometheus.Registerer, clock *clock.Clock) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: metrics.Namespace, Subsystem: "status", Name: "deletion_held",
+		Help: "Whether what has expired lately is not deleted, because a clock may be wrong: 1 or 0.",
+	}, func() float64 {
+		if clock.Held() {
+			return 1
+		}
+		return 0
+	}))
 }
 
 func gauge(registry prometheus.Registerer, name, help string) prometheus.Gauge {

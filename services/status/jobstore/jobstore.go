@@ -91,13 +91,13 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 
 // Housekeeping is the part of a [Store] that deletes what has expired. Every method is safe to repeat.
 type Housekeeping interface {
-	// Due applies the event that next returns to at most limit of the jobs whose DueAt has passed by the database's clock, and
-	// returns the jobs as they are then, those that have been due for longest first. The event must change DueAt, otherwise the next
-	// call returns the job again. Concurrent calls return different jobs. next may be called more than once for a job; it must
-	// not call the store.
-	Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
-	// DueRequests is like Due, but only for jobs whose client has made a request that is not carried out completely: the command of a
-	// retry may not have been published, or the files of a deleted job still exist.
+	// Due applies the event that next returns to at most limit of the jobs whose DueAt has passed by at least lag, by the database's
+	// clock, and returns the jobs as they are then, those that have been due for longest first. The event must change DueAt,
+	// otherwise the next call returns the job again. Concurrent calls return different jobs. next may be called more than once for a
+	// job; it must not call the store.
+	Due(ctx context.Context, lag time.Duration, limit int, next func(job.Job) job.Event) ([]job.Job, error)
+	// DueRequests is like Due without a lag, but only for jobs whose client has made a request that is not carried out completely: the
+	// command of a retry may not have been published, or the files of a deleted job still exist.
 	DueRequests(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error)
 	// Keep applies the event that next returns to at most limit of the ended jobs that have no time of expiry, because an earlier
 	// release has ended them, and returns their number.
@@ -112,10 +112,10 @@ type Housekeeping interface {
 	// Installation returns an id that identifies the database, so that files of another installation are not deleted. It is
 	// uuid.Nil if the files cannot be those of another one.
 	Installation(ctx context.Context) (uuid.UUID, error)
-	// Observe stores that the housekeeping has looked at the database's clock, and returns until when nothing may be deleted, or
-	// zero. If the clock is ahead of the last observation of any replica by more than jump, that is hold from now on. If it is
-	// behind by more than jump, because it was corrected, an earlier hold has ended.
-	Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error)
+	// Observe stores that the housekeeping has looked at the database's clock, and returns what follows from that. If the clock is
+	// ahead of the last observation of any replica by more than jump, there is a hold from now on. If it is behind by more than
+	// jump, the hold ends if the clock is back, within jump, at the time that it would have without the jump forward.
+	Observe(ctx context.Context, jump, hold time.Duration) (Observation, error)
 	// Claim reports whether the caller is to do the named chore now. It returns true to one of all replicas per interval, by
 	// the database's clock. A chore that its replica does not finish is done again after the interval.
 	Claim(ctx context.Context, chore string, interval time.Duration) (bool, error)

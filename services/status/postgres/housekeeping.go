@@ -8,13 +8,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/postgres/internal/query"
 )
 
 // Due implements [jobstore.Housekeeping]. It skips jobs that another transaction has locked.
-func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+func (s *Store) Due(ctx context.Context, lag time.Duration, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
 	return s.due(ctx, next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
-		return queries.LockDue(ctx, int32(limit))
+		return queries.LockDue(ctx, query.LockDueParams{Lag: lag, MaxRows: int32(limit)})
 	})
 }
 
@@ -105,18 +106,27 @@ func (s *Store) Installation(ctx context.Context) (id uuid.UUID, err error) {
 }
 
 // Observe implements [jobstore.Housekeeping].
-func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error) {
+func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (seen jobstore.Observation, err error) {
 	err = s.transact(ctx, func(ctx context.Context, queries *query.Queries) error {
-		row, err := queries.ObserveClock(ctx, query.ObserveClockParams{Jump: jump, Hold: hold})
-		if until := fromNullable(row.HeldUntil); until.After(row.SeenAt) {
-			heldUntil = until
+		if err := queries.InsertObservedClock(ctx); err != nil {
+			return err
 		}
-		return err
+		row, err := queries.LockObservedClock(ctx)
+		if err != nil {
+			return err
+		}
+		last := jobstore.Observation{
+			SeenAt: row.SeenAt.UTC(), HeldUntil: fromNullable(row.HeldUntil), JumpedAt: fromNullable(row.JumpedAt), Trusted: fromNullable(row.TrustedAt),
+		}
+		seen = last.Next(row.Now.UTC(), jump, hold)
+		return queries.SetObservedClock(ctx, query.SetObservedClockParams{
+			SeenAt: seen.SeenAt, HeldUntil: toNullable(seen.HeldUntil), JumpedAt: toNullable(seen.JumpedAt), TrustedAt: toNullable(seen.Trusted),
+		})
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("observe the clock: %w", err)
+		return jobstore.Observation{}, fmt.Errorf("observe the clock: %w", err)
 	}
-	return heldUntil, nil
+	return seen, nil
 }
 
 // Claim implements [jobstore.Housekeeping].

@@ -163,7 +163,7 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);
 
 -- Never waits: another replica works on a row that is locked.
 -- name: LockDue :many
-SELECT * FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT @max_rows FOR UPDATE SKIP LOCKED;
+SELECT * FROM jobs WHERE due_at <= clock_timestamp() - @lag::interval ORDER BY due_at LIMIT @max_rows FOR UPDATE SKIP LOCKED;
 
 -- name: LockDueRequests :many
 SELECT * FROM jobs
@@ -188,17 +188,14 @@ SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key
 -- name: GetInstallation :one
 SELECT id FROM installation;
 
--- Replicas may store their observations in another order, so smaller differences have no effect.
--- name: ObserveClock :one
-INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp())
-ON CONFLICT (one) DO UPDATE SET
-    held_until = CASE
-        WHEN excluded.seen_at > observed_clock.seen_at + @jump::interval THEN excluded.seen_at + @hold::interval
-        WHEN excluded.seen_at < observed_clock.seen_at - @jump::interval THEN NULL
-        ELSE observed_clock.held_until
-    END,
-    seen_at = excluded.seen_at
-RETURNING seen_at, held_until;
+-- name: InsertObservedClock :exec
+INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp()) ON CONFLICT (one) DO NOTHING;
+
+-- name: LockObservedClock :one
+SELECT seen_at, held_until, jumped_at, trusted_at, clock_timestamp()::timestamptz AS now FROM observed_clock FOR UPDATE;
+
+-- name: SetObservedClock :exec
+UPDATE observed_clock SET seen_at = @seen_at, held_until = @held_until, jumped_at = @jumped_at, trusted_at = @trusted_at;
 
 -- name: ClaimChore :execrows
 INSERT INTO chores (name, next_at) VALUES (@name, clock_timestamp() + @every::interval)

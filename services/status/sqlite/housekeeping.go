@@ -11,13 +11,14 @@ import (
 
 	"github.com/docmill/docmill/platform/sqlite"
 	"github.com/docmill/docmill/services/status/job"
+	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
 // Due implements [jobstore.Housekeeping].
-func (s *Store) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+func (s *Store) Due(ctx context.Context, lag time.Duration, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
 	_, after, err := s.change(ctx, "take the due jobs", next, func(ctx context.Context, queries *query.Queries) ([]query.Job, error) {
-		return queries.ListDue(ctx, query.ListDueParams{Now: new(time.Now().UnixMicro()), MaxRows: int64(limit)})
+		return queries.ListDue(ctx, query.ListDueParams{Now: new(time.Now().Add(-lag).UnixMicro()), MaxRows: int64(limit)})
 	})
 	return after, err
 }
@@ -101,34 +102,33 @@ func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
 func (s *Store) Installation(context.Context) (uuid.UUID, error) { return uuid.Nil, s.ready() }
 
 // Observe implements [jobstore.Housekeeping].
-func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (heldUntil time.Time, err error) {
+func (s *Store) Observe(ctx context.Context, jump, hold time.Duration) (seen jobstore.Observation, err error) {
 	if err := s.ready(); err != nil {
-		return time.Time{}, err
+		return jobstore.Observation{}, err
 	}
 	err = s.db.Write(ctx, sqlite.Relaxed, func(ctx context.Context, tx *sqlite.Tx) error {
 		queries, now := query.New(tx), time.Now().UTC().Truncate(time.Microsecond)
-		last, err := queries.GetObservedClock(ctx)
+		row, err := queries.GetObservedClock(ctx)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		heldUntil = fromMicroseconds(last.HeldUntil)
+		var last jobstore.Observation
 		if err == nil {
-			switch ahead := now.Sub(time.UnixMicro(last.SeenAt)); {
-			case ahead > jump:
-				heldUntil = now.Add(hold)
-			case ahead < -jump:
-				heldUntil = time.Time{}
+			last = jobstore.Observation{
+				SeenAt: time.UnixMicro(row.SeenAt).UTC(), HeldUntil: fromMicroseconds(row.HeldUntil),
+				JumpedAt: fromMicroseconds(row.JumpedAt), Trusted: fromMicroseconds(row.TrustedAt),
 			}
 		}
-		if !heldUntil.After(now) {
-			heldUntil = time.Time{}
-		}
-		return queries.SetObservedClock(ctx, query.SetObservedClockParams{SeenAt: now.UnixMicro(), HeldUntil: toMicroseconds(heldUntil)})
+		seen = last.Next(now, jump, hold)
+		return queries.SetObservedClock(ctx, query.SetObservedClockParams{
+			SeenAt: seen.SeenAt.UnixMicro(), HeldUntil: toMicroseconds(seen.HeldUntil),
+			JumpedAt: toMicroseconds(seen.JumpedAt), TrustedAt: toMicroseconds(seen.Trusted),
+		})
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("observe the clock: %w", err)
+		return jobstore.Observation{}, fmt.Errorf("observe the clock: %w", err)
 	}
-	return heldUntil, nil
+	return seen, nil
 }
 
 // Claim implements [jobstore.Housekeeping]. There is only one process, which remembers its chores itself.

@@ -212,10 +212,11 @@ LIMIT @max_rows;
 DELETE FROM jobs WHERE id = ? AND gone <> '' AND files_deleted = 1;
 
 -- name: GetObservedClock :one
-SELECT seen_at, held_until FROM observed_clock;
+SELECT seen_at, held_until, jumped_at, trusted_at FROM observed_clock;
 
 -- name: SetObservedClock :exec
-INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until) VALUES (1, @seen_at, @held_until);
+INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until, jumped_at, trusted_at)
+VALUES (1, @seen_at, @held_until, @jumped_at, @trusted_at);
 
 -- name: GetWatermark :one
 SELECT applied_until FROM watermark;

@@ -70,10 +70,11 @@ func (d *database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
 	}))
 }
 
-func (d *database) BackdateObservation(tb testing.TB, by time.Duration) {
+func (d *database) SetClock(tb testing.TB, by time.Duration) {
 	tb.Helper()
 	require.NoError(tb, d.db.Write(tb.Context(), platform.Relaxed, func(ctx context.Context, tx *platform.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE observed_clock SET seen_at = seen_at - ?", by.Microseconds())
+		_, err := tx.ExecContext(ctx, `UPDATE observed_clock SET seen_at = seen_at - ?1, held_until = held_until - ?1,
+			jumped_at = jumped_at - ?1, trusted_at = trusted_at - ?1`, by.Microseconds())
 		return err
 	}))
 }

@@ -49,7 +49,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	for {
 		select {
 		case <-ticker.C:
-			if err := s.sweep(ctx); err != nil && !errors.Is(err, clock.ErrHeld) {
+			if err := s.sweep(ctx); err != nil && !clock.InDoubt(err) {
 				s.Log.Warn("sweep of jobs failed; the next one will retry", zap.Error(err))
 			}
 		case <-drain:

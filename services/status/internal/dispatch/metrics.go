@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -111,14 +110,15 @@ func (u *Upkeep) measure(ctx context.Context) {
 }
 
 func (u *Upkeep) clean(ctx context.Context) {
-	if err := u.clock.CheckDeletion(ctx); err != nil {
-		if ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
+	lag, err := u.clock.Lag(ctx)
+	if err != nil {
+		if ctx.Err() == nil && !clock.InDoubt(err) {
 			u.log.Warn("not deleting old webhooks", zap.Error(err))
 		}
 		return
 	}
 	for total := 0; total < maxDeleted; {
-		deleted, err := u.store.DeleteDeliveries(ctx, u.retention, deleteBatch)
+		deleted, err := u.store.DeleteDeliveries(ctx, u.retention+lag, deleteBatch)
 		if err != nil && ctx.Err() == nil {
 			u.log.Warn("cannot delete old webhooks; retrying later", zap.Error(err))
 		}

@@ -78,7 +78,7 @@ const (
 // Run sweeps until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	return host.Every(min(interval, s.Every), func(ctx context.Context) {
-		known := func(err error) bool { return errors.Is(err, clock.ErrHeld) || errors.Is(err, jobstore.ErrNotReady) }
+		known := func(err error) bool { return clock.InDoubt(err) || errors.Is(err, jobstore.ErrNotReady) }
 		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !known(err) {
 			s.Log.Warn("the sweep of orphans failed; the next one will retry", zap.Error(err))
 		}
@@ -86,17 +86,18 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 }
 
 func (s *Sweep) inTurn(ctx context.Context) error {
-	if err := s.Clock.CheckDeletion(ctx); err != nil {
+	lag, err := s.Clock.Lag(ctx)
+	if err != nil {
 		return err
 	}
 	for _, work := range []struct {
 		name  string
 		every time.Duration
-		do    func(context.Context) error
+		do    func(context.Context, time.Duration) error
 	}{{chore, s.Every, s.Files}, {claimsChore, claimsEvery, s.Claims}} {
 		turn, err := s.Jobs.Claim(ctx, work.name, work.every)
 		if err == nil && turn {
-			err = work.do(ctx)
+			err = work.do(ctx, lag)
 		}
 		if err != nil {
 			return err
@@ -105,15 +106,17 @@ func (s *Sweep) inTurn(ctx context.Context) error {
 	return nil
 }
 
-// before returns a time: every file that is older belongs to a recorded job, or to no job. known is false if there is no watermark.
-func (s *Sweep) before(ctx context.Context) (before time.Time, known bool, err error) {
+// before returns a time: every file that is older belongs to a recorded job, or to no job, even if the clock is ahead by lag. known is
+// false if there is no watermark.
+func (s *Sweep) before(ctx context.Context, lag time.Duration) (before time.Time, known bool, err error) {
 	until, err := s.Jobs.Watermark(ctx)
-	return until.Add(-s.JobDeadline - watermark.SweepMargin - s.MinAge), !until.IsZero(), err
+	return until.Add(-s.JobDeadline - watermark.SweepMargin - s.MinAge - lag), !until.IsZero(), err
 }
 
-// Claims deletes the records of idempotency keys whose jobs are not stored. Without a watermark, it does nothing.
-func (s *Sweep) Claims(ctx context.Context) error {
-	before, known, err := s.before(ctx)
+// Claims deletes the records of idempotency keys whose jobs are not stored. The clock may be ahead by lag. Without a watermark, it does
+// nothing.
+func (s *Sweep) Claims(ctx context.Context, lag time.Duration) error {
+	before, known, err := s.before(ctx, lag)
 	if err != nil || !known {
 		return err
 	}
@@ -156,9 +159,10 @@ func (s *Sweep) claim(ctx context.Context, key string) error {
 	return claim.Release(ctx, s.Sources, key, id)
 }
 
-// Files sweeps both buckets, except for the records of idempotency keys. Without a watermark, it does nothing.
-func (s *Sweep) Files(ctx context.Context) error {
-	before, known, err := s.before(ctx)
+// Files sweeps both buckets, except for the records of idempotency keys. The clock may be ahead by lag. Without a watermark, it does
+// nothing.
+func (s *Sweep) Files(ctx context.Context, lag time.Duration) error {
+	before, known, err := s.before(ctx, lag)
 	if err != nil || !known {
 		return err
 	}
@@ -168,7 +172,7 @@ func (s *Sweep) Files(ctx context.Context) error {
 	return errors.Join(
 		s.sweep(ctx, s.Sources, kindSource, before, s.unusedSources),
 		s.sweep(ctx, s.Results, kindResult, before, s.unusedResults),
-		s.unfinished(ctx, s.Sources), s.unfinished(ctx, s.Results),
+		s.unfinished(ctx, s.Sources, lag), s.unfinished(ctx, s.Results, lag),
 	)
 }
 
@@ -220,8 +224,8 @@ func foreign(owner, own string, err error) error {
 	return err
 }
 
-func (s *Sweep) unfinished(ctx context.Context, bucket blob.Bucket) error {
-	n, err := bucket.DeleteUnfinished(ctx, UploadAge)
+func (s *Sweep) unfinished(ctx context.Context, bucket blob.Bucket, lag time.Duration) error {
+	n, err := bucket.DeleteUnfinished(ctx, UploadAge+lag)
 	s.deleted.WithLabelValues(kindUnfinished).Add(float64(n))
 	return err
 }

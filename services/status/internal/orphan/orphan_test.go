@@ -155,17 +155,17 @@ func TestBucketOfAnotherInstallation(t *testing.T) {
 	own, other := setup(t), setup(t)
 	own.advance()
 	other.advance()
-	require.NoError(t, own.sweep.Files(t.Context()))
+	require.NoError(t, own.sweep.Files(t.Context(), 0))
 	key := own.put(own.sources, own.id().String())
 	wrong := orphan.New(orphan.Sweep{
 		Jobs: other.jobs, Sources: forgetful{own.sources}, Results: forgetful{own.results}, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
 	}, prometheus.NewRegistry())
 	other.advance()
-	require.ErrorContains(t, wrong.Files(t.Context()), "another installation")
-	require.ErrorContains(t, wrong.Claims(t.Context()), "another installation")
+	require.ErrorContains(t, wrong.Files(t.Context(), 0), "another installation")
+	require.ErrorContains(t, wrong.Claims(t.Context(), 0), "another installation")
 	require.Contains(t, own.keys(own.sources), key)
 	own.advance()
-	require.NoError(t, own.sweep.Files(t.Context()))
+	require.NoError(t, own.sweep.Files(t.Context(), 0))
 	require.NotContains(t, own.keys(own.sources), key)
 }
 
@@ -186,15 +186,15 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 	b.put(b.results, unknown.String()+"/result.pdf")
 
 	before := [][]string{b.keys(b.sources), b.keys(b.results)}
-	require.NoError(t, b.sweep.Files(t.Context()))
-	require.NoError(t, b.sweep.Claims(t.Context()))
+	require.NoError(t, b.sweep.Files(t.Context(), 0))
+	require.NoError(t, b.sweep.Claims(t.Context(), 0))
 	require.Equal(t, [][]string{b.keys(b.sources), b.keys(b.results)}, before, "without a watermark it is unknown which jobs exist")
 
 	b.advance()
 	fresh, freshResult := b.put(b.sources, b.id().String()), b.put(b.results, unknown.String()+"/fresh.pdf")
-	require.NoError(t, b.sweep.Files(t.Context()))
+	require.NoError(t, b.sweep.Files(t.Context(), 0))
 	require.Contains(t, b.keys(b.sources), orphaned, "claims have a sweep of their own")
-	require.NoError(t, b.sweep.Claims(t.Context()))
+	require.NoError(t, b.sweep.Claims(t.Context(), 0))
 	require.ElementsMatch(t, []string{
 		documentOf(queued), documentOf(succeeded), documentOf(deleted), "canceled/" + deleted.String() + ".0", kept, secret, fresh,
 		foreign, owner,

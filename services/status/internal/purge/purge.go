@@ -97,7 +97,7 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 		case <-ctx.Done():
 			return nil
 		}
-		if err := p.pass(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, clock.ErrHeld) {
+		if err := p.pass(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("cannot delete what has expired; the next pass will retry", zap.Error(err))
 		}
 	}
@@ -105,31 +105,58 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 
 // pass does everything that is due now.
 func (p *Purge) pass(ctx context.Context) error {
-	if err := p.Clock.CheckDeletion(ctx); err == nil {
-		if err := p.keep(ctx); err != nil {
-			return err
-		}
+	_, err := p.Clock.Lag(ctx)
+	switch {
+	case err == nil && !p.Clock.Held():
+		err = p.keep(ctx)
+	case err == nil || clock.InDoubt(err): // what clients have requested does not depend on the clock
+		err = p.all(ctx, p.requests)
 	}
+	if err != nil {
+		return err
+	}
+	return p.all(ctx, p.expired)
+}
+
+// all works on the jobs that take returns, until there are none. They are due by a clock that is behind by lag.
+func (p *Purge) all(ctx context.Context, take func(context.Context) (jobs []job.Job, lag time.Duration, err error)) error {
 	for {
-		// The clock may be set while a million jobs are deleted. Requests of clients do not depend on it.
-		due, doubt := p.Jobs.Due, p.Clock.CheckDeletion(ctx)
-		if clock.InDoubt(doubt) {
-			due = p.Jobs.DueRequests
-		} else if doubt != nil {
-			return doubt
-		}
-		now, err := p.Clock.Now(ctx)
-		if err != nil {
+		jobs, lag, err := take(ctx)
+		if err != nil || len(jobs) == 0 {
 			return err
 		}
-		jobs, err := due(ctx, batch, func(j job.Job) job.Event { return p.next(j, now) })
-		if err != nil || len(jobs) == 0 {
-			return errors.Join(err, doubt)
-		}
-		if err := p.work(ctx, jobs); err != nil {
+		if err := p.work(ctx, jobs, lag); err != nil {
 			return err // these jobs are not due again at once
 		}
 	}
+}
+
+// requests takes jobs that clients have retried or deleted.
+func (p *Purge) requests(ctx context.Context) ([]job.Job, time.Duration, error) {
+	now, err := p.Clock.Now(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	jobs, err := p.Jobs.DueRequests(ctx, batch, func(j job.Job) job.Event { return p.next(j, now) })
+	return jobs, 0, err
+}
+
+// expired takes all jobs that are due, by a clock that is behind while that of the database may be ahead. It returns none if the clock
+// cannot be trusted at all. The clock may be set while a million jobs are deleted.
+func (p *Purge) expired(ctx context.Context) ([]job.Job, time.Duration, error) {
+	lag, err := p.Clock.Lag(ctx)
+	if clock.InDoubt(err) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	now, err := p.Clock.Now(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	jobs, err := p.Jobs.Due(ctx, lag, batch, func(j job.Job) job.Event { return p.next(j, now.Add(-lag)) })
+	return jobs, lag, err
 }
 
 // keep sets the expiry of jobs that ended under an earlier release.
@@ -169,8 +196,8 @@ func (p *Purge) next(j job.Job, now time.Time) job.Event {
 	}
 }
 
-// work does what is due for the jobs, and records it.
-func (p *Purge) work(ctx context.Context, jobs []job.Job) error {
+// work does what is due for the jobs, and records it. What could not be done is due again a little later, by a clock that is behind by lag.
+func (p *Purge) work(ctx context.Context, jobs []job.Job, lag time.Duration) error {
 	var mutex sync.Mutex
 	var events []job.Event
 	var forgotten []uuid.UUID
@@ -188,7 +215,7 @@ func (p *Purge) work(ctx context.Context, jobs []job.Job) error {
 			case err != nil:
 				failures = append(failures, fmt.Errorf("job %s: %w", j.ID, err))
 				if now, err := p.Clock.Now(ctx); err == nil { // otherwise the lease ends later
-					events = append(events, job.Leased{ID: job.ID(j.ID), Until: now.Add(retryAfter)})
+					events = append(events, job.Leased{ID: job.ID(j.ID), Until: now.Add(retryAfter - lag)})
 				}
 			case forget:
 				forgotten = append(forgotten, j.ID)

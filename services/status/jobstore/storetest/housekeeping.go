@@ -26,6 +26,8 @@ func housekeepingCases() map[string]func(t *suite) {
 		"Jobs":                testJobs,
 		"Claim":               testClaim,
 		"Observe":             testObserve,
+		"ObserveCorrections":  testObserveCorrections,
+		"ObserveAgain":        testObserveAgain,
 		"ObserveReplicas":     testObserveReplicas,
 	}
 }
@@ -124,7 +126,10 @@ func testDue(t *suite) {
 	lease := func(j job.Job) job.Event { return job.Leased{ID: job.ID(j.ID), Until: later} }
 	var due []uuid.UUID
 	for _, want := range []int{3, 2, 0} {
-		jobs, err := store.Due(t.Context(), 3, lease)
+		none, err := store.Due(t.Context(), time.Hour+time.Minute, 3, lease)
+		require.NoError(t, err)
+		require.Empty(t, none)
+		jobs, err := store.Due(t.Context(), 58*time.Minute, 3, lease)
 		require.NoError(t, err)
 		require.Len(t, jobs, want)
 		for _, j := range jobs {
@@ -179,7 +184,7 @@ func testDueConcurrently(t *suite) {
 	for _, store := range stores {
 		group.Go(func() error {
 			for {
-				found, err := store.Due(t.Context(), 7, func(j job.Job) job.Event {
+				found, err := store.Due(t.Context(), 0, 7, func(j job.Job) job.Event {
 					return job.Removed{ID: job.ID(j.ID), Reason: job.Expired, At: past.Add(2 * time.Hour), Until: past.Add(3 * time.Hour)}
 				})
 				mutex.Lock()
@@ -251,44 +256,89 @@ func testClaim(t *suite) {
 }
 
 // observe observes the clock.
-func observe(t *suite, store jobstore.Store) (heldUntil time.Time) {
+func observe(t *suite, store jobstore.Store) jobstore.Observation {
 	t.Helper()
-	heldUntil, err := store.Observe(t.Context(), time.Hour, 30*time.Minute)
+	seen, err := store.Observe(t.Context(), time.Hour, 30*time.Minute)
 	require.NoError(t, err)
-	return heldUntil
+	return seen
 }
 
-// testObserve requires that nothing is deleted for a while after the clock was set forward, also if the process was restarted.
+// requireHold requires a hold of 30 minutes, and that the clock may be ahead by that time.
+func requireHold(t *suite, seen jobstore.Observation, ahead time.Duration) {
+	t.Helper()
+	require.True(t, seen.Held())
+	require.WithinDuration(t, time.Now().Add(30*time.Minute), seen.HeldUntil, Patience)
+	lag, known := seen.Lag()
+	require.True(t, known)
+	require.InDelta(t, ahead, lag, float64(Patience))
+}
+
+// testObserve requires that less is deleted for a while after the clock was set forward, also if the process was restarted.
 func testObserve(t *suite) {
 	store, stop := t.startStopping()
-	require.Zero(t, observe(t, store), "nothing is known of the clock")
-	require.Zero(t, observe(t, store))
-	t.database.BackdateObservation(t, 59*time.Minute)
-	require.Zero(t, observe(t, store))
+	require.False(t, observe(t, store).Held(), "nothing is known of the clock")
+	require.False(t, observe(t, store).Held())
+	t.database.SetClock(t, 59*time.Minute)
+	require.False(t, observe(t, store).Held())
 	stop()
 	store = t.start()
-	t.database.BackdateObservation(t, 61*time.Minute)
-	until := observe(t, store)
-	require.WithinDuration(t, time.Now().Add(30*time.Minute), until, Patience)
-	require.Equal(t, until, observe(t, store), "it does not begin again")
-	t.database.BackdateObservation(t, -59*time.Minute)
-	require.Equal(t, until, observe(t, store))
-	t.database.BackdateObservation(t, -61*time.Minute)
-	require.Zero(t, observe(t, store), "the clock was corrected")
-
-	t.database.BackdateObservation(t, 2*time.Hour)
-	until, err := store.Observe(t.Context(), time.Hour, time.Microsecond)
-	require.NoError(t, err)
-	require.LessOrEqual(t, time.Until(until), Patience)
-	require.Eventually(t, func() bool { return observe(t, store).IsZero() }, Patience, time.Millisecond, "it ends")
+	t.database.SetClock(t, 61*time.Minute)
+	held := observe(t, store)
+	requireHold(t, held, 61*time.Minute)
+	require.Equal(t, held.HeldUntil, observe(t, store).HeldUntil, "it does not begin again")
+	t.database.SetClock(t, 5*time.Minute)
+	later := observe(t, store)
+	require.Equal(t, 25*time.Minute, later.HeldUntil.Sub(later.SeenAt).Round(time.Minute))
+	lag, _ := later.Lag()
+	require.InDelta(t, 61*time.Minute, lag, float64(Patience), "the time passes for what is trusted, too")
+	t.database.SetClock(t, 26*time.Minute)
+	require.False(t, observe(t, store).Held(), "it ends")
+	lag, known := observe(t, store).Lag()
+	require.True(t, known)
+	require.Zero(t, lag)
 }
 
-// testObserveReplicas requires that all replicas delete nothing if one has noticed that the clock was set.
+// testObserveCorrections requires that a hold ends when the clock is as it was before, but not if it is set to another wrong time.
+func testObserveCorrections(t *suite) {
+	store := t.start()
+	observe(t, store)
+	t.database.SetClock(t, 72*time.Hour)
+	requireHold(t, observe(t, store), 72*time.Hour)
+	t.database.SetClock(t, -59*time.Minute)
+	require.True(t, observe(t, store).Held())
+	t.database.SetClock(t, 59*time.Minute)
+	requireHold(t, observe(t, store), 72*time.Hour)
+	t.database.SetClock(t, -48*time.Hour)
+	requireHold(t, observe(t, store), 24*time.Hour)
+	t.database.SetClock(t, -24*time.Hour+10*time.Minute)
+	require.False(t, observe(t, store).Held(), "the clock was corrected")
+	t.database.SetClock(t, -72*time.Hour)
+	require.False(t, observe(t, store).Held(), "a clock that is behind deletes nothing too early")
+}
+
+// testObserveAgain requires that a clock that jumps twice in a row is trusted only up to the first time, and that a service that is
+// used for some minutes a day trusts the clock of the day before.
+func testObserveAgain(t *suite) {
+	store := t.start()
+	observe(t, store)
+	t.database.SetClock(t, 24*time.Hour)
+	requireHold(t, observe(t, store), 24*time.Hour)
+	t.database.SetClock(t, 6*time.Minute)
+	observe(t, store)
+	t.database.SetClock(t, 24*time.Hour)
+	requireHold(t, observe(t, store), 48*time.Hour)
+	t.database.SetClock(t, 6*time.Minute)
+	observe(t, store)
+	t.database.SetClock(t, 24*time.Hour)
+	requireHold(t, observe(t, store), 24*time.Hour)
+}
+
+// testObserveReplicas requires that all replicas delete less if one has noticed that the clock was set.
 func testObserveReplicas(t *suite) {
 	stores := t.startReplicas(2)
-	require.Zero(t, observe(t, stores[0]))
-	t.database.BackdateObservation(t, 24*time.Hour)
-	until := observe(t, stores[0])
-	require.NotZero(t, until)
-	require.Equal(t, until, observe(t, stores[1]))
+	require.False(t, observe(t, stores[0]).Held())
+	t.database.SetClock(t, 24*time.Hour)
+	held := observe(t, stores[0])
+	require.True(t, held.Held())
+	require.Equal(t, held.HeldUntil, observe(t, stores[1]).HeldUntil)
 }

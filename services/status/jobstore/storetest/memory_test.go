@@ -29,12 +29,12 @@ type memoryDatabase struct {
 	bugs map[bug]bool
 	lock chan struct{} // holds a token while a transaction runs
 
-	mu         sync.Mutex
-	jobs       map[uuid.UUID]record
-	watermark  time.Time
-	audiences  []jobstore.Audience
-	chores     map[string]time.Time // when each is to be done next
-	seen, held time.Time            // observations of the clock
+	mu        sync.Mutex
+	jobs      map[uuid.UUID]record
+	watermark time.Time
+	audiences []jobstore.Audience
+	chores    map[string]time.Time // when each is to be done next
+	seen      jobstore.Observation
 
 	deliveries map[delivery.Key]memoryDelivery
 	bells      []jobstore.Bell
@@ -80,10 +80,14 @@ func (d *memoryDatabase) Backdate(_ testing.TB, by time.Duration, ids ...uuid.UU
 	}
 }
 
-func (d *memoryDatabase) BackdateObservation(_ testing.TB, by time.Duration) {
+func (d *memoryDatabase) SetClock(_ testing.TB, by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.seen = d.seen.Add(-by)
+	for _, at := range []*time.Time{&d.seen.SeenAt, &d.seen.HeldUntil, &d.seen.JumpedAt, &d.seen.Trusted} {
+		if !at.IsZero() {
+			*at = at.Add(-by)
+		}
+	}
 }
 
 // snapshot returns a copy of all records.
@@ -310,9 +314,12 @@ func (s *memoryStore) DeleteWithdrawn(ctx context.Context, age time.Duration, li
 	return deleted, nil
 }
 
-func (s *memoryStore) Due(ctx context.Context, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+func (s *memoryStore) Due(ctx context.Context, lag time.Duration, limit int, next func(job.Job) job.Event) ([]job.Job, error) {
+	if s.d.bugs[dueWithoutLag] {
+		lag = 0
+	}
 	return s.each(ctx, limit, next, func(j job.Job) time.Time {
-		if j.DueAt.After(time.Now()) && !s.d.bugs[dueEarly] {
+		if j.DueAt.After(time.Now().Add(-lag)) && !s.d.bugs[dueEarly] {
 			return time.Time{}
 		}
 		return j.DueAt
@@ -417,22 +424,26 @@ func (s *memoryStore) Claim(_ context.Context, chore string, interval time.Durat
 	return true, nil
 }
 
-func (s *memoryStore) Observe(_ context.Context, jump, hold time.Duration) (time.Time, error) {
+func (s *memoryStore) Observe(_ context.Context, jump, hold time.Duration) (jobstore.Observation, error) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	now := time.Now().UTC()
-	first := s.d.seen.IsZero() || s.d.bugs[observeForgets]
-	switch ahead := now.Sub(s.d.seen); {
-	case !first && ahead > jump, s.d.bugs[observeAgain] && s.d.held.After(now):
-		s.d.held = now.Add(hold)
-	case !first && ahead < -jump && !s.d.bugs[observeLatches]:
-		s.d.held = time.Time{}
+	last, now := s.d.seen, time.Now().UTC()
+	if s.d.bugs[observeForgets] {
+		last = jobstore.Observation{}
 	}
-	s.d.seen = now
-	if !s.d.held.After(now) && !s.d.bugs[holdForever] {
-		return time.Time{}, nil
+	if s.d.bugs[observeTrusts] {
+		last.JumpedAt = time.Time{}
 	}
-	return s.d.held, nil
+	s.d.seen = last.Next(now, jump, hold)
+	switch {
+	case s.d.bugs[observeAgain] && s.d.seen.Held():
+		s.d.seen.HeldUntil = now.Add(hold)
+	case s.d.bugs[observeLatches] && last.Held() && now.Before(last.SeenAt), s.d.bugs[holdForever] && last.Held():
+		s.d.seen = last
+	case s.d.bugs[observeCancels] && now.Before(last.SeenAt.Add(-jump)):
+		s.d.seen = jobstore.Observation{SeenAt: now}
+	}
+	return s.d.seen, nil
 }
 
 func (s *memoryStore) Now(ctx context.Context) (time.Time, error) {

@@ -94,6 +94,7 @@ const (
 	loseGeneration       bug = "forgets the generation"
 	keepDeadline         bug = "does not restart the deadline of a retried job"
 	dueEarly             bug = "Due returns jobs too early"
+	dueWithoutLag        bug = "Due ignores the lag"
 	dueWithoutLimit      bug = "Due ignores the limit"
 	dueReturnsBefore     bug = "Due returns the jobs as they were before"
 	dueUnrequested       bug = "returns jobs without a request"
@@ -106,6 +107,8 @@ const (
 	observeForgets       bug = "does not remember the clock"
 	observeAgain         bug = "begins a hold again"
 	observeLatches       bug = "holds although the clock was corrected"
+	observeCancels       bug = "ends a hold although the clock is still wrong"
+	observeTrusts        bug = "trusts a clock that has jumped just before"
 	holdForever          bug = "does not end a hold"
 	enqueueNothing       bug = "enqueues no deliveries"
 	enqueueAgain         bug = "enqueues a delivery for every change of an ended job"
@@ -220,6 +223,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		loseGeneration:       {"Generations"},
 		keepDeadline:         {"Generations"},
 		dueEarly:             {"Due"},
+		dueWithoutLag:        {"Due"},
 		dueWithoutLimit:      {"Due"},
 		dueReturnsBefore:     {"Due"},
 		dueUnrequested:       {"DueRequests"},
@@ -231,7 +235,9 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		claimForever:         {"Claim"},
 		observeForgets:       {"Observe", "ObserveReplicas"},
 		observeAgain:         {"Observe"},
-		observeLatches:       {"Observe"},
+		observeLatches:       {"ObserveCorrections"},
+		observeCancels:       {"ObserveCorrections"},
+		observeTrusts:        {"ObserveAgain"},
 		holdForever:          {"Observe"},
 		enqueueNothing:       {"Deliveries", "DeliveriesOfExpire"},
 		enqueueAgain:         {"Deliveries"},

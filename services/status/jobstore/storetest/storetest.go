@@ -21,8 +21,8 @@ type Database interface {
 	Open(tb testing.TB) jobstore.Store
 	// Backdate makes the first event of the jobs, by the database's clock, older by that time.
 	Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID)
-	// BackdateObservation makes the last observation of the clock older by that time, which may be negative.
-	BackdateObservation(tb testing.TB, by time.Duration)
+	// SetClock makes the observation of the clock look as if the clock had been set forward by that time, which may be negative.
+	SetClock(tb testing.TB, by time.Duration)
 }
 
 // Implementation is what the suite needs to know about an implementation.

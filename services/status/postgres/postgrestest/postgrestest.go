@@ -74,8 +74,9 @@ func (d database) Backdate(tb testing.TB, by time.Duration, ids ...uuid.UUID) {
 	require.NoError(tb, err)
 }
 
-func (d database) BackdateObservation(tb testing.TB, by time.Duration) {
+func (d database) SetClock(tb testing.TB, by time.Duration) {
 	tb.Helper()
-	_, err := Connect(tb, d.config).Exec(tb.Context(), "UPDATE observed_clock SET seen_at = seen_at - $1::interval", by)
+	_, err := Connect(tb, d.config).Exec(tb.Context(), `UPDATE observed_clock SET seen_at = seen_at - $1::interval,
+		held_until = held_until - $1::interval, jumped_at = jumped_at - $1::interval, trusted_at = trusted_at - $1::interval`, by)
 	require.NoError(tb, err)
 }

@@ -95,6 +95,8 @@ type ObservedClock struct {
 	One       bool
 	SeenAt    time.Time
 	HeldUntil *time.Time
+	JumpedAt  *time.Time
+	TrustedAt *time.Time
 }
 
 type Probe struct {

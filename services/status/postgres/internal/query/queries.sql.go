@@ -448,6 +448,15 @@ func (q *Queries) GetWatermark(ctx context.Context) (GetWatermarkRow, error) {
 	return i, err
 }
 
+const insertObservedClock = `-- name: InsertObservedClock :exec
+INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp()) ON CONFLICT (one) DO NOTHING
+`
+
+func (q *Queries) InsertObservedClock(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, insertObservedClock)
+	return err
+}
+
 const insertPlaceholders = `-- name: InsertPlaceholders :exec
 INSERT INTO jobs (id) SELECT unnest($1::uuid[]) ON CONFLICT (id) DO NOTHING
 `
@@ -908,12 +917,17 @@ func (q *Queries) ListWaits(ctx context.Context, arg ListWaitsParams) ([]ListWai
 }
 
 const lockDue = `-- name: LockDue :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE due_at <= clock_timestamp() - $1::interval ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
 `
 
+type LockDueParams struct {
+	Lag     time.Duration
+	MaxRows int32
+}
+
 // Never waits: another replica works on a row that is locked.
-func (q *Queries) LockDue(ctx context.Context, maxRows int32) ([]Job, error) {
-	rows, err := q.db.Query(ctx, lockDue, maxRows)
+func (q *Queries) LockDue(ctx context.Context, arg LockDueParams) ([]Job, error) {
+	rows, err := q.db.Query(ctx, lockDue, arg.Lag, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -1135,6 +1149,31 @@ func (q *Queries) LockJobs(ctx context.Context, ids []uuid.UUID) ([]Job, error) 
 	return items, nil
 }
 
+const lockObservedClock = `-- name: LockObservedClock :one
+SELECT seen_at, held_until, jumped_at, trusted_at, clock_timestamp()::timestamptz AS now FROM observed_clock FOR UPDATE
+`
+
+type LockObservedClockRow struct {
+	SeenAt    time.Time
+	HeldUntil *time.Time
+	JumpedAt  *time.Time
+	TrustedAt *time.Time
+	Now       time.Time
+}
+
+func (q *Queries) LockObservedClock(ctx context.Context) (LockObservedClockRow, error) {
+	row := q.db.QueryRow(ctx, lockObservedClock)
+	var i LockObservedClockRow
+	err := row.Scan(
+		&i.SeenAt,
+		&i.HeldUntil,
+		&i.JumpedAt,
+		&i.TrustedAt,
+		&i.Now,
+	)
+	return i, err
+}
+
 const lockOverdue = `-- name: LockOverdue :many
 SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
 WHERE status IN ('queued', 'running') AND NOT withdrawn
@@ -1324,36 +1363,6 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 	return err
 }
 
-const observeClock = `-- name: ObserveClock :one
-INSERT INTO observed_clock (seen_at) VALUES (clock_timestamp())
-ON CONFLICT (one) DO UPDATE SET
-    held_until = CASE
-        WHEN excluded.seen_at > observed_clock.seen_at + $1::interval THEN excluded.seen_at + $2::interval
-        WHEN excluded.seen_at < observed_clock.seen_at - $1::interval THEN NULL
-        ELSE observed_clock.held_until
-    END,
-    seen_at = excluded.seen_at
-RETURNING seen_at, held_until
-`
-
-type ObserveClockParams struct {
-	Jump time.Duration
-	Hold time.Duration
-}
-
-type ObserveClockRow struct {
-	SeenAt    time.Time
-	HeldUntil *time.Time
-}
-
-// Replicas may store their observations in another order, so smaller differences have no effect.
-func (q *Queries) ObserveClock(ctx context.Context, arg ObserveClockParams) (ObserveClockRow, error) {
-	row := q.db.QueryRow(ctx, observeClock, arg.Jump, arg.Hold)
-	var i ObserveClockRow
-	err := row.Scan(&i.SeenAt, &i.HeldUntil)
-	return i, err
-}
-
 const probe = `-- name: Probe :exec
 UPDATE probe SET probed_at = clock_timestamp()
 `
@@ -1417,6 +1426,27 @@ func (q *Queries) ResendDeliveries(ctx context.Context, jobID uuid.UUID) (int64,
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const setObservedClock = `-- name: SetObservedClock :exec
+UPDATE observed_clock SET seen_at = $1, held_until = $2, jumped_at = $3, trusted_at = $4
+`
+
+type SetObservedClockParams struct {
+	SeenAt    time.Time
+	HeldUntil *time.Time
+	JumpedAt  *time.Time
+	TrustedAt *time.Time
+}
+
+func (q *Queries) SetObservedClock(ctx context.Context, arg SetObservedClockParams) error {
+	_, err := q.db.Exec(ctx, setObservedClock,
+		arg.SeenAt,
+		arg.HeldUntil,
+		arg.JumpedAt,
+		arg.TrustedAt,
+	)
+	return err
 }
 
 const settleDelivery = `-- name: SettleDelivery :execrows

@@ -82,6 +82,8 @@ type ObservedClock struct {
 	ID        int64
 	SeenAt    int64
 	HeldUntil *int64
+	JumpedAt  *int64
+	TrustedAt *int64
 }
 
 type Watermark struct {

@@ -229,18 +229,25 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 }
 
 const getObservedClock = `-- name: GetObservedClock :one
-SELECT seen_at, held_until FROM observed_clock
+SELECT seen_at, held_until, jumped_at, trusted_at FROM observed_clock
 `
 
 type GetObservedClockRow struct {
 	SeenAt    int64
 	HeldUntil *int64
+	JumpedAt  *int64
+	TrustedAt *int64
 }
 
 func (q *Queries) GetObservedClock(ctx context.Context) (GetObservedClockRow, error) {
 	row := q.db.QueryRowContext(ctx, getObservedClock)
 	var i GetObservedClockRow
-	err := row.Scan(&i.SeenAt, &i.HeldUntil)
+	err := row.Scan(
+		&i.SeenAt,
+		&i.HeldUntil,
+		&i.JumpedAt,
+		&i.TrustedAt,
+	)
 	return i, err
 }
 
@@ -1247,16 +1254,24 @@ func (q *Queries) RestartDeadlines(ctx context.Context, firstSeenAt int64) error
 }
 
 const setObservedClock = `-- name: SetObservedClock :exec
-INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until) VALUES (1, ?1, ?2)
+INSERT OR REPLACE INTO observed_clock (id, seen_at, held_until, jumped_at, trusted_at)
+VALUES (1, ?1, ?2, ?3, ?4)
 `
 
 type SetObservedClockParams struct {
 	SeenAt    int64
 	HeldUntil *int64
+	JumpedAt  *int64
+	TrustedAt *int64
 }
 
 func (q *Queries) SetObservedClock(ctx context.Context, arg SetObservedClockParams) error {
-	_, err := q.db.ExecContext(ctx, setObservedClock, arg.SeenAt, arg.HeldUntil)
+	_, err := q.db.ExecContext(ctx, setObservedClock,
+		arg.SeenAt,
+		arg.HeldUntil,
+		arg.JumpedAt,
+		arg.TrustedAt,
+	)
 	return err
 }
 
