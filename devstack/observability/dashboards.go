@@ -98,6 +98,7 @@ func gateway() dashboard {
 				{total("", "docmill_gateway_upload_slots"), "limit of those that are being stored"},
 			}},
 			one("Withdrawn submissions", perSecond, rate("outcome", "docmill_gateway_withdrawals_total"), "{{outcome}}"),
+			one("Searches for an earlier result", perSecond, rate("outcome", "docmill_gateway_cache_lookups_total"), "{{outcome}}"),
 			one("Open streams of events", number, total("instance", "docmill_gateway_streams"), "{{instance}}"),
 		}},
 		{"Requests", requests("docmill-gateway")},
