@@ -117,7 +117,7 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	one := &replica{work: filepath.Join(data, "work"), data: data, binaries: options.Binaries}
 	one.Service = system.NewReplica(system.Embedded, "docmill", system.Options{
 		Data: data, Release: system.Release{Binaries: options.Binaries}, LogDir: filepath.Join(d.dir, "log"),
-	}, statusEnv()...)
+	}, append(statusEnv(), reuse)...)
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
 	return one.StartAnywhere(ctx)
@@ -247,7 +247,7 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 		url := connect("to the status service", d.statuses[i%len(d.statuses)].URL, &r.status)
 		env = append(env, "DOCMILL_STATUS_URL="+url)
 		if i == 0 {
-			env = append(env, "DOCMILL_CACHE=on") // the others convert every document
+			env = append(env, reuse) // the others convert every document
 		}
 	case system.Converter:
 		space.StoreEndpoint = connect("to the store", space.StoreEndpoint, &r.store)
@@ -271,6 +271,9 @@ func (d *deployment) add(to *[]*replica, service string, i int, binaries string)
 	*to = append(*to, r)
 	return nil
 }
+
+// reuse is the setting that reuses the results of documents that are neither signed nor marked.
+const reuse = "DOCMILL_CACHE=on"
 
 // statusEnv returns the settings of the status service: it sends webhooks to this machine, and sweeps orphans all the time.
 func statusEnv() []string {

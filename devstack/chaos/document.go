@@ -3,6 +3,7 @@ package chaos
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,8 @@ type kind struct {
 	codes []client.Code
 	// signed documents contain a text that no other submission has, which must be in the result.
 	signed bool
+	// marked documents contain something that no other submission has, so that each of them is converted.
+	marked bool
 	// change makes the document from the file.
 	change func([]byte) ([]byte, error)
 }
@@ -44,7 +47,7 @@ func kinds() []kind {
 		quick(),
 		{name: "table", weight: 40, file: "synth-table.csv", pages: 1},
 		{name: "three pages", weight: 50, file: "synth-three-pages.docx", pages: 3},
-		{name: "100 slides", weight: 8, file: "odftoolkit__Presentation7.odp", pages: 100}, // takes 5 s and more
+		{name: "100 slides", weight: 8, file: "odftoolkit__Presentation7.odp", pages: 100, marked: true}, // takes 5 s and more
 		{name: "password", weight: 40, file: locked, options: password("foo"), pages: 1},
 		{name: "wrong password", weight: 30, file: locked, options: password("bar"), codes: []client.Code{client.CodePasswordWrong}},
 		{name: "no password", weight: 20, file: locked, codes: []client.Code{client.CodePasswordRequired}},
@@ -72,10 +75,31 @@ func (k kind) content(testdata, signature string) ([]byte, error) {
 	if k.signed {
 		content = fmt.Appendf(content, "\n\n%s\n", signature)
 	}
-	if k.change != nil {
+	switch {
+	case k.change != nil:
 		return k.change(content)
+	case k.marked:
+		return mark(content, signature)
+	default:
+		return content, nil
 	}
-	return content, nil
+}
+
+// mark adds a comment to the ZIP file of an Office document.
+func mark(content []byte, comment string) ([]byte, error) {
+	source, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return nil, err
+	}
+	var marked bytes.Buffer
+	target := zip.NewWriter(&marked)
+	for _, file := range source.File {
+		if err := target.Copy(file); err != nil {
+			return nil, err
+		}
+	}
+	err = errors.Join(target.SetComment(comment), target.Close())
+	return marked.Bytes(), err
 }
 
 // breakDocument cuts off the end of the text of an Office document.

@@ -19,16 +19,15 @@ type Report struct {
 	faults map[string]*record
 
 	accepted, succeeded, failed int
-	// cached is how many jobs got a copy of the result of another job.
-	cached int
 	// canceled, retried, deleted and expired count the jobs to which that happened.
 	canceled, retried, deleted, expired int
 	// repeats are the submissions that were sent again under their key, and replays those that were answered with the job.
 	repeats, replays int64
 	// webhooks arrived with webhookAttempts requests. webhooksAgain of them were accepted more than once, always with the same id.
 	webhooks, webhookAttempts, webhooksAgain int
-	// attempts is the number of attempts of the jobs that succeeded.
-	attempts int
+	// reused counts the jobs with a copy of the result of an earlier job. attempts is the number of attempts of the other jobs that
+	// succeeded.
+	reused, attempts int
 	// refused counts the rejected submissions by code, and answers counts the failed polls and downloads.
 	refused, answers map[string]int
 	// unknown is the number of submissions without an answer.
@@ -53,8 +52,11 @@ func newReport(seed uint64, took time.Duration, l *ledger, a audit, records map[
 		switch last := s.seen(); {
 		case last.Result != nil:
 			r.succeeded++
-			r.attempts += int(last.Attempt)
-			r.cached += ones(last.Report != nil && last.Report.Cached)
+			if last.Report != nil && last.Report.Cached {
+				r.reused++
+			} else {
+				r.attempts += int(last.Attempt)
+			}
 		case last.Error != nil:
 			r.failed++
 		}
@@ -99,7 +101,6 @@ func (r *Report) Add(other *Report) {
 	r.accepted += other.accepted
 	r.succeeded += other.succeeded
 	r.failed += other.failed
-	r.cached += other.cached
 	r.canceled += other.canceled
 	r.retried += other.retried
 	r.deleted += other.deleted
@@ -110,6 +111,7 @@ func (r *Report) Add(other *Report) {
 	r.webhookAttempts += other.webhookAttempts
 	r.webhooksAgain += other.webhooksAgain
 	r.attempts += other.attempts
+	r.reused += other.reused
 	addCounts(r.refused, other.refused)
 	addCounts(r.answers, other.answers)
 	r.unknown += other.unknown
@@ -141,10 +143,10 @@ func (r *Report) Print(to io.Writer) {
 	row("duration", "%s", r.took.Round(time.Second))
 	row("accepted jobs", "%d, of which %d succeeded and %d failed", r.accepted, r.succeeded, r.failed)
 	row("jobs that were", "canceled: %d, retried: %d, deleted: %d, expired: %d", r.canceled, r.retried, r.deleted, r.expired)
-	row("jobs with a copy of another result", "%d", r.cached)
+	row("jobs with a copy of another result", "%d", r.reused)
 	row("submissions sent again", "%d, of which %d were answered with the job of the first one", r.repeats, r.replays)
 	row("webhooks", "%d with %d requests; %d were accepted more than once", r.webhooks, r.webhookAttempts, r.webhooksAgain)
-	row("attempts per success", "%.2f", float64(r.attempts)/float64(max(r.succeeded, 1)))
+	row("attempts per other success", "%.2f", float64(r.attempts)/float64(max(r.succeeded-r.reused, 1)))
 	row("rejected submissions", "%s", counts(r.refused))
 	row("submissions without an answer", "%d, of which %d have a job", r.unknown, r.left.unknownJobs)
 	row("failed polls and downloads", "%s", counts(r.answers))
