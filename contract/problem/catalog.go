@@ -124,7 +124,7 @@ var catalog = map[Code]Entry{
 	IdempotencyKeyReused: {content, "The idempotency key belongs to another submission", "Use a new key for a different document or different options. To repeat a submission, send it unchanged.", false},
 	JobNotFound:          {http.StatusNotFound, "The job does not exist", "Check the id; the response to the submission contains it.", false},
 	JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until it has ended, then repeat the request.", true},
-	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's error for the reason.", false},
+	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's status, and its error if it has failed, for the reason.", false},
 	JobNotCancelable:     {http.StatusConflict, "The job has ended", "Nothing needs to be canceled; job_state shows how the job ended.", false},
 	JobNotRetryable:      {http.StatusConflict, "The job cannot be retried", "Submit the document again.", false},
 	JobDeleted:           {http.StatusGone, "The job was deleted", "Submit the document again if you still need it.", false},
