@@ -23,7 +23,7 @@ Generated from ` + "`contract/option`" + ` by ` + "`go test ./contract/option -u
 
 Omitted options keep the document's own settings. An option that does not apply, conflicts with another, or has an invalid
 value is rejected with ` + "`option-invalid`" + ` before the job is queued; all errors are reported together. A secret is only accepted
-as a form field, never in the URL, because URLs are written to logs. It travels encrypted, and is neither stored, shown nor logged.
+as a form field, never in the URL, because URLs are written to logs. It is stored and sent only in encrypted form, and is neither shown nor logged.
 
 | option | values | default | documents | targets | |
 |---|---|---|---|---|---|
