@@ -30,7 +30,8 @@ type Stats struct {
 	Queue     QueueTimes `json:"queue"`
 }
 
-// JobCounts are the numbers of jobs by status. Deleted and expired jobs are not counted.
+// JobCounts are the numbers of jobs by status, without deleted jobs. Expired ones are counted until their files are deleted, usually a few
+// seconds later.
 type JobCounts struct {
 	Queued    int64 `json:"queued"`
 	Running   int64 `json:"running"`
