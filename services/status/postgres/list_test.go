@@ -77,6 +77,34 @@ func TestListsReadIndexes(t *testing.T) {
 	}
 }
 
+// TestRequestsReadTheirIndex requires that the requests of clients are found among many jobs that have expired, also if the statistics
+// are older than the requests, or if there are no statistics.
+func TestRequestsReadTheirIndex(t *testing.T) {
+	t.Parallel()
+	settings := postgrestest.Config(testbench.New(t))
+	postgrestest.Open(t, settings)
+	connection := postgrestest.Connect(t, settings)
+	requirePlan := func() {
+		for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+			_, err := connection.Exec(t.Context(), "SET plan_cache_mode = "+mode)
+			require.NoError(t, err)
+			plan := explain(t, connection, "LockDueRequests", "200")
+			require.Contains(t, plan, "Index Scan using jobs_requested", mode)
+			require.NotContains(t, plan, "Sort", mode)
+		}
+	}
+	for _, statement := range []string{
+		`INSERT INTO jobs (id, status, expires_at, due_at) SELECT gen_random_uuid(), 'failed', now(), now() - n * interval '1 ms' FROM generate_series(1, 20000) AS n`,
+		"VACUUM ANALYZE jobs",
+		"UPDATE jobs SET gone = 'deleted', gone_at = now() WHERE id IN (SELECT id FROM jobs LIMIT 300)",
+		"VACUUM ANALYZE jobs",
+	} {
+		_, err := connection.Exec(t.Context(), statement)
+		require.NoError(t, err)
+		requirePlan()
+	}
+}
+
 // explain returns the plan of a query of queries.sql, which it prepares.
 func explain(t *testing.T, connection *pgx.Conn, name, values string) string {
 	t.Helper()

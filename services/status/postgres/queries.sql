@@ -165,6 +165,7 @@ SELECT * FROM jobs WHERE id = ANY(@ids::uuid[]);
 -- name: LockDue :many
 SELECT * FROM jobs WHERE due_at <= clock_timestamp() - @lag::interval ORDER BY due_at LIMIT @max_rows FOR UPDATE SKIP LOCKED;
 
+-- The condition of the index jobs_requested must be in the query.
 -- name: LockDueRequests :many
 SELECT * FROM jobs
 WHERE due_at <= clock_timestamp() AND (unpublished OR gone = 'deleted' AND NOT files_deleted)

@@ -196,6 +196,7 @@ LIMIT 1;
 -- name: ListDue :many
 SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;
 
+-- The condition of the index jobs_requested must be in the query, as it is there.
 -- name: ListDueRequests :many
 SELECT * FROM jobs
 WHERE due_at <= @now AND (unpublished = 1 OR gone = 'deleted' AND files_deleted = 0)

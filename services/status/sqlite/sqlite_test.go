@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -151,12 +152,27 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, platform.ErrNewerVersion)
 }
 
-// TestSweepUsesItsIndex requires that the sweep does not read all jobs.
-func TestSweepUsesItsIndex(t *testing.T) {
+// TestHousekeepingReadsIndexes requires that the sweep and the purge do not read all jobs, also while many have expired.
+func TestHousekeepingReadsIndexes(t *testing.T) {
 	t.Parallel()
 	db, _ := open(t)
-	rows, err := db.Reader().QueryContext(t.Context(), `EXPLAIN QUERY PLAN SELECT id, report FROM jobs
-		WHERE status IN ('queued', 'running') AND first_seen_at < ?1 ORDER BY first_seen_at LIMIT ?2`, 1, 1)
+	source, err := os.ReadFile("internal/query/queries.sql.go")
+	require.NoError(t, err)
+	for query, want := range map[string]string{
+		"ListOverdue":     "SEARCH jobs USING INDEX jobs_unfinished (first_seen_at<?)\n",
+		"ListDue":         "SEARCH jobs USING INDEX jobs_due (due_at<?)\n",
+		"ListDueRequests": "SEARCH jobs USING INDEX jobs_requested (due_at<?)\n",
+	} {
+		text := regexp.MustCompile("(?s)-- name: " + query + " :many\n(.*?)`").FindSubmatch(source)
+		require.NotNil(t, text)
+		require.Equal(t, want, explain(t, db, string(text[1])))
+	}
+}
+
+// explain returns the plan of a query with two parameters.
+func explain(t *testing.T, db *platform.DB, query string) string {
+	t.Helper()
+	rows, err := db.Reader().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1)
 	require.NoError(t, err)
 	defer rows.Close()
 	var plan strings.Builder
@@ -167,7 +183,7 @@ func TestSweepUsesItsIndex(t *testing.T) {
 		plan.WriteString(detail + "\n")
 	}
 	require.NoError(t, rows.Err())
-	require.Equal(t, "SEARCH jobs USING INDEX jobs_unfinished (first_seen_at<?)\n", plan.String())
+	return plan.String()
 }
 
 func BenchmarkApply(b *testing.B) {

@@ -75,7 +75,7 @@ const (
 	kindJob    = "job"
 )
 
-// Wake asks for a pass now. It does not block.
+// Wake asks for what clients have requested to be done now. It does not block.
 func (p *Purge) Wake() {
 	select {
 	case p.wake <- struct{}{}:
@@ -83,34 +83,48 @@ func (p *Purge) Wake() {
 	}
 }
 
-// Run makes passes until drain is closed. It is a component of package host.
+// Run works until drain is closed. It is a component of package host. What clients have requested does not wait for jobs that have
+// expired, of which there may be a million.
 func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ctx, stop := host.Context(ctx, drain)
 	defer stop()
 	ready()
+	var running sync.WaitGroup
+	running.Go(func() {
+		p.repeat(ctx, p.wake, "cannot do what clients have requested", func() error { return p.all(ctx, p.requests) })
+	})
+	running.Go(func() {
+		p.repeat(ctx, nil, "cannot delete what has expired", func() error { return p.pass(ctx) })
+	})
+	running.Wait()
+	return nil
+}
+
+// repeat makes passes until ctx ends. wake asks for one before it is time.
+func (p *Purge) repeat(ctx context.Context, wake <-chan struct{}, failure string, pass func() error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-		case <-p.wake:
+		case <-wake:
 		case <-ctx.Done():
-			return nil
+			return
 		}
-		if err := p.pass(ctx); err != nil && ctx.Err() == nil {
-			p.Log.Warn("cannot delete what has expired; the next pass will retry", zap.Error(err))
+		if err := pass(); err != nil && ctx.Err() == nil {
+			p.Log.Warn(failure+"; the next pass will retry", zap.Error(err))
 		}
 	}
 }
 
-// pass does everything that is due now.
+// pass does everything that is due now by a trusted clock.
 func (p *Purge) pass(ctx context.Context) error {
 	_, err := p.Clock.Lag(ctx)
-	switch {
-	case err == nil && !p.Clock.Held():
+	if clock.InDoubt(err) {
+		return nil
+	}
+	if err == nil && !p.Clock.Held() {
 		err = p.keep(ctx)
-	case err == nil || clock.InDoubt(err): // what clients have requested does not depend on the clock
-		err = p.all(ctx, p.requests)
 	}
 	if err != nil {
 		return err
@@ -131,7 +145,7 @@ func (p *Purge) all(ctx context.Context, take func(context.Context) (jobs []job.
 	}
 }
 
-// requests takes jobs that clients have retried or deleted.
+// requests takes jobs that clients have retried or deleted. That does not depend on the clock.
 func (p *Purge) requests(ctx context.Context) ([]job.Job, time.Duration, error) {
 	now, err := p.Clock.Now(ctx)
 	if err != nil {

@@ -1004,6 +1004,7 @@ LIMIT $1
 FOR UPDATE SKIP LOCKED
 `
 
+// The condition of the index jobs_requested must be in the query.
 func (q *Queries) LockDueRequests(ctx context.Context, maxRows int32) ([]Job, error) {
 	rows, err := q.db.Query(ctx, lockDueRequests, maxRows)
 	if err != nil {

@@ -598,6 +598,7 @@ type ListDueRequestsParams struct {
 	MaxRows int64
 }
 
+// The condition of the index jobs_requested must be in the query, as it is there.
 func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listDueRequests, arg.Now, arg.MaxRows)
 	if err != nil {
