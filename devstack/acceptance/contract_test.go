@@ -23,7 +23,7 @@ import (
 
 // unprovoked are the documented outcomes that no request provokes on a Docmill whose servers work, with the reason.
 var unprovoked = map[string]string{
-	"busy":               "needs more uploads than max-open-uploads: package admission",
+	"busy":               "needs more requests than are served at once: packages admission and control",
 	"internal":           "would be a bug",
 	"job-expired":        "takes a minute: TestExpiredJob",
 	"listing-disabled":   "needs a server without allow-listing: TestListingIsOffByDefault",

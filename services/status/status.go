@@ -186,10 +186,10 @@ func newHousekeeping(
 	sweep := &deadline.Sweep{
 		Deadline: config.JobDeadline, Every: sweepInterval, Store: deps.Jobs, Clock: clock, Retention: retention, Ends: ends, Log: deps.Log,
 	}
-	requests := &control.Control{
+	requests := control.New(control.Deps{
 		Jobs: deps.Jobs, Clock: clock, Sources: deps.Sources, Publisher: publisher, Retention: retention, JobDeadline: config.JobDeadline,
 		Ends: ends, Log: deps.Log,
-	}
+	})
 	purger := purge.New(purge.Purge{
 		Jobs: deps.Jobs, Clock: clock, Sources: deps.Sources, Results: deps.Results, Publish: requests.Publish, Retention: retention, Log: deps.Log,
 	}, deps.Metrics)

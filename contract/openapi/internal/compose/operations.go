@@ -210,7 +210,7 @@ func cancelJob() operation {
 	}
 	cancel.Responses.Set("200", openapi.Response{Description: "The canceled job.", Headers: changedHeaders(), Content: jobBody(canceled())})
 	return operation{path: "/v1/jobs/{id}/cancel", method: http.MethodPost, described: cancel, problems: []problem.Code{
-		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotCancelable, problem.StatusUnavailable, problem.StoreUnavailable,
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotCancelable, problem.Busy, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 
@@ -223,7 +223,7 @@ func retryJob() operation {
 	retry.Responses.Set("202", openapi.Response{Description: "The job is queued.", Headers: changedHeaders(), Content: jobBody(retried())})
 	return operation{path: "/v1/jobs/{id}/retry", method: http.MethodPost, described: retry, problems: []problem.Code{
 		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.JobNotFinished, problem.JobNotRetryable,
-		problem.QueueUnavailable, problem.StatusUnavailable, problem.StoreUnavailable,
+		problem.Busy, problem.QueueUnavailable, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 
@@ -243,7 +243,7 @@ func deleteJob() operation {
 	}
 	remove.Responses.Set("204", openapi.Response{Description: "The job was deleted."})
 	return operation{path: "/v1/jobs/{id}", method: http.MethodDelete, described: remove, problems: []problem.Code{
-		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.StatusUnavailable, problem.StoreUnavailable,
+		problem.JobNotFound, problem.JobDeleted, problem.JobExpired, problem.Busy, problem.StatusUnavailable, problem.StoreUnavailable,
 	}}
 }
 

@@ -1,5 +1,8 @@
 // Package control cancels, retries and deletes jobs at the request of clients. Each decision is made in a transaction on the row of
 // the job, so any number of replicas may receive the same request at the same time.
+//
+// A transaction that waits for the row keeps a connection to the database, which polls need as well. So equal requests that arrive at
+// the same time share one change, and only a few jobs are changed at once.
 package control
 
 import (
@@ -10,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -27,6 +32,14 @@ import (
 
 // Control carries out the requests of clients. It is safe for concurrent use.
 type Control struct {
+	Deps
+
+	changes singleflight.Group
+	slots   *semaphore.Weighted
+}
+
+// Deps are what a Control depends on.
+type Deps struct {
 	Jobs      jobstore.Store
 	Clock     *clock.Clock
 	Sources   blob.Bucket
@@ -49,7 +62,24 @@ const (
 	publishTimeout = 3 * time.Second
 	storeRetry     = 5 * time.Second
 	unfinishedWait = time.Second
+	// maxChanges is how many jobs are changed at the same time: a quarter of the default number of connections to the database.
+	maxChanges = 4
+	// slotWait limits how long a change waits for others.
+	slotWait  = 2 * time.Second
+	busyRetry = 2 * time.Second
 )
+
+// New returns a Control.
+func New(deps Deps) *Control { return &Control{Deps: deps, slots: semaphore.NewWeighted(maxChanges)} }
+
+// together makes a change. Requests for the same change that arrive while it is made share its outcome. The generation and the status
+// that a client sees belong to the change: a job that was retried meanwhile has to be canceled again.
+func (c *Control) together(ctx context.Context, name string, j job.Job, change func(context.Context, job.Job) (job.Job, error)) (job.Job, error) {
+	now, err, _ := c.changes.Do(fmt.Sprintf("%s %s %d %s", name, j.ID, j.Generation, j.Status), func() (any, error) {
+		return change(ctx, j)
+	})
+	return now.(job.Job), err //nolint:forcetypeassert // it is one
+}
 
 // Cancel cancels a visible job and returns it. A job that was canceled before is returned unchanged. The errors of Cancel are problems,
 // or errors of the store.
@@ -60,15 +90,19 @@ func (c *Control) Cancel(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Status.Terminal() {
 		return j, tooLate(j)
 	}
-	if err := c.mark(ctx, j); err != nil {
-		return j, err
-	}
-	at, err := c.Clock.Now(ctx)
-	if err != nil {
-		return j, err
-	}
-	event := c.Retention.Keep(job.Cancel(j.ID, j.Generation), at)
-	now, changed, err := c.apply(ctx, event)
+	return c.together(ctx, "cancel", j, c.cancel)
+}
+
+func (c *Control) cancel(ctx context.Context, j job.Job) (job.Job, error) {
+	var event job.Ended
+	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+		if err := c.mark(ctx, j); err != nil {
+			return nil, err
+		}
+		at, err := c.Clock.Now(ctx)
+		event = c.Retention.Keep(job.Cancel(j.ID, j.Generation), at)
+		return event, err
+	})
 	if err != nil {
 		return j, err
 	}
@@ -92,16 +126,17 @@ func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Generation > 0 && !j.Status.Terminal() {
 		return j, nil
 	}
-	at, err := c.Clock.Now(ctx)
-	if err != nil {
-		return j, err
-	}
-	if j.Retryable(at) {
-		if err := c.clear(ctx, j); err != nil {
-			return j, err
+	return c.together(ctx, "retry", j, c.retry)
+}
+
+func (c *Control) retry(ctx context.Context, j job.Job) (job.Job, error) {
+	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+		at, err := c.Clock.Now(ctx)
+		if err == nil && j.Retryable(at) {
+			err = c.clear(ctx, j)
 		}
-	}
-	now, changed, err := c.apply(ctx, job.Retried{ID: job.ID(j.ID), At: at})
+		return job.Retried{ID: job.ID(j.ID), At: at}, err
+	})
 	switch {
 	case err != nil:
 		return j, err
@@ -175,29 +210,44 @@ func (c *Control) command(j job.Job) (*conversionv1.ConvertRequested, error) {
 // Delete turns a visible job into a tombstone. If the job has not ended, it is canceled as well. The errors of Delete are problems, or
 // errors of the store.
 func (c *Control) Delete(ctx context.Context, j job.Job) error {
-	if !j.Status.Terminal() {
-		if err := c.mark(ctx, j); err != nil {
-			return err
+	_, err := c.together(ctx, "delete", j, c.delete)
+	return err
+}
+
+func (c *Control) delete(ctx context.Context, j job.Job) (job.Job, error) {
+	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+		if !j.Status.Terminal() {
+			if err := c.mark(ctx, j); err != nil {
+				return nil, err
+			}
 		}
-	}
-	at, err := c.Clock.Now(ctx)
-	if err != nil {
-		return err
-	}
-	now, changed, err := c.apply(ctx, job.Removed{ID: job.ID(j.ID), Reason: job.Deleted, At: at, Until: at.Add(c.Retention.Tombstone)})
+		at, err := c.Clock.Now(ctx)
+		return job.Removed{ID: job.ID(j.ID), Reason: job.Deleted, At: at, Until: at.Add(c.Retention.Tombstone)}, err
+	})
 	if err != nil || !changed {
-		return err
+		return now, err
 	}
 	if !j.Status.Terminal() {
 		c.Ends.Count(problem.Canceled, j.Submission.RequestedAt)
 		c.announce(ctx, now)
 	}
 	c.Removed()
-	return nil
+	return now, nil
 }
 
-// apply applies an event and returns the job after it, even if clients cannot see that job.
-func (c *Control) apply(ctx context.Context, event job.Event) (now job.Job, changed bool, err error) {
+// apply prepares an event, applies it and returns the job after it, even if clients cannot see that job. It waits for its turn first. If
+// that takes too long, it returns a problem, and nothing has changed.
+func (c *Control) apply(
+	ctx context.Context, prepare func(context.Context) (job.Event, error),
+) (now job.Job, changed bool, err error) {
+	if err := c.turn(ctx); err != nil {
+		return now, false, err
+	}
+	defer c.slots.Release(1)
+	event, err := prepare(ctx)
+	if err != nil {
+		return now, false, err
+	}
 	outcomes, err := c.Jobs.Apply(ctx, []job.Event{event})
 	if err == nil {
 		err = outcomes[0].Refused
@@ -210,6 +260,16 @@ func (c *Control) apply(ctx context.Context, event job.Event) (now job.Job, chan
 		err = nil
 	}
 	return now, outcomes[0].Changed, err
+}
+
+// turn takes one of the slots.
+func (c *Control) turn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
+	if err := c.slots.Acquire(ctx, 1); err != nil {
+		return problem.New(problem.Busy, "Too many jobs are being canceled, retried or deleted.").After(busyRetry).Because(err)
+	}
+	return nil
 }
 
 // mark stores the marker, so that no converter starts the job. It is called first: if this process dies afterwards, the converter that
