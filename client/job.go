@@ -49,7 +49,7 @@ type Job struct {
 	Tag string `json:"tag"`
 }
 
-// Ended reports whether the job's state is final.
+// Ended reports whether the job has ended. After that, only a retry changes its status.
 func (j Job) Ended() bool { return j.Status == Succeeded || j.Status == Failed || j.Status == Canceled }
 
 // Err returns a [*JobError] if the job ended without a result, and nil otherwise.

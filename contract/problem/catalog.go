@@ -125,7 +125,7 @@ var catalog = map[Code]Entry{
 	JobNotFound:          {http.StatusNotFound, "The job does not exist", "Check the id; the response to the submission contains it.", false},
 	JobNotFinished:       {http.StatusConflict, "The job is not finished", "Poll the job until it has ended, then repeat the request.", true},
 	JobFailed:            {http.StatusConflict, "The job has no result", "See the job's status, and its error if it has failed, for the reason.", false},
-	JobNotCancelable:     {http.StatusConflict, "The job has ended", "Nothing needs to be canceled; job_state shows how the job ended.", false},
+	JobNotCancelable:     {http.StatusConflict, "The job has ended", "Nothing needs to be canceled. Delete the job if you no longer need its files.", false},
 	JobNotRetryable:      {http.StatusConflict, "The job cannot be retried", "Submit the document again.", false},
 	JobDeleted:           {http.StatusGone, "The job was deleted", "Submit the document again if you still need it.", false},
 	JobExpired:           {http.StatusGone, "The job has expired", "Submit the document again. Fetch results before expires_at.", false},

@@ -167,6 +167,7 @@ func TestCancel(t *testing.T) {
 	l.succeed(one, late)
 	p := requireCode(t, request(t, http.MethodPost, one.url+jobapi.Path(late)+"/cancel"), problem.JobNotCancelable)
 	require.Equal(t, "succeeded", p.JobState.(map[string]any)["status"])
+	require.Equal(t, "The job has already succeeded.", p.Detail)
 	requireCode(t, request(t, http.MethodPost, one.url+jobapi.Path(newID(t))+"/retry"), problem.StatusUnavailable) // perhaps it is new
 	requireCode(t, request(t, http.MethodPost, one.url+jobapi.Path("x")+"/cancel"), problem.JobNotFound)
 

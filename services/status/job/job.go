@@ -2,7 +2,7 @@
 // It is pure logic without input or output.
 //
 // Events may arrive twice, late, in any order, and at several replicas at once. The state that they lead to does not
-// depend on that: a terminal state is never left, and before it the newest event of the newest attempt counts. Only
+// depend on that: a terminal state is left only by a retry, and before it the newest event of the newest attempt counts. Only
 // if a job has two completions does the order decide: the first one wins.
 package job
 
@@ -24,7 +24,7 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Terminal reports whether a job with this status has ended. A terminal status is never left.
+// Terminal reports whether a job with this status has ended. Only a retry leaves a terminal status.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
 // Phase is the step that a running attempt is in. The values are those of the messages and of the databases; later

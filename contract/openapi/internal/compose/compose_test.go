@@ -59,6 +59,9 @@ func TestEveryCodeHasAnExample(t *testing.T) {
 		}
 		require.Equal(t, string(code), value["code"])
 		require.NoError(t, schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020()), code)
+		if code == problem.JobNotCancelable || code == problem.JobNotRetryable {
+			require.Contains(t, value, "job_state", code)
+		}
 	}
 }
 

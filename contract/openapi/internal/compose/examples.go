@@ -20,7 +20,11 @@ func jobBody(examples ...jobapi.Job) openapi.Map[openapi.MediaType] {
 	schema := ref("Job")
 	body := openapi.MediaType{Schema: &schema}
 	for _, job := range examples {
-		body.Examples.Set(string(job.Status), openapi.Example{Summary: "A job that is " + string(job.Status), Value: job})
+		verb := "is"
+		if job.Status == jobapi.Succeeded || job.Status == jobapi.Failed {
+			verb = "has"
+		}
+		body.Examples.Set(string(job.Status), openapi.Example{Summary: "A job that " + verb + " " + string(job.Status), Value: job})
 	}
 	return openapi.Map[openapi.MediaType]{{Name: "application/json", Value: body}}
 }

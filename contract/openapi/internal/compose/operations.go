@@ -9,14 +9,21 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 )
 
+const (
+	idempotentReplayed = "Idempotent-Replayed"
+	statusGone         = "410"
+)
+
 // operation is an operation of the API. Its failures are made of its problems.
 type operation struct {
 	path string
 	// method is http.MethodPost or http.MethodDelete; the others are GET.
 	method string
 	// head is set if the operation also exists for HEAD.
-	head      bool
-	problems  []problem.Code
+	head     bool
+	problems []problem.Code
+	// gone are the headers of responses with the status 410.
+	gone      openapi.Map[openapi.Header]
 	described openapi.Operation
 }
 
@@ -32,7 +39,12 @@ func paths() openapi.Map[openapi.PathItem] {
 	var paths openapi.Map[openapi.PathItem]
 	for _, o := range operations() {
 		described := o.described
-		described.Responses = append(described.Responses, failures(o.problems...)...)
+		failed := failures(o.problems...)
+		if gone, found := failed.Get(statusGone); found {
+			gone.Headers = append(gone.Headers, o.gone...)
+			failed.Set(statusGone, gone)
+		}
+		described.Responses = append(described.Responses, failed...)
 		item, _ := paths.Get(o.path)
 		switch o.method {
 		case http.MethodPost:
@@ -86,17 +98,22 @@ func submitJob() operation {
 			},
 		},
 	}
+	replayed := header("true, if an earlier submission with the same Idempotency-Key has created the job; otherwise omitted.")
 	accepted := openapi.Map[openapi.Header]{
 		{Name: "Location", Value: openapi.Header{Description: "The path of the job.", Required: true, Schema: text()}},
 		{Name: "Cache-Control", Value: header("Not to be stored.")},
 		{Name: "Preference-Applied", Value: header("The wait that was granted.")},
-		{Name: "Idempotent-Replayed", Value: header("true, if an earlier submission with the same Idempotency-Key has created the job; otherwise omitted.")},
+		{Name: idempotentReplayed, Value: replayed},
 	}
 	finished := openapi.Response{Description: "The job has ended within the time of Prefer: wait.", Headers: accepted, Content: jobBody(succeeded(), failed())}
-	queued := openapi.Response{Description: "The document was accepted.", Headers: withHeader(accepted, "Retry-After", retryAfter(true)), Content: jobBody(queued())}
+	queued := openapi.Response{
+		Description: "The document was accepted. Retry-After is present until the job has ended, which it may have already: if an earlier submission with the same Idempotency-Key has created it, or if it has the result of an earlier job.",
+		Headers:     withHeader(accepted, "Retry-After", retryAfter(false)), Content: jobBody(queued(), succeeded()),
+	}
 	submit.Responses.Set("200", finished)
 	submit.Responses.Set("202", queued)
-	return operation{path: "/v1/jobs", method: http.MethodPost, described: submit, problems: []problem.Code{
+	gone := openapi.Map[openapi.Header]{{Name: idempotentReplayed, Value: replayed}}
+	return operation{path: "/v1/jobs", method: http.MethodPost, described: submit, gone: gone, problems: []problem.Code{
 		problem.FileEmpty, problem.FileMissing, problem.FileRepeated, problem.FileNameInvalid, problem.FormInvalid,
 		problem.HeaderInvalid, problem.OptionInvalid, problem.UploadInterrupted, problem.UploadTooSlow, problem.FileTooLarge,
 		problem.FileTypeContradicted, problem.FileUnrecognized, problem.FormatUnsupported,

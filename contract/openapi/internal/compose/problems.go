@@ -100,14 +100,18 @@ func responseCodes() map[problem.Code]string {
 
 func answerExample(code problem.Code, instance string) problem.Answer {
 	entry := problem.Describe(code)
-	job := ""
-	if code == problem.QueueUnconfirmed {
-		job = exampleID
-	}
-	return problem.Answer{
+	answer := problem.Answer{
 		Type: problem.Type(code), Title: entry.Title, Status: entry.Status, Detail: entry.Title + ".", Remedy: entry.Remedy,
-		Instance: instance, Code: code, Job: job, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Errors: invalidExamples[code],
+		Instance: instance, Code: code, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Errors: invalidExamples[code],
 	}
+	switch code {
+	case problem.QueueUnconfirmed:
+		answer.Job = exampleID
+	case problem.JobNotCancelable, problem.JobNotRetryable:
+		answer.Detail, answer.JobState = "The job has already succeeded.", succeeded()
+	default:
+	}
+	return answer
 }
 
 // invalidExamples have the invalid parts of a request.

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"reflect"
 	"regexp"
 	"strings"
@@ -32,6 +33,12 @@ var closed = map[reflect.Type]bool{
 	reflect.TypeFor[jobapi.Status]():         true,
 	reflect.TypeFor[jobapi.DeliveryStatus](): true,
 	reflect.TypeFor[option.Kind]():           true,
+}
+
+// members are the types of values whose members have the Go type any, by the name of the member in Go. Package problem does not
+// know jobs.
+var members = map[reflect.Type]map[string]reflect.Type{
+	reflect.TypeFor[problem.Answer](): {"JobState": reflect.TypeFor[jobapi.Job]()},
 }
 
 // of adds the schema of a value's type to the components.
@@ -84,7 +91,7 @@ func (s *schemas) component(t reflect.Type) openapi.Schema {
 	object := openapi.Schema{Type: "object", Description: s.sources.comments[nameOf(t)]}
 	for _, field := range reflect.VisibleFields(t) {
 		member, rest, _ := strings.Cut(field.Tag.Get("json"), ",")
-		schema := s.schema(field.Type)
+		schema := s.schema(cmp.Or(members[t][field.Name], field.Type))
 		if comment := s.sources.comments[nameOf(t)+"."+field.Name]; comment != "" {
 			schema.Description = inJSON(comment, t)
 		}

@@ -67,6 +67,7 @@ func TestCachedResult(t *testing.T) {
 	answer := g.form(t, "other name.pptx", bytes.NewReader(content), "tag", "t")
 	accepted := answer.job(t, http.StatusAccepted)
 	require.Equal(t, jobapi.Succeeded, accepted.Status)
+	require.NotContains(t, answer.Header, "Retry-After", "the job has ended")
 	request := <-asked
 	require.ElementsMatch(t, [][]byte{[]byte("x"), []byte("y")}, request.Builds)
 	command := &conversionv1.ConvertRequested{}

@@ -229,7 +229,9 @@ func (a *api) submit(c *gin.Context) error {
 		c.JSON(http.StatusOK, followed)
 		return nil
 	}
-	c.Header("Retry-After", jobRetryAfter)
+	if !followed.Status.Terminal() { // a replayed job, or one with the result of an earlier job, may have ended
+		c.Header("Retry-After", jobRetryAfter)
+	}
 	c.JSON(http.StatusAccepted, followed)
 	return nil
 }

@@ -34,11 +34,14 @@ func (g *gateway) keyed(t testing.TB, key, filename string, content []byte, opti
 func replayed(r reply) bool { return r.Header.Get("Idempotent-Replayed") == "true" }
 
 // records lets the status service know every job.
-func (s *standIn) records() {
+func (s *standIn) records() { s.recordsAs(jobapi.Queued) }
+
+// recordsAs lets the status service know every job, with this status.
+func (s *standIn) recordsAs(status jobapi.Status) {
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
 		id := strings.Split(r.URL.Path, "/")[3]
 		w.Header().Set("ETag", `"1"`)
-		writeJSON(w, jobapi.Job{ID: id, Status: jobapi.Queued, Links: jobapi.LinksTo(id, jobapi.Queued)})
+		writeJSON(w, jobapi.Job{ID: id, Status: status, Links: jobapi.LinksTo(id, status)})
 	})
 }
 
@@ -85,6 +88,7 @@ func TestRepeatedSubmission(t *testing.T) {
 		require.Equal(t, accepted.ID, again.job(t, http.StatusAccepted).ID)
 		require.True(t, replayed(again))
 		require.Equal(t, "/v1/jobs/"+accepted.ID, again.Header.Get("Location"))
+		require.NotEmpty(t, again.Header.Get("Retry-After"))
 	}
 	require.NotEqual(t, accepted.ID, g.keyed(t, "another key", deck, content).job(t, http.StatusAccepted).ID)
 	require.Len(t, g.documents(t), 2)
@@ -93,6 +97,30 @@ func TestRepeatedSubmission(t *testing.T) {
 
 	g.takeCommands(t, 2)
 	g.requireNothingQueued(t)
+}
+
+// TestRepeatedSubmissionOfAnEndedJob: there is nothing to wait for.
+func TestRepeatedSubmissionOfAnEndedJob(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.status.records()
+	accepted := g.keyed(t, "key", deck, sample(t, deck)).job(t, http.StatusAccepted)
+
+	g.status.recordsAs(jobapi.Succeeded)
+	again := g.keyed(t, "key", deck, sample(t, deck))
+	ended := again.job(t, http.StatusAccepted)
+	require.Equal(t, accepted.ID, ended.ID)
+	require.Equal(t, jobapi.Succeeded, ended.Status)
+	require.True(t, replayed(again))
+	require.NotContains(t, again.Header, "Retry-After")
+
+	for _, gone := range []problem.Code{problem.JobDeleted, problem.JobExpired} {
+		g.status.handle(func(w http.ResponseWriter, r *http.Request) { problem.Write(w, r, problem.New(gone, "It is gone.")) })
+		again = g.keyed(t, "key", deck, sample(t, deck))
+		again.problem(t, gone)
+		require.True(t, replayed(again))
+		require.NotContains(t, again.Header, "Retry-After")
+	}
 }
 
 // TestKeyOfAnotherSubmission: nothing of the first job is overwritten or deleted.

@@ -117,7 +117,10 @@ func (c *Control) cancel(ctx context.Context, j job.Job) (job.Job, error) {
 }
 
 func tooLate(j job.Job) error {
-	return problem.New(problem.JobNotCancelable, "The job is %s.", j.Status)
+	if !j.Status.Terminal() {
+		return problem.New(problem.JobNotCancelable, "The job had ended, and is %s again because it was retried.", j.Status)
+	}
+	return problem.New(problem.JobNotCancelable, "The job has already %s.", j.Status)
 }
 
 // Retry queues a failed or canceled job again, and returns it. A job that was retried before and has not ended since is returned
@@ -161,7 +164,7 @@ func notRetryable(j job.Job) error {
 	case !j.Status.Terminal():
 		return problem.New(problem.JobNotFinished, "The job is %s.", j.Status).After(unfinishedWait)
 	case j.Status == job.Succeeded:
-		return problem.New(problem.JobNotRetryable, "The job has succeeded.")
+		return problem.New(problem.JobNotRetryable, "The job has already succeeded.")
 	case j.Generation >= job.MaxGenerations:
 		return problem.New(problem.JobNotRetryable, "The job was retried %d times.", j.Generation)
 	case !j.SourceDeleted && j.Submission != nil && j.Submission.Target == nil:

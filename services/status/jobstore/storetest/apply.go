@@ -159,7 +159,7 @@ func testLateEvents(t *suite) {
 	late = []job.Event{started(id, 3, 40), progressed(id, 3, 41, 50), retried(id, 3, 42)}
 	for _, event := range late {
 		require.Equal(t, []jobstore.Outcome{{}}, apply(t, store, event), "an event after the end")
-		require.Equal(t, before, read(t, store, id), "a terminal state is never left")
+		require.Equal(t, before, read(t, store, id), "only a retry leaves a terminal state")
 	}
 }
 
