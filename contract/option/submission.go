@@ -1,7 +1,12 @@
 package option
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/docmill/docmill/contract/format"
 )
@@ -25,6 +30,41 @@ func (n Name) OfSubmission() bool { return n == To || n == Tag || n == ExpiresIn
 
 // OfCallback reports whether the option is for webhooks.
 func (n Name) OfCallback() bool { return n == CallbackURL || n == CallbackEvents }
+
+// CheckSubmission returns what is wrong with a value of the option, which is one of the submission, in words that follow its name in a
+// sentence and that do not repeat the value.
+func (o Option) CheckSubmission(value string) error {
+	switch o.Name {
+	case Tag:
+		return checkTag(value)
+	case CallbackURL:
+		return CheckCallbackURL(value)
+	case CallbackEvents:
+		_, err := ParseCallbackEvents(value)
+		return err
+	case ExpiresIn:
+		_, err := o.Integer(value)
+		return err
+	default:
+		if o.Kind == Choice && !slices.Contains(o.Allowed, value) {
+			return errors.New("must be one of: " + strings.Join(o.Allowed, ", "))
+		}
+		return nil
+	}
+}
+
+func checkTag(tag string) error {
+	switch {
+	case !utf8.ValidString(tag):
+		return errors.New("must be UTF-8")
+	case utf8.RuneCountInString(tag) > MaxTag:
+		return fmt.Errorf("must have at most %d characters", MaxTag)
+	case strings.ContainsFunc(tag, unicode.IsControl):
+		return errors.New("must not contain control characters")
+	default:
+		return nil
+	}
+}
 
 // MaxTag is the maximum length of a tag, in characters.
 const MaxTag = 128

@@ -127,7 +127,7 @@ func (c *Command) prepare(streams *invocation.Streams) (*job, error) {
 	}
 	whole, err := j.destination()
 	if err == nil {
-		err = c.Options.Check(j.values)
+		err = c.Options.Check(j.values, c.Server == "")
 	}
 	if err != nil {
 		return nil, err

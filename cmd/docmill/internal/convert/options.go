@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -122,16 +123,20 @@ func (f Flags) Values() map[string]string {
 	return values
 }
 
-// Check returns an error that lists every flag that is wrong.
-func (f Flags) Check(values map[string]string) error {
+// Check returns an error that lists every flag that is wrong. here is whether documents are converted on this machine.
+func (f Flags) Check(values map[string]string, here bool) error {
 	chosen := option.New()
 	var wrong []string
 	for _, o := range f.options {
 		value, set := values[string(o.Name)]
-		if !set || o.Name.OfSubmission() {
+		if !set {
 			continue
 		}
-		if err := chosen.Set(string(o.Name), value); err != nil {
+		check := chosen.Set
+		if o.Name.OfSubmission() {
+			check = func(_, value string) error { return checkSubmission(o, value, values, here) }
+		}
+		if err := check(string(o.Name), value); err != nil {
 			wrong = append(wrong, fmt.Sprintf("--%s %v", flagName(o), err))
 		}
 	}
@@ -142,6 +147,22 @@ func (f Flags) Check(values map[string]string) error {
 		return invocation.Errorf(invocation.Usage, "%s (see docmill convert --help)", strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// checkSubmission returns what is wrong with an option of the submission.
+func checkSubmission(o option.Option, value string, values map[string]string, here bool) error {
+	if err := o.CheckSubmission(value); err != nil {
+		return err
+	}
+	_, called := values[string(option.CallbackURL)]
+	switch {
+	case o.Name.OfCallback() && here:
+		return errors.New("needs --server: only a server sends webhooks")
+	case o.Name == option.CallbackEvents && !called:
+		return errors.New("needs --callback-url")
+	default:
+		return nil
+	}
 }
 
 // unsuitable returns the options that apply to no document with this target.

@@ -16,6 +16,9 @@ type several struct {
 	Server string   `default:"${default_server}" placeholder:"URL" help:"The Docmill server. Default: ${default_server}."`
 }
 
+// Validate checks all ids, before any job is changed.
+func (s *several) Validate() error { return invocation.CheckJobIDs(s.IDs...) }
+
 // each calls change for each job, and prints what has become of it. It continues after a job that cannot be changed, but stops if the
 // server cannot be used.
 func (s several) each(streams *invocation.Streams, change func(from *client.Client, id string) (string, error)) error {
@@ -53,11 +56,11 @@ type Cancel struct {
 func (*Cancel) Help() string {
 	return `A running conversion is stopped within about a second. Canceling a job twice is not an error.
 
-Exit codes: 0 all jobs are canceled, 1 some had ended or were not found, 3 the server cannot be used.
+Exit codes: 0 all jobs are canceled, 1 some had ended or were not found, 2 the command line is wrong, 3 the server cannot be used.
 
 Example:
 
-    docmill jobs list --status queued --tag nightly --json | jq -r .id | xargs -r docmill jobs cancel`
+    docmill jobs list --status queued --tag nightly --limit 0 --json | jq -r .id | xargs -r docmill jobs cancel`
 }
 
 // Run runs the command.
@@ -77,7 +80,7 @@ type Retry struct {
 func (*Retry) Help() string {
 	return `Converts the documents of failed or canceled jobs again, with the same options, as long as the server still has the documents.
 
-Exit codes: 0 all jobs were queued again, 1 some were not, 3 the server cannot be used.
+Exit codes: 0 all jobs were queued again, 1 some were not, 2 the command line is wrong, 3 the server cannot be used.
 
 Example:
 
@@ -101,7 +104,7 @@ type Remove struct {
 func (*Remove) Help() string {
 	return `Deletes jobs with their documents and results from the server. Jobs that have not ended are canceled. This cannot be undone.
 
-Exit codes: 0 all jobs are deleted, 1 some were not found, 3 the server cannot be used.`
+Exit codes: 0 all jobs are deleted, 1 some were not found, 2 the command line is wrong, 3 the server cannot be used.`
 }
 
 // Run runs the command.

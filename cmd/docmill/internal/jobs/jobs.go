@@ -37,6 +37,9 @@ type of struct {
 	Server string `default:"${default_server}" placeholder:"URL" help:"The Docmill server. Default: ${default_server}."`
 }
 
+// Validate checks the id.
+func (o *of) Validate() error { return invocation.CheckJobIDs(o.ID) }
+
 // call calls a server, and returns its errors as those that end a command.
 func (o of) call(f func(from *client.Client) error) error {
 	from, err := remote.New(o.Server)
@@ -67,7 +70,7 @@ type Show struct {
 
 // Help is shown by --help.
 func (*Show) Help() string {
-	return `Exit codes: 0 the job was found, 1 it was not, 3 the server cannot be used.`
+	return `Exit codes: 0 the job was found, 1 it was not, 2 the command line is wrong, 3 the server cannot be used.`
 }
 
 // Run runs the command.
@@ -90,7 +93,7 @@ type Wait struct {
 
 // Help is shown by --help.
 func (*Wait) Help() string {
-	return `Exit codes: 0 the job has succeeded, 1 it has failed, was not found or has not ended in time, 3 the server cannot be used.
+	return `Exit codes: 0 the job has succeeded, 1 it has failed, was not found or has not ended in time, 2 the command line is wrong, 3 the server cannot be used.
 
 Example:
 
@@ -138,7 +141,7 @@ type Events struct {
 
 // Help is shown by --help.
 func (*Events) Help() string {
-	return `Exit codes: 0 the job has succeeded, 1 it has failed or was not found, 3 the server cannot be used.`
+	return `Exit codes: 0 the job has succeeded, 1 it has failed or was not found, 2 the command line is wrong, 3 the server cannot be used.`
 }
 
 // Run runs the command.

@@ -184,6 +184,7 @@ var remedies = map[client.Code]string{
 	client.CodeEngineCrashed:        "Open the document in the program that created it, save it again and convert the new file.",
 	client.CodeStoreUnavailable:     "Try again later. Without --server, make space in the directory for temporary files, or set TMPDIR to another one.",
 	client.CodeJobNotFound:          "Check the id and the server.",
+	client.CodeJobNotCancelable:     "To delete its files: docmill jobs rm ID.",
 	client.CodeJobNotFinished:       "Wait for it: docmill jobs wait ID.",
 }
 

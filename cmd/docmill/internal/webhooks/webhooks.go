@@ -47,16 +47,27 @@ func (*Verify) Help() string {
 
     docmill webhooks verify --webhook-secret-file=secret --id=msg_0198... --timestamp=1772366400 --signature=v1,... body.json
 
-Exit codes: 0 the webhook is genuine, 1 it is not, 2 the command line is wrong.`
+Exit codes: 0 the webhook is genuine, 1 it is not or is too old, 2 the command line is wrong, 3 the body cannot be read.`
+}
+
+// Validate checks the command line.
+func (c *Verify) Validate() error {
+	var faults []error
+	if c.MaxAge < 0 {
+		faults = append(faults, fmt.Errorf("--max-age must be 0s or more, not %s", c.MaxAge))
+	}
+	if _, err := c.signedAt(); err != nil {
+		faults = append(faults, err)
+	}
+	if _, err := c.verifiers(); err != nil {
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 // Run runs the command.
 func (c *Verify) Run(_ context.Context, streams *invocation.Streams) error {
-	secrets := strings.Fields(c.Secrets.Reveal())
-	if len(secrets) == 0 {
-		return invocation.Errorf(invocation.Usage, "--webhook-secret-file or DOCMILL_WEBHOOK_SECRET is required")
-	}
-	body, err := c.read(streams.Stdin)
+	verifiers, err := c.verifiers()
 	if err != nil {
 		return err
 	}
@@ -64,15 +75,21 @@ func (c *Verify) Run(_ context.Context, streams *invocation.Streams) error {
 	if err != nil {
 		return err
 	}
+	body, err := c.read(streams.Stdin)
+	if err != nil {
+		return invocation.Errorf(invocation.Unavailable, "the body cannot be read: %w", err)
+	}
+	if len(body) > maxBody {
+		return fmt.Errorf("the body has more than %d bytes: it is not a webhook of Docmill", maxBody)
+	}
+	if age := time.Since(at).Abs(); c.MaxAge > 0 && age > c.MaxAge {
+		return fmt.Errorf("the timestamp differs from now by %s, more than --max-age (%s)", age.Round(time.Second), c.MaxAge)
+	}
 	header := http.Header{}
 	header.Set(standardwebhooks.HeaderWebhookID, c.ID)
 	header.Set(standardwebhooks.HeaderWebhookTimestamp, c.Timestamp)
 	header.Set(standardwebhooks.HeaderWebhookSignature, c.Signature)
-	for i, secret := range secrets {
-		verifier, err := standardwebhooks.NewWebhook(secret)
-		if err != nil {
-			return invocation.Errorf(invocation.Usage, "secret %d is not whsec_ and bytes in base64", i+1)
-		}
+	for i, verifier := range verifiers {
 		if verifier.VerifyIgnoringTimestamp(body, header) == nil {
 			fmt.Fprintf(streams.Stdout, "The webhook is genuine. It was signed with secret %d at %s.\n", i+1, at.UTC().Format(time.RFC3339))
 			return nil
@@ -82,6 +99,33 @@ func (c *Verify) Run(_ context.Context, streams *invocation.Streams) error {
 		"the body must have exactly the bytes that were received, not reformatted JSON")
 }
 
+// verifiers returns a verifier for each secret.
+func (c *Verify) verifiers() ([]*standardwebhooks.Webhook, error) {
+	secrets := strings.Fields(c.Secrets.Reveal())
+	if len(secrets) == 0 {
+		return nil, errors.New("--webhook-secret-file or DOCMILL_WEBHOOK_SECRET is required")
+	}
+	verifiers := make([]*standardwebhooks.Webhook, len(secrets))
+	var faults []error
+	for i, secret := range secrets {
+		var err error
+		if verifiers[i], err = standardwebhooks.NewWebhook(secret); err != nil {
+			faults = append(faults, fmt.Errorf("secret %d is not whsec_ and bytes in base64", i+1)) // the error may have a part of it
+		}
+	}
+	return verifiers, errors.Join(faults...)
+}
+
+// signedAt returns the time of the signature.
+func (c *Verify) signedAt() (time.Time, error) {
+	seconds, err := strconv.ParseInt(c.Timestamp, 10, 64)
+	if err != nil {
+		return time.Time{}, errors.New("--timestamp is not a number of seconds since 1970")
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// read returns the body, or more than maxBody bytes if it is longer.
 func (c *Verify) read(stdin io.Reader) ([]byte, error) {
 	source := stdin
 	if c.Body != "-" {
@@ -92,24 +136,7 @@ func (c *Verify) read(stdin io.Reader) ([]byte, error) {
 		defer file.Close()
 		source = file
 	}
-	body, err := io.ReadAll(io.LimitReader(source, maxBody+1))
-	if err == nil && len(body) > maxBody {
-		err = fmt.Errorf("the body has more than %d bytes: it is not a webhook of Docmill", maxBody)
-	}
-	return body, err
-}
-
-// signedAt returns the time of the signature, if it is not too long ago.
-func (c *Verify) signedAt() (time.Time, error) {
-	seconds, err := strconv.ParseInt(c.Timestamp, 10, 64)
-	if err != nil {
-		return time.Time{}, invocation.Errorf(invocation.Usage, "--timestamp is not a number of seconds since 1970")
-	}
-	at := time.Unix(seconds, 0)
-	if age := time.Since(at).Abs(); c.MaxAge > 0 && age > c.MaxAge {
-		return time.Time{}, fmt.Errorf("the timestamp differs from now by %s, more than --max-age (%s)", age.Round(time.Second), c.MaxAge)
-	}
-	return at, nil
+	return io.ReadAll(io.LimitReader(source, maxBody+1))
 }
 
 // Resend is `docmill webhooks resend`.
@@ -124,14 +151,14 @@ func (*Resend) Help() string {
 use docmill-status webhooks resend, which needs no restart.`
 }
 
+// Validate checks the ids.
+func (c *Resend) Validate() error { return invocation.CheckJobIDs(c.Jobs...) }
+
 // Run runs the command.
 func (c *Resend) Run(ctx context.Context, streams *invocation.Streams) error {
 	ids := make([]uuid.UUID, len(c.Jobs))
 	for i, job := range c.Jobs {
-		var err error
-		if ids[i], err = uuid.Parse(job); err != nil {
-			return invocation.Errorf(invocation.Usage, "%q is not the id of a job", job)
-		}
+		ids[i] = uuid.MustParse(job)
 	}
 	dir, err := datadir.OpenToRead(ctx, c.Data)
 	if err != nil {

@@ -52,6 +52,9 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	verify := func(c webhooks.Verify) (string, error) {
+		if err := c.Validate(); err != nil {
+			return "", &invocation.Error{Code: invocation.Usage, Err: err} // as main does
+		}
 		return run(t, func(streams *invocation.Streams) error { return c.Run(t.Context(), streams) })
 	}
 	printed, err := verify(signed(time.Now()))
@@ -65,18 +68,32 @@ func TestVerify(t *testing.T) {
 	_, err = verify(old)
 	require.NoError(t, err)
 
-	for want, change := range map[string]func(c *webhooks.Verify){
-		"not genuine":      func(c *webhooks.Verify) { c.ID = "msg_2" },
-		"no signature":     func(c *webhooks.Verify) { c.Secrets = config.NewSecret(other) },
-		"is required":      func(c *webhooks.Verify) { c.Secrets = config.NewSecret("") },
-		"secret 1 is not":  func(c *webhooks.Verify) { c.Secrets = config.NewSecret("whsec_%") },
-		"number of second": func(c *webhooks.Verify) { c.Timestamp = "now" },
-		"no such file":     func(c *webhooks.Verify) { c.Body += "x" },
+	for name, c := range map[string]struct {
+		change func(c *webhooks.Verify)
+		code   invocation.Code
+		wants  []string
+	}{
+		"another id":     {func(c *webhooks.Verify) { c.ID = "msg_2" }, invocation.Failed, []string{"not genuine"}},
+		"another secret": {func(c *webhooks.Verify) { c.Secrets = config.NewSecret(other) }, invocation.Failed, []string{"no signature"}},
+		"no secret":      {func(c *webhooks.Verify) { c.Secrets = config.NewSecret("") }, invocation.Usage, []string{"is required"}},
+		"no file":        {func(c *webhooks.Verify) { c.Body += "x" }, invocation.Unavailable, []string{"cannot be read", "no such file"}},
+		"a directory":    {func(c *webhooks.Verify) { c.Body = t.TempDir() }, invocation.Unavailable, []string{"cannot be read"}},
+		"all at once": {
+			func(c *webhooks.Verify) {
+				c.Secrets, c.Timestamp, c.MaxAge = config.NewSecret("whsec_%\n"+secret+"\nx%"), "now", -5*time.Minute
+			},
+			invocation.Usage,
+			[]string{"secret 1 is not", "secret 3 is not", "number of seconds", "--max-age must be 0s or more, not -5m0s"},
+		},
 	} {
-		c := signed(time.Now())
-		change(&c)
-		_, err := verify(c)
-		require.ErrorContains(t, err, want)
+		given := signed(time.Now())
+		c.change(&given)
+		_, err := verify(given)
+		code, _ := invocation.CodeOf(t.Context(), err)
+		require.Equal(t, c.code, code, name)
+		for _, want := range c.wants {
+			require.ErrorContains(t, err, want, name)
+		}
 	}
 }
 
@@ -111,6 +128,6 @@ func TestResend(t *testing.T) {
 	printed, err := resend(unknown, id.String())
 	require.ErrorContains(t, err, unknown+" has no webhooks")
 	require.Equal(t, "job "+id.String()+": 1 to be sent again\n", printed)
-	_, err = resend("x")
-	require.ErrorContains(t, err, "not the id of a job")
+	err = (&webhooks.Resend{Jobs: []string{id.String(), "", "x"}}).Validate()
+	require.EqualError(t, err, "\"\" is not the id of a job\n\"x\" is not the id of a job")
 }

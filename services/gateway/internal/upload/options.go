@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/docmill/docmill/contract/fleet"
 	"github.com/docmill/docmill/contract/format"
@@ -111,39 +109,34 @@ func (c *collector) set(name, value string) error {
 		return fmt.Errorf("is longer than %d bytes", maxValue)
 	case offered.Kind == option.Choice && !slices.Contains(offered.Allowed, value):
 		return errors.New("must be one of: " + strings.Join(offered.Allowed, ", "))
-	case name == string(option.To):
-		c.values.To = value
-		return nil
-	case name == string(option.Tag):
-		c.values.Tag = value
-		return validateTag(value)
-	case name == string(option.CallbackURL):
-		c.callbackURL = value
-		return option.CheckCallbackURL(value)
-	case name == string(option.CallbackEvents):
-		events, err := option.ParseCallbackEvents(value)
-		c.callbackEvents = events
-		return err
-	case name == string(option.ExpiresIn):
-		seconds, err := offered.Integer(value)
-		c.values.Retention = time.Duration(seconds) * time.Second
-		return err
+	case offered.Name.OfSubmission():
+		return c.setOfSubmission(offered, value)
 	default:
 		return c.values.Chosen.Set(name, value)
 	}
 }
 
-func validateTag(tag string) error {
-	switch {
-	case !utf8.ValidString(tag):
-		return errors.New("must be UTF-8")
-	case utf8.RuneCountInString(tag) > option.MaxTag:
-		return fmt.Errorf("must have at most %d characters", option.MaxTag)
-	case strings.ContainsFunc(tag, unicode.IsControl):
-		return errors.New("must not contain control characters")
-	default:
-		return nil
+// setOfSubmission is set for an option of the submission.
+func (c *collector) setOfSubmission(offered option.Option, value string) (err error) {
+	if err := offered.CheckSubmission(value); err != nil {
+		return err
 	}
+	switch offered.Name {
+	case option.To:
+		c.values.To = value
+	case option.Tag:
+		c.values.Tag = value
+	case option.CallbackURL:
+		c.callbackURL = value
+	case option.CallbackEvents:
+		c.callbackEvents, err = option.ParseCallbackEvents(value)
+	case option.ExpiresIn:
+		var seconds int32
+		seconds, err = offered.Integer(value)
+		c.values.Retention = time.Duration(seconds) * time.Second
+	default:
+	}
+	return err
 }
 
 func (c *collector) reject(name, detail string) {

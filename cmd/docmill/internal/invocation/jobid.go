@@ -1,0 +1,20 @@
+package invocation
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// CheckJobIDs returns an error that names every argument that is not the id of a job, such as the value of a variable that is not set.
+// The path of a request with such an id may be that of another request.
+func CheckJobIDs(ids ...string) error {
+	var faults []error
+	for _, id := range ids {
+		if _, err := uuid.Parse(id); err != nil {
+			faults = append(faults, fmt.Errorf("%q is not the id of a job", id))
+		}
+	}
+	return errors.Join(faults...)
+}
