@@ -33,6 +33,10 @@ type Candidate struct {
 	Edge *client.Client
 	// Caching is a system that reuses results. If it is nil, that is not measured.
 	Caching *client.Client
+	// Busy is a system with as many slots as Slots, and Children returns the ids of the processes in which it converts documents. If it is
+	// nil, cancellations are not measured.
+	Busy     *client.Client
+	Children func() ([]int, error)
 	// EdgeURL is the base URL of Edge, and EdgeMemory returns the resident memory, in bytes, of its gateway and status
 	// service together.
 	EdgeURL    string
@@ -50,6 +54,8 @@ type Options struct {
 	Soffice, Docmill string
 	// Document is the path of a small document, and Letter that of one with a single paragraph.
 	Document, Letter string
+	// Long is the path of a document that takes seconds.
+	Long string
 	// Streams is the number of streams of events that are opened to measure their memory.
 	Streams int
 	// Output receives a human-readable table.
@@ -66,7 +72,7 @@ const (
 	batch       = 60 // jobs submitted at once, per round
 )
 
-// Run measures the candidates and prints a table. It takes about two minutes per candidate.
+// Run measures the candidates and prints a table. It takes about three minutes per candidate.
 func Run(ctx context.Context, o Options) error {
 	content, err := os.ReadFile(o.Document)
 	if err != nil {
@@ -74,7 +80,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	m := measurement{Options: o, content: content, table: tabwriter.NewWriter(o.Output, 0, 0, 2, ' ', 0)}
 	fmt.Fprintf(m.table, "%s, %d bytes; %d clients\n\n", filepath.Base(o.Document), len(content), clients)
-	for _, measure := range []func(context.Context) error{m.command, m.edge, m.streaming, m.latency, m.reuse, m.throughput} {
+	for _, measure := range []func(context.Context) error{m.command, m.edge, m.streaming, m.latency, m.reuse, m.throughput, m.canceling} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

@@ -20,9 +20,9 @@ import (
 	"github.com/docmill/docmill/devstack/system"
 )
 
-// small is the document that the benchmark converts, of 3 pages, and letter is one with a single paragraph. Both are in
-// the project directory.
-const small, letter = "testdata/synth-three-pages.docx", "testdata/synth-letter.docx"
+// small is the document that the benchmark converts, of 3 pages, letter is one with a single paragraph, and long is one of 100 slides. All
+// are in the project directory.
+const small, letter, long = "testdata/synth-three-pages.docx", "testdata/synth-letter.docx", "testdata/odftoolkit__Presentation7.odp"
 
 type benchCommand struct {
 	File    string `arg:"" optional:"" type:"path" help:"Small document to convert. Default: a document of 3 pages."`
@@ -65,7 +65,7 @@ func (c *benchCommand) Run(ctx context.Context, log *zap.Logger) (err error) {
 	}
 	return bench.Run(ctx, bench.Options{
 		Candidates: field.candidates, Soffice: field.tools.Soffice, Docmill: filepath.Join(binaries, "docmill"),
-		Document: c.File, Letter: filepath.Join(project, letter), Streams: streams(), Output: os.Stdout,
+		Document: c.File, Letter: filepath.Join(project, letter), Long: filepath.Join(project, long), Streams: streams(), Output: os.Stdout,
 		PutObject: func(ctx context.Context, key string, content []byte) error {
 			return field.servers.MinIO.PutObject(ctx, bucket.SourcesBucket, key, content)
 		},
@@ -102,8 +102,8 @@ func (f *field) startServices(ctx context.Context, space string, options system.
 	return f.start(ctx, system.Start, space, options)
 }
 
-// addServices starts the three services two or three times, each in its own space on the servers. The second has no converter, and
-// the third reuses results, which earlier releases cannot.
+// addServices starts the three services two or four times, each in its own space on the servers. The second has no converter. The third
+// reuses results, and jobs of the fourth, which has more slots, are canceled: earlier releases cannot do that.
 func (f *field) addServices(ctx context.Context, name string, release system.Release) error {
 	started := func(space string, options system.Options) (*system.System, error) {
 		options.Release = release
@@ -131,6 +131,11 @@ func (f *field) addServices(ctx context.Context, name string, release system.Rel
 			return err
 		}
 		candidate.Caching = newClient(caching.URL())
+		busy, err := started("busy", system.Options{Env: map[string][]string{system.Converter: {fmt.Sprintf("DOCMILL_SLOTS=%d", bench.Slots)}}})
+		if err != nil {
+			return err
+		}
+		candidate.Busy, candidate.Children = newClient(busy.URL()), func() ([]int, error) { return children(busy.Converter) }
 	}
 	f.candidates = append(f.candidates, candidate)
 	return edge.Converter.Stop(ctx)
@@ -173,6 +178,27 @@ func memory(services ...*system.Service) (int64, error) {
 		total += stat.ResidentMemory()
 	}
 	return int64(total), nil
+}
+
+// children returns the ids of the processes that convert documents: the children of the zygotes, which are children of the converter.
+func children(converter *system.Service) ([]int, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	parents := make(map[int]int, len(all))
+	for _, one := range all {
+		if stat, err := one.Stat(); err == nil { // it may have ended
+			parents[one.PID] = stat.PPID
+		}
+	}
+	var found []int
+	for pid, parent := range parents {
+		if parents[parent] == converter.PID() {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
 }
 
 // maxStreams is the number of streams of events that the benchmark opens, if the machine permits.
