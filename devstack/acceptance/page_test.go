@@ -3,10 +3,12 @@ package acceptance_test
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"image/png"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -65,6 +67,7 @@ func testWebPage(t *testing.T, on edition) {
 			"no extension":         pageConvertsWithoutExtension,
 			"too many documents":   pageTellsWhatItSkips,
 			"a faulty proxy":       pageSurvivesFaultyProxy,
+			"deleted elsewhere":    pageUploadsAnew,
 			"a hundred documents":  pageConvertsMany,
 			"a document too large": pageRefusesLargeFiles,
 			"hostile names":        pageShowsHostileNames,
@@ -176,6 +179,10 @@ func pageShowsFailures(t *testing.T, p *pageBundle) {
 	require.Equal(t, "Give the file the extension of its actual format, or send the right file.", tab.Text("#jobs li:nth-child(2) .remedy"))
 	require.Contains(t, tab.Text("#jobs li:nth-child(3) .warnings"), "Hidden slides were omitted (1).")
 	require.Equal(t, "1 done, 2 failed", tab.Text("#summary"))
+	const again = `[...document.querySelectorAll("#jobs .again")].map((b) => b.hidden ? "" : b.className).join("|")`
+	require.Equal(t, "again quiet||", browser.Evaluate[string](tab, again), "the first has a job that failed for a permanent reason")
+	tab.Click("#jobs li:nth-child(1) .again")
+	tab.Wait(`Object.values(localStorage).some((entry) => JSON.parse(entry).retried === 1) && ` + inState("failed") + " === 2")
 	tab.Reload()
 	tab.Wait(inState("failed") + " === 2 && " + inState("succeeded") + " === 1")
 }
@@ -288,49 +295,79 @@ func pageTellsWhatItSkips(t *testing.T, p *pageBundle) {
 	tab.Wait(`document.querySelector("#skipped").textContent === ""`)
 }
 
-// pageSurvivesFaultyProxy has a proxy that loses the answers to two submissions, answers two polls itself, lets no events
-// through, and finally hides that the job exists.
+// faultyProxy passes on what it gets, but loses answers. It lets no events through.
+type faultyProxy struct {
+	forward http.Handler
+	// confirm is closed when the third answer may be lost.
+	confirm chan struct{}
+	// hidden is whether it hides that jobs exist.
+	hidden             atomic.Bool
+	submissions, polls atomic.Int32
+	// answers are those of Docmill to the submissions, with their keys.
+	answers chan keyedAnswer
+}
+
+type keyedAnswer struct {
+	key, id  string
+	replayed bool
+}
+
+// ServeHTTP answers two polls itself.
+func (f *faultyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/events"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case r.Method == http.MethodPost:
+		f.submit(w, r)
+	case !strings.HasPrefix(r.URL.Path, "/v1/jobs/"):
+		f.forward.ServeHTTP(w, r)
+	case f.hidden.Load():
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"code":"job-not-found","detail":"The job is not recorded."}`)
+	default:
+		switch f.polls.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusInternalServerError)
+		case 2:
+			_, _ = io.WriteString(w, "<h1>Please log in</h1>")
+		default:
+			f.forward.ServeHTTP(w, r)
+		}
+	}
+}
+
+// submit passes on a submission. It answers the first two itself, and loses the answer to the third.
+func (f *faultyProxy) submit(w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	f.forward.ServeHTTP(answer, r)
+	var job struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal(answer.Body.Bytes(), &job)
+	f.answers <- keyedAnswer{r.Header.Get("Idempotency-Key"), job.ID, answer.Header().Get("Idempotent-Replayed") == "true"}
+	switch f.submissions.Add(1) {
+	case 1:
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"code":"internal","detail":"An unexpected error occurred."}`)
+	case 2:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"code":"queue-unconfirmed","detail":"The queue did not confirm in time."}`)
+	case 3:
+		<-f.confirm
+		panic(http.ErrAbortHandler)
+	default:
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}
+}
+
+// pageSurvivesFaultyProxy uses a proxy that loses the answers to three submissions. There is only one job.
 func pageSurvivesFaultyProxy(t *testing.T, p *pageBundle) {
 	docmill, err := url.Parse(p.system.URL())
 	require.NoError(t, err)
-	forward := httputil.NewSingleHostReverseProxy(docmill)
-	var submissions, polls atomic.Int32
-	var hidden atomic.Bool
-	lose := make(chan struct{})
-	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/events"):
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		case r.Method == http.MethodPost:
-			n := submissions.Add(1)
-			if n > 2 {
-				break
-			}
-			_, _ = io.Copy(io.Discard, r.Body)
-			if n == 1 {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				_, _ = io.WriteString(w, `{"code":"queue-unconfirmed","detail":"The queue did not confirm in time."}`)
-				return
-			}
-			<-lose
-			panic(http.ErrAbortHandler)
-		case strings.HasPrefix(r.URL.Path, "/v1/jobs/"):
-			switch {
-			case hidden.Load():
-				w.WriteHeader(http.StatusNotFound)
-				_, _ = io.WriteString(w, `{"code":"job-not-found","detail":"The job is not recorded."}`)
-				return
-			case polls.Add(1) == 1:
-				w.WriteHeader(http.StatusInternalServerError)
-				return
-			case polls.Load() == 2:
-				_, _ = io.WriteString(w, "<h1>Please log in</h1>")
-				return
-			}
-		}
-		forward.ServeHTTP(w, r)
-	}))
+	proxy := &faultyProxy{forward: httputil.NewSingleHostReverseProxy(docmill), confirm: make(chan struct{}), answers: make(chan keyedAnswer, 10)}
+	front := httptest.NewUnstartedServer(proxy)
 	front.Config.SetKeepAlivesEnabled(false) // Chromium by itself repeats what it sent on a connection that it had used before
 	front.Start()
 	t.Cleanup(front.Close)
@@ -338,21 +375,43 @@ func pageSurvivesFaultyProxy(t *testing.T, p *pageBundle) {
 	tab := p.browser.Open(t, front.URL, "/")
 	convert(tab, files(t, "synth-letter.txt")...)
 	tab.Wait(inState("failed") + " === 1")
-	require.Equal(t, "Try again. The document may then be converted twice.", tab.Text("#jobs .remedy"))
 	tab.Click("#jobs .again")
 	require.True(t, browser.Evaluate[bool](tab, `document.activeElement.matches("#jobs .remove")`), "the focus stays at the document")
+	tab.Wait(`document.querySelector("#jobs .words").textContent === "The queue did not confirm in time. Trying again…"`)
 	tab.Wait(`document.querySelector("#jobs .words").textContent === "Checking the document"`)
-	close(lose)
-	tab.Wait(inState("failed") + " === 1")
-	require.Equal(t, "Try again. The document may then be converted twice.", tab.Text("#jobs .remedy"))
-	require.EqualValues(t, 2, submissions.Load(), "nothing is repeated without asking")
+	close(proxy.confirm)
+	tab.Wait(`document.querySelector("#jobs .words").textContent === "No connection to Docmill. Trying again…"`)
+	tab.Wait(inState("succeeded") + " === 1")
+	first := <-proxy.answers
+	require.NotEmpty(t, first.key)
+	require.NotEmpty(t, first.id)
+	require.False(t, first.replayed)
+	for range 3 {
+		require.Equal(t, keyedAnswer{first.key, first.id, true}, <-proxy.answers)
+	}
+	require.Empty(t, proxy.answers)
 
-	tab.Click("#jobs .again")
+	tab.Reload()
 	tab.Wait(`document.querySelector("#link").textContent.includes("status 500")`)
 	tab.Wait(inState("succeeded") + ` === 1 && document.querySelector("#link").textContent === ""`)
-	hidden.Store(true)
+	proxy.hidden.Store(true)
 	tab.Reload()
 	tab.Wait(inState("failed") + ` === 1 && document.querySelector("#jobs .words").textContent === "No longer available"`)
+}
+
+// pageUploadsAnew requires that a document is converted again whose job another client has deleted.
+func pageUploadsAnew(t *testing.T, p *pageBundle) {
+	tab := p.open(t, "/")
+	convert(tab, files(t, slowDocument)...)
+	tab.Wait(`document.querySelector("#jobs .cancel:not([hidden])")`)
+	tab.Click("#jobs .cancel")
+	tab.Wait(inState("canceled") + " === 1")
+	const idOf = `document.querySelector("#jobs .name").href.split("/").pop()`
+	id := browser.Evaluate[string](tab, idOf)
+	require.NoError(t, p.client.Delete(p.ctx, id))
+	tab.Click("#jobs .again")
+	tab.Wait(inState("succeeded") + " === 1")
+	require.NotEqual(t, id, browser.Evaluate[string](tab, idOf))
 }
 
 // textFiles writes files with the same text and returns their paths.

@@ -67,6 +67,7 @@ func TestTextsComeFromTheCatalog(t *testing.T) {
 		require.Contains(t, html, `<div data-code="`+string(code)+`"><dt>`+warning.Title+"</dt>")
 	}
 	require.Contains(t, html, problem.Remedy(problem.FileTooLarge))
+	require.Contains(t, html, "Try again. The document is converted only once.")
 }
 
 // TestPeopleDoNotReadTermsOfTheAPI checks the remedies that the page shows, its own or those of the catalog.

@@ -103,11 +103,11 @@ export function archivePaths(ids) {
 const patience = 60_000;
 
 /**
- * Submits a document and resolves with its job. fetch does not report how much of a body was sent; XMLHttpRequest does. The problem
- * of a connection that is lost after the whole body has the code queue-unconfirmed: the job may exist. The caller may abort
- * the returned request.
+ * Submits a document and resolves with its job. All submissions with the same `key`, which must not differ otherwise, have one job. fetch
+ * does not report how much of a body was sent; XMLHttpRequest does. The problem of a connection that is lost after the whole body has
+ * the code queue-unconfirmed: the job may exist. The caller may abort the returned request.
  */
-export function submit(file, name, fields, onProgress) {
+export function submit({ file, name, fields, key }, onProgress) {
   const request = new XMLHttpRequest();
   const job = new Promise((resolve, reject) => {
     const form = new FormData();
@@ -138,6 +138,7 @@ export function submit(file, name, fields, onProgress) {
     request.onerror = () => lost("The connection was lost.");
     request.onabort = () => reject(new Problem(0, { code: "aborted" }));
     request.open("POST", "/v1/jobs");
+    request.setRequestHeader("Idempotency-Key", `"${key}"`);
     request.send(form);
   });
   return { job, abort: () => request.abort() };

@@ -16,6 +16,10 @@ const needsUpload = ["job-not-retryable", "job-not-found", "job-deleted", "job-e
 /** How long after its expiry a job is requested again, in milliseconds. */
 const afterExpiry = 2000;
 
+/** A problem as it is shown in a tab that no longer has the document, and therefore cannot repeat its upload. */
+const withoutDocument = (problem) =>
+  problem.code === "queue-unconfirmed" ? { ...problem, code: "", remedy: "Choose the document again. It may then be converted twice." } : problem;
+
 /** Compares entries: the newest batch is first, and within a batch the order is that of the documents. */
 const inOrder = (a, b) => b.batch - a.batch || a.index - b.index;
 
@@ -60,7 +64,7 @@ export class List {
     for (const [index, { file, to, family, fields, secrets, problem }] of chosen.entries()) {
       const passwords = Object.fromEntries(secrets.map((name) => [name, fields[name]]));
       const options = Object.fromEntries(Object.entries(fields).filter(([name]) => !secrets.includes(name)));
-      const entry = { key: store.newKey(), batch, index, name: file.name, size: file.size, family, to, options, secrets };
+      const entry = { key: store.newKey(), batch, index, name: file.name, size: file.size, family, to, options, secrets, submission: store.newKey() };
       const item = this.#add(entry, { file, passwords });
       if (problem) this.#refused(item, problem);
       else this.#upload(item);
@@ -98,18 +102,25 @@ export class List {
     return item;
   }
 
+  /** Uploads the document of an entry. An upload that is repeated has the same job. */
   #upload(item) {
     const { entry } = item;
     this.#unfollow(item);
     item.job = item.problem = undefined;
     item.row.uploading({});
     item.upload = this.#uploads.add({
-      file: item.file, name: entry.name, fields: { to: entry.to, ...entry.options, ...item.passwords },
+      file: item.file, name: entry.name, fields: { to: entry.to, ...entry.options, ...item.passwords }, key: entry.submission,
       onState: (state) => item.row.uploading(state),
       onJob: (job) => this.#accepted(item, job),
       onProblem: (problem) => this.#refused(item, problem),
     });
     this.#summarize();
+  }
+
+  /** Uploads the document of an entry as that of another job. */
+  #uploadAnew(item) {
+    item.entry = { ...item.entry, submission: store.newKey() };
+    this.#upload(item);
   }
 
   #accepted(item, job) {
@@ -119,6 +130,7 @@ export class List {
     this.#save(item, { id: job.id, family, problem: undefined });
     this.#follow(item, true);
     this.#changed(job);
+    if (ended(job)) this.#tell(item, job.error); // the result of an earlier job, or of a repeated submission
   }
 
   #refused(item, problem) {
@@ -141,7 +153,7 @@ export class List {
   #showProblem(item) {
     const { entry } = item;
     const problem = item.job?.error || entry.problem;
-    if (!item.job) item.row.problem(problem);
+    if (!item.job) item.row.problem(item.file ? problem : withoutDocument(problem));
     const lost = entry.secrets?.length > 0 && !item.passwords; // the passwords that were given are not kept
     if (needsPassword(problem) && !lost && this.#chooser.takesPasswords) item.row.askPassword(!item.file);
     else if (!item.job) item.row.canTryAgain = Boolean(item.file && item.problem?.temporary);
@@ -172,7 +184,7 @@ export class List {
       this.#save(item, { retried: job.generation });
       this.#resume(item, job);
     } catch (problem) {
-      if (item.file && needsUpload.includes(problem.code)) this.#upload(item);
+      if (item.file && needsUpload.includes(problem.code)) this.#uploadAnew(item);
       else this.#failed(item, problem);
     }
   }
@@ -211,7 +223,7 @@ export class List {
       item.row.describe(item.entry);
     }
     item.passwords = { ...item.passwords, password };
-    this.#upload(item);
+    this.#uploadAnew(item);
   }
 
   #follow(item, known) {
@@ -230,6 +242,7 @@ export class List {
   #changed(job) {
     const item = this.#byJob.get(job.id);
     if (!item || (item.job && ended(item.job))) return;
+    if (ended(job)) this.#follower.remove(job.id); // a repeated submission may have a job that has ended
     const wasSeen = Boolean(item.job);
     item.job = job;
     item.row.job(job);

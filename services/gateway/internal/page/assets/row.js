@@ -6,8 +6,16 @@ import { announce, duration, elapsed, expiryOf, extension, factsOf, labelOf, set
 
 const passwordCodes = ["password-required", "password-wrong"];
 
-/** Whether the server may convert the document of a job again with success. */
-const mayRetry = (job) => job.status === "canceled" || (job.status === "failed" && job.error?.retryable);
+/**
+ * Whether to offer to convert the document of a job again. A person may know that the cause of a failure is gone: the operator has raised a
+ * limit, or installed what was missing. If the server no longer has the document, or the job was retried too often, it says so. But
+ * without the document, or with the same wrong password, the job can only fail again; and beside the field for the right password,
+ * people would take the button for the one that sends it.
+ */
+const mayRetry = (job) => job.status === "canceled" || (job.status === "failed" && ![...passwordCodes, "source-missing"].includes(job.error?.code));
+
+/** Whether that is likely to help: then it is the main action. */
+const isLikelyToHelp = (job) => job.status === "canceled" || Boolean(job.error?.retryable);
 
 const goneWords = { "job-deleted": "Deleted", "job-expired": "Expired" };
 
@@ -85,6 +93,7 @@ export class Row {
     const text = shown(`${problem.detail || problem.message || problem.title || "The request failed."} ${remedy}`);
     this.#parts.note.textContent = text;
     this.#parts.note.hidden = false;
+    if (problem.code === "job-not-retryable") this.#parts.again.hidden = true;
     announce(text);
   }
 
@@ -148,7 +157,14 @@ export class Row {
     }
     this.#warnings(warnings(job));
     if (job.error) this.problem(job.error, "Failed", false);
-    p.again.hidden = !this.#on.onAgain || !mayRetry(job);
+    this.#offerAgain(Boolean(this.#on.onAgain) && mayRetry(job), isLikelyToHelp(job));
+  }
+
+  #offerAgain(can, isMain) {
+    const { again } = this.#parts;
+    again.hidden = !can;
+    again.classList.toggle("button", isMain);
+    again.classList.toggle("quiet", !isMain);
   }
 
   /** Shows that there is no such job, or no longer. */
@@ -191,7 +207,7 @@ export class Row {
   }
 
   set canTryAgain(can) {
-    this.#parts.again.hidden = !can;
+    this.#offerAgain(can, true);
   }
 
   /** Offers to copy the address of the job. Browsers allow that only on HTTPS and localhost. */

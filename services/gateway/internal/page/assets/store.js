@@ -16,8 +16,9 @@ function read(key) {
 }
 
 /**
- * An entry is {key, batch, index, name, size, family, to, options, secrets} and, once known, the id of its job, how many times that was
- * retried, or the problem of a submission that was refused. It never has a password: `secrets` are only the names of the passwords that were given.
+ * An entry is {key, batch, index, name, size, family, to, options, secrets, submission} and, once known, the id of its job, how many times
+ * that was retried, or the problem of a submission that was refused. `submission` is the Idempotency-Key with which the document is uploaded.
+ * An entry never has a password: `secrets` are only the names of the passwords that were given.
  */
 export function load() {
   try {

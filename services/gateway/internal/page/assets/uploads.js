@@ -25,8 +25,8 @@ export class Uploads {
   }
 
   /**
-   * Adds an upload: {file, name, fields, onState, onJob, onProblem}. onState gets {fraction}, or {problem} while the upload
-   * waits to be tried again.
+   * Adds an upload: {file, name, fields, key, onState, onJob, onProblem}. All tries have the same key, so there is one job. onState gets
+   * {fraction}, or {problem} while the upload waits to be tried again.
    */
   add(upload) {
     upload.tries = 0;
@@ -55,7 +55,7 @@ export class Uploads {
     this.#running.add(upload);
     upload.tries++;
     upload.onState({ fraction: 0 });
-    const request = submit(upload.file, upload.name, upload.fields, (fraction) => {
+    const request = submit(upload, (fraction) => {
       this.#progressAt = performance.now();
       upload.onState({ fraction });
     });
@@ -84,10 +84,11 @@ export class Uploads {
   }
 }
 
-/** Whether to repeat an upload without asking the user. If its job may exist, the document would be converted twice. */
-function repeatable({ status, code }) {
-  return code !== "queue-unconfirmed" && ([0, 429, 503].includes(status) || code === "upload-interrupted");
-}
+/**
+ * Whether to repeat an upload without asking the user. Its job may exist, but the document is not converted twice, because the upload has
+ * the same key. A proxy answers with 502 or 504 if Docmill does not.
+ */
+const repeatable = ({ status, code }) => [0, 429, 502, 503, 504].includes(status) || code === "upload-interrupted";
 
 /** Whether the document is unchanged since it was chosen. The upload of a changed one fails as if the connection were lost. */
 async function isReadable(file) {
