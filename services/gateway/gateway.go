@@ -155,7 +155,7 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 		Submitter: &submit.Submitter{
 			Sources: deps.Sources, Publisher: publisher, PublishTimeout: config.PublishTimeout, JobDeadline: deps.JobDeadline,
 			Withdrawals: withdrawals, Backlog: waiting,
-			Names: names, Jobs: status, Grace: claimGrace, Cache: config.cache(status, converters, deps),
+			Names: names, Lookups: submit.NewLookups(), Jobs: status, Grace: claimGrace, Cache: config.cache(status, converters, deps),
 			Detector: detect.NewDetector(), Seal: deps.Seal, Log: deps.Log,
 		},
 		Status: status, Streams: streams, Sender: &download.Sender{Results: deps.Results, Stall: downloadStall}, Converters: converters, Backlog: waiting, Reference: described, Page: webPage, Metrics: deps.Metrics,

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -447,4 +448,69 @@ func TestClientLeavesBeforeThePublication(t *testing.T) {
 	answer := g.keyed(t, "key", deck, content)
 	answer.job(t, http.StatusAccepted)
 	require.False(t, replayed(answer))
+}
+
+// looksUp reports whether a request to the store reads a claim.
+func looksUp(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/"+claim.Prefix) && !strings.HasSuffix(r.URL.Path, claim.SecretKey)
+}
+
+// TestLookupsAreLimited sends more keys at the same time than are looked up at once.
+func TestLookupsAreLimited(t *testing.T) {
+	t.Parallel()
+	const atOnce = 64
+	g := setup(t)
+	content := []byte("A letter.")
+	g.keyed(t, "the first", "a.txt", content).job(t, http.StatusAccepted)
+	var lookups atomic.Int64
+	waiting, finish := context.WithCancel(t.Context())
+	defer finish()
+	g.tap.before(func(r *http.Request) {
+		if looksUp(r) {
+			lookups.Add(1)
+			<-waiting.Done()
+		}
+	})
+	var group sync.WaitGroup
+	for i := range atOnce {
+		group.Go(func() { g.keyed(t, fmt.Sprint(i), "a.txt", content) })
+	}
+	require.Eventually(t, func() bool { return lookups.Load() == atOnce }, patience, time.Millisecond)
+	busy := g.keyed(t, "one more", "a.txt", content)
+	busy.problem(t, problem.Busy)
+	require.Equal(t, "2", busy.Header.Get("Retry-After"))
+	require.EqualValues(t, atOnce, lookups.Load())
+	g.raw(t, "a.txt", content).job(t, http.StatusAccepted)
+	finish()
+	group.Wait()
+	g.keyed(t, "one more", "a.txt", content).job(t, http.StatusAccepted)
+}
+
+// TestNoLookupWithoutAnOpenUpload sends a key while the limit of open uploads is reached.
+func TestNoLookupWithoutAnOpenUpload(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(c *choices) { c.settings.MaxOpenUploads, c.settings.MaxUploads = 2, 2 })
+	content := []byte("A letter.")
+	g.keyed(t, "key", "a.txt", content).job(t, http.StatusAccepted)
+	var lookups, stored atomic.Int64
+	waiting, finish := context.WithCancel(t.Context())
+	defer finish()
+	g.tap.before(func(r *http.Request) {
+		switch {
+		case looksUp(r):
+			lookups.Add(1)
+		case r.Method == http.MethodPut:
+			stored.Add(1)
+			<-waiting.Done()
+		}
+	})
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() { g.raw(t, "a.txt", content).job(t, http.StatusAccepted) })
+	}
+	require.Eventually(t, func() bool { return stored.Load() == 2 }, patience, time.Millisecond)
+	g.request(t, http.MethodPost, "/v1/jobs", http.Header{"Idempotency-Key": {"made up"}}, nil).problem(t, problem.Busy)
+	require.Zero(t, lookups.Load())
+	finish()
+	group.Wait()
 }

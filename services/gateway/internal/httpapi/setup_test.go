@@ -153,7 +153,7 @@ func setup(t testing.TB, changes ...func(*choices)) *gateway {
 		Submitter: &submit.Submitter{
 			Cache:   results,
 			Sources: g.store.Bucket(c.bench.SourcesBucket), Publisher: g.publisher, PublishTimeout: c.publishTimeout, Seal: box, Log: c.log,
-			Names: idempotency.NewNames(g.store.Bucket(c.bench.SourcesBucket)), Jobs: status, Grace: c.grace,
+			Names: idempotency.NewNames(g.store.Bucket(c.bench.SourcesBucket)), Lookups: submit.NewLookups(), Jobs: status, Grace: c.grace,
 			Detector: detect.NewDetector(), JobDeadline: time.Hour, Withdrawals: withdrawal.New(g.publisher, c.log, g.registry), Backlog: waiting,
 		},
 		Status: status, Streams: live.New(status, 10, c.log, g.registry), Sender: &download.Sender{Results: g.store.Bucket(c.bench.ResultsBucket), Stall: c.downloadStall}, Converters: &g.converters, Backlog: waiting, Metrics: g.registry,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/claim"
@@ -25,7 +26,14 @@ import (
 const (
 	// claimTimeout limits a request to the store about a claim.
 	claimTimeout = 10 * time.Second
+	// maxLookups is how many claims are looked up at once, which any request with an Idempotency-Key causes, and lookupWait how long
+	// others wait. A lookup takes a few milliseconds.
+	maxLookups = 64
+	lookupWait = 2 * time.Second
 )
+
+// NewLookups returns the limit on concurrent lookups of claims.
+func NewLookups() *semaphore.Weighted { return semaphore.NewWeighted(maxLookups) }
 
 // Accepted is the job of a submission.
 type Accepted struct {
@@ -70,22 +78,36 @@ func (a *Attempt) Admit(ctx context.Context) error {
 func (a *Attempt) lookUp(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	const client = "" // there is only one
-	var err error
-	if a.claimKey, err = a.submitter.Names.ClaimKey(ctx, client, key); err != nil {
-		return storeUnavailable(err)
-	}
-	found, err := claim.Get(ctx, a.submitter.Sources, a.claimKey)
-	switch {
-	case errors.Is(err, blob.ErrNotFound):
-		return nil
-	case err != nil:
-		return storeUnavailable(err)
-	case a.submitter.abandoned(ctx, found):
-		return nil
+	found, err := a.get(ctx, key)
+	if err != nil || found == nil || a.submitter.abandoned(ctx, found) {
+		return err
 	}
 	a.earlier = found
 	return nil
+}
+
+// get returns the claim of the key, or nil if there is none. Its errors are problems.
+func (a *Attempt) get(ctx context.Context, key string) (*conversionv1.Claim, error) {
+	s := a.submitter
+	waiting, cancel := context.WithTimeout(ctx, lookupWait)
+	defer cancel()
+	if err := s.Lookups.Acquire(waiting, 1); err != nil {
+		return nil, problem.New(problem.Busy, "Too many submissions with an %s.", idempotency.Header).After(busyRetryAfter).Because(err)
+	}
+	defer s.Lookups.Release(1)
+	const client = "" // there is only one
+	var err error
+	if a.claimKey, err = s.Names.ClaimKey(ctx, client, key); err != nil {
+		return nil, storeUnavailable(err)
+	}
+	found, err := claim.Get(ctx, s.Sources, a.claimKey)
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return nil, nil //nolint:nilnil // see above
+	case err != nil:
+		return nil, storeUnavailable(err)
+	}
+	return found, nil
 }
 
 // abandoned reports whether the claim's gateway has died before it published the job, and deletes the claim in that case. As

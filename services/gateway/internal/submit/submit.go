@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -84,6 +85,8 @@ type Submitter struct {
 	Withdrawals *withdrawal.Withdrawals
 	// Names are the names of the claims of Idempotency-Keys.
 	Names *idempotency.Names
+	// Lookups limits how many claims are looked up at once; see NewLookups.
+	Lookups *semaphore.Weighted
 	// Jobs tells which jobs exist.
 	Jobs Jobs
 	// Grace is how long after its publication a submission may delete its claim, and how much the clocks of gateways may

@@ -34,7 +34,8 @@ type Limits struct {
 	Webhooks bool
 	// Offer is what the converters support.
 	Offer fleet.Offer
-	// Admit returns a problem if no document should be received now; nil means that there is no such condition.
+	// Admit returns a problem if no document should be received now; nil means that there is no such condition. It is called
+	// after the upload has entered the gate, which so limits what requests without a document can cost.
 	Admit func(ctx context.Context) error
 	// Gate limits concurrent uploads; nil means no limit.
 	Gate *admission.Gate
@@ -62,25 +63,29 @@ const busyRetryAfter = 2 * time.Second
 // request's body from then on. The caller closes the Upload. Errors are problems.
 func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, error) {
 	body := newBody(w, r, limits)
-	if limits.Admit != nil {
-		if err := limits.Admit(r.Context()); err != nil {
-			return nil, err
-		}
-	}
 	if limits.Gate == nil {
-		return receiveBody(body, r, limits)
+		return receiveAdmitted(body, r, limits)
 	}
 	ticket, err := limits.Gate.Enter(admission.Client(r.RemoteAddr), body)
 	if err != nil {
 		return nil, problem.New(problem.Busy, "Too many uploads are open.").After(busyRetryAfter).Because(err)
 	}
-	upload, err := receiveBody(body, r, limits)
+	upload, err := receiveAdmitted(body, r, limits)
 	if err != nil {
 		ticket.Leave()
 		return nil, err
 	}
 	upload.ticket = ticket
 	return upload, nil
+}
+
+func receiveAdmitted(body *body, r *http.Request, limits Limits) (*Upload, error) {
+	if limits.Admit != nil {
+		if err := limits.Admit(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	return receiveBody(body, r, limits)
 }
 
 // Start takes one of the slots for uploads that are stored. The caller calls it once, when the document's first bytes
