@@ -55,9 +55,9 @@ const (
 
 // Bucket is a bucket in a directory. It implements blob.Bucket. Only one process may use a directory at a time.
 type Bucket struct {
-	root    *os.Root
-	reserve uint64   // bytes
-	self    *os.File // the root directory, for syncs
+	root                 *os.Root
+	reserve, copyReserve uint64   // bytes
+	self                 *os.File // the root directory, for syncs
 	// volatile is set if nothing is synced.
 	volatile bool
 }
@@ -93,6 +93,10 @@ func Open(root string, options ...Option) (*Bucket, error) {
 // Reserve makes Put return blob.ErrFull while fewer than that many bytes are free, so that something is left for others
 // on the same disk. It must be called before the bucket is used.
 func (b *Bucket) Reserve(bytes uint64) { b.reserve = bytes }
+
+// ReserveForCopies makes Copy return blob.ErrFull while fewer than that many bytes are free, as Reserve does for both. It must be called
+// before the bucket is used.
+func (b *Bucket) ReserveForCopies(bytes uint64) { b.copyReserve = bytes }
 
 // makeDirectory creates a directory durably.
 func (b *Bucket) makeDirectory(path string) error {
@@ -281,6 +285,9 @@ func (b *Bucket) copy(ctx context.Context, key, from string) error {
 		return err
 	}
 	defer content.Close()
+	if err := b.requireFree(b.copyReserve); err != nil {
+		return err
+	}
 	return b.put(ctx, key, content, blob.UnknownSize, false)
 }
 

@@ -206,6 +206,20 @@ func TestReserve(t *testing.T) {
 	require.ErrorIs(t, bucket.Put(t.Context(), "kept", strings.NewReader("kept"), 4, blob.PutOptions{}), blob.ErrFull)
 }
 
+// TestReserveForCopies requires that copies leave space for what cannot be made again.
+func TestReserveForCopies(t *testing.T) {
+	t.Parallel()
+	bucket := open(t, t.TempDir())
+	bucket.ReserveForCopies(math.MaxUint64)
+	put(t, bucket, "new", "new")
+	require.ErrorIs(t, bucket.Copy(t.Context(), "copy", "new"), blob.ErrFull)
+	require.ErrorIs(t, bucket.Copy(t.Context(), "copy", "missing"), blob.ErrNotFound)
+	_, err := bucket.Stat(t.Context(), "copy")
+	require.ErrorIs(t, err, blob.ErrNotFound)
+	bucket.ReserveForCopies(1)
+	require.NoError(t, bucket.Copy(t.Context(), "copy", "new"))
+}
+
 func TestCheckNoticesALostDirectory(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(t.TempDir(), "blobs")

@@ -49,6 +49,9 @@ const (
 	// Reserve is the free space in bytes below which no documents are accepted, so that those that were accepted can still
 	// be converted. It is also where /readyz reports a full disk.
 	Reserve = 64 << 20
+	// copyReserve is the free space in bytes below which results are not copied for other jobs: their documents can be converted instead.
+	// Copies that are made at the same time exceed it by at most 130 MiB.
+	copyReserve = 1 << 30
 )
 
 // Open locks the directory, which is created if it does not exist, and opens what is in it. It returns [ErrInUse] if
@@ -122,8 +125,11 @@ func (d *Dir) open(ctx context.Context, log *zap.Logger, metrics prometheus.Regi
 		return err
 	}
 	d.Sources.Reserve(Reserve)
-	d.Results, err = directory.Open(filepath.Join(d.path, "results"), durability...)
-	return err
+	if d.Results, err = directory.Open(filepath.Join(d.path, "results"), durability...); err != nil {
+		return err
+	}
+	d.Results.ReserveForCopies(copyReserve)
+	return nil
 }
 
 // recover brings the tables up to date, and deletes what a process that died has left behind.
