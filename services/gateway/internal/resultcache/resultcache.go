@@ -9,8 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -29,8 +27,7 @@ type Cache struct {
 	converters *fleet.Fleet
 	lookups    *prometheus.CounterVec
 	log        *zap.Logger
-	// pausedUntil is until when nothing is searched, in nanoseconds since 1970.
-	pausedUntil atomic.Int64
+	searches   searches
 }
 
 // The values of the label outcome.
@@ -42,7 +39,7 @@ const (
 
 // New returns a cache of the results that the status service keeps.
 func New(status *statusclient.Client, converters *fleet.Fleet, log *zap.Logger, registry prometheus.Registerer) *Cache {
-	c := &Cache{status: status, converters: converters, log: log, lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+	c := &Cache{status: status, converters: converters, log: log, searches: searches{pause: pause}, lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metrics.Namespace, Subsystem: "gateway", Name: "cache_lookups_total",
 		Help: "Searches for the result of an earlier job, by outcome: hit, miss or failed (then the document is converted). Submissions whose result must not be reused are not counted.",
 	}, []string{"outcome"})}
@@ -95,26 +92,29 @@ const (
 	Unknown
 )
 
-// pause is how long nothing is searched after the status service has not answered. Otherwise each submission would wait for it.
-const pause = 5 * time.Second
-
 // Answer has the status service answer the request with the result of an earlier job.
 func (c *Cache) Answer(ctx context.Context, request *conversionv1.ConvertRequested) Outcome {
 	if c == nil || len(request.GetCacheDigest()) == 0 {
 		return None
 	}
 	builds := c.converters.Builds(request.GetSource().GetFormat(), request.GetTarget().GetFormat())
-	if len(builds) == 0 || time.Now().UnixNano() < c.pausedUntil.Load() {
+	if len(builds) == 0 {
+		c.lookups.WithLabelValues(miss).Inc()
+		return None
+	}
+	probe, ok := c.searches.begin()
+	if !ok {
 		c.lookups.WithLabelValues(miss).Inc()
 		return None
 	}
 	reused, err := c.status.Reuse(ctx, request, builds)
+	refused := errors.Is(err, statusclient.ErrRefused)
+	c.searches.end(probe, err == nil || refused)
 	switch {
 	case err != nil:
-		c.pausedUntil.Store(time.Now().Add(pause).UnixNano())
 		c.lookups.WithLabelValues(failed).Inc()
 		c.log.Warn("cannot look for an earlier result; converting the document", logging.JobID(request.GetJobId()), logging.Trace(ctx), zap.Error(err))
-		if errors.Is(err, statusclient.ErrNotSent) {
+		if refused || errors.Is(err, statusclient.ErrNotSent) {
 			return None
 		}
 		return Unknown
