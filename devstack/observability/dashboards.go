@@ -140,6 +140,7 @@ func status() dashboard {
 			one("Ended jobs", perSecond, rate("outcome, code", "docmill_status_jobs_ended_total")+" > 0", "{{outcome}} {{code}}"),
 			one("Time from submission to result, p95", seconds, quantile(.95, "outcome", "docmill_status_time_to_result_seconds"), "{{outcome}}"),
 			one("Age of the oldest waiting job", seconds, highest("", "docmill_status_oldest_waiting_job_age_seconds"), "age"),
+			one("Requests for earlier results", perSecond, rate("outcome", "docmill_status_reuse_requests_total"), "{{outcome}}"),
 			one("Dead letters", number, highest("queue", "docmill_status_dead_letters"), "{{queue}}"),
 		}},
 		{"Webhooks", []panel{

@@ -143,10 +143,10 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	if err != nil {
 		return service.Assembly{}, err
 	}
-	requests, housekeeping := newHousekeeping(config, deps, clock, applied, publisher, ends)
+	requests, late, housekeeping := newHousekeeping(config, deps, clock, applied, publisher, ends)
 	engine := httpserver.NewEngine(Name, deps.Log, deps.Metrics)
 	httpapi.Register(engine, httpapi.Deps{
-		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: newReuse(deps, clock, retention, ends), JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
+		Jobs: deps.Jobs, Clock: clock, Control: requests, Reuse: newReuse(deps, clock, retention, late, ends), JobDeadline: config.JobDeadline, Retention: config.Retention, Waiters: waiters, Feed: changes,
 	})
 
 	return service.Assembly{
@@ -172,15 +172,17 @@ func New(config Config, deps Deps) (service.Assembly, error) {
 	}, nil
 }
 
-func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, ends *ending.Metrics) *reuse.Reuse {
-	return reuse.New(reuse.Deps{Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Ends: ends, Log: deps.Log})
+func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, late *orphan.Late, ends *ending.Metrics) *reuse.Reuse {
+	return reuse.New(reuse.Deps{
+		Jobs: deps.Jobs, Clock: clock, Results: deps.Results, Retention: retention, Uncertain: late.Uncertain, Ends: ends, Log: deps.Log, Metrics: deps.Metrics,
+	})
 }
 
-// newHousekeeping returns the control that carries out the requests of clients, and the components that end overdue jobs and delete what
+// newHousekeeping returns the control that carries out the requests of clients, what deletes late results, and the components that end overdue jobs and delete what
 // is no longer needed.
 func newHousekeeping(
 	config Config, deps Deps, clock *clock.Clock, applied *events.Consumer, publisher message.Publisher, ends *ending.Metrics,
-) (*control.Control, []host.Component) {
+) (*control.Control, *orphan.Late, []host.Component) {
 	retention := config.retention()
 	watchHolds(deps.Metrics, clock)
 	sweep := &deadline.Sweep{
@@ -200,7 +202,7 @@ func newHousekeeping(
 	}, deps.Metrics)
 	late := orphans.Late()
 	applied.Dropped = late.Dropped
-	return requests, []host.Component{
+	return requests, late, []host.Component{
 		{Name: "deadline", Run: sweep.Run},
 		{Name: "purge", Run: purger.Run},
 		{Name: "orphans", Run: orphans.Run},

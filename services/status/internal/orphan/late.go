@@ -42,13 +42,21 @@ type lateEnd struct {
 	generation int32
 	key        string
 	at         time.Time
+	// copied means that no event has the result: if the job does not have it now, it never will.
+	copied bool
 }
 
 // Late returns a Late that shares the buckets and the metric of the sweep.
 func (s *Sweep) Late() *Late { return &Late{After: lateAfter, sweep: s} }
 
 // Dropped notes that an end had no effect on its job. It does not block.
-func (l *Late) Dropped(end job.Ended) {
+func (l *Late) Dropped(end job.Ended) { l.add(end, false) }
+
+// Uncertain notes the end of a job that has a copy of an earlier result, and that may have been recorded. No event has that result. It
+// does not block.
+func (l *Late) Uncertain(end job.Ended) { l.add(end, true) }
+
+func (l *Late) add(end job.Ended, copied bool) {
 	// An object that another job's result may share has another prefix.
 	if end.Result == nil || !strings.HasPrefix(end.Result.ObjectKey, end.Job().String()+"/") {
 		return
@@ -56,7 +64,7 @@ func (l *Late) Dropped(end job.Ended) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.ends) < maxLate {
-		l.ends = append(l.ends, lateEnd{id: end.Job(), generation: end.Generation, key: end.Result.ObjectKey, at: time.Now()})
+		l.ends = append(l.ends, lateEnd{id: end.Job(), generation: end.Generation, key: end.Result.ObjectKey, at: time.Now(), copied: copied})
 	}
 }
 
@@ -113,5 +121,5 @@ func (e lateEnd) lost(j job.Job) bool {
 			return false // the event was delivered twice
 		}
 	}
-	return j.Gone != "" || j.Visible() && (j.Status.Terminal() || j.Generation > e.generation)
+	return e.copied || j.Gone != "" || j.Visible() && (j.Status.Terminal() || j.Generation > e.generation)
 }

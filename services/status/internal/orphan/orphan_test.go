@@ -232,6 +232,14 @@ func TestLateResults(t *testing.T) {
 	}
 	late.Dropped(job.Ended{ID: job.ID(another), Status: job.Succeeded, Result: &job.Result{ObjectKey: winner}}) // a duplicate
 	late.Dropped(job.Ended{ID: job.ID(another), Status: job.Failed})
+	// Copies of earlier results, which no event has.
+	uncertain := func(id uuid.UUID, key string) string {
+		late.Uncertain(job.Ended{ID: job.ID(id), Status: job.Succeeded, Result: &job.Result{ObjectKey: key}})
+		return key
+	}
+	gone = append(gone, uncertain(running, b.put(b.results, running.String()+"/copy.pdf")))
+	unknown := b.id()
+	kept = append(kept, uncertain(another, winner), uncertain(unknown, b.put(b.results, unknown.String()+"/copy.pdf")))
 	kept = append(kept, winner, drop(canceled, another.String()+"/of-another-job.pdf"))
 	for _, id := range []uuid.UUID{running, hidden, b.id()} {
 		kept = append(kept, drop(id, id.String()+"/perhaps.pdf"))

@@ -1,0 +1,92 @@
+package reuse
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A client that submits a document again and again spends a few kilobytes for each copy, and no conversion limits it. The limits are
+// those of a replica.
+const (
+	// maxSize is the size of a result in bytes above which it is not reused.
+	maxSize = 16 << 20
+	// smallSize is the size in bytes up to which a result is small: large results do not take the slots of small ones. Typical
+	// results have 20 to 200 kB.
+	smallSize = 256 << 10
+	// maxSmallCopies and maxLargeCopies are how many results are copied at once. A copy of a small result takes 1 to 10 ms, so the slots
+	// are enough for 800 per second.
+	maxSmallCopies, maxLargeCopies = 8, 8
+	// maxSearches is how many results are searched for at once, each with a connection to the database. A search takes about 1 ms.
+	maxSearches = 4
+	// patience is how long a submission waits for a slot. After that, it is better converted.
+	patience = 50 * time.Millisecond
+	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them: as much as two
+	// processors can make by conversions. The rate is that of 40 results per second that are 100 kB larger than their documents, and
+	// the burst that of 640. Copies that are not larger than their documents are free, because the client has sent as much.
+	copyRate, copyBurst = 4 << 20, 64 << 20
+)
+
+// limits limit what the copies cost.
+type limits struct {
+	searches, small, large slots
+	bytes                  *rate.Limiter
+}
+
+func newLimits() limits {
+	return limits{
+		searches: make(slots, maxSearches), small: make(slots, maxSmallCopies), large: make(slots, maxLargeCopies),
+		bytes: rate.NewLimiter(copyRate, copyBurst),
+	}
+}
+
+// take takes a slot for a copy of size bytes, for a document of another size, and returns a function that frees it. It returns errBusy or
+// errLimited if the copy has to be made later, which is too late.
+func (l *limits) take(ctx context.Context, size, document int64) (free func(), err error) {
+	of := l.large
+	if size <= smallSize {
+		of = l.small
+	}
+	if err := of.take(ctx); err != nil {
+		return nil, err
+	}
+	if !l.bytes.AllowN(time.Now(), int(max(size-document, 0))) {
+		of.free()
+		return nil, errLimited
+	}
+	return of.free, nil
+}
+
+// slots limit how much is done at once.
+type slots chan struct{}
+
+// take waits for a slot, but not for long: then it returns errBusy.
+func (s slots) take(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return errBusy
+}
+
+// tryTake is take without the wait.
+func (s slots) tryTake() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s slots) free() { <-s }
