@@ -15,7 +15,7 @@ const (
 	age = 5 * 24 * time.Hour
 	// sweepTimeout is how long the sweep of the files and the tombstones may take. It is done every few seconds.
 	sweepTimeout = 30 * time.Second
-	// claimsTime is how long the sweep of the claims takes, after that of the other files.
+	// claimsTime is how much longer the sweep of the claims may take than that of the other files.
 	claimsTime = 3 * time.Second
 )
 

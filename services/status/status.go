@@ -206,6 +206,7 @@ func newHousekeeping(
 		{Name: "deadline", Run: sweep.Run},
 		{Name: "purge", Run: purger.Run},
 		{Name: "orphans", Run: orphans.Run},
+		{Name: "orphaned claims", Run: orphans.RunClaims},
 		{Name: "late results", Run: late.Run},
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
-	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/internal/clock"
@@ -32,10 +31,8 @@ const (
 	batch = 500
 	// UploadAge is longer than any upload takes: at the default min-upload-rate, the largest document takes 18 hours.
 	UploadAge = 48 * time.Hour
-	// claimsEvery is the time between two sweeps of the records of idempotency keys: each one has to be read.
-	claimsEvery = 24 * time.Hour
-	// The names of the work.
-	chore, claimsChore = "orphans", "orphaned claims"
+	// chore is the name of the work.
+	chore = "orphans"
 )
 
 // Sweep deletes orphans.
@@ -75,35 +72,32 @@ const (
 	kindClaim      = "claim"
 )
 
-// Run sweeps until drain is closed. It is a component of package host.
+// Run sweeps the files until drain is closed. It is a component of package host.
 func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
-	return host.Every(min(interval, s.Every), func(ctx context.Context) {
-		known := func(err error) bool { return clock.InDoubt(err) || errors.Is(err, jobstore.ErrNotReady) }
-		if err := s.inTurn(ctx); err != nil && ctx.Err() == nil && !known(err) {
-			s.Log.Warn("the sweep of orphans failed; the next one will retry", zap.Error(err))
-		}
-	})(ctx, ready, drain)
+	return s.run("the sweep of orphans failed; the next one will retry", chore, s.Every, s.Files)(ctx, ready, drain)
 }
 
-func (s *Sweep) inTurn(ctx context.Context) error {
-	lag, err := s.Clock.Lag(ctx)
-	if err != nil {
-		return err
-	}
-	for _, work := range []struct {
-		name  string
-		every time.Duration
-		do    func(context.Context, time.Duration) error
-	}{{chore, s.Every, s.Files}, {claimsChore, claimsEvery, s.Claims}} {
-		turn, err := s.Jobs.Claim(ctx, work.name, work.every)
-		if err == nil && turn {
-			err = work.do(ctx, lag)
-		}
+// run returns a component that makes a sweep when it is its turn: replicas share the work.
+func (s *Sweep) run(
+	failed, work string, every time.Duration, sweep func(context.Context, time.Duration) error,
+) func(ctx context.Context, ready func(), drain <-chan struct{}) error {
+	inTurn := func(ctx context.Context) error {
+		lag, err := s.Clock.Lag(ctx)
 		if err != nil {
 			return err
 		}
+		turn, err := s.Jobs.Claim(ctx, work, every)
+		if err != nil || !turn {
+			return err
+		}
+		return sweep(ctx, lag)
 	}
-	return nil
+	return host.Every(min(interval, s.Every), func(ctx context.Context) {
+		known := func(err error) bool { return clock.InDoubt(err) || errors.Is(err, jobstore.ErrNotReady) }
+		if err := inTurn(ctx); err != nil && ctx.Err() == nil && !known(err) {
+			s.Log.Warn(failed, zap.Error(err))
+		}
+	})
 }
 
 // before returns a time: every file that is older belongs to a recorded job, or to no job, even if the clock is ahead by lag. known is
@@ -111,52 +105,6 @@ func (s *Sweep) inTurn(ctx context.Context) error {
 func (s *Sweep) before(ctx context.Context, lag time.Duration) (before time.Time, known bool, err error) {
 	until, err := s.Jobs.Watermark(ctx)
 	return until.Add(-s.JobDeadline - watermark.SweepMargin - s.MinAge - lag), !until.IsZero(), err
-}
-
-// Claims deletes the records of idempotency keys whose jobs are not stored. The clock may be ahead by lag. Without a watermark, it does
-// nothing.
-func (s *Sweep) Claims(ctx context.Context, lag time.Duration) error {
-	before, known, err := s.before(ctx, lag)
-	if err != nil || !known {
-		return err
-	}
-	if err := s.requireOwn(ctx, s.Sources); err != nil {
-		return err
-	}
-	for entry, err := range s.Sources.List(ctx, claim.Prefix, "") {
-		if err != nil {
-			return err
-		}
-		if claim.IsKey(entry.Key) && entry.ModifiedAt.Before(before) {
-			if err := s.claim(ctx, entry.Key); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// claim deletes a record if its job is not stored.
-func (s *Sweep) claim(ctx context.Context, key string) error {
-	found, err := claim.Get(ctx, s.Sources, key)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil
-	}
-	if errors.Is(err, claim.ErrUnreadable) {
-		s.Log.Warn("cannot read the record of an idempotency key; leaving it", zap.String("object_key", key), zap.Error(err))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	id := found.GetCommand().GetJobId()
-	jobs, err := s.jobs(ctx, map[string]string{key: id})
-	if _, stored := jobs[id]; err != nil || stored {
-		return err
-	}
-	s.deleted.WithLabelValues(kindClaim).Inc()
-	s.Log.Info("deleted the record of an idempotency key that belongs to no job", zap.String("object_key", key))
-	return claim.Release(ctx, s.Sources, key, id)
 }
 
 // Files sweeps both buckets, except for the records of idempotency keys. The clock may be ahead by lag. Without a watermark, it does
