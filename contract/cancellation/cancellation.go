@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/docmill/docmill/contract/blob"
 )
@@ -15,22 +18,25 @@ import (
 // prefix begins the keys of all markers. No document has a key with a slash.
 const prefix = "canceled/"
 
-// key returns the key of the marker of a generation of a job. Later generations have markers of their own.
-func key(jobID string, generation int32) string {
+// markerKey returns the key of the marker of a generation of a job. Later generations have markers of their own.
+func markerKey(jobID string, generation int32) string {
 	return fmt.Sprintf("%s%s.%d", prefix, jobID, generation)
 }
 
-// JobOf returns the id of the job that a blob marks as canceled, and false for any other blob.
-func JobOf(key string) (jobID string, found bool) {
-	rest, found := strings.CutPrefix(key, prefix)
-	jobID, _, _ = strings.Cut(rest, ".")
-	return jobID, found
+// JobOf returns the id of the job that a blob marks as canceled, and false for any other blob, also if it is not Docmill's and has a
+// key that begins in the same way.
+func JobOf(key string) (job uuid.UUID, found bool) {
+	rest, _ := strings.CutPrefix(key, prefix)
+	id, generation, _ := strings.Cut(rest, ".")
+	job, err := uuid.Parse(id)
+	number, invalid := strconv.ParseInt(generation, 10, 32)
+	return job, err == nil && invalid == nil && key == markerKey(job.String(), int32(number))
 }
 
 // Mark stores the marker. It is safe to repeat.
 func Mark(ctx context.Context, sources blob.Bucket, jobID string, generation int32) error {
 	const content = "canceled\n"
-	err := sources.Put(ctx, key(jobID, generation), strings.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: "text/plain"})
+	err := sources.Put(ctx, markerKey(jobID, generation), strings.NewReader(content), int64(len(content)), blob.PutOptions{ContentType: "text/plain"})
 	if err != nil {
 		return fmt.Errorf("store the marker of the cancellation: %w", err)
 	}
@@ -39,7 +45,7 @@ func Mark(ctx context.Context, sources blob.Bucket, jobID string, generation int
 
 // Marked reports whether there is a marker.
 func Marked(ctx context.Context, sources blob.Bucket, jobID string, generation int32) (bool, error) {
-	_, err := sources.Stat(ctx, key(jobID, generation))
+	_, err := sources.Stat(ctx, markerKey(jobID, generation))
 	switch {
 	case err == nil:
 		return true, nil
@@ -53,7 +59,7 @@ func Marked(ctx context.Context, sources blob.Bucket, jobID string, generation i
 // Clear deletes the marker of a generation that is about to begin. There is one if the generation has begun and been canceled before,
 // and a failover of the database has lost both.
 func Clear(ctx context.Context, sources blob.Bucket, jobID string, generation int32) error {
-	if err := sources.Delete(ctx, key(jobID, generation)); err != nil {
+	if err := sources.Delete(ctx, markerKey(jobID, generation)); err != nil {
 		return fmt.Errorf("delete the marker of a cancellation: %w", err)
 	}
 	return nil

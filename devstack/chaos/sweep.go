@@ -131,7 +131,7 @@ func (l *ledger) judgeSources(keys []string, rows []row) {
 		}
 	}
 	for _, key := range keys {
-		if id, marker := cancellation.JobOf(key); !known[key] && (!marker || !jobs[id]) {
+		if id, marker := cancellation.JobOf(key); !known[key] && (!marker || !jobs[id.String()]) {
 			l.violatef(leftover, "%s is in the store after a sweep", key)
 		}
 	}

@@ -148,6 +148,11 @@ func filename(key string) (string, error) {
 	return strings.ReplaceAll(key, "/", "+"), nil
 }
 
+// Path returns the path of a blob's file, for messages.
+func (b *Bucket) Path(key string) string {
+	return filepath.Join(b.root.Name(), strings.ReplaceAll(key, "/", "+"))
+}
+
 // Put implements blob.Bucket. It ignores the content type.
 func (b *Bucket) Put(ctx context.Context, key string, content io.Reader, size int64, options blob.PutOptions) error {
 	if err := b.put(ctx, key, content, size, options.CreateOnce); err != nil {

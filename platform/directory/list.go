@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (b *Bucket) page(ctx context.Context, prefix, after string, most int) ([]st
 		if err != nil {
 			return nil, err
 		}
-		key := strings.ReplaceAll(name, "+", "/")
+		key := keyOf(name)
 		if key <= after || !strings.HasPrefix(key, prefix) || blob.ValidateKey(key) != nil {
 			continue
 		}
@@ -85,19 +86,55 @@ func (b *Bucket) entry(ctx context.Context, key string) (blob.Entry, error) {
 	return blob.Entry{Key: key, Size: info.Size(), ModifiedAt: info.ModTime()}, nil
 }
 
+// Foreign returns the paths of what is in the bucket's directory and is neither a blob nor Docmill's: directories, links, and files whose
+// name is not a key. List does not return it, and nothing deletes it.
+func (b *Bucket) Foreign(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for entry, err := range b.entries(ctx, ".") {
+			if err != nil {
+				yield("", fmt.Errorf("list the blobs: %w", err))
+				return
+			}
+			name := entry.Name()
+			isBlob := entry.Type().IsRegular() && blob.ValidateKey(keyOf(name)) == nil
+			if name != incoming && !isBlob && !yield(filepath.Join(b.root.Name(), name), nil) {
+				return
+			}
+		}
+	}
+}
+
+// keyOf returns the key that a file is named after.
+func keyOf(name string) string { return strings.ReplaceAll(name, "+", "/") }
+
 // names returns the names of the regular files in a directory, in no particular order.
 func (b *Bucket) names(ctx context.Context, directory string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		for entry, err := range b.entries(ctx, directory) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if entry.Type().IsRegular() && !yield(entry.Name(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// entries returns what is in a directory, in no particular order.
+func (b *Bucket) entries(ctx context.Context, directory string) iter.Seq2[fs.DirEntry, error] {
+	return func(yield func(fs.DirEntry, error) bool) {
 		listing, err := b.root.Open(directory)
 		if err != nil {
-			yield("", err)
+			yield(nil, err)
 			return
 		}
 		defer listing.Close()
 		for ctx.Err() == nil {
 			entries, err := listing.ReadDir(pageOfNames)
 			for _, entry := range entries {
-				if entry.Type().IsRegular() && !yield(entry.Name(), nil) {
+				if !yield(entry, nil) {
 					return
 				}
 			}
@@ -105,11 +142,11 @@ func (b *Bucket) names(ctx context.Context, directory string) iter.Seq2[string, 
 				return
 			}
 			if err != nil {
-				yield("", err)
+				yield(nil, err)
 				return
 			}
 		}
-		yield("", ctx.Err())
+		yield(nil, ctx.Err())
 	}
 }
 

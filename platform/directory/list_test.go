@@ -26,3 +26,25 @@ func TestListIsOrderedAcrossPages(t *testing.T) {
 	}
 	require.Equal(t, blobs, i)
 }
+
+// TestForeign has everything that is not a blob in the directory of a bucket.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	bucket := open(t, root)
+	put(t, bucket, "job/1.pdf", "one")
+	require.Equal(t, filepath.Join(root, "job+1.pdf"), bucket.Path("job/1.pdf"))
+	var want, got []string
+	for _, name := range []string{"not a key", "+x", "a+"} {
+		want = append(want, filepath.Join(root, name))
+		require.NoError(t, os.WriteFile(want[len(want)-1], nil, 0o600))
+	}
+	want = append(want, filepath.Join(root, "directory"), filepath.Join(root, "link"))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "directory"), 0o700))
+	require.NoError(t, os.Symlink("job+1.pdf", filepath.Join(root, "link")))
+	for path, err := range bucket.Foreign(t.Context()) {
+		require.NoError(t, err)
+		got = append(got, path)
+	}
+	require.ElementsMatch(t, want, got)
+}

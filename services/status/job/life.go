@@ -199,6 +199,15 @@ func (FilesRemoved) apply(j *Job) bool {
 	return true
 }
 
+// FilesLeft reports which files of a job may exist: those whose deletion is not recorded as done.
+func (j *Job) FilesLeft() (document, result bool) {
+	if j.Gone != "" {
+		return !j.FilesDeleted, !j.FilesDeleted
+	}
+	settled := j.DueAt.Equal(j.due()) // otherwise the deletion of the document is due
+	return !j.SourceDeleted || !settled, true
+}
+
 // Settled ends a lease, because its work is done.
 type Settled struct{ ID }
 

@@ -107,7 +107,8 @@ type Housekeeping interface {
 	Forget(ctx context.Context, ids []uuid.UUID) (int, error)
 	// Jobs returns those of the jobs that are stored, in any order: also placeholders, withdrawn jobs and tombstones.
 	Jobs(ctx context.Context, ids []uuid.UUID) ([]job.Job, error)
-	// Sources returns those of the keys that are the document of a stored job, in any order.
+	// Sources returns those of the keys that are the document of a stored job, in any order, except for tombstones whose files were
+	// deleted.
 	Sources(ctx context.Context, keys []string) ([]string, error)
 	// Installation returns an id that identifies the database, so that files of another installation are not deleted. It is
 	// uuid.Nil if the files cannot be those of another one.

@@ -184,7 +184,7 @@ FOR UPDATE SKIP LOCKED;
 DELETE FROM jobs WHERE id = ANY(@ids::uuid[]) AND gone <> '' AND files_deleted;
 
 -- name: ListSourceKeys :many
-SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key <> '';
+SELECT source_key FROM jobs WHERE source_key = ANY(@keys::text[]) AND source_key <> '' AND NOT files_deleted;
 
 -- name: GetInstallation :one
 SELECT id FROM installation;

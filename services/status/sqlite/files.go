@@ -14,38 +14,31 @@ import (
 	"github.com/docmill/docmill/services/status/sqlite/internal/query"
 )
 
-// Files returns the keys of the documents and results that a job refers to, or may refer to once its submission is
-// known. The tables must be up to date; the store need not run.
-func (s *Store) Files(ctx context.Context, id uuid.UUID) (sources, results []string, err error) {
+// Find returns a job, also if clients cannot see it, and false if it is not stored. The tables must be up to date; the store need not
+// run.
+func (s *Store) Find(ctx context.Context, id uuid.UUID) (job.Job, bool, error) {
 	row, err := query.New(s.db.Reader()).GetJob(ctx, id[:])
+	return found(row, err, "find the job "+id.String())
+}
+
+// FindBySource returns the job that has a document with this key, or had one. Otherwise it is like [Store.Find].
+func (s *Store) FindBySource(ctx context.Context, key string) (job.Job, bool, error) {
+	row, err := query.New(s.db.Reader()).GetJobOfSource(ctx, key)
+	return found(row, err, "find the job of the document "+key)
+}
+
+func found(row query.Job, err error, what string) (job.Job, bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil, nil
+		return job.Job{}, false, nil
 	}
 	var j job.Job
 	if err == nil {
 		j, err = fromRow(row)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the files of job %s: %w", id, sqlite.Classify(err))
+		return job.Job{}, false, fmt.Errorf("%s: %w", what, sqlite.Classify(err))
 	}
-	for _, record := range append(j.Others, j.Record) {
-		if record.Submission != nil {
-			sources = append(sources, record.Submission.ObjectKey)
-		}
-		if record.Result != nil {
-			results = append(results, record.Result.ObjectKey)
-		}
-	}
-	return sources, results, nil
-}
-
-// HasSource reports whether a job refers to a document with this key. The tables must be up to date; the store need not run.
-func (s *Store) HasSource(ctx context.Context, key string) (bool, error) {
-	found, err := query.New(s.db.Reader()).HasSource(ctx, key)
-	if err != nil {
-		return false, fmt.Errorf("find the job of the document %s: %w", key, sqlite.Classify(err))
-	}
-	return found, nil
+	return j, true, nil
 }
 
 // pageOfJobs is how many jobs All reads at a time: a snapshot that stays open keeps the write-ahead log growing.

@@ -87,9 +87,9 @@ func (s *Store) Sources(ctx context.Context, keys []string) ([]string, error) {
 	}
 	var found []string
 	for _, key := range keys {
-		known, err := s.HasSource(ctx, key)
+		known, err := query.New(s.db.Reader()).HasSource(ctx, key)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("find the job of the document %s: %w", key, sqlite.Classify(err))
 		}
 		if known {
 			found = append(found, key)

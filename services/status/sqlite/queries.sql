@@ -94,7 +94,10 @@ ORDER BY id DESC LIMIT @max_rows;
 SELECT status, count(*) AS jobs FROM jobs WHERE requested_at IS NOT NULL AND withdrawn = 0 AND gone = '' GROUP BY status;
 
 -- name: HasSource :one
-SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '');
+SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '' AND files_deleted = 0);
+
+-- name: GetJobOfSource :one
+SELECT * FROM jobs WHERE source_key = ? AND source_key <> '' ORDER BY files_deleted, source_deleted LIMIT 1;
 
 -- name: ListJobsAfter :many
 SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;

@@ -18,6 +18,7 @@ import (
 
 	"github.com/docmill/docmill/cmd/docmill/internal/datadir"
 	"github.com/docmill/docmill/contract/blob"
+	"github.com/docmill/docmill/contract/cancellation"
 	"github.com/docmill/docmill/contract/claim"
 	"github.com/docmill/docmill/contract/message"
 	"github.com/docmill/docmill/platform/directory"
@@ -109,7 +110,7 @@ func TestSealKeyIsCreatedOnce(t *testing.T) {
 }
 
 // TestOrphansOfADeadProcess has every kind of file that a process can die with. Those that a job or a message refers to
-// stay; the others are deleted, but only after a death.
+// stay, as do those that are not Docmill's; the others are deleted, but only after a death.
 func TestOrphansOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -130,23 +131,20 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	keep[dir.Sources] = append(keep[dir.Sources], claim.SecretKey)
 	abandoned := putClaim(t, dir, uuid.New())
 	orphans := map[*directory.Bucket][]string{
-		dir.Sources: {finished.String(), uuid.NewString(), "what.is.this"},
+		dir.Sources: {finished.String(), uuid.NewString()},
 		dir.Results: {finished.String() + "/lost.pdf", pending.String() + "/cut-off.pdf", uuid.NewString() + "/x.pdf"},
 	}
-	const content = "content"
-	for _, files := range []map[*directory.Bucket][]string{keep, orphans} {
+	foreign := map[*directory.Bucket][]string{
+		dir.Sources: {"what.is.this", "d41d8cd98f00b204e9800998ecf8427e", "canceled/notes.txt", "installation/id"},
+		dir.Results: {"what.is.this", "d41d8cd98f00b204e9800998ecf8427e/x.pdf", uuid.NewString()},
+	}
+	for _, files := range []map[*directory.Bucket][]string{keep, orphans, foreign} {
 		for bucket, keys := range files {
 			for _, key := range keys {
 				if !claim.IsKey(key) {
-					require.NoError(t, bucket.Put(t.Context(), key, strings.NewReader(content), 7, blob.PutOptions{}))
+					put(t, bucket, key)
 				}
 			}
-		}
-	}
-	succeeded := func(id, submission uuid.UUID, result string) job.Event {
-		return job.Ended{
-			ID: job.ID(id), SubmissionID: submission, Status: job.Succeeded, FinishedAt: time.Now(),
-			Result: &job.Result{ObjectKey: id.String() + result, Size: 7, SHA256: make([]byte, 32)},
 		}
 	}
 	apply(t, dir, submitted(finished), succeeded(finished, uuid.Nil, "/won.pdf"), submitted(reported),
@@ -157,7 +155,8 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	publish(t, dir, reported, &conversionv1.ConversionSucceeded{
 		JobId: reported.String(), Result: &conversionv1.Result{ObjectKey: reported.String() + "/reported.pdf"},
 	})
-	const problems = 4 + 3 + 1 // the orphans, and a placeholder that has ended
+	const left = 7 + 1                // the foreign files, and a placeholder that has ended
+	const problems = 2 + 1 + 3 + left // with the orphans
 	report, err := dir.Inspect(t.Context())
 	require.NoError(t, err)
 	require.Len(t, report.Problems, problems)
@@ -182,7 +181,12 @@ func TestOrphansOfADeadProcess(t *testing.T) {
 	require.NoError(t, err)
 	report, err = dir.Inspect(t.Context())
 	require.NoError(t, err)
-	require.Len(t, report.Problems, 1, "the placeholder")
+	require.Len(t, report.Problems, left)
+	for bucket, keys := range foreign {
+		for _, key := range keys {
+			require.Contains(t, report.Problems, "file "+bucket.Path(key)+" is not one of Docmill's, which leaves it alone: move it out of the data directory")
+		}
+	}
 	_, err = dir.Sources.Stat(t.Context(), abandoned)
 	require.ErrorIs(t, err, blob.ErrNotFound)
 	for _, key := range keep[dir.Sources] {
@@ -215,6 +219,57 @@ func TestInspectFindsWhatIsMissing(t *testing.T) {
 	require.NoError(t, dir.Close())
 }
 
+// TestFilesOfTombstones has jobs that are gone, and one whose document is. Their files are a problem once their deletion is recorded.
+func TestFilesOfTombstones(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	dir, err := open(t, path)
+	require.NoError(t, err)
+	deleted, expired, without := uuid.New(), uuid.New(), uuid.New()
+	reasons := map[uuid.UUID]string{
+		deleted: "job " + deleted.String() + " and its files were deleted",
+		expired: "job " + expired.String() + " has expired and its files were deleted",
+		without: "the document of job " + without.String() + " was deleted at the end of its retention",
+	}
+	var problems []string
+	for id, reason := range reasons {
+		result := id.String() + "/won.pdf"
+		put(t, dir.Sources, sourceKey(id))
+		put(t, dir.Results, result)
+		apply(t, dir, submitted(id), succeeded(id, uuid.Nil, "/won.pdf"))
+		problems = append(problems, "file "+dir.Sources.Path(sourceKey(id))+" exists, although "+reason+": delete the file")
+		if id != without {
+			problems = append(problems, "file "+dir.Results.Path(result)+" exists, although "+reason+": delete the file")
+		}
+	}
+	inspect := func() []string {
+		report, err := dir.Inspect(t.Context())
+		require.NoError(t, err)
+		return report.Problems
+	}
+	require.NoError(t, cancellation.Mark(t.Context(), dir.Sources, deleted.String(), 0))
+	putClaim(t, dir, deleted)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	apply(t, dir,
+		job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: now, Until: now.Add(time.Hour)},
+		job.Removed{ID: job.ID(expired), Reason: job.Expired, At: now, Until: now.Add(time.Hour)},
+		job.SourceRemoved{ID: job.ID(without), LeasedUntil: now.Add(time.Minute)})
+	require.Empty(t, inspect(), "the deletion is still due")
+	apply(t, dir, job.FilesRemoved{ID: job.ID(deleted)}, job.FilesRemoved{ID: job.ID(expired)}, job.Settled{ID: job.ID(without)})
+	require.ElementsMatch(t, problems, inspect())
+
+	kill(t, dir, path)
+	dir, err = open(t, path)
+	require.NoError(t, err)
+	require.Empty(t, inspect(), "the start after a crash deletes them")
+	marked, err := cancellation.Marked(t.Context(), dir.Sources, deleted.String(), 0)
+	require.NoError(t, err)
+	require.True(t, marked, "it stays as long as the row")
+	_, err = dir.Sources.Stat(t.Context(), claimKey(deleted))
+	require.NoError(t, err)
+	require.NoError(t, dir.Close())
+}
+
 func TestReadingNeedsADirectory(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "none")
@@ -228,6 +283,12 @@ func sourceKey(id uuid.UUID) string { return uuid.NewSHA1(id, nil).String() }
 
 func claimKey(id uuid.UUID) string { return claim.Prefix + id.String() }
 
+// put puts a file of 7 bytes.
+func put(t *testing.T, bucket *directory.Bucket, key string) {
+	t.Helper()
+	require.NoError(t, bucket.Put(t.Context(), key, strings.NewReader("content"), 7, blob.PutOptions{}))
+}
+
 // putClaim puts the claim of a job and returns its key.
 func putClaim(t *testing.T, dir *datadir.Dir, id uuid.UUID) string {
 	t.Helper()
@@ -240,6 +301,13 @@ func submitted(id uuid.UUID) job.Event {
 	return job.Submitted{ID: job.ID(id), Submission: job.Submission{
 		RequestedAt: time.Now(), ObjectKey: sourceKey(id), Filename: "a.docx", Format: "docx", Size: 7, SHA256: make([]byte, 32), TargetFormat: "pdf",
 	}}
+}
+
+func succeeded(id, submission uuid.UUID, result string) job.Event {
+	return job.Ended{
+		ID: job.ID(id), SubmissionID: submission, Status: job.Succeeded, FinishedAt: time.Now(),
+		Result: &job.Result{ObjectKey: id.String() + result, Size: 7, SHA256: make([]byte, 32)},
+	}
 }
 
 func apply(t *testing.T, dir *datadir.Dir, events ...job.Event) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
@@ -16,19 +15,23 @@ import (
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
 	"github.com/docmill/docmill/contract/claim"
+	"github.com/docmill/docmill/contract/objectkey"
 	"github.com/docmill/docmill/platform/directory"
 	"github.com/docmill/docmill/services/status/job"
 )
 
-// deleteOrphans deletes the files that belong to no job and returns their number: uploads that were never accepted, and
-// results of attempts that were cut off. It must run before anything else uses the directory.
+// deleteOrphans deletes the files that no job needs and returns their number: uploads that were never accepted, results of attempts
+// that were cut off, and files whose deletion a power failure has undone. It must run while nothing else uses the directory.
 func (d *Dir) deleteOrphans(ctx context.Context) (int, error) {
 	orphans := 0
-	for orphan, err := range d.orphans(ctx) {
+	for found, err := range d.unneeded(ctx) {
 		if err != nil {
 			return orphans, err
 		}
-		if err := orphan.bucket.Delete(ctx, orphan.key); err != nil {
+		if found.use == foreign {
+			continue
+		}
+		if err := found.bucket.Delete(ctx, found.key); err != nil {
 			return orphans, err
 		}
 		orphans++
@@ -40,10 +43,27 @@ func (d *Dir) deleteOrphans(ctx context.Context) (int, error) {
 type file struct {
 	bucket *directory.Bucket
 	key    string
+	use    use
+	// job is the job of a remnant.
+	job job.Job
 }
 
-// orphans returns the files that neither a job nor a stored message refers to.
-func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
+// use is what a file is good for.
+type use int
+
+const (
+	// needed is a file that a job or a stored message refers to.
+	needed use = iota
+	// orphan is a file that belongs to no job.
+	orphan
+	// remnant is a file of a job whose record says that the file was deleted.
+	remnant
+	// foreign is a file with a name that Docmill gives to no file. It is never deleted.
+	foreign
+)
+
+// unneeded returns the files that are not needed.
+func (d *Dir) unneeded(ctx context.Context) iter.Seq2[file, error] {
 	return func(yield func(file, error) bool) {
 		pending, err := d.pending(ctx)
 		if err != nil {
@@ -52,14 +72,14 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 		}
 		for _, bucket := range []*directory.Bucket{d.Sources, d.Results} {
 			for blob, err := range bucket.List(ctx, "", "") {
-				belongs := pending[blob.Key]
-				if err == nil && !belongs {
-					belongs, err = d.belongs(ctx, bucket, blob.Key)
+				found := file{bucket: bucket, key: blob.Key}
+				if err == nil {
+					found.use, found.job, err = d.judge(ctx, found, pending)
 				}
-				if belongs && err == nil {
+				if err == nil && found.use == needed {
 					continue
 				}
-				if !yield(file{bucket, blob.Key}, err) || err != nil {
+				if !yield(found, err) || err != nil {
 					return
 				}
 			}
@@ -67,55 +87,92 @@ func (d *Dir) orphans(ctx context.Context) iter.Seq2[file, error] {
 	}
 }
 
-// belongs reports whether a job refers to a file. The key of a result begins with the id of its job.
-func (d *Dir) belongs(ctx context.Context, bucket *directory.Bucket, key string) (bool, error) {
-	if bucket == d.Sources {
-		return d.sourceBelongs(ctx, key)
+// judge finds out what a file is good for. It returns the job of a remnant.
+func (d *Dir) judge(ctx context.Context, f file, pending map[string]bool) (u use, j job.Job, err error) {
+	if f.bucket == d.Sources {
+		u, j, err = d.judgeSource(ctx, f.key)
+	} else {
+		u, j, err = d.judgeResult(ctx, f.key)
 	}
-	id, _, _ := strings.Cut(key, "/")
-	jobID, err := uuid.Parse(id)
-	if err != nil {
-		return false, nil //nolint:nilerr // no job has such a file
+	if u == orphan && pending[f.key] {
+		u = needed
 	}
-	_, results, err := d.Jobs.Files(ctx, jobID)
-	return slices.Contains(results, key), err
+	return u, j, err
 }
 
-// sourceBelongs reports the same for a file of the bucket of the sources.
-func (d *Dir) sourceBelongs(ctx context.Context, key string) (bool, error) {
-	if key == claim.SecretKey {
-		return true, nil
+// judgeResult is judge for a file of the bucket of the results, without the messages.
+func (d *Dir) judgeResult(ctx context.Context, key string) (use, job.Job, error) {
+	id, named := objectkey.JobOfResult(key)
+	if !named {
+		return foreign, job.Job{}, nil
 	}
-	if claim.IsKey(key) {
-		return d.claimBelongs(ctx, key)
-	}
-	id, marker := cancellation.JobOf(key)
-	if !marker {
-		return d.Jobs.HasSource(ctx, key)
-	}
-	jobID, err := uuid.Parse(id)
-	if err != nil {
-		return false, nil //nolint:nilerr // no job has such a marker
-	}
-	sources, _, err := d.Jobs.Files(ctx, jobID)
-	return len(sources) > 0, err
+	j, found, err := d.Jobs.Find(ctx, id)
+	_, results := keysOf(j)
+	_, left := j.FilesLeft()
+	return useOf(found && slices.Contains(results, key), left), j, err
 }
 
-// claimBelongs reports whether the job of a claim is recorded, if only as deleted.
-func (d *Dir) claimBelongs(ctx context.Context, key string) (bool, error) {
+// useOf returns the use of a file that a job refers to, or that none refers to. left means that the file was not deleted according to the
+// job.
+func useOf(refers, left bool) use {
+	switch {
+	case !refers:
+		return orphan
+	case left:
+		return needed
+	default:
+		return remnant
+	}
+}
+
+// judgeSource is the same for the bucket of the documents, which has the records of idempotency keys and the markers of cancellations too.
+func (d *Dir) judgeSource(ctx context.Context, key string) (use, job.Job, error) {
+	marked, marker := cancellation.JobOf(key)
+	switch {
+	case key == claim.SecretKey:
+		return needed, job.Job{}, nil
+	case claim.IsKey(key):
+		return d.judgeClaim(ctx, key)
+	case marker:
+		return d.judgeTrace(ctx, marked)
+	case !objectkey.IsDocument(key):
+		return foreign, job.Job{}, nil
+	}
+	j, found, err := d.Jobs.FindBySource(ctx, key)
+	left, _ := j.FilesLeft()
+	return useOf(found, left), j, err
+}
+
+// judgeClaim is the same for the record of an idempotency key.
+func (d *Dir) judgeClaim(ctx context.Context, key string) (use, job.Job, error) {
 	found, err := claim.Get(ctx, d.Sources, key)
-	if errors.Is(err, claim.ErrUnreadable) {
-		return true, nil // perhaps a newer release wrote it
+	if err != nil && !errors.Is(err, claim.ErrUnreadable) {
+		return needed, job.Job{}, err
 	}
-	if err != nil {
-		return false, err
+	id, invalid := uuid.Parse(found.GetCommand().GetJobId())
+	if err != nil || invalid != nil {
+		return needed, job.Job{}, nil //nolint:nilerr // perhaps a newer release wrote it
 	}
-	id, err := uuid.Parse(found.GetCommand().GetJobId())
-	if err != nil {
-		return true, nil //nolint:nilerr // as above
+	return d.judgeTrace(ctx, id)
+}
+
+// judgeTrace is the same for what is kept as long as the job is recorded, if only as deleted.
+func (d *Dir) judgeTrace(ctx context.Context, id uuid.UUID) (use, job.Job, error) {
+	j, found, err := d.Jobs.Find(ctx, id)
+	return useOf(found, true), j, err
+}
+
+// keysOf returns the keys of the documents and results that a job refers to, or may refer to once its submission is known.
+func keysOf(j job.Job) (sources, results []string) {
+	for _, record := range append(slices.Clone(j.Others), j.Record) {
+		if record.Submission != nil {
+			sources = append(sources, record.Submission.ObjectKey)
+		}
+		if record.Result != nil {
+			results = append(results, record.Result.ObjectKey)
+		}
 	}
-	sources, _, err := d.Jobs.Files(ctx, id)
-	return len(sources) > 0, err
+	return sources, results
 }
 
 // errForeignMessage means that a message of another version is stored, which may refer to any file.
@@ -155,7 +212,8 @@ func collectKeys(body proto.Message, keys map[string]bool) error {
 
 // DeleteFiles deletes the document and the result of a job that has ended. Both are then missing for [Dir.Inspect].
 func (d *Dir) DeleteFiles(ctx context.Context, id uuid.UUID) error {
-	sources, results, err := d.Jobs.Files(ctx, id)
+	j, _, err := d.Jobs.Find(ctx, id)
+	sources, results := keysOf(j)
 	for _, source := range sources {
 		err = errors.Join(err, d.Sources.Delete(ctx, source))
 	}
@@ -183,8 +241,8 @@ func (r *Report) problemf(format string, args ...any) {
 	}
 }
 
-// Inspect checks that the database is intact, that every job has the files that it refers to, and that no file belongs
-// to no job. It reads the whole database.
+// Inspect checks that the database is intact, that every job has the files that it refers to, and that there are no other files. It
+// reads the whole database.
 func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 	report := Report{Jobs: map[job.Status]int{}}
 	if err := d.database.IntegrityCheck(ctx); err != nil {
@@ -205,17 +263,46 @@ func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 			return report, err
 		}
 	}
-	for orphan, err := range d.orphans(ctx) {
+	return report, d.inspectFiles(ctx, &report)
+}
+
+// inspectFiles looks for files that are not needed.
+func (d *Dir) inspectFiles(ctx context.Context, report *Report) error {
+	for found, err := range d.unneeded(ctx) {
 		if errors.Is(err, errForeignMessage) {
 			report.problemf("files that belong to no job: not checked: %v", err)
 			break
 		}
 		if err != nil {
-			return report, err
+			return err
 		}
-		report.problemf("file %s belongs to no job", orphan.key)
+		report.problemf("file %s %s", found.bucket.Path(found.key), found.problem())
 	}
-	return report, nil
+	for _, bucket := range []*directory.Bucket{d.Sources, d.Results} {
+		for path, err := range bucket.Foreign(ctx) {
+			if err != nil {
+				return err
+			}
+			report.problemf("file %s %s", path, file{use: foreign}.problem())
+		}
+	}
+	return nil
+}
+
+// problem says what is wrong with a file that is not needed, and what to do.
+func (f file) problem() string {
+	switch {
+	case f.use == foreign:
+		return "is not one of Docmill's, which leaves it alone: move it out of the data directory"
+	case f.use == orphan:
+		return "belongs to no job: docmill serve deletes it when it is a few days old, or when it starts after a crash"
+	case f.job.Gone == "":
+		return fmt.Sprintf("exists, although the document of job %s was deleted at the end of its retention: delete the file", f.job.ID)
+	case f.job.Gone == job.Deleted:
+		return fmt.Sprintf("exists, although job %s and its files were deleted: delete the file", f.job.ID)
+	default:
+		return fmt.Sprintf("exists, although job %s has expired and its files were deleted: delete the file", f.job.ID)
+	}
 }
 
 // inspectJob checks the files of a job.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/docmill/docmill/contract/blob"
 	"github.com/docmill/docmill/contract/cancellation"
+	"github.com/docmill/docmill/contract/objectkey"
 	"github.com/docmill/docmill/platform/host"
 	"github.com/docmill/docmill/platform/metrics"
 	"github.com/docmill/docmill/services/status/internal/clock"
@@ -218,8 +219,8 @@ func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, err
 	markers := map[string]string{}
 	for _, key := range keys {
 		if id, marker := cancellation.JobOf(key); marker {
-			markers[key] = id
-		} else if uuid.Validate(key) == nil { // others are not Docmill's documents
+			markers[key] = id.String()
+		} else if objectkey.IsDocument(key) {
 			documents = append(documents, key)
 		}
 	}
@@ -248,24 +249,24 @@ func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, err
 	return unused, nil
 }
 
-// unusedResults returns the keys that are not the result of a job, and cannot become one.
+// unusedResults returns the keys that are not the result of a job, and cannot become one. The result of a deleted or expired job may
+// exist although its deletion is recorded: a backup was restored, or the deletion was lost when a machine lost power.
 func (s *Sweep) unusedResults(ctx context.Context, keys []string) ([]string, error) {
 	owners := map[string]string{}
 	for _, key := range keys {
-		owners[key], _, _ = strings.Cut(key, "/")
+		if id, found := objectkey.JobOfResult(key); found {
+			owners[key] = id.String()
+		}
 	}
 	jobs, err := s.jobs(ctx, owners)
 	if err != nil {
 		return nil, err
 	}
 	var unused []string
-	for _, key := range keys {
-		if uuid.Validate(owners[key]) != nil {
-			continue // it is not a result of Docmill
-		}
-		j, found := jobs[owners[key]]
+	for key, id := range owners {
+		j, found := jobs[id]
 		pending := found && !j.Status.Terminal()
-		if !pending && (j.Result == nil || j.Result.ObjectKey != key) {
+		if !pending && (j.Result == nil || j.Result.ObjectKey != key || j.FilesDeleted) {
 			unused = append(unused, key)
 		}
 	}

@@ -3,6 +3,7 @@ package orphan_test
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,9 @@ import (
 	"github.com/docmill/docmill/contract/problem"
 	"github.com/docmill/docmill/devstack/testbench"
 	"github.com/docmill/docmill/platform/config"
+	"github.com/docmill/docmill/platform/directory"
 	"github.com/docmill/docmill/platform/s3"
+	platform "github.com/docmill/docmill/platform/sqlite"
 	conversionv1 "github.com/docmill/docmill/proto/docmill/conversion/v1"
 	"github.com/docmill/docmill/services/status/internal/orphan"
 	"github.com/docmill/docmill/services/status/internal/watermark"
@@ -28,6 +31,7 @@ import (
 	"github.com/docmill/docmill/services/status/jobstore"
 	"github.com/docmill/docmill/services/status/jobstore/storetest"
 	"github.com/docmill/docmill/services/status/postgres/postgrestest"
+	"github.com/docmill/docmill/services/status/sqlite"
 )
 
 func TestMain(m *testing.M) { testbench.Main(m) }
@@ -39,20 +43,59 @@ type bench struct {
 	jobs             jobstore.Store
 	sources, results blob.Bucket
 	sweep            *orphan.Sweep
+	// owner are the keys that the sweep puts into a bucket that belongs to no installation yet.
+	owner []string
 }
 
-// setup returns a sweep of all files that are older than the watermark: its deadline makes up for the margin.
+// forBoth runs a test with the stores of each edition.
+func forBoth(t *testing.T, test func(b bench)) {
+	t.Helper()
+	for name, stores := range map[string]func(*testing.T) bench{"services": services, "single process": single} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(stores(t).withSweep())
+		})
+	}
+}
+
+// setup returns a bench with the stores of the services.
 func setup(t *testing.T) bench {
+	t.Helper()
+	return services(t).withSweep()
+}
+
+func services(t *testing.T) bench {
 	t.Helper()
 	shared := testbench.New(t)
 	store, err := s3.New(s3.Config{
 		Endpoint: shared.StoreEndpoint, Region: shared.StoreRegion, AccessKey: shared.StoreAccessKey, SecretKey: config.NewSecret(shared.StoreSecretKey),
 	})
 	require.NoError(t, err)
-	b := bench{
+	return bench{
 		T: t, jobs: postgrestest.Open(t, postgrestest.Config(shared)),
-		sources: store.Bucket(shared.SourcesBucket), results: store.Bucket(shared.ResultsBucket),
+		sources: store.Bucket(shared.SourcesBucket), results: store.Bucket(shared.ResultsBucket), owner: []string{"installation/id"},
 	}
+}
+
+func single(t *testing.T) bench {
+	t.Helper()
+	database, err := platform.Open(t.Context(), filepath.Join(t.TempDir(), "docmill.db"), platform.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, database.Close()) })
+	bucket := func() blob.Bucket {
+		opened, err := directory.Open(t.TempDir())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, opened.Close()) })
+		return opened
+	}
+	jobs := sqlite.New(database)
+	storetest.Run(t, jobs.Run)
+	storetest.WaitReady(t, jobs)
+	return bench{T: t, jobs: jobs, sources: bucket(), results: bucket()}
+}
+
+// withSweep adds a sweep of all files that are older than the watermark: its deadline makes up for the margin.
+func (b bench) withSweep() bench {
 	b.sweep = orphan.New(orphan.Sweep{
 		Jobs: b.jobs, Sources: b.sources, Results: b.results, JobDeadline: -watermark.SweepMargin, Every: time.Hour, Log: zap.NewNop(),
 	}, prometheus.NewRegistry())
@@ -135,10 +178,9 @@ func (b bench) advance() {
 	now, err := b.jobs.Now(b.Context())
 	require.NoError(b, err)
 	require.NoError(b, b.jobs.Advance(b.Context(), now))
+	const tick = 20 * time.Millisecond // by which the time of a new file may be behind the clock
+	require.Eventually(b, func() bool { return time.Since(now) > tick }, time.Minute, tick)
 }
-
-// owner is the key of the id of the installation that a bucket belongs to.
-const owner = "installation/id"
 
 // forgetful is a store that ignores that a blob is to be created once.
 type forgetful struct{ blob.Bucket }
@@ -172,14 +214,26 @@ func TestBucketOfAnotherInstallation(t *testing.T) {
 // TestOnlyOrphansAreDeleted sweeps buckets with every kind of file.
 func TestOnlyOrphansAreDeleted(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	queued, succeeded, deleted, unknown := b.submit(), b.submit(), b.submit(), b.id()
+	forBoth(t, testOnlyOrphansAreDeleted)
+}
+
+func testOnlyOrphansAreDeleted(b bench) {
+	t := b.T
+	queued, succeeded, deleted, expired, unknown := b.submit(), b.submit(), b.submit(), b.submit(), b.id()
 	winner, running := b.succeed(succeeded), b.put(b.results, queued.String()+"/perhaps.pdf")
-	b.apply(job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: time.Now().UTC().Truncate(time.Microsecond), Until: time.Now().UTC().Truncate(time.Microsecond).Add(time.Hour)})
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	b.apply(job.Removed{ID: job.ID(deleted), Reason: job.Deleted, At: now, Until: now.Add(time.Hour)})
 	b.mark(deleted)
+	b.succeed(expired)
+	b.apply(job.Removed{ID: job.ID(expired), Reason: job.Expired, At: now, Until: now.Add(time.Hour)})
+	b.apply(job.FilesRemoved{ID: job.ID(expired)}) // and yet they exist, as after a power failure
 	b.mark(unknown)
 	b.put(b.sources, unknown.String())
-	foreign, foreignResult := b.put(b.sources, "of-another-program"), b.put(b.results, "of-another-program")
+	foreign := []string{"of-another-program", "d41d8cd98f00b204e9800998ecf8427e", "canceled/notes.txt"}
+	for _, key := range foreign {
+		b.put(b.sources, key)
+		b.put(b.results, key)
+	}
 	kept, orphaned := b.claim("0123", queued), b.claim("4567", unknown)
 	secret := b.put(b.sources, claim.SecretKey)
 	b.put(b.results, succeeded.String()+"/loser.pdf")
@@ -195,17 +249,21 @@ func TestOnlyOrphansAreDeleted(t *testing.T) {
 	require.NoError(t, b.sweep.Files(t.Context(), 0))
 	require.Contains(t, b.keys(b.sources), orphaned, "claims have a sweep of their own")
 	require.NoError(t, b.sweep.Claims(t.Context(), 0))
-	require.ElementsMatch(t, []string{
+	left := slices.Concat(foreign, b.owner)
+	require.ElementsMatch(t, append([]string{
 		documentOf(queued), documentOf(succeeded), documentOf(deleted), "canceled/" + deleted.String() + ".0", kept, secret, fresh,
-		foreign, owner,
-	}, b.keys(b.sources))
-	require.ElementsMatch(t, []string{winner, running, freshResult, foreignResult, owner}, b.keys(b.results))
+	}, left...), b.keys(b.sources))
+	require.ElementsMatch(t, append([]string{winner, running, freshResult}, left...), b.keys(b.results))
 }
 
 // TestLateResults has results whose events had no effect. Those that cannot become the result of their job are deleted.
 func TestLateResults(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	forBoth(t, testLateResults)
+}
+
+func testLateResults(b bench) {
+	t := b.T
 	noon := time.Now().UTC().Truncate(time.Microsecond)
 	another, canceled, deleted, retried, running, hidden := b.submit(), b.submit(), b.submit(), b.id(), b.submit(), b.id()
 	winner := b.succeed(another)

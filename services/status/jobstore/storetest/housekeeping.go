@@ -238,6 +238,11 @@ func testJobs(t *suite) {
 	keys, err := store.Sources(t.Context(), []string{queued.String(), gone.String(), hidden.String(), unknown.String()})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{queued.String(), gone.String(), hidden.String()}, slices.Compact(keys))
+
+	apply(t, store, job.FilesRemoved{ID: job.ID(gone)})
+	keys, err = store.Sources(t.Context(), []string{queued.String(), gone.String()})
+	require.NoError(t, err)
+	require.Equal(t, []string{queued.String()}, keys, "a tombstone without files has no document")
 }
 
 // testClaim requires that one replica at a time gets a chore.

@@ -401,7 +401,7 @@ func (s *memoryStore) Jobs(_ context.Context, ids []uuid.UUID) ([]job.Job, error
 func (s *memoryStore) Sources(_ context.Context, keys []string) ([]string, error) {
 	var found []string
 	for _, r := range s.d.snapshot() {
-		overlooked := s.d.bugs[sourcesNotOfGone] && r.job.Gone != ""
+		overlooked := s.d.bugs[sourcesNotOfGone] && r.job.Gone != "" || !s.d.bugs[sourcesOfDeleted] && r.job.FilesDeleted
 		if r.job.Submission != nil && slices.Contains(keys, r.job.Submission.ObjectKey) && !overlooked {
 			found = append(found, r.job.Submission.ObjectKey)
 		}

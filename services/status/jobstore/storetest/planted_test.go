@@ -102,6 +102,7 @@ const (
 	forgetFiles          bug = "Forget deletes tombstones that have files"
 	jobsOnlyVisible      bug = "Jobs returns visible jobs only"
 	sourcesNotOfGone     bug = "Sources ignores tombstones"
+	sourcesOfDeleted     bug = "Sources returns the keys of documents that were deleted"
 	claimTwice           bug = "Claim returns true to everybody"
 	claimForever         bug = "Claim never returns true again"
 	observeForgets       bug = "does not remember the clock"
@@ -231,6 +232,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		forgetFiles:          {"Gone"},
 		jobsOnlyVisible:      {"Jobs"},
 		sourcesNotOfGone:     {"Jobs"},
+		sourcesOfDeleted:     {"Jobs"},
 		claimTwice:           {"Claim"},
 		claimForever:         {"Claim"},
 		observeForgets:       {"Observe", "ObserveReplicas"},

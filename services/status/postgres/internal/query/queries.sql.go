@@ -744,7 +744,7 @@ func (q *Queries) ListReceivers(ctx context.Context, arg ListReceiversParams) ([
 }
 
 const listSourceKeys = `-- name: ListSourceKeys :many
-SELECT source_key FROM jobs WHERE source_key = ANY($1::text[]) AND source_key <> ''
+SELECT source_key FROM jobs WHERE source_key = ANY($1::text[]) AND source_key <> '' AND NOT files_deleted
 `
 
 func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, error) {

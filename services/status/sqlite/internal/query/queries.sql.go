@@ -228,6 +228,67 @@ func (q *Queries) GetJob(ctx context.Context, id []byte) (Job, error) {
 	return i, err
 }
 
+const getJobOfSource = `-- name: GetJobOfSource :one
+SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE source_key = ? AND source_key <> '' ORDER BY files_deleted, source_deleted LIMIT 1
+`
+
+func (q *Queries) GetJobOfSource(ctx context.Context, sourceKey string) (Job, error) {
+	row := q.db.QueryRowContext(ctx, getJobOfSource, sourceKey)
+	var i Job
+	err := row.Scan(
+		&i.ID,
+		&i.Version,
+		&i.FirstSeenAt,
+		&i.Status,
+		&i.Attempt,
+		&i.UpdatedAt,
+		&i.Phase,
+		&i.Percent,
+		&i.StartedAt,
+		&i.FinishedAt,
+		&i.RequestedAt,
+		&i.SourceKey,
+		&i.SourceFilename,
+		&i.SourceFormat,
+		&i.SourceContentType,
+		&i.SourceSize,
+		&i.SourceSha256,
+		&i.TargetFormat,
+		&i.TargetOptions,
+		&i.Tag,
+		&i.ResultKey,
+		&i.ResultContentType,
+		&i.ResultSize,
+		&i.ResultSha256,
+		&i.ResultPages,
+		&i.Warnings,
+		&i.FailureCode,
+		&i.FailureDetail,
+		&i.FailureRetryable,
+		&i.Report,
+		&i.Withdrawn,
+		&i.SubmissionID,
+		&i.OtherSubmissions,
+		&i.Retry,
+		&i.Generation,
+		&i.DueAt,
+		&i.ExpiresAt,
+		&i.SourceExpiresAt,
+		&i.Gone,
+		&i.GoneAt,
+		&i.FilesDeleted,
+		&i.SourceDeleted,
+		&i.Unpublished,
+		&i.Target,
+		&i.ClaimKey,
+		&i.Retention,
+		&i.Callback,
+		&i.CacheDigest,
+		&i.Build,
+	)
+	return i, err
+}
+
 const getObservedClock = `-- name: GetObservedClock :one
 SELECT seen_at, held_until, jumped_at, trusted_at FROM observed_clock
 `
@@ -350,7 +411,7 @@ func (q *Queries) GetWatermark(ctx context.Context) (int64, error) {
 }
 
 const hasSource = `-- name: HasSource :one
-SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '')
+SELECT EXISTS (SELECT 1 FROM jobs WHERE source_key = ? AND source_key <> '' AND files_deleted = 0)
 `
 
 func (q *Queries) HasSource(ctx context.Context, sourceKey string) (bool, error) {
