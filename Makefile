@@ -14,6 +14,7 @@
 #   OUTAGE    the duration of outage (default 460s)
 #   SEED      seed of the order of faults in chaos, or several seeds: SEED=1,2,3 (default random)
 #   FAULTS    the faults of chaos, as a regular expression (default all)
+#   EDITION   the edition that chaos tests: services, single or both (default both)
 #   PAIRS     the directory of the pairs of fidelity (default testdata/fidelity)
 #   UPDATE    1 lets fidelity record the scores
 #   OTHER_TAG the tag of the images of another build, for test-cluster
@@ -113,7 +114,7 @@ sizing: devstack ## Measure memory and disk space of all services and servers wi
 
 .PHONY: chaos
 chaos: build ## Inject each fault once, or for MINUTES, into both editions and check that no job is lost or wrong
-	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)') $(if $(OLD),--old-commit=$(OLD))
+	@$(DEVSTACK) chaos --minutes=$(MINUTES) $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults='$(FAULTS)') $(if $(EDITION),--edition=$(EDITION)) $(if $(OLD),--old-commit=$(OLD))
 
 .PHONY: chaos-planted
 chaos-planted: devstack ## Plant known bugs, one after another, and check that faults reveal each (RUN selects some)

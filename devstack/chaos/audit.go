@@ -3,13 +3,9 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/docmill/docmill/client"
 	"github.com/docmill/docmill/contract/claim"
@@ -38,50 +34,6 @@ func (a *audit) add(other audit) {
 	a.swept += other.swept
 }
 
-// row is a job in the database.
-type row struct {
-	ID, Tag, Status, Gone, SourceKey, ClaimKey, ResultKey, FailureCode string
-	Generation                                                         int32
-	ResultPages                                                        int
-	Submitted, Withdrawn, FilesDeleted                                 bool
-}
-
-func (d *deployment) rows(ctx context.Context) ([]row, error) {
-	return query[row](ctx, d,
-		`SELECT id::text, tag, status, gone, files_deleted, source_key, claim_key, result_key, failure_code, result_pages, generation,
-			requested_at IS NOT NULL AS submitted, withdrawn
-		FROM jobs`)
-}
-
-// unsent returns the webhooks that are in the database and were not accepted by their receiver.
-func (d *deployment) unsent(ctx context.Context) ([]unsent, error) {
-	return query[unsent](ctx, d, `SELECT job_id::text AS job, generation, event, state, failures FROM deliveries WHERE state <> 'delivered'`)
-}
-
-type unsent struct {
-	Job, Event, State    string
-	Generation, Failures int32
-}
-
-// query reads rows from the database.
-func query[T any](ctx context.Context, d *deployment, statement string) ([]T, error) {
-	config, err := pgx.ParseConfig(d.space.DatabaseURL)
-	if err != nil {
-		return nil, err
-	}
-	config.Password = d.space.DatabasePassword
-	connection, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("read the database: %w", err)
-	}
-	defer connection.Close(context.WithoutCancel(ctx))
-	found, err := connection.Query(ctx, statement)
-	if err != nil {
-		return nil, fmt.Errorf("read the database: %w", err)
-	}
-	return pgx.CollectRows(found, pgx.RowToStructByName[T])
-}
-
 // settle waits until all jobs have ended, were reviewed, all webhooks were sent, and all queues are empty; or until there is a
 // violation with the verdict that is sought.
 func settle(ctx context.Context, d *deployment, l *ledger, hooks *receiver, sought string) {
@@ -100,17 +52,14 @@ func settled(ctx context.Context, d *deployment, l *ledger, hooks *receiver) boo
 			return false
 		}
 	}
-	if d.servers == nil {
-		return true
-	}
-	rows, err := d.rows(ctx)
+	rows, err := d.inventory.rows(ctx)
 	if err != nil || slices.ContainsFunc(rows, unfinished) {
 		return false
 	}
-	if unsent, err := d.unsent(ctx); err != nil || len(unsent) > 0 {
+	if unsent, err := d.inventory.unsent(ctx); err != nil || len(unsent) > 0 {
 		return false
 	}
-	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
+	messages, err := d.inventory.messages(ctx)
 	if err != nil {
 		return false
 	}
@@ -144,25 +93,11 @@ func blameStuck(l *ledger) {
 	}
 }
 
-// inspectSingle stops the single process and checks its data directory.
-func inspectSingle(ctx context.Context, d *deployment, l *ledger, _ *receiver) (audit, error) {
+// inspect checks what is left in the queues, the database and the store. It does so before anything is stopped: a single process deletes
+// orphans when it stops.
+func inspect(ctx context.Context, d *deployment, l *ledger, hooks *receiver) (audit, error) {
 	blameStuck(l)
-	one := d.gateways[0]
-	one.held.Store(true)
-	if err := one.Stop(ctx); err != nil {
-		return audit{}, err
-	}
-	command := exec.CommandContext(ctx, filepath.Join(one.binaries, "docmill"), "check", "--data="+one.data)
-	if output, err := command.CombinedOutput(); err != nil {
-		l.violatef(leftover, "docmill check: %v: %s", err, output)
-	}
-	return audit{}, nil
-}
-
-// inspectServices checks what is left in the queues, the database and the store.
-func inspectServices(ctx context.Context, d *deployment, l *ledger, hooks *receiver) (audit, error) {
-	blameStuck(l)
-	messages, err := d.servers.RabbitMQ.Messages(ctx, d.space.Vhost)
+	messages, err := d.inventory.messages(ctx)
 	if err != nil {
 		return audit{}, err
 	}
@@ -171,11 +106,11 @@ func inspectServices(ctx context.Context, d *deployment, l *ledger, hooks *recei
 			l.violatef(leftover, "%d messages in queue %s", n, queue)
 		}
 	}
-	rows, err := d.rows(ctx)
+	rows, err := d.inventory.rows(ctx)
 	if err != nil {
 		return audit{}, err
 	}
-	unsent, err := d.unsent(ctx)
+	unsent, err := d.inventory.unsent(ctx)
 	if err != nil {
 		return audit{}, err
 	}
@@ -187,7 +122,14 @@ func inspectServices(ctx context.Context, d *deployment, l *ledger, hooks *recei
 	if err := a.objects(ctx, d, l, rows); err != nil {
 		return audit{}, err
 	}
-	return a, a.sweep(ctx, d, l)
+	if err := a.sweep(ctx, d, l); err != nil {
+		return audit{}, err
+	}
+	problems, err := d.inventory.check(ctx)
+	if problems != "" {
+		l.violatef(leftover, "%s", problems)
+	}
+	return a, err
 }
 
 // jobs checks that there is a job for each accepted submission, and none for one that was refused.
@@ -271,11 +213,7 @@ const installationKey = "installation/id"
 
 // objects checks that each job has its document and its result, and that no other objects are there.
 func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []row) error {
-	sources, err := d.servers.MinIO.Objects(ctx, d.space.SourcesBucket)
-	if err != nil {
-		return err
-	}
-	results, err := d.servers.MinIO.Objects(ctx, d.space.ResultsBucket)
+	files, err := d.inventory.stored(ctx)
 	if err != nil {
 		return err
 	}
@@ -283,7 +221,7 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 	for _, one := range rows {
 		sourceOf[one.ClaimKey] = true // also of a deleted job
 		if one.Gone != "" {
-			if slices.Contains(sources, one.SourceKey) || slices.Contains(results, one.ResultKey) {
+			if files.has(one.SourceKey, one.ResultKey) {
 				l.violatef(leftover, "the files of job %s, which is %s, are in the store", one.ID, one.Gone)
 			}
 			continue
@@ -293,12 +231,12 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 			continue
 		}
 		resultOf[one.ResultKey] = true
-		if !slices.Contains(results, one.ResultKey) {
+		if !slices.Contains(files.results, one.ResultKey) {
 			l.violatef(lost, "the result of job %s is not in the store", one.ID)
 		}
 	}
 	claims := 0
-	for _, key := range sources {
+	for _, key := range files.sources {
 		switch {
 		case sourceOf[key]:
 		case claim.IsKey(key):
@@ -310,7 +248,7 @@ func (a *audit) objects(ctx context.Context, d *deployment, l *ledger, rows []ro
 	if possible := int(l.doubtful.Load()); max(a.unknownSources, claims) > possible {
 		l.violatef(leftover, "%d documents and %d claims without a job, after %d requests whose documents may remain", a.unknownSources, claims, possible)
 	}
-	for _, key := range results {
+	for _, key := range files.results {
 		if !resultOf[key] && key != installationKey {
 			a.losingResults++
 		}

@@ -77,10 +77,6 @@ func Run(ctx context.Context, options Options) (_ *Report, err error) {
 	var a audit
 	if !l.found(options.Sought) {
 		hooks.audit()
-		inspect := inspectServices
-		if options.Single {
-			inspect = inspectSingle
-		}
 		if a, err = inspect(ctx, d, l, hooks); err != nil {
 			return nil, fmt.Errorf("audit what is left: %w", err)
 		}

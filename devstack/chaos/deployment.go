@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docmill/docmill/devstack/datadir"
 	"github.com/docmill/docmill/devstack/link"
 	"github.com/docmill/docmill/devstack/servers"
 	"github.com/docmill/docmill/devstack/system"
@@ -37,8 +38,10 @@ const publishTimeout = 2 * time.Second
 // process.
 type deployment struct {
 	// servers is nil for a single process, which is gateway, converter and status service.
-	servers                        *servers.Servers
-	space                          servers.Space
+	servers *servers.Servers
+	space   servers.Space
+	// inventory is what is stored.
+	inventory                      inventory
 	gateways, converters, statuses []*replica
 	dir                            string
 	// binaries is the directory of the programs, and earlier holds those of an earlier release.
@@ -102,6 +105,7 @@ func (d *deployment) startServices(ctx context.Context, options Options) (err er
 	if err := d.space.Create(ctx); err != nil {
 		return err
 	}
+	d.inventory = serverInventory{d.servers, d.space}
 	return d.addReplicas(ctx, options.Binaries)
 }
 
@@ -118,6 +122,7 @@ func (d *deployment) startSingle(ctx context.Context, options Options) error {
 	one.Service = system.NewReplica(system.Embedded, "docmill", system.Options{
 		Data: data, Release: system.Release{Binaries: options.Binaries}, LogDir: filepath.Join(d.dir, "log"),
 	}, append(statusEnv(), reuse)...)
+	d.inventory = dirInventory{datadir.Dir(data), one}
 	d.gateways = []*replica{one}
 	d.converters, d.statuses = d.gateways, d.gateways
 	return one.StartAnywhere(ctx)

@@ -23,7 +23,8 @@ import (
 )
 
 // defect is a patch of Docmill that plants a bug, which the harness must detect. Its description has the fields Faults and
-// Verdict, or Test if only the tests of a package can detect the bug.
+// Verdict, or Test if only the tests of a package can detect the bug. With the field Single, the harness must detect it in the single
+// process too, under the faults that this field names.
 type defect struct {
 	path   string
 	fields map[string]string
@@ -43,8 +44,11 @@ func TestPlanted(t *testing.T) {
 			t.Setenv("GOFLAGS", "-overlay="+planted.overlay(t))
 			if test := planted.fields["Test"]; test != "" {
 				planted.failsTest(t, test)
-			} else {
-				planted.violates(t, planted.fields["Faults"], planted.fields["Verdict"])
+				return
+			}
+			planted.violates(t, planted.fields["Faults"], false)
+			if faults := planted.fields["Single"]; faults != "" {
+				planted.violates(t, faults, true)
 			}
 		})
 	}
@@ -104,15 +108,19 @@ func (d defect) failsTest(t *testing.T, arguments string) {
 	require.Contains(t, string(output), "--- FAIL")
 }
 
-// violates checks that Docmill with the bug gets the verdict under the faults.
-func (d defect) violates(t *testing.T, faults, verdict string) {
+// violates checks that an edition of Docmill with the bug gets the verdict under the faults.
+func (d defect) violates(t *testing.T, faults string, single bool) {
 	t.Helper()
 	dir, err := chaos.MakeDir()
 	require.NoError(t, err)
-	binaries := filepath.Join(dir, "bin")
-	require.NoError(t, system.Build(t.Context(), project, binaries, system.Services()...))
+	binaries, verdict := filepath.Join(dir, "bin"), d.fields["Verdict"]
+	programs := system.Services()
+	if single {
+		programs = []system.Program{system.Single()}
+	}
+	require.NoError(t, system.Build(t.Context(), project, binaries, programs...))
 	report, err := chaos.Run(t.Context(), chaos.Options{
-		Seed: 1, Duration: time.Minute, Settle: 3 * time.Minute, Faults: regexp.MustCompile(faults), Sought: verdict,
+		Seed: 1, Duration: time.Minute, Settle: 3 * time.Minute, Faults: regexp.MustCompile(faults), Sought: verdict, Single: single,
 		Project: project, Binaries: binaries, Dir: dir, Output: t.Output(),
 	})
 	if report != nil {

@@ -21,33 +21,18 @@ const (
 
 // Keys of files that belong to no job. They are the last ones in their buckets, so a sweep comes to them last.
 const (
-	orphan      = "ffffffff-ffff-4fff-bfff-ffffffffffff"
-	youngOrphan = "ffffffff-ffff-4fff-bfff-fffffffffffe"
+	orphan       = "ffffffff-ffff-4fff-bfff-ffffffffffff"
+	orphanResult = orphan + "/result.pdf"
+	youngOrphan  = "ffffffff-ffff-4fff-bfff-fffffffffffe"
 )
 
-// stored are the keys in the two buckets.
-type stored struct{ sources, results []string }
-
-func (s stored) has(source, result string) bool {
-	return slices.Contains(s.sources, source) || slices.Contains(s.results, result)
-}
-
-func (d *deployment) stored(ctx context.Context) (s stored, err error) {
-	if s.sources, err = d.servers.MinIO.Objects(ctx, d.space.SourcesBucket); err != nil {
-		return s, err
-	}
-	s.results, err = d.servers.MinIO.Objects(ctx, d.space.ResultsBucket)
-	return s, err
-}
-
-// sweep pretends that days have passed: all files are old, and the tombstones are due. Then it checks that the status service deletes
-// exactly what belongs to no job.
+// sweep pretends that days have passed. Then it checks that the status service deletes exactly what belongs to no job.
 func (a *audit) sweep(ctx context.Context, d *deployment, l *ledger) error {
-	before, err := d.stored(ctx)
+	before, err := d.inventory.stored(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.pass(ctx); err != nil {
+	if err := d.inventory.pass(ctx); err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, sweepTimeout)
@@ -56,11 +41,11 @@ func (a *audit) sweep(ctx context.Context, d *deployment, l *ledger) error {
 		l.violatef(leftover, "the orphans were not swept within %s", sweepTimeout)
 	}
 	time.Sleep(claimsTime)
-	after, err := d.stored(ctx)
+	after, err := d.inventory.stored(ctx)
 	if err != nil {
 		return err
 	}
-	rows, err := d.rows(ctx)
+	rows, err := d.inventory.rows(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,38 +55,13 @@ func (a *audit) sweep(ctx context.Context, d *deployment, l *ledger) error {
 	return nil
 }
 
-// pass lets days pass for the files and for the rows.
-func (d *deployment) pass(ctx context.Context) error {
-	store, past := d.servers.MinIO, time.Now().Add(-age)
-	for bucket, orphan := range map[string]string{d.space.SourcesBucket: orphan, d.space.ResultsBucket: orphan + "/result.pdf"} {
-		if err := store.PutObject(ctx, bucket, orphan, []byte("orphan")); err != nil {
-			return err
-		}
-		if err := store.Age(ctx, bucket, past); err != nil {
-			return err
-		}
-	}
-	if err := store.PutObject(ctx, d.space.SourcesBucket, youngOrphan, []byte("orphan")); err != nil {
-		return err
-	}
-	for _, statement := range []string{
-		"UPDATE jobs SET due_at = clock_timestamp(), expires_at = clock_timestamp() WHERE gone <> ''",
-		"UPDATE chores SET next_at = clock_timestamp()",
-	} {
-		if err := d.servers.PostgreSQL.ExecuteIn(ctx, d.space.Vhost, statement); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // swept waits until the orphans and the tombstones were deleted. It returns false if ctx ends before.
 func (d *deployment) swept(ctx context.Context) bool {
 	const pause = 200 * time.Millisecond
 	for {
-		files, err := d.stored(ctx)
-		if err == nil && !files.has(orphan, orphan+"/result.pdf") {
-			rows, err := d.rows(ctx)
+		files, err := d.inventory.stored(ctx)
+		if err == nil && !files.has(orphan, orphanResult) {
+			rows, err := d.inventory.rows(ctx)
 			if err == nil && !slices.ContainsFunc(rows, func(r row) bool { return r.Gone != "" }) {
 				return true
 			}

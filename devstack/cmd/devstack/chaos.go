@@ -22,7 +22,8 @@ import (
 type chaosCommand struct {
 	Seed     []uint64      `placeholder:"SEED,..." help:"Seeds that select the order of the faults. There is one run for each. Default: a random seed."`
 	Binaries string        `placeholder:"DIR" type:"path" help:"Directory of Docmill's programs. Default: bin of the project."`
-	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches, into the three services only."`
+	Edition  string        `enum:"both,services,single" default:"both" help:"Edition to test: services, single (the single process), or both (the default)."`
+	Faults   string        `placeholder:"REGEXP" help:"Inject only faults whose name matches. With both editions, they are injected into the three services only."`
 	Old      string        `name:"old-commit" placeholder:"COMMIT" help:"Commit of an earlier release, whose converter runs with new gateways."`
 	Settle   time.Duration `default:"8m" help:"How long accepted jobs may take to end after the last fault."`
 	Minutes  int           `default:"0" help:"How long faults are injected in each run, in minutes; 0 means that each is injected once."`
@@ -63,27 +64,38 @@ func (c *chaosCommand) Run(ctx context.Context, log *zap.Logger) error {
 			return failures
 		}
 	}
-	if len(c.Seed) > 1 {
+	if len(c.Seed) > 1 && c.services() {
 		fmt.Print("\nAll seeds, the three services\n")
 		services.Print(os.Stdout)
 	}
-	if len(c.Seed) > 1 && c.Faults == "" {
+	if len(c.Seed) > 1 && c.single() {
 		fmt.Print("\nAll seeds, the single process\n")
 		single.Print(os.Stdout)
 	}
 	return failures
 }
 
-// runBoth runs both editions and adds their reports to the totals. The second one runs whatever the first one returned.
-func (c *chaosCommand) runBoth(ctx context.Context, options chaos.Options, services, single *chaos.Report) error {
-	fmt.Printf("\nThe three services, seed %d\n", options.Seed)
-	err := c.run(ctx, options, services)
-	if c.Faults != "" || ctx.Err() != nil {
+// services and single report whether to test an edition.
+func (c *chaosCommand) services() bool { return c.Edition != "single" }
+
+func (c *chaosCommand) single() bool {
+	return c.Edition == "single" || c.Edition == "both" && c.Faults == "" // few faults have the same name in both
+}
+
+// runBoth runs the editions and adds their reports to the totals. The second one runs whatever the first one returned.
+func (c *chaosCommand) runBoth(ctx context.Context, options chaos.Options, services, single *chaos.Report) (err error) {
+	if c.services() {
+		fmt.Printf("\nThe three services, seed %d\n", options.Seed)
+		err = c.run(ctx, options, services)
+	}
+	if !c.single() || ctx.Err() != nil {
 		return err
 	}
-	// Few faults apply to a single process.
-	const share = 5
-	options.Single, options.Duration = true, options.Duration/share
+	options.Single = true
+	if c.services() {
+		const share = 5 // few faults apply to a single process
+		options.Duration /= share
+	}
 	fmt.Printf("\nThe single process, seed %d\n", options.Seed)
 	return errors.Join(err, c.run(ctx, options, single))
 }
