@@ -133,9 +133,9 @@ func rollingRestart(ctx context.Context, d *deployment, _ *rand.Rand) (heal, err
 	return none, nil
 }
 
-// statusAway stops all replicas of the status service.
-func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
-	for _, r := range d.statuses {
+// away stops all replicas of a service.
+func away(ctx context.Context, replicas []*replica) (heal, error) {
+	for _, r := range replicas {
 		r.held.Store(true)
 		if err := r.Stop(ctx); err != nil {
 			return none, err
@@ -143,7 +143,7 @@ func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) 
 	}
 	return func(ctx context.Context) error {
 		var failures []error
-		for _, r := range d.statuses {
+		for _, r := range replicas {
 			failures = append(failures, r.Start(ctx))
 			r.held.Store(false)
 		}
@@ -151,12 +151,25 @@ func statusAway(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) 
 	}, nil
 }
 
+// queueFull limits the queue of the commands to one message. The converters are stopped, because they would keep the queue empty.
+func queueFull(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+	back, err := away(ctx, d.of(system.Converter))
+	if err != nil {
+		return back, err
+	}
+	return func(ctx context.Context) error {
+		return errors.Join(d.servers.RabbitMQ.UnlimitQueue(ctx, d.space.Vhost), back(ctx))
+	}, d.servers.RabbitMQ.LimitQueue(ctx, d.space.Vhost, commandQueue, 1)
+}
+
 // stateFaults are faults of servers that run but work only in part, and faults of more than one process.
 func stateFaults() []fault {
 	return []fault{
 		{name: "loss of a queue's leader", hold: 2 * time.Second, inject: leaderLoss},
 		{name: "rolling restart", gentle: true, inject: rollingRestart},
-		{name: "status service away", hold: 6 * time.Second, inject: statusAway},
+		{name: "status service away", hold: 6 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
+			return away(ctx, d.statuses)
+		}},
 		{name: "store away for long", server: "MinIO", hold: 30 * time.Second, inject: storeAway},
 		{name: "memory alarm", hold: 2 * publishTimeout, inject: control(
 			[]string{"set_vm_memory_high_watermark", "0.000001"}, []string{"set_vm_memory_high_watermark", "0.4"})},
@@ -168,10 +181,7 @@ func stateFaults() []fault {
 		{name: "PostgreSQL with a full disk", server: "PostgreSQL", hold: 4 * time.Second, inject: func(_ context.Context, d *deployment, _ *rand.Rand) (heal, error) {
 			return fullDisk(d, d.database)
 		}},
-		{name: "queue limit reached", hold: 4 * time.Second, inject: func(ctx context.Context, d *deployment, _ *rand.Rand) (heal, error) {
-			return func(ctx context.Context) error { return d.servers.RabbitMQ.UnlimitQueue(ctx, d.space.Vhost) },
-				d.servers.RabbitMQ.LimitQueue(ctx, d.space.Vhost, commandQueue, 1)
-		}},
+		{name: "queue limit reached", hold: 4 * time.Second, inject: queueFull},
 	}
 }
 

@@ -225,7 +225,7 @@ func TestBatchOfALostConnectionComesAgain(t *testing.T) {
 	b.consumer(through, message.Events, message.Batches{Max: 4, Handle: handle}, nil)
 	lost := next(t, hand)
 	link.Cut()
-	<-lost.ctx.Done()
+	next(t, lost.ctx.Done())
 	require.ErrorIs(t, context.Cause(lost.ctx), message.ErrConnectionLost)
 	link.Restore()
 	again := next(t, hand)

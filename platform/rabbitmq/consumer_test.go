@@ -162,7 +162,7 @@ func TestLateAckIsHarmless(t *testing.T) {
 
 	lost := next(t, hand)
 	link.Cut()
-	<-lost.ctx.Done()
+	next(t, lost.ctx.Done())
 	require.ErrorIs(t, context.Cause(lost.ctx), message.ErrConnectionLost)
 	require.Eventually(t, func() bool { return errors.Is(c.Check(t.Context()), message.ErrNotConnected) }, patience, 10*time.Millisecond)
 	b.becomes(rabbitmq.QueueCommands, 2)
@@ -189,7 +189,7 @@ func TestForcedCloseBringsDeliveriesAgain(t *testing.T) {
 	b.consumer(b.config, message.Commands, message.Each{Concurrency: 1, Handle: handle}, nil)
 	lost := next(t, hand)
 	b.closeConnection("test consumer of " + rabbitmq.QueueCommands)
-	<-lost.ctx.Done()
+	next(t, lost.ctx.Done())
 	require.ErrorIs(t, context.Cause(lost.ctx), message.ErrConnectionLost)
 	require.Equal(t, lost.ID, next(t, hand).ID)
 }
@@ -310,7 +310,7 @@ func TestDeadlineAbandonsWhatIsInHand(t *testing.T) {
 	d := next(t, hand)
 	running.drain()
 	running.cancel()
-	<-d.ctx.Done()
+	next(t, d.ctx.Done())
 	running.stopped()
 	b.becomes(rabbitmq.QueueCommands, 1)
 }

@@ -71,7 +71,7 @@ func testRestart(t *testing.T, private *testbench.Bench) {
 	lost := next(t, hand)
 
 	require.NoError(t, private.Servers.RabbitMQ.Stop(t.Context()))
-	<-lost.ctx.Done()
+	next(t, lost.ctx.Done())
 	published := make(chan error, 1)
 	go func() { published <- p.Publish(t.Context(), requested("job-2")) }()
 	require.NoError(t, private.Servers.RabbitMQ.Start(t.Context()))
