@@ -68,6 +68,8 @@ type testBundle struct {
 	contract *contracttest.Transport
 	// logs is the directory of the log files, and data the data directory of the embedded edition.
 	logs, data string
+	// bench is that of the services, if setup has started them.
+	bench *testbench.Bench
 }
 
 // setup starts a Docmill for the test, with additional settings for its converter.
@@ -76,7 +78,10 @@ func setup(t *testing.T, on edition, converter ...string) *testBundle {
 	if on == embedded {
 		return startEmbedded(t, filepath.Join(t.TempDir(), "data"), converter...)
 	}
-	return setupServices(t, testbench.New(t), converter...)
+	bench := testbench.New(t)
+	b := setupServices(t, bench, converter...)
+	b.bench = bench
+	return b
 }
 
 // startEmbedded starts `docmill serve` on that data directory.

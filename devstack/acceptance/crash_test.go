@@ -55,11 +55,19 @@ func TestKilledUnderLoad(t *testing.T) {
 // its result, and no file belongs to nothing.
 func requireClean(t *testing.T, b *testBundle) {
 	t.Helper()
+	output, err := check(b)
+	require.NoError(t, err, output)
+	t.Log(output)
+}
+
+// check runs `docmill check` on the data directory.
+func check(b *testBundle) (output string, err error) {
 	built, err := binaries()
-	require.NoError(t, err)
-	output, err := exec.CommandContext(b.ctx, filepath.Join(built, "docmill"), "check", "--data="+b.data).CombinedOutput()
-	require.NoError(t, err, string(output))
-	t.Logf("%s", output)
+	if err != nil {
+		return "", err
+	}
+	text, err := exec.CommandContext(b.ctx, filepath.Join(built, "docmill"), "check", "--data="+b.data).CombinedOutput()
+	return string(text), err
 }
 
 // load submits documents from several goroutines until it is stopped. Failures are ignored: what counts is what was

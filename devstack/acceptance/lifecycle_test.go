@@ -1,16 +1,22 @@
 package acceptance_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/docmill/docmill/client"
+	"github.com/docmill/docmill/contract/claim"
+	"github.com/docmill/docmill/devstack/datadir"
 	"github.com/docmill/docmill/devstack/testbench"
 )
 
@@ -44,6 +50,8 @@ func testClientControlsItsJob(t *testing.T, on edition) {
 	}
 
 	unfinished := b.submit(t, "odftoolkit__Presentation7.odp")
+	b.until(t, unfinished, client.Running)
+	require.Len(t, b.files(t), 3, "two documents and a result")
 	for _, id := range []string{job.ID, unfinished.ID} {
 		status, _ = b.change(t, http.MethodDelete, "/v1/jobs/"+id)
 		require.Equal(t, http.StatusNoContent, status)
@@ -54,6 +62,7 @@ func testClientControlsItsJob(t *testing.T, on edition) {
 		status, _ = b.change(t, http.MethodDelete, "/v1/jobs/"+id)
 		require.Equal(t, http.StatusGone, status)
 	}
+	b.withoutFiles(t)
 	b.succeed(t, b.submit(t, "synth-letter.txt")) // the converter works
 }
 
@@ -75,6 +84,94 @@ func testExpiredJob(t *testing.T, on edition) {
 		status, _ := b.change(t, http.MethodGet, "/v1/jobs/"+job.ID+"/result")
 		return status == http.StatusGone
 	}, patience, time.Second)
+	b.withoutFiles(t)
+}
+
+// TestNothingRemains follows the files and the rows of jobs in the single process until nothing is left of them. Then a sweep deletes the
+// orphans, but no files of others.
+func TestNothingRemains(t *testing.T) {
+	t.Parallel()
+	b := startEmbedded(t, filepath.Join(t.TempDir(), "data"), "DOCMILL_SOURCE_RETENTION=0s", "DOCMILL_ORPHAN_SWEEP=1s")
+	dir := datadir.Dir(b.data)
+	succeeded := b.succeed(t, b.submit(t, "synth-letter.txt"))
+	require.Eventually(t, func() bool { return len(documents(b.keys(t, datadir.Sources))) == 0 }, patience, poll, "at the end of its retention")
+	require.Len(t, b.keys(t, datadir.Results), 1)
+
+	canceled := b.submit(t, "odftoolkit__Presentation7.odp")
+	b.until(t, canceled, client.Running)
+	status, _ := b.change(t, http.MethodPost, "/v1/jobs/"+canceled.ID+"/cancel")
+	require.Equal(t, http.StatusOK, status)
+	for _, job := range []client.Job{succeeded, canceled} {
+		status, _ := b.change(t, http.MethodDelete, "/v1/jobs/"+job.ID)
+		require.Equal(t, http.StatusNoContent, status)
+	}
+	b.withoutFiles(t)
+	traces := b.keys(t, datadir.Sources)
+	require.Len(t, slices.DeleteFunc(slices.Clone(traces), func(key string) bool { return !claim.IsKey(key) }), 2, "they are kept as long as the rows")
+	require.Contains(t, traces, "canceled/"+canceled.ID+".0")
+	require.Equal(t, 2, b.rows(t))
+
+	require.NoError(t, b.system.Gateway.Stop(b.ctx)) // cleanly: the next start deletes nothing
+	requireClean(t, b)
+	orphan, foreign := uuid.NewString(), "notes.txt"
+	for _, bucket := range []string{datadir.Sources, datadir.Results} {
+		require.NoError(t, dir.Put(bucket, foreign, nil))
+	}
+	require.NoError(t, dir.Put(datadir.Sources, orphan, nil))
+	require.NoError(t, dir.Put(datadir.Sources, "canceled/"+orphan+".0", nil))
+	require.NoError(t, dir.Put(datadir.Results, orphan+"/"+orphan+".pdf", nil))
+	const old = 5 * 24 * time.Hour // older than the job deadline and the longest upload
+	require.NoError(t, dir.Age(time.Now().Add(-old)))
+	require.NoError(t, dir.ExpireTombstones(b.ctx))
+	require.NoError(t, b.system.Gateway.Start(b.ctx))
+	require.Eventually(t, func() bool { return b.rows(t) == 0 }, patience, poll)
+	require.Eventually(t, func() bool {
+		return slices.Equal(b.keys(t, datadir.Sources), []string{claim.SecretKey, foreign}) && slices.Equal(b.keys(t, datadir.Results), []string{foreign})
+	}, patience, poll)
+	require.NoError(t, b.system.Gateway.Stop(b.ctx))
+	output, err := check(b)
+	require.Error(t, err)
+	require.Contains(t, output, foreign+" is not one of Docmill's")
+	require.Contains(t, output, "2 problems")
+}
+
+// poll is how often tests look for files.
+const poll = 50 * time.Millisecond
+
+// keys returns the keys in a bucket of the single process.
+func (b *testBundle) keys(t *testing.T, bucket string) []string {
+	t.Helper()
+	keys, err := datadir.Dir(b.data).Keys(bucket)
+	require.NoError(t, err)
+	return keys
+}
+
+// rows returns the number of jobs in the database of the single process.
+func (b *testBundle) rows(t *testing.T) (n int) {
+	t.Helper()
+	err := datadir.Dir(b.data).Query(b.ctx, "SELECT count(*) FROM jobs", func(rows *sql.Rows) error { return rows.Scan(&n) })
+	require.NoError(t, err)
+	return n
+}
+
+// files returns the keys of all documents and results.
+func (b *testBundle) files(t *testing.T) []string {
+	t.Helper()
+	if b.bench == nil {
+		return append(documents(b.keys(t, datadir.Sources)), b.keys(t, datadir.Results)...)
+	}
+	return append(storedSources(t, b.bench), storedResults(t, b.bench)...)
+}
+
+// documents removes the keys of what is not a document.
+func documents(sources []string) []string {
+	return slices.DeleteFunc(sources, func(key string) bool { return strings.Contains(key, "/") })
+}
+
+// withoutFiles waits until there is no document and no result.
+func (b *testBundle) withoutFiles(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(b.files(t)) == 0 }, patience, poll)
 }
 
 // storedResults returns the keys of all results in the store.
