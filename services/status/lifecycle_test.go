@@ -35,12 +35,12 @@ import (
 type lifecycle struct {
 	*testbench.Bench
 
-	t                *testing.T
+	t                testing.TB
 	publisher        message.Publisher
 	sources, results blob.Bucket
 }
 
-func newLifecycle(t *testing.T) lifecycle {
+func newLifecycle(t testing.TB) lifecycle {
 	t.Helper()
 	bench := testbench.New(t)
 	store, err := s3.New(s3.Config{

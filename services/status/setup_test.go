@@ -104,12 +104,19 @@ func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration,
 	registry := metrics.NewRegistry()
 	store, err := s3.New(s.Store)
 	require.NoError(t, err)
-	assembly, err := status.New(s.Config, status.Deps{
-		Messages: rabbit(t, s.Broker, status.Name, log, registry), Jobs: jobs, Log: log, Metrics: registry,
+	return startWith(t, s.Config, status.Deps{
+		Messages: rabbit(t, s.Broker, status.Name, log, registry), Jobs: jobs, Log: log,
 		Sources: store.Bucket(s.Store.SourcesBucket), Results: store.Bucket(s.Store.ResultsBucket),
-	})
+	}, registry, s.Admin.Address, drain)
+}
+
+// startWith runs the service.
+func startWith(t testing.TB, config status.Config, deps status.Deps, registry *prometheus.Registry, adminAddress string, drain time.Duration) replica {
+	t.Helper()
+	deps.Metrics = registry
+	assembly, err := status.New(config, deps)
 	require.NoError(t, err)
-	address, adminAddress := freeAddress(t), s.Admin.Address
+	address, log := freeAddress(t), deps.Log
 	components := slices.Concat(
 		[]host.Component{httpserver.Component("admin", adminAddress, health.Handler(registry, assembly.Checks...), log)},
 		assembly.Components,

@@ -28,8 +28,11 @@ import (
 const (
 	// interval is the time between two passes, if nothing asks for one.
 	interval = 5 * time.Second
-	// batch is how many jobs are leased in one transaction.
-	batch = 200
+	// batch is how many jobs are leased in one transaction. With SQLite, everything else that is written waits for that.
+	batch = 50
+	// pace is the least average time for an expired job. Without it, polls and submissions are slow as long as there are expired jobs.
+	// A job is worked on up to three times: for its document, its other files and its row.
+	pace = time.Millisecond
 	// lease is how long a replica has for a batch. After that, another replica does what the first one has not finished.
 	lease = 5 * time.Minute
 	// retryAfter is how long a job waits after the work on it has failed, for example because the store is down.
@@ -91,7 +94,7 @@ func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	ready()
 	var running sync.WaitGroup
 	running.Go(func() {
-		p.repeat(ctx, p.wake, "cannot do what clients have requested", func() error { return p.all(ctx, p.requests) })
+		p.repeat(ctx, p.wake, "cannot do what clients have requested", func() error { return p.all(ctx, p.requests, 0) })
 	})
 	running.Go(func() {
 		p.repeat(ctx, nil, "cannot delete what has expired", func() error { return p.pass(ctx) })
@@ -129,18 +132,25 @@ func (p *Purge) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.all(ctx, p.expired)
+	return p.all(ctx, p.expired, pace)
 }
 
-// all works on the jobs that take returns, until there are none. They are due by a clock that is behind by lag.
-func (p *Purge) all(ctx context.Context, take func(context.Context) (jobs []job.Job, lag time.Duration, err error)) error {
+// all works on the jobs that take returns, until there are none. They are due by a clock that is behind by lag. Each takes at least a time,
+// on average.
+func (p *Purge) all(ctx context.Context, take func(context.Context) (jobs []job.Job, lag time.Duration, err error), each time.Duration) error {
 	for {
+		began := time.Now()
 		jobs, lag, err := take(ctx)
 		if err != nil || len(jobs) == 0 {
 			return err
 		}
 		if err := p.work(ctx, jobs, lag); err != nil {
 			return err // these jobs are not due again at once
+		}
+		select {
+		case <-time.After(time.Until(began.Add(time.Duration(len(jobs)) * each))):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
