@@ -1,10 +1,15 @@
 package status_test
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -89,4 +94,72 @@ func BenchmarkPolls(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "polls/s")
 		})
 	}
+}
+
+// BenchmarkReuse measures how long one client waits for the copy of a small result, and its job.
+func BenchmarkReuse(b *testing.B) {
+	l := newLifecycle(b)
+	r := start(b, l.Bench, patience).ready(b)
+	first := reusable(newID(b), 1)
+	send(b, l.publisher, first)
+	l.succeedBy(r, first, 9)
+	var took []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		require.Equal(b, http.StatusCreated, r.reuse(b, reusable(newID(b), 1), 9).StatusCode)
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds()*1e3, "ms-p50")
+}
+
+// BenchmarkPollsDuringReuse measures polls while other clients have small results copied, as many at once as a gateway accepts uploads.
+func BenchmarkPollsDuringReuse(b *testing.B) {
+	l := newLifecycle(b)
+	r := start(b, l.Bench, patience).ready(b)
+	first := reusable(newID(b), 1)
+	send(b, l.publisher, first)
+	l.succeedBy(r, first, 9)
+	const clients = 64
+	ctx, stop := context.WithCancel(b.Context())
+	var copied, converted atomic.Int64
+	var copying errgroup.Group
+	for range clients {
+		copying.Go(func() error {
+			for ctx.Err() == nil {
+				if r.reuse(b, reusable(newID(b), 1), 9).StatusCode == http.StatusCreated {
+					copied.Add(1)
+				} else {
+					converted.Add(1)
+				}
+			}
+			return nil
+		})
+	}
+	var took []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		require.Equal(b, http.StatusOK, get(b, r.url+jobapi.Path(first.GetJobId())).StatusCode)
+		took = append(took, time.Since(began))
+	}
+	elapsed := b.Elapsed()
+	waits := metric(b, r, "docmill_database_connection_waits_total") // it includes those at the start
+	stop()
+	require.NoError(b, copying.Wait())
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds()*1e3, "ms-p50")
+	b.ReportMetric(took[len(took)*99/100].Seconds()*1e3, "ms-p99")
+	b.ReportMetric(waits/elapsed.Seconds(), "waits-for-connection/s")
+	b.ReportMetric(float64(copied.Load())/elapsed.Seconds(), "copies/s")
+	b.ReportMetric(float64(converted.Load())/elapsed.Seconds(), "refused/s")
+}
+
+// metric returns the value of a metric without labels.
+func metric(b *testing.B, r replica, name string) float64 {
+	b.Helper()
+	match := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(get(b, r.admin+"/metrics").Body)
+	require.NotNil(b, match)
+	value, err := strconv.ParseFloat(string(match[1]), 64)
+	require.NoError(b, err)
+	return value
 }

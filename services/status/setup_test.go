@@ -102,6 +102,9 @@ func freeAddress(t testing.TB) string {
 func startOn(t testing.TB, jobs jobstore.Store, s settings, drain time.Duration, log *zap.Logger) replica {
 	t.Helper()
 	registry := metrics.NewRegistry()
+	if measured, ok := jobs.(*postgres.Store); ok {
+		registry.MustRegister(measured.Collector())
+	}
 	store, err := s3.New(s.Store)
 	require.NoError(t, err)
 	return startWith(t, s.Config, status.Deps{

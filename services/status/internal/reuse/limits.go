@@ -15,16 +15,17 @@ const (
 	// smallSize is the size in bytes up to which a result is small: large results do not take the slots of small ones. Typical
 	// results have 20 to 200 kB.
 	smallSize = 256 << 10
-	// maxSmallCopies and maxLargeCopies are how many results are copied at once. A copy of a small result takes 1 to 10 ms, so the slots
-	// are enough for 800 per second.
-	maxSmallCopies, maxLargeCopies = 8, 8
+	// maxSmallCopies and maxLargeCopies are how many results are copied at once.
+	maxSmallCopies, maxLargeCopies = 16, 8
 	// maxSearches is how many results are searched for at once, each with a connection to the database. A search takes about 1 ms.
 	maxSearches = 4
-	// patience is how long a submission waits for a slot. After that, it is better converted.
-	patience = 50 * time.Millisecond
-	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them: as much as two
-	// processors can make by conversions. The rate is that of 40 results per second that are 100 kB larger than their documents, and
-	// the burst that of 640. Copies that are not larger than their documents are free, because the client has sent as much.
+	// patience is how long a submission waits for a slot, and smallPatience how long for that of a small result. After that, it is better
+	// converted. With 2 processors, 200 to 300 small results are copied per second, so most of 64 that are submitted at once are reused;
+	// to convert them would take 2 s.
+	patience, smallPatience = 50 * time.Millisecond, 250 * time.Millisecond
+	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them. The rate is that
+	// of 40 results per second that are 100 kB larger than their documents, and the burst that of 640. Copies that are not larger than
+	// their documents are free, because the client has sent as much.
 	copyRate, copyBurst = 4 << 20, 64 << 20
 )
 
@@ -44,11 +45,11 @@ func newLimits() limits {
 // take takes a slot for a copy of size bytes, for a document of another size, and returns a function that frees it. It returns errBusy or
 // errLimited if the copy has to be made later, which is too late.
 func (l *limits) take(ctx context.Context, size, document int64) (free func(), err error) {
-	of := l.large
+	of, wait := l.large, patience
 	if size <= smallSize {
-		of = l.small
+		of, wait = l.small, smallPatience
 	}
-	if err := of.take(ctx); err != nil {
+	if err := of.take(ctx, wait); err != nil {
 		return nil, err
 	}
 	if !l.bytes.AllowN(time.Now(), int(max(size-document, 0))) {
@@ -61,14 +62,14 @@ func (l *limits) take(ctx context.Context, size, document int64) (free func(), e
 // slots limit how much is done at once.
 type slots chan struct{}
 
-// take waits for a slot, but not for long: then it returns errBusy.
-func (s slots) take(ctx context.Context) error {
+// take takes a slot. If none is free after the wait, it returns errBusy.
+func (s slots) take(ctx context.Context, wait time.Duration) error {
 	select {
 	case s <- struct{}{}:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case s <- struct{}{}:

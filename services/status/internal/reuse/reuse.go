@@ -140,7 +140,7 @@ func (r *Reuse) copied(ctx context.Context, submitted job.Submitted, builds [][]
 
 // search returns a job whose result can be reused, or jobstore.ErrNotFound.
 func (r *Reuse) search(ctx context.Context, digest []byte, builds [][]byte) (job.Job, error) {
-	if err := r.limits.searches.take(ctx); err != nil {
+	if err := r.limits.searches.take(ctx, patience); err != nil {
 		return job.Job{}, err
 	}
 	defer r.limits.searches.free()
