@@ -69,6 +69,18 @@ func setup(t *testing.T) bench {
 	return b
 }
 
+// receive returns what the channel receives. It fails the test if that takes too long.
+func receive[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-from:
+		return value
+	case <-time.After(patience):
+		require.FailNow(t, "nothing was received")
+		panic("unreachable")
+	}
+}
+
 // gate holds what passes it while it is closed. The zero gate is open.
 type gate struct {
 	mu      sync.Mutex
@@ -244,7 +256,7 @@ func TestLateCopyIsDeleted(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-outcome, reuse.ErrNone, "the answer does not wait for the store")
 	open()
-	require.True(t, strings.HasPrefix(<-b.results.deleted, command.GetJobId()))
+	require.True(t, strings.HasPrefix(receive(t, b.results.deleted), command.GetJobId()))
 	b.requireNothing(command)
 	require.Empty(t, b.uncertain)
 }
@@ -259,8 +271,8 @@ func TestFailedCopyMayAppear(t *testing.T) {
 	b.results.failure = errLost
 	command := b.submission(1)
 	require.ErrorIs(t, b.ask(command), reuse.ErrNone)
-	deleted := <-b.results.deleted
-	require.Equal(t, deleted, (<-b.uncertain).Result.ObjectKey)
+	deleted := receive(t, b.results.deleted)
+	require.Equal(t, deleted, receive(t, b.uncertain).Result.ObjectKey)
 
 	b.results.failure = blob.ErrFull
 	require.ErrorIs(t, b.ask(b.submission(1)), reuse.ErrNone)
@@ -287,17 +299,17 @@ func TestLateRecordIsWithdrawn(t *testing.T) {
 		err := <-unknown[i]
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotErrorIs(t, err, reuse.ErrNone, "it may be recorded")
-		require.Contains(t, b.copies(command), (<-b.uncertain).Result.ObjectKey)
+		require.Contains(t, b.copies(command), receive(t, b.uncertain).Result.ObjectKey)
 	}
 	late := b.submission(1)
 	outcome, cancel := b.begin(late)
 	b.waitFor(1)
 	cancel()
 	require.ErrorIs(t, <-outcome, reuse.ErrNone)
-	require.True(t, strings.HasPrefix(<-b.results.deleted, late.GetJobId()))
+	require.True(t, strings.HasPrefix(receive(t, b.results.deleted), late.GetJobId()))
 	open()
 	for _, command := range taken {
-		require.Equal(t, 2, <-b.jobs.applies)
+		require.Equal(t, 2, receive(t, b.jobs.applies))
 		require.Eventually(t, func() bool { _, err := b.find(command); return err == nil }, patience, time.Millisecond)
 	}
 	b.requireNothing(late)
