@@ -3,6 +3,9 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/docmill/docmill/services/status/delivery"
 	"github.com/docmill/docmill/services/status/internal/dispatch"
 	"github.com/docmill/docmill/services/status/jobstore"
 )
@@ -63,4 +67,100 @@ func TestManyReceiversCostLittle(t *testing.T) {
 			require.NoError(t, <-ended)
 		})
 	}
+}
+
+// endless is a store and a sender. Each of its receivers always has deliveries that are due.
+type endless struct {
+	jobstore.Store
+
+	receivers []jobstore.Receiver
+	// answers reports whether a receiver answers, which takes 1 s; otherwise, an attempt takes 15 s.
+	answers func(receiver string) bool
+
+	mu       sync.Mutex
+	attempts map[string]int
+	// silent and most are how many attempts without an answer are made, and were made, at the same time.
+	silent, most int
+}
+
+// Enqueued implements jobstore.Deliveries.
+func (*endless) Enqueued() <-chan struct{} { return nil }
+
+// Receivers implements jobstore.Deliveries.
+func (e *endless) Receivers(_ context.Context, after string, limit int) ([]jobstore.Receiver, error) {
+	first := 0
+	for first < len(e.receivers) && e.receivers[first].Name <= after {
+		first++
+	}
+	return e.receivers[first:min(first+limit, len(e.receivers))], nil
+}
+
+// LeaseDeliveries implements jobstore.Deliveries.
+func (*endless) LeaseDeliveries(_ context.Context, receiver string, limit int, _ time.Duration) ([]delivery.Leased, error) {
+	leased := make([]delivery.Leased, limit)
+	for i := range leased {
+		leased[i].Receiver = receiver
+	}
+	return leased, nil
+}
+
+// SettleDelivery implements jobstore.Deliveries.
+func (*endless) SettleDelivery(context.Context, delivery.Settlement) error { return nil }
+
+// Send implements dispatch.Sender.
+func (e *endless) Send(_ context.Context, d delivery.Delivery) (delivery.Attempt, error) {
+	e.mu.Lock()
+	e.attempts[d.Receiver]++
+	answers := e.answers(d.Receiver)
+	if !answers {
+		e.silent++
+		e.most = max(e.most, e.silent)
+	}
+	e.mu.Unlock()
+	if answers {
+		time.Sleep(time.Second)
+		return delivery.Attempt{StatusCode: http.StatusOK, Duration: time.Second}, nil
+	}
+	time.Sleep(15 * time.Second)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.silent--
+	return delivery.Attempt{Fault: delivery.TimedOut, Duration: 15 * time.Second}, context.DeadlineExceeded
+}
+
+// TestSilentReceiversGetHalf requires that receivers that do not answer get at most half of all attempts, also if they have answered
+// before, and that each of them gets its turn.
+func TestSilentReceiversGetHalf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const total, perReceiver, silent, good, turning, seconds = 16, 4, 100, 2, 3, 600
+		store := &endless{attempts: map[string]int{}}
+		began := time.Now()
+		store.answers = func(receiver string) bool {
+			return strings.HasPrefix(receiver, "good") || strings.HasPrefix(receiver, "turning") && time.Since(began) < time.Minute
+		}
+		for i := range good {
+			store.receivers = append(store.receivers, jobstore.Receiver{Name: fmt.Sprintf("good-%d", i), Due: true})
+		}
+		for i := range silent {
+			store.receivers = append(store.receivers, jobstore.Receiver{Name: fmt.Sprintf("silent-%04d", i), Due: true})
+		}
+		for i := range turning {
+			store.receivers = append(store.receivers, jobstore.Receiver{Name: fmt.Sprintf("turning-%d", i), Due: true})
+		}
+		config := dispatch.Config{Total: total, PerReceiver: perReceiver, Timeout: 15 * time.Second, Every: time.Second}
+		d := dispatch.New(config, store, store, zap.NewNop(), dispatch.NewMetrics(prometheus.NewRegistry()))
+		drain, ended := make(chan struct{}), make(chan error, 1)
+		go func() { ended <- d.Run(t.Context(), func() {}, drain) }()
+		time.Sleep(seconds * time.Second)
+		close(drain)
+		require.NoError(t, <-ended)
+		// Those that turn silent have some attempts that began when they were prompt.
+		require.LessOrEqual(t, store.most, total/2+turning*perReceiver)
+		require.GreaterOrEqual(t, store.most, total/2)
+		require.Len(t, store.attempts, good+silent+turning)
+		for i := range good {
+			require.Greater(t, store.attempts[fmt.Sprintf("good-%d", i)], seconds*perReceiver/2)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 
 	"github.com/docmill/docmill/platform/host"
@@ -42,6 +43,12 @@ const (
 	maxPause  = time.Minute
 	// settleFor is how long the dispatcher tries to store the outcome of an attempt. If that fails, the attempt is made again.
 	settleFor = 20 * time.Second
+	// promptly is the longest time of an attempt that shows that a receiver does not occupy attempts for long.
+	promptly = 5 * time.Second
+	// slowPerReceiver is how many attempts are made at the same time to a receiver that is not known to be prompt, at most.
+	slowPerReceiver = 2
+	// maxPrompt is how many receivers are remembered that answer promptly: a few megabytes.
+	maxPrompt = 10_000
 	// leaseMargin is added to the time for an attempt and its settlement: clocks drift, and processes are paused.
 	leaseMargin = 10 * time.Second
 )
@@ -54,9 +61,12 @@ type Dispatcher struct {
 	log     *zap.Logger
 	metrics *Metrics
 
-	// cursor is the receiver that was served last, so that all receivers get their turn.
-	cursor string
-	// reading is how long the latest pass has read receivers.
+	// quick is for the receivers that are prompt, and slow for those that are not, or that are not known.
+	quick, slow lane
+	// prompt are the receivers that answered the latest attempt promptly. An answer that rejects the webhook counts as well: the wrong
+	// path in the URL of one job must not be held against the receiver of others.
+	prompt *lru.Cache[string, struct{}]
+	// reading is how long the latest passes have read receivers.
 	reading time.Duration
 
 	mu       sync.Mutex
@@ -65,10 +75,24 @@ type Dispatcher struct {
 	freed    chan struct{}
 }
 
+// lane is one of the two kinds of receivers. Clients can make up any number of slow ones, and each of their attempts may take until the
+// timeout. So they get at most half of all attempts.
+type lane struct {
+	// limit is how many attempts are made at the same time, and perReceiver how many of them to the same receiver.
+	limit, perReceiver int
+	// cursor is the receiver that was visited last, so that all receivers get their turn.
+	cursor string
+
+	attempts int // guarded by the mutex of the dispatcher
+}
+
 // New returns a dispatcher.
 func New(config Config, store jobstore.Deliveries, sender Sender, log *zap.Logger, metrics *Metrics) *Dispatcher {
+	prompt, _ := lru.New[string, struct{}](maxPrompt) // fails only without a size
 	return &Dispatcher{
-		config: config, store: store, sender: sender, log: log, metrics: metrics,
+		config: config, store: store, sender: sender, log: log, metrics: metrics, prompt: prompt,
+		quick:  lane{limit: config.Total, perReceiver: config.PerReceiver},
+		slow:   lane{limit: max(config.Total/2, 1), perReceiver: min(config.PerReceiver, slowPerReceiver)}, //nolint:mnd // half
 		active: map[string]int{}, freed: make(chan struct{}, 1),
 	}
 }
@@ -85,7 +109,7 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 	defer clock.Stop()
 	troubled := false
 	for leasing.Err() == nil {
-		err := d.pass(leasing, func(l delivery.Leased) { attempts.Go(func() { d.attempt(ctx, l) }) })
+		err := d.passes(leasing, func(lane *lane, l delivery.Leased) { attempts.Go(func() { d.attempt(ctx, lane, l) }) })
 		if failing := err != nil && !errors.Is(err, jobstore.ErrNotReady) && leasing.Err() == nil; failing != troubled {
 			if troubled = failing; failing {
 				d.log.Warn("cannot read the webhooks; retrying", zap.Error(err))
@@ -106,74 +130,102 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 	return nil
 }
 
-// pass goes through the receivers once, beginning after the one that was served last, and starts as many attempts as the limits allow.
-func (d *Dispatcher) pass(ctx context.Context, start func(delivery.Leased)) error {
-	first, wrapped := d.cursor, false
+// passes goes through all receivers once. If there are too many attempts to slow ones, it goes on with those of the other kind.
+func (d *Dispatcher) passes(ctx context.Context, start func(*lane, delivery.Leased)) error {
 	d.reading = 0
-	for {
+	complete, err := d.pass(ctx, &d.slow, start)
+	if err == nil && !complete {
+		_, err = d.pass(ctx, &d.quick, start)
+	}
+	return err
+}
+
+// pass goes through the receivers once, beginning after the one that the lane has visited last, and starts as many attempts as the
+// limits allow. It ends early if the lane has no room.
+func (d *Dispatcher) pass(ctx context.Context, l *lane, start func(*lane, delivery.Leased)) (complete bool, err error) {
+	first, wrapped := l.cursor, false
+	for d.free(l, "") > 0 {
 		began := time.Now()
-		page, err := d.store.Receivers(ctx, d.cursor, pageSize)
+		page, err := d.store.Receivers(ctx, l.cursor, pageSize)
 		d.reading += time.Since(began)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, r := range page {
-			if d.free("") == 0 || wrapped && r.Name > first {
-				return nil
+			if wrapped && r.Name > first {
+				return true, nil
 			}
-			d.cursor = r.Name
+			if d.free(l, "") == 0 {
+				return false, nil
+			}
+			l.cursor = r.Name
 			if err := d.serve(ctx, r, start); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if len(page) == pageSize {
 			continue
 		}
-		if d.cursor = ""; wrapped || first == "" {
-			return nil
+		if l.cursor = ""; wrapped || first == "" {
+			return true, nil
 		}
 		wrapped = true
 	}
+	return false, nil
 }
 
 // serve starts attempts to one receiver.
-func (d *Dispatcher) serve(ctx context.Context, r jobstore.Receiver, start func(delivery.Leased)) error {
-	free := d.free(r.Name)
-	if !r.Due || free == 0 {
+func (d *Dispatcher) serve(ctx context.Context, r jobstore.Receiver, start func(*lane, delivery.Leased)) error {
+	l := &d.slow
+	if d.prompt.Contains(r.Name) {
+		l = &d.quick
+	}
+	free := d.free(l, r.Name)
+	if !r.Due || free <= 0 { // negative if it was prompt until now
 		return nil
 	}
 	leased, err := d.store.LeaseDeliveries(ctx, r.Name, free, d.config.Timeout+settleFor+leaseMargin)
-	for _, l := range leased {
-		d.count(r.Name, 1)
-		start(l)
+	for _, one := range leased {
+		d.count(l, r.Name, 1)
+		start(l, one)
 	}
 	return err
 }
 
-// free returns how many more attempts to a receiver may be started, or, for "", how many in total.
-func (d *Dispatcher) free(receiver string) int {
+// free returns how many more attempts to a receiver of a lane may be started, or, for "", how many to all of them.
+func (d *Dispatcher) free(l *lane, receiver string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	free := d.config.Total - d.attempts
+	free := min(d.config.Total-d.attempts, l.limit-l.attempts)
 	if receiver != "" {
-		free = min(free, d.config.PerReceiver-d.active[receiver])
+		free = min(free, l.perReceiver-d.active[receiver])
 	}
 	return free
 }
 
-func (d *Dispatcher) count(receiver string, n int) {
+func (d *Dispatcher) count(l *lane, receiver string, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.attempts += n
+	l.attempts += n
 	if d.active[receiver] += n; d.active[receiver] == 0 {
 		delete(d.active, receiver)
 	}
 }
 
+// note remembers whether a receiver has answered promptly.
+func (d *Dispatcher) note(receiver string, attempt delivery.Attempt) {
+	if attempt.StatusCode != 0 && attempt.Duration <= promptly {
+		d.prompt.Add(receiver, struct{}{})
+	} else {
+		d.prompt.Remove(receiver)
+	}
+}
+
 // attempt makes one attempt and settles it.
-func (d *Dispatcher) attempt(ctx context.Context, l delivery.Leased) {
+func (d *Dispatcher) attempt(ctx context.Context, from *lane, l delivery.Leased) {
 	defer func() {
-		d.count(l.Receiver, -1)
+		d.count(from, l.Receiver, -1)
 		select {
 		case d.freed <- struct{}{}:
 		default:
@@ -182,6 +234,9 @@ func (d *Dispatcher) attempt(ctx context.Context, l delivery.Leased) {
 	attempt, err := d.sender.Send(ctx, l.Delivery)
 	settlement := l.After(attempt)
 	outcome := string(settlement.State)
+	if ctx.Err() == nil || err == nil {
+		d.note(l.Receiver, attempt)
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil: // the process stops before the attempt has ended

@@ -179,7 +179,7 @@ func TestSlowReceiverDelaysNobody(t *testing.T) {
 			end(t, store, r.url)
 		}
 	}
-	start(t, store, 6, 2)
+	start(t, store, 12, 2)
 	for _, r := range slow {
 		r.next(t)
 		r.next(t)
@@ -199,6 +199,50 @@ func TestSlowReceiverDelaysNobody(t *testing.T) {
 			r.next(t)
 		}
 	}
+}
+
+// TestMadeUpReceiversDelayNobody requires that receivers that do not answer, however many a client makes up, do not delay one that has
+// answered promptly before, even if it has rejected a webhook.
+func TestMadeUpReceiversDelayNobody(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	const total, madeUp, each = 8, 30, 3
+	good := receive(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wrong" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	start(t, store, total, 4)
+	id, want := end(t, store, good.url+"/wrong")
+	require.Equal(t, want, good.next(t))
+	settled(t, store, id, delivery.Pending)
+
+	wait := make(chan struct{})
+	silent := receive(t, "0.0.0.0", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-wait:
+		case <-r.Context().Done():
+		}
+	})
+	defer close(wait)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(silent.url, "http://"))
+	require.NoError(t, err)
+	for i := range madeUp {
+		for range each {
+			end(t, store, fmt.Sprintf("http://127.1.0.%d:%s/", i, port))
+		}
+	}
+	for range total / 2 {
+		silent.next(t)
+	}
+	for range 20 {
+		id, want := end(t, store, good.url)
+		for got := ""; got != want; got = good.next(t) { // the first one may be sent again
+		}
+		settled(t, store, id, delivery.Delivered)
+	}
+	require.Empty(t, silent.ids)
+	require.EqualValues(t, total/2, silent.most.Load())
 }
 
 // TestManyReceivers requires that all receivers get their turn, also if there are more than a page has.
