@@ -51,8 +51,8 @@ type Store interface { //nolint:interfacebloat // a store does all of it in one 
 	// OldestWaiting returns how long the oldest visible job that no attempt has begun for has waited since its submission; 0 if
 	// there is none. Different clocks of the gateway and the database make it inexact.
 	OldestWaiting(ctx context.Context) (time.Duration, error)
-	// List returns the jobs of a selection, newest first. A job that is inserted or changed between two pages neither moves nor
-	// repeats other jobs.
+	// List returns the jobs of a selection, newest first, without their reports, which may be large. A job that is inserted or changed
+	// between two pages neither moves nor repeats other jobs.
 	List(ctx context.Context, selection Selection) ([]job.Job, error)
 	// Stats counts all jobs, so it is slow if there are many. It returns at most waits of the Waits.
 	Stats(ctx context.Context, waits int) (Stats, error)

@@ -9,8 +9,16 @@ ORDER BY first_seen_at, requested_at
 LIMIT 1;
 
 -- Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
+-- The columns are those of the table; only the report, which may have 20 kB, is not read.
 -- name: ListJobs :many
-SELECT * FROM jobs
+SELECT
+    id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type,
+    result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options,
+    (SELECT unread.report FROM jobs AS unread WHERE false) AS report, withdrawn, submission_id, other_submissions, retry, generation,
+    due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention,
+    callback, cache_digest, build
+FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest(@statuses::text[]) AS wanted(status)
     CROSS JOIN LATERAL (
@@ -27,7 +35,14 @@ ORDER BY id DESC;
 
 -- The same with the index jobs_tagged, which has the beginnings of the tags: entries of an index have a maximum size.
 -- name: ListTaggedJobs :many
-SELECT * FROM jobs
+SELECT
+    id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type,
+    result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options,
+    (SELECT unread.report FROM jobs AS unread WHERE false) AS report, withdrawn, submission_id, other_submissions, retry, generation,
+    due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention,
+    callback, cache_digest, build
+FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest(@statuses::text[]) AS wanted(status)
     CROSS JOIN LATERAL (

@@ -10,8 +10,16 @@ LIMIT 1;
 
 -- Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
 -- snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
+-- The columns are those of the table; only the report, which may have 20 kB, is not read.
 -- name: ListJobs :many
-SELECT * FROM jobs WHERE id IN (
+SELECT
+    id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key,
+    result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable,
+    (SELECT unread.report FROM jobs AS unread WHERE 0) AS report, withdrawn, submission_id, other_submissions, retry, generation, due_at,
+    expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback,
+    cache_digest, build
+FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.status = @first_status
@@ -51,7 +59,14 @@ ORDER BY id DESC LIMIT @max_rows;
 
 -- The same with the index jobs_tagged.
 -- name: ListTaggedJobs :many
-SELECT * FROM jobs WHERE id IN (
+SELECT
+    id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key,
+    result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable,
+    (SELECT unread.report FROM jobs AS unread WHERE 0) AS report, withdrawn, submission_id, other_submissions, retry, generation, due_at,
+    expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback,
+    cache_digest, build
+FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.tag = @tag AND first.tag <> '' AND first.status = @first_status

@@ -31,12 +31,9 @@ func (a *api) list(c *gin.Context) error {
 		page.NextPageToken = listing.Token(found[size-1].ID, selection.Filter)
 	}
 	for _, j := range found {
-		if expired(j, now) {
-			continue
+		if !expired(j, now) {
+			page.Jobs = append(page.Jobs, a.represent(j))
 		}
-		listed := a.represent(j)
-		listed.Report = nil // up to 20 kB each
-		page.Jobs = append(page.Jobs, listed)
 	}
 	c.Header("Cache-Control", "no-store")
 	c.JSON(http.StatusOK, page)

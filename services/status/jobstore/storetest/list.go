@@ -87,7 +87,9 @@ func testList(t *suite) {
 	found := list(t, store, jobstore.Selection{Limit: manyJobs})
 	require.Equal(t, all, idsOf(found), "newest first")
 	for _, j := range found {
-		require.Equal(t, read(t, store, j.ID), j)
+		want := read(t, store, j.ID)
+		want.Report = nil
+		require.Equal(t, want, j)
 	}
 	require.Equal(t, all[:2], idsOf(list(t, store, jobstore.Selection{Limit: 2})))
 	require.Equal(t, all[2:4], idsOf(list(t, store, jobstore.Selection{Limit: 2, Before: all[1]})), "nothing is repeated")
@@ -114,7 +116,11 @@ func testList(t *suite) {
 		{jobstore.Filter{CreatedAfter: at(2), Tag: "mine", Statuses: []job.Status{job.Queued}}, []uuid.UUID{retrying}},
 		{jobstore.Filter{CreatedAfter: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), CreatedBefore: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, all},
 	} {
-		require.ElementsMatch(t, c.want, idsOf(list(t, store, jobstore.Selection{Filter: c.filter, Limit: manyJobs})), "%+v", c.filter)
+		found := list(t, store, jobstore.Selection{Filter: c.filter, Limit: manyJobs})
+		require.ElementsMatch(t, c.want, idsOf(found), "%+v", c.filter)
+		for _, j := range found {
+			require.Nil(t, j.Report, "%+v", c.filter)
+		}
 	}
 }
 

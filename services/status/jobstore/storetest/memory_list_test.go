@@ -40,7 +40,7 @@ func (s *memoryStore) List(ctx context.Context, selection jobstore.Selection) ([
 	if !bugs[listWithoutLimit] {
 		listed = listed[:min(len(listed), selection.Limit)]
 	}
-	if bugs[listLosesReport] {
+	if !bugs[listWithReports] {
 		for i := range listed {
 			listed[i].Report = nil
 		}

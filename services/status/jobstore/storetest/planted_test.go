@@ -79,7 +79,7 @@ const (
 	listOtherTags        bug = "finds the tags of other submissions"
 	listAfterExclusive   bug = "leaves out a job that was created at the given time"
 	listBeforeInclusive  bug = "lists a job that was created at the end of the given time"
-	listLosesReport      bug = "lists jobs without their reports"
+	listWithReports      bug = "lists jobs with their reports"
 	statsHidden          bug = "counts jobs that clients cannot see"
 	statsOldest          bug = "returns the waits of the oldest jobs"
 	statsUnstarted       bug = "returns the waits of jobs that have not started"
@@ -209,7 +209,7 @@ func TestSuiteDetectsBugs(t *testing.T) {
 		listOtherTags:        {"List"},
 		listAfterExclusive:   {"List", "ListSameAsFilter"},
 		listBeforeInclusive:  {"List", "ListSameAsFilter"},
-		listLosesReport:      {"List"},
+		listWithReports:      {"List"},
 		statsHidden:          {"ListHidden"},
 		statsOldest:          {"Stats"},
 		statsUnstarted:       {"Stats"},

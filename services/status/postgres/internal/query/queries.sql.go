@@ -594,7 +594,14 @@ func (q *Queries) ListDeliveries(ctx context.Context, arg ListDeliveriesParams) 
 }
 
 const listJobs = `-- name: ListJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
+SELECT
+    id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type,
+    result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options,
+    (SELECT unread.report FROM jobs AS unread WHERE false) AS report, withdrawn, submission_id, other_submissions, retry, generation,
+    due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention,
+    callback, cache_digest, build
+FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
     CROSS JOIN LATERAL (
@@ -618,6 +625,7 @@ type ListJobsParams struct {
 }
 
 // Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
+// The columns are those of the table; only the report, which may have 20 kB, is not read.
 func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
 	rows, err := q.db.Query(ctx, listJobs,
 		arg.Statuses,
@@ -768,7 +776,14 @@ func (q *Queries) ListSourceKeys(ctx context.Context, keys []string) ([]string, 
 }
 
 const listTaggedJobs = `-- name: ListTaggedJobs :many
-SELECT id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs
+SELECT
+    id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, tag, result_key, result_content_type,
+    result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, target_options,
+    (SELECT unread.report FROM jobs AS unread WHERE false) AS report, withdrawn, submission_id, other_submissions, retry, generation,
+    due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention,
+    callback, cache_digest, build
+FROM jobs
 WHERE id = ANY(ARRAY(
     SELECT newest.id FROM unnest($1::text[]) AS wanted(status)
     CROSS JOIN LATERAL (

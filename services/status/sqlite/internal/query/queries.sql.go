@@ -734,7 +734,14 @@ func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams
 }
 
 const listJobs = `-- name: ListJobs :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id IN (
+SELECT
+    id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key,
+    result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable,
+    (SELECT unread.report FROM jobs AS unread WHERE 0) AS report, withdrawn, submission_id, other_submissions, retry, generation, due_at,
+    expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback,
+    cache_digest, build
+FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.status = ?1
@@ -786,6 +793,7 @@ type ListJobsParams struct {
 
 // Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
 // snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
+// The columns are those of the table; only the report, which may have 20 kB, is not read.
 func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listJobs,
 		arg.FirstStatus,
@@ -1036,7 +1044,14 @@ func (q *Queries) ListOverdue(ctx context.Context, arg ListOverdueParams) ([]Job
 }
 
 const listTaggedJobs = `-- name: ListTaggedJobs :many
-SELECT id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key, source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key, result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable, report, withdrawn, submission_id, other_submissions, retry, generation, due_at, expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback, cache_digest, build FROM jobs WHERE id IN (
+SELECT
+    id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key,
+    source_filename, source_format, source_content_type, source_size, source_sha256, target_format, target_options, tag, result_key,
+    result_content_type, result_size, result_sha256, result_pages, warnings, failure_code, failure_detail, failure_retryable,
+    (SELECT unread.report FROM jobs AS unread WHERE 0) AS report, withdrawn, submission_id, other_submissions, retry, generation, due_at,
+    expires_at, source_expires_at, gone, gone_at, files_deleted, source_deleted, unpublished, target, claim_key, retention, callback,
+    cache_digest, build
+FROM jobs WHERE id IN (
     SELECT first_newest.id FROM (
         SELECT first.id FROM jobs AS first
         WHERE first.tag = ?1 AND first.tag <> '' AND first.status = ?2
