@@ -36,8 +36,9 @@ func misconfigured(setting string) func(context.Context, *deployment, *rand.Rand
 	}
 }
 
-// diskSize is the size of a file system that can be full: more than a converter requires to be free, 64 MiB.
-const diskSize = 256 << 20
+// diskSize is the size of a file system that can be full: more than the single process requires to be free before it copies results,
+// 1 GiB. What is not used takes no memory.
+const diskSize = 4 << 30
 
 // mountDisks mounts small file systems. Where that is not permitted, it returns errors.ErrUnsupported.
 func mountDisks(directories ...string) (unmount func() error, err error) {
@@ -62,13 +63,30 @@ func mountDisks(directories ...string) (unmount func() error, err error) {
 	return unmount, nil
 }
 
-// fullDisk fills the disk of a directory.
+// fullDisk fills the disk of a directory. It shrinks the file system first: the whole of it does not fit into the memory.
 func fullDisk(d *deployment, directory string) (heal, error) {
 	if !d.disks {
 		return none, errors.ErrUnsupported
 	}
 	filler := filepath.Join(directory, "filler")
-	return func(context.Context) error { return os.RemoveAll(filler) }, fill(filler)
+	end := func(context.Context) error { return errors.Join(os.RemoveAll(filler), resize(directory, diskSize)) }
+	var found syscall.Statfs_t
+	if err := syscall.Statfs(directory, &found); err != nil {
+		return end, fmt.Errorf("measure the disk: %w", err)
+	}
+	const slack = 16 << 20 // what others may write meanwhile
+	if err := resize(directory, (found.Blocks-found.Bfree)*uint64(found.Bsize)+slack); err != nil {
+		return end, err
+	}
+	return end, fill(filler)
+}
+
+// resize changes the size of the file system that is mounted on a directory.
+func resize(directory string, size uint64) error {
+	if err := syscall.Mount("", directory, "", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+		return fmt.Errorf("resize the disk: %w", err)
+	}
+	return nil
 }
 
 // fill writes to a file until its disk is full.
