@@ -118,9 +118,11 @@ func TestChangesLeaveConnectionsToPolls(t *testing.T) {
 	for range changed {
 		ids = append(ids, l.submit(r, nil))
 	}
+	ended := l.submit(r, nil)
+	l.succeed(r, ended)
 	lock, err := postgrestest.Connect(t, postgrestest.Config(l.Bench)).Begin(t.Context())
 	require.NoError(t, err)
-	_, err = lock.Exec(t.Context(), "SELECT FROM jobs FOR UPDATE")
+	_, err = lock.Exec(t.Context(), "SELECT FROM jobs WHERE id = ANY($1) FOR UPDATE", ids)
 	require.NoError(t, err)
 
 	change := func(i int) answer {
@@ -147,6 +149,8 @@ func TestChangesLeaveConnectionsToPolls(t *testing.T) {
 	for _, id := range ids {
 		require.Equal(t, http.StatusOK, get(t, r.url+jobapi.Path(id)).StatusCode)
 	}
+	requireCode(t, request(t, http.MethodPost, r.url+jobapi.Path(ended)+"/retry"), problem.JobNotRetryable)
+	require.Equal(t, http.StatusNoContent, request(t, http.MethodDelete, r.url+jobapi.Path(ended)).StatusCode, "jobs that have ended do not wait")
 	require.NoError(t, lock.Rollback(t.Context()))
 	waiting.Wait()
 	require.Empty(t, busy)

@@ -35,7 +35,8 @@ type Control struct {
 	Deps
 
 	changes singleflight.Group
-	slots   *semaphore.Weighted
+	// slots is for changes that need the store of the documents, and ended for deletions of jobs that have ended.
+	slots, ended *semaphore.Weighted
 }
 
 // Deps are what a Control depends on.
@@ -57,20 +58,23 @@ type Deps struct {
 
 const (
 	// markTimeout limits how long a client waits for the store.
-	markTimeout = 5 * time.Second
+	markTimeout = 2 * time.Second
 	// publishTimeout limits how long a client waits for the broker. Package purge publishes a command later that was not published in time.
 	publishTimeout = 3 * time.Second
 	storeRetry     = 5 * time.Second
 	unfinishedWait = time.Second
-	// maxChanges is how many jobs are changed at the same time: a quarter of the default number of connections to the database.
-	maxChanges = 4
+	// maxChanges is how many jobs are changed at the same time, and maxDeletions how many that have ended are deleted. Together they take
+	// less than half of the default number of connections to the database.
+	maxChanges, maxDeletions = 4, 2
 	// slotWait limits how long a change waits for others.
 	slotWait  = 2 * time.Second
 	busyRetry = 2 * time.Second
 )
 
 // New returns a Control.
-func New(deps Deps) *Control { return &Control{Deps: deps, slots: semaphore.NewWeighted(maxChanges)} }
+func New(deps Deps) *Control {
+	return &Control{Deps: deps, slots: semaphore.NewWeighted(maxChanges), ended: semaphore.NewWeighted(maxDeletions)}
+}
 
 // together makes a change. Requests for the same change that arrive while it is made share its outcome. The generation and the status
 // that a client sees belong to the change: a job that was retried meanwhile has to be canceled again.
@@ -95,7 +99,7 @@ func (c *Control) Cancel(ctx context.Context, j job.Job) (job.Job, error) {
 
 func (c *Control) cancel(ctx context.Context, j job.Job) (job.Job, error) {
 	var event job.Ended
-	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+	now, changed, err := c.apply(ctx, c.slots, func(ctx context.Context) (job.Event, error) {
 		if err := c.mark(ctx, j); err != nil {
 			return nil, err
 		}
@@ -129,11 +133,19 @@ func (c *Control) Retry(ctx context.Context, j job.Job) (job.Job, error) {
 	if j.Generation > 0 && !j.Status.Terminal() {
 		return j, nil
 	}
+	// A request that cannot succeed takes no slot: nothing would limit how often it is repeated.
+	at, err := c.Clock.Now(ctx)
+	if err != nil {
+		return j, err
+	}
+	if !j.Retryable(at) {
+		return j, notRetryable(j)
+	}
 	return c.together(ctx, "retry", j, c.retry)
 }
 
 func (c *Control) retry(ctx context.Context, j job.Job) (job.Job, error) {
-	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+	now, changed, err := c.apply(ctx, c.slots, func(ctx context.Context) (job.Event, error) {
 		at, err := c.Clock.Now(ctx)
 		if err == nil && j.Retryable(at) {
 			err = c.clear(ctx, j)
@@ -218,7 +230,11 @@ func (c *Control) Delete(ctx context.Context, j job.Job) error {
 }
 
 func (c *Control) delete(ctx context.Context, j job.Job) (job.Job, error) {
-	now, changed, err := c.apply(ctx, func(ctx context.Context) (job.Event, error) {
+	slots := c.slots
+	if j.Status.Terminal() {
+		slots = c.ended // a store that hangs must not delay what does not need it
+	}
+	now, changed, err := c.apply(ctx, slots, func(ctx context.Context) (job.Event, error) {
 		if !j.Status.Terminal() {
 			if err := c.mark(ctx, j); err != nil {
 				return nil, err
@@ -241,12 +257,12 @@ func (c *Control) delete(ctx context.Context, j job.Job) (job.Job, error) {
 // apply prepares an event, applies it and returns the job after it, even if clients cannot see that job. It waits for its turn first. If
 // that takes too long, it returns a problem, and nothing has changed.
 func (c *Control) apply(
-	ctx context.Context, prepare func(context.Context) (job.Event, error),
+	ctx context.Context, slots *semaphore.Weighted, prepare func(context.Context) (job.Event, error),
 ) (now job.Job, changed bool, err error) {
-	if err := c.turn(ctx); err != nil {
+	if err := turn(ctx, slots); err != nil {
 		return now, false, err
 	}
-	defer c.slots.Release(1)
+	defer slots.Release(1)
 	event, err := prepare(ctx)
 	if err != nil {
 		return now, false, err
@@ -266,10 +282,10 @@ func (c *Control) apply(
 }
 
 // turn takes one of the slots.
-func (c *Control) turn(ctx context.Context) error {
+func turn(ctx context.Context, slots *semaphore.Weighted) error {
 	ctx, cancel := context.WithTimeout(ctx, slotWait)
 	defer cancel()
-	if err := c.slots.Acquire(ctx, 1); err != nil {
+	if err := slots.Acquire(ctx, 1); err != nil {
 		return problem.New(problem.Busy, "Too many jobs are being canceled, retried or deleted.").After(busyRetry).Because(err)
 	}
 	return nil

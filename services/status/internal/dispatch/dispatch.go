@@ -44,7 +44,7 @@ const (
 	// settleFor is how long the dispatcher tries to store the outcome of an attempt. If that fails, the attempt is made again.
 	settleFor = 20 * time.Second
 	// promptly is the longest time of an attempt that shows that a receiver does not occupy attempts for long.
-	promptly = 5 * time.Second
+	promptly = time.Second
 	// slowPerReceiver is how many attempts are made at the same time to a receiver that is not known to be prompt, at most.
 	slowPerReceiver = 2
 	// maxPrompt is how many receivers are remembered that answer promptly: a few megabytes.

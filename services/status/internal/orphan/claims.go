@@ -41,6 +41,13 @@ func (s *Sweep) Claims(ctx context.Context, lag time.Duration) error {
 		return err
 	}
 	var keys []string
+	var failure error
+	sweep := func() {
+		if err := s.claims(ctx, keys); err != nil {
+			failure = err // the other records are swept all the same: the next sweep is a day later
+		}
+		keys = keys[:0]
+	}
 	for entry, err := range s.Sources.List(ctx, claim.Prefix, "") {
 		if err != nil {
 			return err
@@ -49,13 +56,11 @@ func (s *Sweep) Claims(ctx context.Context, lag time.Duration) error {
 			keys = append(keys, entry.Key)
 		}
 		if len(keys) == batch {
-			if err := s.claims(ctx, keys); err != nil {
-				return err
-			}
-			keys = keys[:0]
+			sweep()
 		}
 	}
-	return s.claims(ctx, keys)
+	sweep()
+	return failure
 }
 
 // claims deletes those of the records whose jobs are not stored.

@@ -39,8 +39,8 @@ const (
 	retryAfter = 10 * time.Second
 	// jobTimeout limits the work on one job: a store that hangs must not keep the others waiting.
 	jobTimeout = 30 * time.Second
-	// parallel is how many jobs of a batch are worked on at the same time.
-	parallel = 8
+	// parallel is how many jobs of a batch are worked on at the same time. A remote store needs tens of milliseconds for each request.
+	parallel = 16
 )
 
 // Purge deletes what has expired.
@@ -221,6 +221,7 @@ func (p *Purge) next(j job.Job, now time.Time) job.Event {
 }
 
 // work does what is due for the jobs, and records it. What could not be done is due again a little later, by a clock that is behind by lag.
+// work fails only if nothing could be done, as during an outage of the store: a few errors must not delay the other jobs.
 func (p *Purge) work(ctx context.Context, jobs []job.Job, lag time.Duration) error {
 	var mutex sync.Mutex
 	var events []job.Event
@@ -250,7 +251,13 @@ func (p *Purge) work(ctx context.Context, jobs []job.Job, lag time.Duration) err
 		})
 	}
 	_ = group.Wait()
-	return errors.Join(p.record(ctx, events, forgotten), first(failures))
+	if err := p.record(ctx, events, forgotten); err != nil || len(failures) == len(jobs) {
+		return errors.Join(err, first(failures))
+	}
+	if err := first(failures); err != nil {
+		p.Log.Warn("cannot delete the files of some jobs; they will be retried", zap.Error(err))
+	}
+	return nil
 }
 
 // first returns the first of the errors: an outage of the store makes one for each job.

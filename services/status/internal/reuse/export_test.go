@@ -17,6 +17,7 @@ const (
 	MaxAnswers     = maxAnswers
 	MaxWaiting     = maxWaiting
 	MaxSize        = maxSize
+	MinCost        = minCost
 )
 
 var ErrBusy = errBusy

@@ -24,9 +24,11 @@ const (
 	// to convert them would take 2 s.
 	patience, smallPatience = 50 * time.Millisecond, 250 * time.Millisecond
 	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them. The rate is that
-	// of 40 results per second that are 100 kB larger than their documents, and the burst that of 640. Copies that are not larger than
-	// their documents are free, because the client has sent as much.
+	// of 40 results per second that are 100 kB larger than their documents, and the burst that of 640.
 	copyRate, copyBurst = 4 << 20, 64 << 20
+	// minCost is what a copy costs at least: its files and its row have to be deleted later, in three steps, of which package purge takes at
+	// most 1,000 per second. So at most 256 small results per second are reused, after a burst of 4,096.
+	minCost = 16 << 10
 )
 
 // limits limit what the copies cost.
@@ -52,7 +54,7 @@ func (l *limits) take(ctx context.Context, size, document int64) (free func(), e
 	if err := of.take(ctx, wait); err != nil {
 		return nil, err
 	}
-	if !l.bytes.AllowN(time.Now(), int(max(size-document, 0))) {
+	if !l.bytes.AllowN(time.Now(), int(max(size-document, minCost))) {
 		of.free()
 		return nil, errLimited
 	}

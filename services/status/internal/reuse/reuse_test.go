@@ -400,20 +400,24 @@ func (b bench) transactions() []int {
 	return sizes
 }
 
-// TestBytesAreLimited: copies that are larger than their documents are limited, the others are not.
+// TestBytesAreLimited: copies that are larger than their documents are limited by the difference, the others by their number.
 func TestBytesAreLimited(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.LimitBytes(2 * reuse.MaxSize)
+	b.LimitBytes(2*reuse.MaxSize + reuse.MinCost)
 	b.convert(1, reuse.MaxSize)
 	require.NoError(t, b.ask(b.submission(1)))
 	require.NoError(t, b.ask(b.submission(1)))
 	refused := b.submission(1)
 	require.ErrorIs(t, b.ask(refused), reuse.ErrNone)
 	b.requireNothing(refused)
-	free := b.submission(1)
-	free.Source.Size = reuse.MaxSize
-	require.NoError(t, b.ask(free))
+	cheap := func() *conversionv1.ConvertRequested {
+		submission := b.submission(1)
+		submission.Source.Size = reuse.MaxSize
+		return submission
+	}
+	require.NoError(t, b.ask(cheap()))
+	require.ErrorIs(t, b.ask(cheap()), reuse.ErrNone)
 }
 
 // TestLargeCopiesLeaveSlots: one client with large results cannot keep the others from theirs, which are small.

@@ -77,7 +77,8 @@ export class Uploads {
       upload.onProblem(problem);
       return;
     }
-    const wait = problem.retryAfter * 1000 || Math.min(1000 * 2 ** (upload.tries - 1), longestWait);
+    const least = Math.max(problem.retryAfter * 1000 || 0, Math.min(1000 * 2 ** (upload.tries - 1), longestWait));
+    const wait = least * (1 + Math.random() / 2); // other pages were rejected at the same time
     this.#holdUntil = Math.max(this.#holdUntil, performance.now() + wait);
     this.#waiting.unshift(upload);
     upload.onState({ problem });
