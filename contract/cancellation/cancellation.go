@@ -23,8 +23,7 @@ func markerKey(jobID string, generation int32) string {
 	return fmt.Sprintf("%s%s.%d", prefix, jobID, generation)
 }
 
-// JobOf returns the id of the job that a blob marks as canceled, and false for any other blob, also if it is not Docmill's and has a
-// key that begins in the same way.
+// JobOf returns the id of the job that a blob marks as canceled. found is false for any other blob, even if its key has the same prefix.
 func JobOf(key string) (job uuid.UUID, found bool) {
 	rest, _ := strings.CutPrefix(key, prefix)
 	id, generation, _ := strings.Cut(rest, ".")

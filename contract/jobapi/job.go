@@ -16,7 +16,7 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Terminal reports whether the job has ended. Only a retry leaves a terminal state.
+// Terminal reports whether the job has ended. Only a retry takes it out of a terminal state.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
 // MaxArchived is the maximum number of jobs in one archive of results, which bounds what one request costs. That many ids

@@ -1,5 +1,5 @@
-// Package objectkey defines which keys the files of jobs have, so that whoever deletes files leaves those alone that Docmill has not
-// named. The records of idempotency keys and the markers of cancellations are named by packages claim and cancellation.
+// Package objectkey defines the form of the keys of documents and results, so that files that do not belong to Docmill are never deleted.
+// Packages claim and cancellation define the keys of the records of idempotency keys and of the markers of cancellations.
 package objectkey
 
 import (
@@ -14,16 +14,16 @@ func IsDocument(key string) bool {
 	return canonical
 }
 
-// JobOfResult returns the id of the job that a key of the results bucket names: what precedes the first slash. found is false if the key
-// does not have the form that results have.
+// JobOfResult returns the id of the job in a key of the results bucket: the part before the first slash. found is false if the key does not
+// have the form of a result's key.
 func JobOfResult(key string) (job uuid.UUID, found bool) {
 	first, rest, _ := strings.Cut(key, "/")
 	job, canonical := id(first)
 	return job, canonical && rest != ""
 }
 
-// id parses an id that is written as Docmill writes ids. The other spellings that uuid.Parse accepts include the 32 digits of an MD5 hash,
-// after which files of others may well be named.
+// id parses an id in the form that Docmill writes. uuid.Parse accepts other forms, too, such as 32 hexadecimal digits: files that do not
+// belong to Docmill may be named after an MD5 hash.
 func id(text string) (parsed uuid.UUID, canonical bool) {
 	parsed, err := uuid.Parse(text)
 	return parsed, err == nil && parsed.String() == text

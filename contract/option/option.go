@@ -34,7 +34,8 @@ const (
 	PageRange Kind = "page-range"
 	// Language is a BCP 47 tag: "de" or "pt-BR".
 	Language Kind = "language"
-	// Secret is a text that is never shown, stored or logged, and only accepted as a form field: URLs are written to logs.
+	// Secret is a text that is never shown or logged, is stored only in encrypted form, and is only accepted as a form field: URLs are
+	// written to logs.
 	Secret Kind = "secret"
 )
 

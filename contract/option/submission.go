@@ -31,8 +31,8 @@ func (n Name) OfSubmission() bool { return n == To || n == Tag || n == ExpiresIn
 // OfCallback reports whether the option is for webhooks.
 func (n Name) OfCallback() bool { return n == CallbackURL || n == CallbackEvents }
 
-// CheckSubmission returns what is wrong with a value of the option, which is one of the submission, in words that follow its name in a
-// sentence and that do not repeat the value.
+// CheckSubmission checks a value of the option, which must be one of the submission. The text of the error follows the name of the option
+// in a sentence, and does not repeat the value.
 func (o Option) CheckSubmission(value string) error {
 	switch o.Name {
 	case Tag:

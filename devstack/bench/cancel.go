@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// Slots is the number of conversions at the same time while cancellations are measured.
+	// Slots is the number of concurrent conversions while cancellations are measured.
 	Slots = 8
 	// cancellations is how many jobs are canceled.
 	cancellations = 120
@@ -52,7 +52,7 @@ func (m *measurement) canceling(ctx context.Context) error {
 				figures = append(figures, figure{c.Name, percentile(took[c.Name], p)})
 			}
 		}
-		m.show(fmt.Sprintf("cancel to dead child, p%d", p), "ms", figures)
+		m.show(fmt.Sprintf("cancel to end of child, p%d", p), "ms", figures)
 	}
 	return nil
 }

@@ -36,8 +36,8 @@ func misconfigured(setting string) func(context.Context, *deployment, *rand.Rand
 	}
 }
 
-// diskSize is the size of a file system that can be full: more than the single process requires to be free before it copies results,
-// 1 GiB. What is not used takes no memory.
+// diskSize is the size of a file system that can be full: more than 1 GiB, which the single process requires to be free before
+// it copies results. Unused space takes no memory.
 const diskSize = 4 << 30
 
 // mountDisks mounts small file systems. Where that is not permitted, it returns errors.ErrUnsupported.
@@ -63,7 +63,8 @@ func mountDisks(directories ...string) (unmount func() error, err error) {
 	return unmount, nil
 }
 
-// fullDisk fills the disk of a directory. It shrinks the file system first: the whole of it does not fit into the memory.
+// fullDisk fills the disk of a directory. It shrinks the file system first, because a full one of the original size would not fit into
+// memory.
 func fullDisk(d *deployment, directory string) (heal, error) {
 	if !d.disks {
 		return none, errors.ErrUnsupported

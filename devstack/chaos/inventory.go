@@ -169,7 +169,7 @@ func (i dirInventory) unsent(ctx context.Context) (all []unsent, err error) {
 	return all, err
 }
 
-// messages omits the marks, of which there is a new one every few seconds.
+// messages omits the marks: there is a new one every few seconds.
 func (i dirInventory) messages(ctx context.Context) (map[string]int, error) {
 	counts := make(map[string]int)
 	const statement = `SELECT queue, count(*) FROM messages WHERE type NOT LIKE '%.StatusMarked' GROUP BY queue`
@@ -191,8 +191,8 @@ func (i dirInventory) stored(context.Context) (s stored, err error) {
 	return s, err
 }
 
-// pass kills the process, because it deletes orphans when it stops if the one before it has died. For the same reason, the next one must
-// not notice that.
+// pass kills the process: a process that follows a crash would delete the orphans when it stops. The next process must not notice the crash,
+// for the same reason.
 func (i dirInventory) pass(ctx context.Context) error {
 	i.process.held.Store(true)
 	defer i.process.held.Store(false)

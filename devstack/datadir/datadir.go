@@ -1,5 +1,5 @@
-// Package datadir looks into the data directory of the single-process edition, and changes it as the passing of time would. It uses
-// nothing of Docmill's own code, so that no mistake there hides itself.
+// Package datadir looks into the data directory of the single-process edition, and changes it as if time had passed. It uses none
+// of Docmill's own code, so that a bug there cannot hide itself.
 package datadir
 
 import (
@@ -77,7 +77,7 @@ func (d Dir) ForgetCrash() error {
 	return nil
 }
 
-// ExpireTombstones makes the rows of all jobs that are gone due for deletion.
+// ExpireTombstones makes the rows of all deleted and expired jobs due for deletion.
 func (d Dir) ExpireTombstones(ctx context.Context) (err error) {
 	database, err := d.open()
 	if err != nil {

@@ -77,7 +77,7 @@ func variable(name string, otherwise int) int {
 	return otherwise
 }
 
-// edition is the status service of an edition, with what it uses. It deletes nothing while store.gate is locked, as it is first.
+// edition is the status service of an edition, with what it uses. It deletes nothing while store.gate is locked, which it is at first.
 type edition struct {
 	replica
 

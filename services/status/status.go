@@ -178,8 +178,8 @@ func newReuse(deps Deps, clock *clock.Clock, retention job.Retention, late *orph
 	})
 }
 
-// newHousekeeping returns the control that carries out the requests of clients, what deletes late results, and the components that end overdue jobs and delete what
-// is no longer needed.
+// newHousekeeping returns the control that carries out the requests of clients, the deletion of late results, and the components that end
+// overdue jobs and delete what is no longer needed.
 func newHousekeeping(
 	config Config, deps Deps, clock *clock.Clock, applied *events.Consumer, publisher message.Publisher, ends *ending.Metrics,
 ) (*control.Control, *orphan.Late, []host.Component) {

@@ -24,7 +24,7 @@ const (
 	Canceled  Status = "canceled"
 )
 
-// Terminal reports whether a job with this status has ended. Only a retry leaves a terminal status.
+// Terminal reports whether a job with this status has ended. Only a retry changes a terminal status.
 func (s Status) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
 // Phase is the step that a running attempt is in. The values are those of the messages and of the databases; later

@@ -22,7 +22,7 @@ type index struct{ name, definition string }
 func indexes() []index {
 	return []index{
 		{"jobs_due", "ON jobs (due_at) WHERE due_at IS NOT NULL"},
-		// What clients have requested is found among a million jobs that have expired. Usually there is nothing.
+		// This finds the requests of clients among a million expired jobs. Usually there are none.
 		{"jobs_requested", "ON jobs (due_at) WHERE unpublished OR gone = 'deleted' AND NOT files_deleted"},
 		// Jobs that a replica of an earlier release has ended. Usually there are none.
 		{"jobs_unscheduled", "ON jobs (finished_at) WHERE status IN ('succeeded', 'failed', 'canceled') AND expires_at IS NULL"},

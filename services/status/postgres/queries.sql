@@ -9,7 +9,7 @@ ORDER BY first_seen_at, requested_at
 LIMIT 1;
 
 -- Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
--- The columns are those of the table; only the report, which may have 20 kB, is not read.
+-- These are all columns of the table, but the report, which may have 20 kB, is not read.
 -- name: ListJobs :many
 SELECT
     id, version, first_seen_at, status, attempt, moved_at, phase, percent, started_at, finished_at, requested_at, source_key,

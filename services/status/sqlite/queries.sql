@@ -10,7 +10,7 @@ LIMIT 1;
 
 -- Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
 -- snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
--- The columns are those of the table; only the report, which may have 20 kB, is not read.
+-- These are all columns of the table, but the report, which may have 20 kB, is not read.
 -- name: ListJobs :many
 SELECT
     id, version, first_seen_at, status, attempt, updated_at, phase, percent, started_at, finished_at, requested_at, source_key,
@@ -214,7 +214,7 @@ LIMIT 1;
 -- name: ListDue :many
 SELECT * FROM jobs WHERE due_at <= @now ORDER BY due_at LIMIT @max_rows;
 
--- The condition of the index jobs_requested must be in the query, as it is there.
+-- The condition of the index jobs_requested must be in the query, word for word.
 -- name: ListDueRequests :many
 SELECT * FROM jobs
 WHERE due_at <= @now AND (unpublished = 1 OR gone = 'deleted' AND files_deleted = 0)

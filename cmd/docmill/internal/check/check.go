@@ -19,8 +19,8 @@ type Command struct {
 
 // Help is shown by --help.
 func (*Command) Help() string {
-	return `Checks that the database is intact and that jobs and files match: every job has its files, and there are no others. A file of a job
-whose deletion is still due is not a problem.
+	return `Checks that the database is intact and that jobs and files match: every job has its files, and there are no other files. A file
+whose deletion is still pending is not a problem.
 
 Exit codes: 0 nothing is wrong, 1 something is.`
 }

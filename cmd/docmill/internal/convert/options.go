@@ -123,7 +123,7 @@ func (f Flags) Values() map[string]string {
 	return values
 }
 
-// Check returns an error that lists every flag that is wrong. here is whether documents are converted on this machine.
+// Check returns an error that lists every flag that is wrong. here means that documents are converted on this machine.
 func (f Flags) Check(values map[string]string, here bool) error {
 	chosen := option.New()
 	var wrong []string

@@ -50,7 +50,7 @@ const (
 	// be converted. It is also where /readyz reports a full disk.
 	Reserve = 64 << 20
 	// copyReserve is the free space in bytes below which results are not copied for other jobs: their documents can be converted instead.
-	// Copies that are made at the same time exceed it by at most 132 MiB.
+	// Concurrent copies may use at most 132 MiB of it.
 	copyReserve = 1 << 30
 )
 

@@ -219,7 +219,8 @@ func TestInspectFindsWhatIsMissing(t *testing.T) {
 	require.NoError(t, dir.Close())
 }
 
-// TestFilesOfTombstones has jobs that are gone, and one whose document is. Their files are a problem once their deletion is recorded.
+// TestFilesOfTombstones has deleted and expired jobs, and a job whose document was deleted. Their files are a problem once
+// their deletion is recorded.
 func TestFilesOfTombstones(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

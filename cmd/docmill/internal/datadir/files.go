@@ -48,7 +48,7 @@ type file struct {
 	job job.Job
 }
 
-// use is what a file is good for.
+// use is the reason why a file is kept or deleted.
 type use int
 
 const (
@@ -58,11 +58,11 @@ const (
 	orphan
 	// remnant is a file of a job whose record says that the file was deleted.
 	remnant
-	// foreign is a file with a name that Docmill gives to no file. It is never deleted.
+	// foreign is a file whose name does not have the form that Docmill uses. It is never deleted.
 	foreign
 )
 
-// unneeded returns the files that are not needed.
+// unneeded returns all files whose use is not needed.
 func (d *Dir) unneeded(ctx context.Context) iter.Seq2[file, error] {
 	return func(yield func(file, error) bool) {
 		pending, err := d.pending(ctx)
@@ -87,7 +87,7 @@ func (d *Dir) unneeded(ctx context.Context) iter.Seq2[file, error] {
 	}
 }
 
-// judge finds out what a file is good for. It returns the job of a remnant.
+// judge returns the use of a file and, for a remnant, its job.
 func (d *Dir) judge(ctx context.Context, f file, pending map[string]bool) (u use, j job.Job, err error) {
 	if f.bucket == d.Sources {
 		u, j, err = d.judgeSource(ctx, f.key)
@@ -100,7 +100,7 @@ func (d *Dir) judge(ctx context.Context, f file, pending map[string]bool) (u use
 	return u, j, err
 }
 
-// judgeResult is judge for a file of the bucket of the results, without the messages.
+// judgeResult is judge for a file of the results bucket. It ignores pending messages.
 func (d *Dir) judgeResult(ctx context.Context, key string) (use, job.Job, error) {
 	id, named := objectkey.JobOfResult(key)
 	if !named {
@@ -112,8 +112,7 @@ func (d *Dir) judgeResult(ctx context.Context, key string) (use, job.Job, error)
 	return useOf(found && slices.Contains(results, key), left), j, err
 }
 
-// useOf returns the use of a file that a job refers to, or that none refers to. left means that the file was not deleted according to the
-// job.
+// useOf returns the use of a file. refers means that a job refers to it, and left that this job does not record its deletion.
 func useOf(refers, left bool) use {
 	switch {
 	case !refers:
@@ -125,7 +124,8 @@ func useOf(refers, left bool) use {
 	}
 }
 
-// judgeSource is the same for the bucket of the documents, which has the records of idempotency keys and the markers of cancellations too.
+// judgeSource is judge for a file of the sources bucket, which also has the records of idempotency keys and the markers of cancellations.
+// It ignores pending messages.
 func (d *Dir) judgeSource(ctx context.Context, key string) (use, job.Job, error) {
 	marked, marker := cancellation.JobOf(key)
 	switch {
@@ -143,7 +143,7 @@ func (d *Dir) judgeSource(ctx context.Context, key string) (use, job.Job, error)
 	return useOf(found, left), j, err
 }
 
-// judgeClaim is the same for the record of an idempotency key.
+// judgeClaim is judge for the record of an idempotency key.
 func (d *Dir) judgeClaim(ctx context.Context, key string) (use, job.Job, error) {
 	found, err := claim.Get(ctx, d.Sources, key)
 	if err != nil && !errors.Is(err, claim.ErrUnreadable) {
@@ -156,7 +156,7 @@ func (d *Dir) judgeClaim(ctx context.Context, key string) (use, job.Job, error) 
 	return d.judgeTrace(ctx, id)
 }
 
-// judgeTrace is the same for what is kept as long as the job is recorded, if only as deleted.
+// judgeTrace is judge for a file that is kept as long as the job has a row, even if that is a tombstone.
 func (d *Dir) judgeTrace(ctx context.Context, id uuid.UUID) (use, job.Job, error) {
 	j, found, err := d.Jobs.Find(ctx, id)
 	return useOf(found, true), j, err
@@ -266,7 +266,7 @@ func (d *Dir) Inspect(ctx context.Context) (Report, error) {
 	return report, d.inspectFiles(ctx, &report)
 }
 
-// inspectFiles looks for files that are not needed.
+// inspectFiles reports the files that are not needed.
 func (d *Dir) inspectFiles(ctx context.Context, report *Report) error {
 	for found, err := range d.unneeded(ctx) {
 		if errors.Is(err, errForeignMessage) {

@@ -36,7 +36,7 @@ const (
 	Failed Code = 1
 	// Usage: the command line, a setting or a combination of them is wrong. Nothing was done.
 	Usage Code = 2
-	// Unavailable: the server cannot be reached, the conversion engine cannot be started, or what is to be examined cannot be read.
+	// Unavailable: the server cannot be reached, the conversion engine cannot be started, or the input to be checked cannot be read.
 	Unavailable Code = 3
 
 	signaled Code = 128

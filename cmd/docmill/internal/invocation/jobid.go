@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// CheckJobIDs returns an error that names every argument that is not the id of a job, such as the value of a variable that is not set.
-// The path of a request with such an id may be that of another request.
+// CheckJobIDs returns an error that names every argument that is not the id of a job, such as the empty value of an unset variable. With
+// such an id, the path of a request could be that of a different request.
 func CheckJobIDs(ids ...string) error {
 	var faults []error
 	for _, id := range ids {

@@ -110,7 +110,7 @@ func (c *Verify) verifiers() ([]*standardwebhooks.Webhook, error) {
 	for i, secret := range secrets {
 		var err error
 		if verifiers[i], err = standardwebhooks.NewWebhook(secret); err != nil {
-			faults = append(faults, fmt.Errorf("secret %d is not whsec_ and bytes in base64", i+1)) // the error may have a part of it
+			faults = append(faults, fmt.Errorf("secret %d is not whsec_ followed by bytes in base64", i+1)) // err may contain a part of the secret
 		}
 	}
 	return verifiers, errors.Join(faults...)

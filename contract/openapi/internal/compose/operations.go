@@ -98,7 +98,7 @@ func submitJob() operation {
 			},
 		},
 	}
-	replayed := header("true, if an earlier submission with the same Idempotency-Key has created the job; otherwise omitted.")
+	replayed := header("true if an earlier submission with the same Idempotency-Key has created the job; otherwise omitted.")
 	accepted := openapi.Map[openapi.Header]{
 		{Name: "Location", Value: openapi.Header{Description: "The path of the job.", Required: true, Schema: text()}},
 		{Name: "Cache-Control", Value: header("Not to be stored.")},
@@ -107,7 +107,7 @@ func submitJob() operation {
 	}
 	finished := openapi.Response{Description: "The job has ended within the time of Prefer: wait.", Headers: accepted, Content: jobBody(succeeded(), failed())}
 	queued := openapi.Response{
-		Description: "The document was accepted. Retry-After is present until the job has ended, which it may have already: if an earlier submission with the same Idempotency-Key has created it, or if it has the result of an earlier job.",
+		Description: "The document was accepted. Retry-After is present unless the job has already ended. It may have ended if an earlier submission with the same Idempotency-Key has created it, or if it has the result of an earlier job.",
 		Headers:     withHeader(accepted, "Retry-After", retryAfter(false)), Content: jobBody(queued(), succeeded()),
 	}
 	submit.Responses.Set("200", finished)

@@ -35,8 +35,8 @@ var closed = map[reflect.Type]bool{
 	reflect.TypeFor[option.Kind]():           true,
 }
 
-// members are the types of values whose members have the Go type any, by the name of the member in Go. Package problem does not
-// know jobs.
+// members are the types of the values of struct fields of the Go type any, by the name of the field. Package problem cannot use the type
+// of jobs.
 var members = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[problem.Answer](): {"JobState": reflect.TypeFor[jobapi.Job]()},
 }

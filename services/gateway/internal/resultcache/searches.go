@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// pause is how long nothing is searched after the status service has not answered. Otherwise each submission would wait for it.
+// pause is how long searches stop after one has timed out or failed. Without it, each submission would wait for the status service.
 const pause = 5 * time.Second
 
-// searches decides which submissions search for a result. After the status service has not answered, none does for the pause; then one
-// search tries whether it answers again, and the others go on only when it does.
+// searches decides which submissions search for a result. If the status service does not answer a search, searches stop for the pause. Then
+// one search, the probe, tests whether the service answers again. The others resume when it does.
 type searches struct {
 	pause time.Duration
 
 	mu sync.Mutex
-	// paused is set from a search without an answer until the next one with an answer, and until is the end of the pause.
+	// paused is set by a search without an answer, and cleared by a probe with one. until is the end of the pause.
 	paused bool
 	until  time.Time
-	// probing is set during the one search after a pause.
+	// probing is set during a probe.
 	probing bool
 }
 
-// begin reports whether a submission may search. If so, the caller calls end. probe is set for the one search after a pause.
+// begin reports whether a submission may search. If so, the caller must call end. probe reports whether the search is a probe.
 func (s *searches) begin() (probe, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -234,11 +234,11 @@ const reuseTimeout = 2 * time.Second
 // ErrNotSent means that a request has not reached the status service, or not one that knows such requests.
 var ErrNotSent = errors.New("the status service has not received the request")
 
-// ErrRefused means that the status service has rejected a request, and others may succeed.
+// ErrRefused means that the status service has rejected this request. Other requests may succeed.
 var ErrRefused = errors.New("the status service has rejected the request")
 
 // Reuse asks the status service to answer a submission with the result of an earlier job that one of the builds has made, and
-// reports whether the job was recorded. After an error, it may have been, unless that is ErrNotSent or ErrRefused.
+// reports whether the job was recorded. After an error other than ErrNotSent or ErrRefused, it may have been.
 func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequested, builds [][]byte) (bool, error) {
 	encoded, err := proto.Marshal(command)
 	if err != nil {
@@ -271,7 +271,7 @@ func (c *Client) Reuse(ctx context.Context, command *conversionv1.ConvertRequest
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return false, fmt.Errorf("%w: %s", ErrNotSent, response.Status)
 	}
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // what can be read of it is for the log
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // it is only logged
 	err = relayed(response, answer)
 	if response.StatusCode == http.StatusBadRequest {
 		err = fmt.Errorf("%w: %w", ErrRefused, err)

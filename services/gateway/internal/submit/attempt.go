@@ -26,8 +26,8 @@ import (
 const (
 	// claimTimeout limits a request to the store about a claim.
 	claimTimeout = 10 * time.Second
-	// maxLookups is how many claims are looked up at once, which any request with an Idempotency-Key causes, and lookupWait how long
-	// others wait. A lookup takes a few milliseconds.
+	// maxLookups is how many claims are looked up at once, and lookupWait how long further lookups wait. Each request with an
+	// Idempotency-Key causes a lookup, which takes a few milliseconds.
 	maxLookups = 64
 	lookupWait = 2 * time.Second
 )

@@ -35,7 +35,7 @@ type Limits struct {
 	// Offer is what the converters support.
 	Offer fleet.Offer
 	// Admit returns a problem if no document should be received now; nil means that there is no such condition. It is called
-	// after the upload has entered the gate, which so limits what requests without a document can cost.
+	// after the upload has entered the gate, so that the gate also limits the cost of requests without a document.
 	Admit func(ctx context.Context) error
 	// Gate limits concurrent uploads; nil means no limit.
 	Gate *admission.Gate

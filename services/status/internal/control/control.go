@@ -1,8 +1,8 @@
 // Package control cancels, retries and deletes jobs at the request of clients. Each decision is made in a transaction on the row of
 // the job, so any number of replicas may receive the same request at the same time.
 //
-// A transaction that waits for the row keeps a connection to the database, which polls need as well. So equal requests that arrive at
-// the same time share one change, and only a few jobs are changed at once.
+// A transaction that waits for the row holds a connection to the database, and polls need connections, too. So identical requests that
+// arrive at the same time share one change, and only a few jobs are changed at once.
 package control
 
 import (
@@ -76,8 +76,8 @@ func New(deps Deps) *Control {
 	return &Control{Deps: deps, slots: semaphore.NewWeighted(maxChanges), ended: semaphore.NewWeighted(maxDeletions)}
 }
 
-// together makes a change. Requests for the same change that arrive while it is made share its outcome. The generation and the status
-// that a client sees belong to the change: a job that was retried meanwhile has to be canceled again.
+// together makes a change. Requests for the same change that arrive while it is made share its outcome. Changes are the same
+// only if the generation and the status of the job are: a job that was retried meanwhile has to be canceled again.
 func (c *Control) together(ctx context.Context, name string, j job.Job, change func(context.Context, job.Job) (job.Job, error)) (job.Job, error) {
 	now, err, _ := c.changes.Do(fmt.Sprintf("%s %s %d %s", name, j.ID, j.Generation, j.Status), func() (any, error) {
 		return change(ctx, j)

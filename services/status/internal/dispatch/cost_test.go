@@ -79,7 +79,7 @@ type endless struct {
 
 	mu       sync.Mutex
 	attempts map[string]int
-	// silent and most are how many attempts without an answer are made, and were made, at the same time.
+	// silent is the current number of attempts that get no answer, and most the highest.
 	silent, most int
 }
 

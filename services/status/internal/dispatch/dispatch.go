@@ -43,11 +43,11 @@ const (
 	maxPause  = time.Minute
 	// settleFor is how long the dispatcher tries to store the outcome of an attempt. If that fails, the attempt is made again.
 	settleFor = 20 * time.Second
-	// promptly is the longest time of an attempt that shows that a receiver does not occupy attempts for long.
+	// promptly is the maximum duration of an attempt to a receiver that counts as prompt.
 	promptly = time.Second
-	// slowPerReceiver is how many attempts are made at the same time to a receiver that is not known to be prompt, at most.
+	// slowPerReceiver is the maximum number of concurrent attempts to a receiver that is not known to be prompt.
 	slowPerReceiver = 2
-	// maxPrompt is how many receivers are remembered that answer promptly: a few megabytes.
+	// maxPrompt is how many prompt receivers are remembered. They take a few megabytes.
 	maxPrompt = 10_000
 	// leaseMargin is added to the time for an attempt and its settlement: clocks drift, and processes are paused.
 	leaseMargin = 10 * time.Second
@@ -61,10 +61,10 @@ type Dispatcher struct {
 	log     *zap.Logger
 	metrics *Metrics
 
-	// quick is for the receivers that are prompt, and slow for those that are not, or that are not known.
+	// quick is for prompt receivers, and slow for all others, including unknown ones.
 	quick, slow lane
-	// prompt are the receivers that answered the latest attempt promptly. An answer that rejects the webhook counts as well: the wrong
-	// path in the URL of one job must not be held against the receiver of others.
+	// prompt are the receivers that answered the latest attempt promptly. An answer that rejects the webhook counts as well: a wrong
+	// path in the URL of one job must not delay the webhooks of other jobs to the same receiver.
 	prompt *lru.Cache[string, struct{}]
 	// reading is how long the latest passes have read receivers.
 	reading time.Duration
@@ -75,8 +75,8 @@ type Dispatcher struct {
 	freed    chan struct{}
 }
 
-// lane is one of the two kinds of receivers. Clients can make up any number of slow ones, and each of their attempts may take until the
-// timeout. So they get at most half of all attempts.
+// lane is one of the two kinds of receivers. Clients can make up any number of slow ones, and each attempt to one may take until the
+// timeout. So slow receivers get at most half of all attempts.
 type lane struct {
 	// limit is how many attempts are made at the same time, and perReceiver how many of them to the same receiver.
 	limit, perReceiver int
@@ -130,7 +130,7 @@ func (d *Dispatcher) Run(ctx context.Context, ready func(), drain <-chan struct{
 	return nil
 }
 
-// passes goes through all receivers once. If there are too many attempts to slow ones, it goes on with those of the other kind.
+// passes goes through all receivers once. If the slow lane is full, it makes a second pass for the prompt receivers.
 func (d *Dispatcher) passes(ctx context.Context, start func(*lane, delivery.Leased)) error {
 	d.reading = 0
 	complete, err := d.pass(ctx, &d.slow, start)

@@ -63,7 +63,7 @@ func (s *Sweep) Claims(ctx context.Context, lag time.Duration) error {
 	return failure
 }
 
-// claims deletes those of the records whose jobs are not stored.
+// claims deletes the records with the given keys whose jobs are not stored.
 func (s *Sweep) claims(ctx context.Context, keys []string) error {
 	owners, err := s.owners(ctx, keys)
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *Sweep) claims(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// owners reads records, and returns the ids of their jobs by key. Those that were deleted meanwhile, or that cannot be read, are not
-// among them.
+// owners reads records, and returns the ids of their jobs by key. It omits records that were deleted meanwhile, or that cannot be
+// read.
 func (s *Sweep) owners(ctx context.Context, keys []string) (map[string]string, error) {
 	var mutex sync.Mutex
 	owners := map[string]string{}

@@ -52,8 +52,8 @@ func (s *Sweep) Late() *Late { return &Late{After: lateAfter, sweep: s} }
 // Dropped notes that an end had no effect on its job. It does not block.
 func (l *Late) Dropped(end job.Ended) { l.add(end, false) }
 
-// Uncertain notes the end of a job that has a copy of an earlier result, and that may have been recorded. No event has that result. It
-// does not block.
+// Uncertain notes the end of a job with a copy of an earlier result, if it is not known whether the job was recorded. No event has that
+// result. Uncertain does not block.
 func (l *Late) Uncertain(end job.Ended) { l.add(end, true) }
 
 func (l *Late) add(end job.Ended, copied bool) {

@@ -78,7 +78,7 @@ func (s *Sweep) Run(ctx context.Context, ready func(), drain <-chan struct{}) er
 	return s.run("the sweep of orphans failed; the next one will retry", chore, s.Every, s.Files)(ctx, ready, drain)
 }
 
-// run returns a component that makes a sweep when it is its turn: replicas share the work.
+// run returns a component that sweeps when it is this replica's turn: replicas share the work.
 func (s *Sweep) run(
 	failed, work string, every time.Duration, sweep func(context.Context, time.Duration) error,
 ) func(ctx context.Context, ready func(), drain <-chan struct{}) error {
@@ -250,7 +250,7 @@ func (s *Sweep) unusedSources(ctx context.Context, keys []string) ([]string, err
 }
 
 // unusedResults returns the keys that are not the result of a job, and cannot become one. The result of a deleted or expired job may
-// exist although its deletion is recorded: a backup was restored, or the deletion was lost when a machine lost power.
+// exist although its deletion is recorded: a backup was restored, or a power failure has undone the deletion.
 func (s *Sweep) unusedResults(ctx context.Context, keys []string) ([]string, error) {
 	owners := map[string]string{}
 	for _, key := range keys {

@@ -28,9 +28,9 @@ import (
 const (
 	// interval is the time between two passes, if nothing asks for one.
 	interval = 5 * time.Second
-	// batch is how many jobs are leased in one transaction. With SQLite, everything else that is written waits for that.
+	// batch is how many jobs are leased in one transaction. With SQLite, all other writes wait for it.
 	batch = 50
-	// pace is the least average time for an expired job. Without it, polls and submissions are slow as long as there are expired jobs.
+	// pace is the minimum average time per expired job. Without it, polls and submissions are slow as long as there are expired jobs.
 	// A job is worked on up to three times: for its document, its other files and its row.
 	pace = time.Millisecond
 	// lease is how long a replica has for a batch. After that, another replica does what the first one has not finished.
@@ -78,7 +78,7 @@ const (
 	kindJob    = "job"
 )
 
-// Wake asks for what clients have requested to be done now. It does not block.
+// Wake makes Run carry out the requests of clients now. It does not block.
 func (p *Purge) Wake() {
 	select {
 	case p.wake <- struct{}{}:
@@ -86,24 +86,24 @@ func (p *Purge) Wake() {
 	}
 }
 
-// Run works until drain is closed. It is a component of package host. What clients have requested does not wait for jobs that have
-// expired, of which there may be a million.
+// Run works until drain is closed. It is a component of package host. The requests of clients do not wait for expired
+// jobs, of which there may be a million.
 func (p *Purge) Run(ctx context.Context, ready func(), drain <-chan struct{}) error {
 	ctx, stop := host.Context(ctx, drain)
 	defer stop()
 	ready()
 	var running sync.WaitGroup
 	running.Go(func() {
-		p.repeat(ctx, p.wake, "cannot do what clients have requested", func() error { return p.all(ctx, p.requests, 0) })
+		p.repeat(ctx, p.wake, "cannot carry out the requests of clients", func() error { return p.all(ctx, p.requests, 0) })
 	})
 	running.Go(func() {
-		p.repeat(ctx, nil, "cannot delete what has expired", func() error { return p.pass(ctx) })
+		p.repeat(ctx, nil, "cannot delete expired jobs", func() error { return p.pass(ctx) })
 	})
 	running.Wait()
 	return nil
 }
 
-// repeat makes passes until ctx ends. wake asks for one before it is time.
+// repeat makes a pass at each interval until ctx ends. wake triggers one earlier.
 func (p *Purge) repeat(ctx context.Context, wake <-chan struct{}, failure string, pass func() error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -135,8 +135,8 @@ func (p *Purge) pass(ctx context.Context) error {
 	return p.all(ctx, p.expired, pace)
 }
 
-// all works on the jobs that take returns, until there are none. They are due by a clock that is behind by lag. Each takes at least a time,
-// on average.
+// all works on the jobs that take returns, until there are none. They are due by a clock that is behind by lag. On average, each job takes
+// at least the given time.
 func (p *Purge) all(ctx context.Context, take func(context.Context) (jobs []job.Job, lag time.Duration, err error), each time.Duration) error {
 	for {
 		began := time.Now()

@@ -25,7 +25,7 @@ var ErrBusy = errBusy
 // Patient sets how long an answer may take.
 func (r *Reuse) Patient(d time.Duration) { r.copyTimeout, r.recordTimeout = d, d }
 
-// LimitBytes limits how many bytes copies may exceed their documents by, forever.
+// LimitBytes sets the total number of bytes by which copies may exceed their documents.
 func (r *Reuse) LimitBytes(n int) { r.limits.bytes = rate.NewLimiter(0, n) }
 
 // Recorder returns what records the jobs.

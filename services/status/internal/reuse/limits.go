@@ -7,8 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A client that submits a document again and again spends a few kilobytes for each copy, and no conversion limits it. The limits are
-// those of a replica.
+// A client that submits a document again and again sends a few kilobytes for each copy, and waits for no conversion. So each replica limits
+// the copies that it makes.
 const (
 	// maxSize is the size of a result in bytes above which it is not reused.
 	maxSize = 16 << 20
@@ -19,19 +19,19 @@ const (
 	maxSmallCopies, maxLargeCopies = 16, 8
 	// maxSearches is how many results are searched for at once, each with a connection to the database. A search takes about 1 ms.
 	maxSearches = 4
-	// patience is how long a submission waits for a slot, and smallPatience how long for that of a small result. After that, it is better
-	// converted. With 2 processors, 200 to 300 small results are copied per second, so most of 64 that are submitted at once are reused;
-	// to convert them would take 2 s.
+	// patience is how long a submission waits for a slot, and smallPatience how long it waits for the slot of a small result. After that,
+	// converting the document is better. With 2 processors, 200 to 300 small results are copied per second, so most of 64 that are submitted
+	// at once are reused; converting them would take 2 s.
 	patience, smallPatience = 50 * time.Millisecond, 250 * time.Millisecond
-	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them. The rate is that
-	// of 40 results per second that are 100 kB larger than their documents, and the burst that of 640.
+	// copyRate, per second, and copyBurst limit the bytes by which copies exceed the documents that were uploaded for them. The rate allows
+	// 40 results per second that are 100 kB larger than their documents, and the burst allows 640.
 	copyRate, copyBurst = 4 << 20, 64 << 20
 	// minCost is what a copy costs at least: its files and its row have to be deleted later, in three steps, of which package purge takes at
 	// most 1,000 per second. So at most 256 small results per second are reused, after a burst of 4,096.
 	minCost = 16 << 10
 )
 
-// limits limit what the copies cost.
+// limits limit the cost of copies.
 type limits struct {
 	searches, small, large slots
 	bytes                  *rate.Limiter
@@ -44,8 +44,8 @@ func newLimits() limits {
 	}
 }
 
-// take takes a slot for a copy of size bytes, for a document of another size, and returns a function that frees it. It returns errBusy or
-// errLimited if the copy has to be made later, which is too late.
+// take takes a slot for a copy of size bytes of a result, and returns a function that frees it. document is the size of the document. take
+// returns errBusy or errLimited if the copy cannot be made now.
 func (l *limits) take(ctx context.Context, size, document int64) (free func(), err error) {
 	of, wait := l.large, patience
 	if size <= smallSize {

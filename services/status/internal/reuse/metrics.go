@@ -26,7 +26,7 @@ func newMetric(registry prometheus.Registerer) *prometheus.CounterVec {
 		Namespace: metrics.Namespace, Subsystem: "status", Name: "reuse_requests_total",
 		Help: "Requests for a copy of an earlier result, by outcome: reused, none (there is no such result), large (it has more than 16 MiB), " +
 			"limited (too many bytes were copied), busy (too many requests at once), full (the disk) or failed. " +
-			"After all but reused, the document is converted.",
+			"For every outcome except reused, the document is converted.",
 	}, []string{"outcome"})
 	registry.MustRegister(requests)
 	for _, outcome := range []string{reused, none, large, limited, busy, full, failed} {

@@ -42,8 +42,8 @@ type answer struct {
 	err      error
 }
 
-// record applies the submission of a job and its end. It returns errBusy or errWithdrawn if it is certain that they were not and will
-// not be applied. After another error, that is unknown.
+// record applies the submission of a job and its end. After errBusy or errWithdrawn, they were not applied and will not be. After another
+// error, that is unknown.
 func (r *recorder) record(ctx context.Context, submitted job.Submitted, end job.Ended) ([]jobstore.Outcome, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", errWithdrawn, ctx.Err())
@@ -83,7 +83,7 @@ func (r *recorder) enqueue(a *answer) bool {
 	return true
 }
 
-// withdraw removes a waiting answer, and returns false if it does not wait any more.
+// withdraw removes a waiting answer. It returns false if the answer no longer waits.
 func (r *recorder) withdraw(a *answer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *recorder) write() {
 	}
 }
 
-// next returns the answers of the next transaction. If there are none, the writer has to end.
+// next returns the answers of the next transaction. If there are none, the writer must stop.
 func (r *recorder) next() []*answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,9 +30,9 @@ const (
 	// maxAge is the maximum age of a submission. The gateway of an older one has given up, and may have told its client that there is
 	// no job. It allows for clocks that differ, and is less than the time after which an unknown job is certain not to appear.
 	maxAge = time.Minute
-	// sourceRetention is the maximum time for which the document of a job with a copied result is kept. Nobody needs it, unless the gateway
-	// has published the command as well because it has not received the answer. A converter that does not find the document any more
-	// reports a failure, which has no effect on the job.
+	// sourceRetention is the maximum time for which the document of a job with a copied result is kept. It is needed only if the gateway did
+	// not receive the answer, and has published the command as well. A converter that no longer finds the document reports a failure, which
+	// has no effect on the job.
 	sourceRetention = 10 * time.Minute
 	// cleanupTimeout limits the deletion of a copy that belongs to no job, and maxCleanups is how many are deleted at once. Package orphan
 	// deletes what remains.
@@ -109,9 +109,9 @@ func (r *Reuse) Answer(ctx context.Context, command *conversionv1.ConvertRequest
 var (
 	errLate    = errors.New("the submission is too old")
 	errLarge   = errors.New("the result is too large")
-	errBusy    = errors.New("too many results are reused at this moment")
+	errBusy    = errors.New("too many results are being reused")
 	errLimited = errors.New("too many bytes were copied")
-	// errWithdrawn means that the time was up before the job was recorded.
+	// errWithdrawn means that the timeout ended before the job was recorded.
 	errWithdrawn = errors.New("the job could not be recorded in time")
 )
 
@@ -147,8 +147,8 @@ func (r *Reuse) search(ctx context.Context, digest []byte, builds [][]byte) (job
 	return r.deps.Jobs.Reusable(ctx, digest, builds)
 }
 
-// copy copies a result as that of the end, for a document of a size in bytes. It returns when ctx is done, also if the store does not. The
-// slot of the copy is taken until the store has returned.
+// copy copies an earlier result to the key of the end's result. document is the size of the document in bytes. copy returns when ctx is
+// done, even if the store has not returned; the copy keeps its slot until then.
 func (r *Reuse) copy(ctx context.Context, end job.Ended, from string, document int64) error {
 	free, err := r.limits.take(ctx, end.Result.Size, document)
 	if err != nil {

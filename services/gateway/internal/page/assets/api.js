@@ -103,7 +103,7 @@ export function archivePaths(ids) {
 const patience = 60_000;
 
 /**
- * Submits a document and resolves with its job. All submissions with the same `key`, which must not differ otherwise, have one job. fetch
+ * Submits a document and resolves with its job. Submissions with the same `key` must be identical, and share one job. fetch
  * does not report how much of a body was sent; XMLHttpRequest does. The problem of a connection that is lost after the whole body has
  * the code queue-unconfirmed: the job may exist. The caller may abort the returned request.
  */

@@ -102,7 +102,7 @@ export class List {
     return item;
   }
 
-  /** Uploads the document of an entry. An upload that is repeated has the same job. */
+  /** Uploads the document of an entry. A repeated upload gets the same job. */
   #upload(item) {
     const { entry } = item;
     this.#unfollow(item);
@@ -117,7 +117,7 @@ export class List {
     this.#summarize();
   }
 
-  /** Uploads the document of an entry as that of another job. */
+  /** Uploads the document of an entry again, for a new job. */
   #uploadAnew(item) {
     item.entry = { ...item.entry, submission: store.newKey() };
     this.#upload(item);

@@ -10,11 +10,11 @@ const passwordCodes = ["password-required", "password-wrong"];
  * Whether to offer to convert the document of a job again. A person may know that the cause of a failure is gone: the operator has raised a
  * limit, or installed what was missing. If the server no longer has the document, or the job was retried too often, it says so. But
  * without the document, or with the same wrong password, the job can only fail again; and beside the field for the right password,
- * people would take the button for the one that sends it.
+ * people would mistake the button for the one that sends it.
  */
 const mayRetry = (job) => job.status === "canceled" || (job.status === "failed" && ![...passwordCodes, "source-missing"].includes(job.error?.code));
 
-/** Whether that is likely to help: then it is the main action. */
+/** Whether a retry is likely to help. If so, it is the main action. */
 const isLikelyToHelp = (job) => job.status === "canceled" || Boolean(job.error?.retryable);
 
 const goneWords = { "job-deleted": "Deleted", "job-expired": "Expired" };

@@ -625,7 +625,7 @@ type ListJobsParams struct {
 }
 
 // Reads at most max_rows entries of the index jobs_listed for each status. The conditions of the index must be in the query.
-// The columns are those of the table; only the report, which may have 20 kB, is not read.
+// These are all columns of the table, but the report, which may have 20 kB, is not read.
 func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
 	rows, err := q.db.Query(ctx, listJobs,
 		arg.Statuses,

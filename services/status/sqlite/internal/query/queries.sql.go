@@ -659,7 +659,7 @@ type ListDueRequestsParams struct {
 	MaxRows int64
 }
 
-// The condition of the index jobs_requested must be in the query, as it is there.
+// The condition of the index jobs_requested must be in the query, word for word.
 func (q *Queries) ListDueRequests(ctx context.Context, arg ListDueRequestsParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listDueRequests, arg.Now, arg.MaxRows)
 	if err != nil {
@@ -793,7 +793,7 @@ type ListJobsParams struct {
 
 // Reads at most max_rows entries of the index jobs_listed for each status: no status, no entries. One statement reads one
 // snapshot, so that no job that changes its status meanwhile is missing. The conditions of the index must be in the query.
-// The columns are those of the table; only the report, which may have 20 kB, is not read.
+// These are all columns of the table, but the report, which may have 20 kB, is not read.
 func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]Job, error) {
 	rows, err := q.db.QueryContext(ctx, listJobs,
 		arg.FirstStatus,
