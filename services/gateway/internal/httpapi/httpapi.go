@@ -31,7 +31,7 @@ import (
 
 // Settings limit what clients may do.
 type Settings struct {
-	// Upload are the limits of one upload; the API sets its Formats, Admit and Gate.
+	// Upload are the limits of one upload; the API sets its Formats, Precheck, Admit and Gate.
 	Upload upload.Limits
 	// MaxUploads is the maximum number of uploads that are stored at once.
 	MaxUploads int
@@ -258,7 +258,7 @@ func (a *api) accept(c *gin.Context) (accepted submit.Accepted, err error) {
 	defer func() { done(accepted, err) }()
 	attempt := a.deps.Submitter.Begin(c.Request.Header)
 	limits := a.limits()
-	limits.Admit = attempt.Admit
+	limits.Precheck, limits.Admit = attempt.Precheck, attempt.Admit
 	document, err := upload.Receive(c.Writer, c.Request, limits)
 	if err != nil {
 		return submit.Accepted{}, err

@@ -56,6 +56,15 @@ type Attempt struct {
 // Begin begins a request with these headers.
 func (s *Submitter) Begin(header http.Header) *Attempt { return &Attempt{submitter: s, header: header} }
 
+// Precheck is Admit for requests without an Idempotency-Key, for which nothing is read from the store. It always admits the others.
+func (a *Attempt) Precheck(ctx context.Context) error {
+	key, err := idempotency.KeyOf(a.header)
+	if err != nil || key != "" {
+		return err
+	}
+	return a.submitter.Backlog.Check(ctx)
+}
+
 // Admit returns a problem if no document should be received for the request now. It must be called before Submit. A
 // request that repeats an earlier one is admitted even if the queue accepts no jobs.
 func (a *Attempt) Admit(ctx context.Context) error {

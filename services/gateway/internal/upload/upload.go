@@ -34,6 +34,8 @@ type Limits struct {
 	Webhooks bool
 	// Offer is what the converters support.
 	Offer fleet.Offer
+	// Precheck is Admit as far as nothing is read for it. It is called first: a request that it rejects does not take the place of an upload.
+	Precheck func(ctx context.Context) error
 	// Admit returns a problem if no document should be received now; nil means that there is no such condition. It is called
 	// after the upload has entered the gate, so that the gate also limits the cost of requests without a document.
 	Admit func(ctx context.Context) error
@@ -63,6 +65,11 @@ const busyRetryAfter = 2 * time.Second
 // request's body from then on. The caller closes the Upload. Errors are problems.
 func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (*Upload, error) {
 	body := newBody(w, r, limits)
+	if limits.Precheck != nil {
+		if err := limits.Precheck(r.Context()); err != nil {
+			return nil, err
+		}
+	}
 	if limits.Gate == nil {
 		return receiveAdmitted(body, r, limits)
 	}

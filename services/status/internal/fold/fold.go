@@ -16,7 +16,7 @@ import (
 )
 
 // Apply implements jobstore.Store's Apply. It calls together to apply all events in one transaction. If that fails with
-// ErrRefused, it calls together once per event, so that a bad one does not affect the others.
+// ErrRefused, it calls together once per job, and then once per event, so that a bad one does not affect the others.
 func Apply(
 	ctx context.Context, events []job.Event, together func(context.Context, []job.Event) ([]jobstore.Outcome, error),
 ) ([]jobstore.Outcome, error) {
@@ -33,14 +33,28 @@ func Apply(
 		return []jobstore.Outcome{{Refused: err}}, nil
 	}
 	outcomes = make([]jobstore.Outcome, 0, len(events))
-	for i := range events {
-		one, err := Apply(ctx, events[i:i+1], together)
+	for rest := events; len(rest) > 0; {
+		n := part(rest)
+		if n == len(events) {
+			n = 1
+		}
+		some, err := Apply(ctx, rest[:n], together)
 		if err != nil {
 			return nil, err
 		}
-		outcomes = append(outcomes, one...)
+		outcomes, rest = append(outcomes, some...), rest[n:]
 	}
 	return outcomes, nil
+}
+
+// part returns how many of the first events are of the same job. They stay together, such as the submission of a job with a copied result
+// and its end.
+func part(events []job.Event) int {
+	n := 1
+	for n < len(events) && events[n].Job() == events[0].Job() {
+		n++
+	}
+	return n
 }
 
 // IDs returns the ids of the events' jobs, sorted and without duplicates.

@@ -20,7 +20,7 @@ const (
 	MinCost        = minCost
 )
 
-var ErrBusy = errBusy
+var ErrBusy, ErrWithdrawn = errBusy, errWithdrawn
 
 // Patient sets how long an answer may take.
 func (r *Reuse) Patient(d time.Duration) { r.copyTimeout, r.recordTimeout = d, d }
@@ -43,4 +43,15 @@ func (r *Recorder) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.waiting)
+}
+
+// Expire has a writer find a job in the queue whose request was over at a time, and returns the error that it gets.
+func (r *Recorder) Expire(at time.Time) error {
+	a := &answer{until: at, done: make(chan struct{})}
+	r.waiting, r.writers = append(r.waiting, a), r.writers+1
+	if batch := (*recorder)(r).next(); len(batch) > 0 {
+		return nil
+	}
+	<-a.done
+	return a.err
 }

@@ -34,6 +34,8 @@ type recorder struct {
 // answer is a job to record.
 type answer struct {
 	ctx context.Context //nolint:containedctx // the trace
+	// until is when nobody waits for the outcome any more; zero if that is unknown.
+	until time.Time
 	// submitted and end are its events.
 	submitted, end job.Event
 	// done is closed when the outcome is known.
@@ -49,6 +51,7 @@ func (r *recorder) record(ctx context.Context, submitted job.Submitted, end job.
 		return nil, fmt.Errorf("%w: %w", errWithdrawn, ctx.Err())
 	}
 	a := &answer{ctx: context.WithoutCancel(ctx), submitted: submitted, end: end, done: make(chan struct{})}
+	a.until, _ = ctx.Deadline()
 	if !r.enqueue(a) { //nolint:contextcheck // a transaction outlives the requests that it records
 		return nil, errBusy
 	}
@@ -110,6 +113,16 @@ func (r *recorder) write() {
 func (r *recorder) next() []*answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// After a pause of the process, the waiting requests are over, but have not withdrawn their answers yet. Their clients may have been told
+	// that there is no job.
+	r.waiting = slices.DeleteFunc(r.waiting, func(a *answer) bool {
+		expired := !a.until.IsZero() && !time.Now().Before(a.until)
+		if expired {
+			a.err = errWithdrawn
+			close(a.done)
+		}
+		return expired
+	})
 	n := min(len(r.waiting), maxAnswers)
 	if n == 0 {
 		r.writers--

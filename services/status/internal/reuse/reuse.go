@@ -33,7 +33,7 @@ const (
 	// sourceRetention is the maximum time for which the document of a job with a copied result is kept. It is needed only if the gateway did
 	// not receive the answer, and has published the command as well. A converter that no longer finds the document reports a failure, which
 	// has no effect on the job.
-	sourceRetention = 10 * time.Minute
+	sourceRetention = time.Hour
 	// cleanupTimeout limits the deletion of a copy that belongs to no job, and maxCleanups is how many are deleted at once. Package orphan
 	// deletes what remains.
 	cleanupTimeout = 5 * time.Second

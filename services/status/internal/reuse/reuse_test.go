@@ -238,7 +238,7 @@ func TestDocumentOfACopyExpiresSoon(t *testing.T) {
 	require.NoError(t, b.ask(command))
 	found, err := b.find(command)
 	require.NoError(t, err)
-	require.Equal(t, found.FinishedAt.Add(10*time.Minute), found.SourceExpiresAt)
+	require.Equal(t, found.FinishedAt.Add(time.Hour), found.SourceExpiresAt)
 	require.Equal(t, found.SourceExpiresAt, found.DueAt)
 	require.Equal(t, found.FinishedAt.Add(time.Hour), found.ExpiresAt)
 	require.Equal(t, []string{found.Result.ObjectKey}, b.copies(command))
@@ -352,6 +352,14 @@ func TestAnswersShareTransactions(t *testing.T) {
 		require.Equal(t, job.Succeeded, found.Status)
 	}
 	require.Equal(t, []int{2, 2, 80}, b.transactions())
+}
+
+// TestExpiredRecordIsNotMade: a process that was paused does not record jobs whose requests are over. Their clients may have been told that
+// there is no job.
+func TestExpiredRecordIsNotMade(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.ErrorIs(t, b.Recorder().Expire(time.Now()), reuse.ErrWithdrawn)
 }
 
 // TestRecordsAreBounded: a submission does not wait behind many others.

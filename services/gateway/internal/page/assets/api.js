@@ -138,7 +138,8 @@ export function submit({ file, name, fields, key }, onProgress) {
     request.onerror = () => lost("The connection was lost.");
     request.onabort = () => reject(new Problem(0, { code: "aborted" }));
     request.open("POST", "/v1/jobs");
-    request.setRequestHeader("Idempotency-Key", `"${key}"`);
+    // During an upgrade, a browser may have loaded an older list.js, which has no keys.
+    if (key) request.setRequestHeader("Idempotency-Key", `"${key}"`);
     request.send(form);
   });
   return { job, abort: () => request.abort() };
