@@ -181,7 +181,7 @@ func testDeliveryLeases(t *suite) {
 	stop()
 	store = t.start() // the process was killed before it could settle the delivery
 	var again delivery.Leased
-	require.Eventually(t, func() bool {
+	until(t, func() bool {
 		leased := lease(t, store, receiver, 100, time.Hour)
 		for _, l := range leased {
 			if l.Job == second {
@@ -189,7 +189,7 @@ func testDeliveryLeases(t *suite) {
 			}
 		}
 		return again.Lease != 0
-	}, Patience, time.Millisecond)
+	})
 	require.NotEqual(t, short.Lease, again.Lease)
 	require.Equal(t, short.Payload, again.Payload, "it is sent as it was")
 	require.Empty(t, lease(t, store, receiver, 100, time.Hour))
@@ -254,7 +254,7 @@ func testDeliveryOrder(t *suite) {
 	}
 	require.Empty(t, lease(t, store, receiver, 100, time.Hour), "they wait for the first one")
 	settle(t, store, delivery.Settlement{Key: first.Key, Lease: first.Lease, State: delivery.Pending, Delay: time.Millisecond})
-	require.Eventually(t, func() bool {
+	until(t, func() bool {
 		leased := lease(t, store, receiver, 100, time.Hour)
 		if len(leased) > 0 {
 			require.Len(t, leased, 1)
@@ -262,7 +262,7 @@ func testDeliveryOrder(t *suite) {
 			first = leased[0]
 		}
 		return len(leased) > 0
-	}, Patience, time.Millisecond)
+	})
 	settle(t, store, first.After(delivery.Attempt{StartedAt: noon, StatusCode: 410, Fault: delivery.Gone}))
 	for n := range int32(2) {
 		next := leaseOne(t, store, time.Hour)
@@ -392,7 +392,7 @@ func testDeliveryBacklog(t *suite) {
 	for range 3 {
 		ended(t, store, hook)
 	}
-	require.Eventually(t, func() bool { b := backlog(); return b.Pending == 3 && b.Overdue > 0 }, Patience, time.Millisecond)
+	until(t, func() bool { b := backlog(); return b.Pending == 3 && b.Overdue > 0 })
 	leased := lease(t, store, receiver, 100, time.Hour)
 	require.Equal(t, delivery.Backlog{Pending: 3}, backlog(), "none is due")
 	settle(t, store, leased[0].After(accepted))

@@ -169,6 +169,15 @@ func WaitReady(tb testing.TB, store jobstore.Store) {
 	require.Eventually(tb, func() bool { return store.Check(tb.Context()) == nil }, Patience, time.Millisecond)
 }
 
+// until calls done until it returns true, for at most Patience. Unlike that of require.Eventually, done runs in the goroutine of the test,
+// so it may fail the test, and does not outlive it.
+func until(t testingT, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(time.Millisecond) {
+		require.Less(t, time.Since(began), Patience)
+	}
+}
+
 // testingT is what testing.TB and rapid.T have in common.
 type testingT interface {
 	require.TestingT
