@@ -32,7 +32,9 @@ func TestRefusedBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [][]job.Event{
 		{submitted(bad), ended(bad), submitted(good), ended(good)},
-		{submitted(bad), ended(bad)}, {submitted(bad)}, {ended(bad)},
+		{submitted(bad), ended(bad)},
+		{submitted(bad)},
+		{ended(bad)},
 		{submitted(good), ended(good)},
 	}, batches)
 	require.Len(t, outcomes, 4)
