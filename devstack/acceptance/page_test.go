@@ -524,10 +524,9 @@ func (p *pageBundle) status(t *testing.T, id string) int {
 
 func pageCancelsAndDeletes(t *testing.T, p *pageBundle) {
 	tab := p.open(t, "/")
+	other := tab.Open("/") // shares the list; opened first, because it takes as long as the conversion
 	convert(tab, files(t, slowDocument)...)
 	tab.Wait(`document.querySelector("#jobs .cancel:not([hidden])")`)
-	other := tab.Open("/") // shares the list
-	other.Wait(`document.querySelector("#jobs .cancel:not([hidden])")`)
 	tab.Do(chromedp.Focus(chromedp.CSS("#jobs .cancel")), chromedp.KeyEvent("\r"))
 	tab.Wait(inState("canceled") + " === 1")
 	other.Wait(inState("canceled") + " === 1")
